@@ -1,0 +1,76 @@
+# The Python to build the environment with, 3.11 or newer:
+#     make test PYTHON=python3.12
+PYTHON ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
+
+# A stamp is newer than what it was installed from, so that nothing is installed twice.
+RUN_STAMP := $(VENV)/installed
+DEV_STAMP := $(VENV)/installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench peers clean
+
+help:
+	@echo "make demo    compare the strategies on a few problems, into reports/demo"
+	@echo "make test    lint, type checks and tests"
+	@echo "make lint    lint and type checks"
+	@echo "make format  format the code and mend what can be mended"
+	@echo "make bench   run the benchmarks"
+	@echo "make peers   install the libraries to compare with"
+	@echo "make clean   remove what was built; $(VENV) stays"
+
+demo: $(RUN_STAMP)
+	$(BIN)/python -m jacengine.bench.demo --out reports/demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/codespell
+	$(BIN)/pyright
+	$(BIN)/mypy --strict
+
+format: $(DEV_STAMP)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# By way of the link, the files are imported as jacengine.bench.* and not as bench.*.
+bench: $(DEV_STAMP)
+	$(BIN)/python -m pytest jacengine/bench --benchmark-only
+
+# Without their requirements, some of which would replace torch, but with those that
+# are needed to import them.
+peers: $(DEV_STAMP)
+	$(INSTALL) --no-deps backpack-for-pytorch einops unfoldnd
+	$(INSTALL) --no-deps jax jaxlib ml-dtypes opt-einsum
+	$(INSTALL) --no-deps opacus
+
+clean:
+	rm -rf build dist *.egg-info reports/demo .coverage .coverage.* htmlcov
+	rm -rf .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find jacengine strategies bench tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
+	$(INSTALL) -e .
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
+	$(INSTALL) -e '.[dev]'
+	@touch $(RUN_STAMP) $@
+
+$(BIN)/pip:
+	@for python in $(or $(PYTHON),python3.11 python3 python3.12 python3.13 python); do \
+	    if $$python -c $(USABLE) 2>/dev/null; then \
+	        echo "$$python -m venv $(VENV)"; \
+	        exec $$python -m venv $(VENV); \
+	    fi; \
+	done; \
+	echo "error: no Python >= 3.11 with venv$(if $(PYTHON), at '$(PYTHON)'); choose one with PYTHON=..." >&2; \
+	exit 1
+
+USABLE := 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'

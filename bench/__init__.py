@@ -1,0 +1,1 @@
+"""Problems with references, other libraries to compare with, and benchmarks."""

@@ -1,0 +1,88 @@
+"""Typed edges of torch: the few calls whose own annotations are unions or `Any`.
+
+Strategies use these and so stay readable under a strict type checker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+Tensors = tuple[Tensor, ...]
+"""One tensor a leaf: primals, outputs, tangents or cotangents."""
+
+Function = Callable[..., Tensors]
+"""A function of the primals, given one by one, to the tuple of outputs."""
+
+
+def vjp(function: Function, primals: Tensors) -> tuple[Tensors, Function]:
+    """Return the outputs and the map from cotangents to input cotangents."""
+    outputs, pull = torch.func.vjp(function, *primals)[:2]
+    return outputs, lambda *cotangents: cast("Tensors", pull(cotangents))
+
+
+def jvp(function: Function, primals: Tensors, tangents: Tensors) -> Tensors:
+    """Return the output tangents."""
+    return cast("Tensors", torch.func.jvp(function, primals, tangents)[1])
+
+
+def vmap(function: Callable[..., Any], in_dims: Any = 0) -> Callable[..., Any]:
+    """Vectorise; what random numbers the function draws is shared by all entries."""
+    return cast(
+        "Callable[..., Any]", torch.func.vmap(function, in_dims, randomness="same")
+    )
+
+
+def call_with_parameters(
+    module: nn.Module,
+    parameters: Mapping[str, Tensor],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    """Call a module with some parameters replaced, tied names together."""
+    return torch.func.functional_call(
+        module, dict(parameters), args, dict(kwargs), tie_weights=True
+    )
+
+
+def pull(
+    outputs: Tensors,
+    primals: Tensors,
+    cotangents: Tensors,
+    *,
+    batched: bool = False,
+    create_graph: bool = False,
+) -> Tensors:
+    """Pull cotangents back through a recorded graph, which is kept.
+
+    Args:
+        outputs: What the graph leads to.
+        primals: What it starts from.
+        cotangents: One an output, each of its shape, with a leading axis of
+            directions when `batched`.
+        batched: Pull all directions back in one vectorised pass.
+        create_graph: Record the pass itself.
+
+    Returns:
+        One cotangent a primal; zeros where the outputs do not depend on it.
+    """
+    reached = [i for i, output in enumerate(outputs) if output.requires_grad]
+    found: tuple[Tensor | None, ...] = (None,) * len(primals)
+    if reached and primals:
+        found = torch.autograd.grad(
+            [outputs[i] for i in reached],
+            primals,
+            [cotangents[i] for i in reached],
+            retain_graph=True,
+            create_graph=create_graph,
+            allow_unused=True,
+            is_grads_batched=batched,
+        )
+    directions = cotangents[0].shape[:1] if batched else torch.Size()
+    return tuple(
+        primal.new_zeros(()).expand(directions + primal.shape) if g is None else g
+        for primal, g in zip(primals, found, strict=True)
+    )

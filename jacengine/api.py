@@ -1,0 +1,380 @@
+"""The functions that users call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, get_args
+
+from jacengine.budget import Budget
+from jacengine.call import Call
+from jacengine.defaults import known_strategies
+from jacengine.errors import ArgumentError, JacengineError, UnsupportedError
+from jacengine.examine import examine
+from jacengine.interface import Strategy
+from jacengine.layout import BatchDim, Wrt
+from jacengine.method import Method
+from jacengine.plans import Plan, compute, make_plan
+from jacengine.problem import Options, Problem, Randomness, Selection
+from jacengine.qualify import classify, runnable
+from jacengine.selection import Effort
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def jacobian(
+    fn: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = None,
+    strategy: str | Strategy = "auto",
+    chunk_size: int | None = None,
+    create_graph: bool = False,
+    out: Any = None,
+    rows: Selection = None,
+    columns: Selection = None,
+    has_aux: bool = False,
+    randomness: Randomness = "error",
+) -> Any:
+    """Compute a Jacobian by a named method.
+
+    Args:
+        fn: A function or `nn.Module`.
+        args: Its positional arguments, pytrees of tensors.
+        kwargs: Its keyword arguments.
+        wrt: What to differentiate: an argument index, a tuple of them, `"inputs"`,
+            `"params"`, or a list of parameter names.
+        batch_dim: `None` for the Jacobian of everything, `0` (or a tuple with one entry
+            an argument, as vmap's `in_dims`) if `fn` maps independent samples to
+            outputs with samples along axis 0.
+        strategy: A name from `list_strategies()`, a strategy object, or `"auto"`.
+        chunk_size: Directions a pass, `None` for all at once.
+        create_graph: Whether the result can be differentiated again.
+        out: Preallocated result, written in place and returned.
+        rows: Only these output entries: a 1-D index tensor or a slice over the outputs
+            (of one sample) flattened.
+        columns: Only these input entries, likewise.
+        has_aux: Whether `fn` returns `(out, aux)`.
+        randomness: What to do about a function that draws random numbers: `"error"`;
+            or `"same"` or `"different"`, which differentiate it at the draw that a plain
+            call would make now (all directions see that draw; samples draw as the plain
+            call does).
+
+    Returns:
+        J with shape `(*out, *in)`, per sample `(B, *out, *in)`, nested outputs outside
+        and inputs inside as by `torch.func.jacrev`; for parameters a dict by name. With
+        `has_aux`, `(J, aux)`.
+
+    Raises:
+        JacengineError: See `jacengine.errors`; among them `UnsupportedError` if the
+            method cannot compute this one, with the reason.
+
+    Example:
+        >>> import torch, jacengine
+        >>> x = torch.tensor([1.0, 2.0])
+        >>> jacengine.jacobian(lambda x: x**2, x, strategy="vmap_jvp")
+        tensor([[2., 0.],
+                [0., 4.]])
+    """
+    options = Options(
+        wrt, batch_dim, create_graph, rows, columns, has_aux, randomness
+    )
+    given = kwargs or {}
+    if strategy == "auto":
+        plan = make_plan(
+            fn,
+            args,
+            given,
+            options,
+            known_strategies().choose(None, ()),
+            memory_budget=None,
+            effort="quick",
+        )
+        return plan(*args, kwargs=given, out=out)
+    _check_chunk_size(chunk_size)
+    named = known_strategies().get(strategy) if isinstance(strategy, str) else strategy
+    problem = examine(fn, args, given, options)
+    call = problem.bind(args, given)
+    method = _runnable(problem, call, named, chunk_size)
+    return compute(problem, call, method, out=out)
+
+
+def auto(
+    fn: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = None,
+    memory_budget: Budget = None,
+    out: Any = None,
+    create_graph: bool = False,
+    effort: Effort = "quick",
+    strategies: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    rows: Selection = None,
+    columns: Selection = None,
+    has_aux: bool = False,
+    randomness: Randomness = "error",
+) -> Any:
+    """Compute a Jacobian by the fastest method that is right and fits.
+
+    Args:
+        fn: A function or `nn.Module`.
+        args: Its positional arguments, pytrees of tensors.
+        kwargs: Its keyword arguments.
+        wrt: What to differentiate: an argument index, a tuple of them, `"inputs"`,
+            `"params"`, or a list of parameter names.
+        batch_dim: `None` for the Jacobian of everything, `0` (or a tuple with one entry
+            an argument, as vmap's `in_dims`) if `fn` maps independent samples to
+            outputs with samples along axis 0.
+        memory_budget: Bytes, a size such as `"512MiB"`, or a fraction of the free
+            memory; covers the result and everything on the way. Default: 80 % of what
+            is free.
+        out: Preallocated result, written in place and returned.
+        create_graph: Whether the result can be differentiated again.
+        effort: `"none"` (no timing), `"quick"` or `"thorough"`.
+        strategies: Names of the candidates; all by default.
+        exclude: Names to leave out.
+        rows: Only these output entries: a 1-D index tensor or a slice over the outputs
+            (of one sample) flattened.
+        columns: Only these input entries, likewise.
+        has_aux: Whether `fn` returns `(out, aux)`.
+        randomness: What to do about a function that draws random numbers: `"error"`;
+            or `"same"` or `"different"`, which differentiate it at the draw that a plain
+            call would make now (all directions see that draw; samples draw as the plain
+            call does).
+
+    Returns:
+        As `jacobian`.
+
+    Raises:
+        JacengineError: See `jacengine.errors`; among them `MemoryBudgetError` and
+            `NoStrategyError`.
+
+    Example:
+        >>> import torch, jacengine
+        >>> model = torch.nn.Linear(3, 2)
+        >>> jacengine.auto(model, torch.randn(5, 3), batch_dim=0).shape
+        torch.Size([5, 2, 3])
+    """
+    made = plan(
+        fn,
+        *args,
+        kwargs=kwargs,
+        wrt=wrt,
+        batch_dim=batch_dim,
+        memory_budget=memory_budget,
+        create_graph=create_graph,
+        effort=effort,
+        strategies=strategies,
+        exclude=exclude,
+        rows=rows,
+        columns=columns,
+        has_aux=has_aux,
+        randomness=randomness,
+    )
+    return made(*args, kwargs=kwargs, out=out)
+
+
+def plan(
+    fn: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = None,
+    memory_budget: Budget = None,
+    create_graph: bool = False,
+    effort: Effort = "quick",
+    strategies: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    rows: Selection = None,
+    columns: Selection = None,
+    has_aux: bool = False,
+    randomness: Randomness = "error",
+) -> Plan:
+    """Choose a method once; the plan computes the Jacobian at further arguments.
+
+    Args:
+        fn: A function or `nn.Module`.
+        args: Its positional arguments, pytrees of tensors.
+        kwargs: Its keyword arguments.
+        wrt: What to differentiate: an argument index, a tuple of them, `"inputs"`,
+            `"params"`, or a list of parameter names.
+        batch_dim: `None` for the Jacobian of everything, `0` (or a tuple with one entry
+            an argument, as vmap's `in_dims`) if `fn` maps independent samples to
+            outputs with samples along axis 0.
+        memory_budget: As in `auto`.
+        create_graph: Whether results can be differentiated again.
+        effort: As in `auto`.
+        strategies: As in `auto`.
+        exclude: As in `auto`.
+        rows: Only these output entries: a 1-D index tensor or a slice over the outputs
+            (of one sample) flattened.
+        columns: Only these input entries, likewise.
+        has_aux: Whether `fn` returns `(out, aux)`.
+        randomness: What to do about a function that draws random numbers: `"error"`;
+            or `"same"` or `"different"`, which differentiate it at the draw that a plain
+            call would make now (all directions see that draw; samples draw as the plain
+            call does).
+
+    Returns:
+        The plan; `plan(*args)` is the Jacobian, `plan.explain()` says why.
+
+    Raises:
+        JacengineError: As `auto`.
+    """
+    options = Options(
+        wrt, batch_dim, create_graph, rows, columns, has_aux, randomness
+    )
+    if effort not in get_args(Effort):
+        raise ArgumentError(
+            f"effort={effort!r}: expected one of {', '.join(map(repr, get_args(Effort)))}."
+        )
+    chosen = known_strategies().choose(strategies, exclude)
+    return make_plan(
+        fn,
+        args,
+        kwargs or {},
+        options,
+        chosen,
+        memory_budget=memory_budget,
+        effort=effort,
+    )
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Every candidate, timed on one call.
+
+    Attributes:
+        plan: The plan that the figures lead to.
+    """
+
+    plan: Plan
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a candidate, the fastest right one first."""
+        return self.plan.to_frame()
+
+    def __str__(self) -> str:
+        """Draw the table."""
+        return self.plan.explain()
+
+
+def benchmark(
+    fn: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = None,
+    memory_budget: Budget = None,
+    create_graph: bool = False,
+    strategies: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    rows: Selection = None,
+    columns: Selection = None,
+    has_aux: bool = False,
+    randomness: Randomness = "error",
+) -> Benchmark:
+    """Verify and time every candidate to its end.
+
+    Args:
+        fn: A function or `nn.Module`.
+        args: Its positional arguments, pytrees of tensors.
+        kwargs: Its keyword arguments.
+        wrt: What to differentiate: an argument index, a tuple of them, `"inputs"`,
+            `"params"`, or a list of parameter names.
+        batch_dim: `None` for the Jacobian of everything, `0` (or a tuple with one entry
+            an argument, as vmap's `in_dims`) if `fn` maps independent samples to
+            outputs with samples along axis 0.
+        memory_budget: As in `auto`; what is predicted to exceed it is not run.
+        create_graph: Whether results can be differentiated again.
+        strategies: As in `auto`.
+        exclude: As in `auto`.
+        rows: Only these output entries: a 1-D index tensor or a slice over the outputs
+            (of one sample) flattened.
+        columns: Only these input entries, likewise.
+        has_aux: Whether `fn` returns `(out, aux)`.
+        randomness: What to do about a function that draws random numbers: `"error"`;
+            or `"same"` or `"different"`, which differentiate it at the draw that a plain
+            call would make now (all directions see that draw; samples draw as the plain
+            call does).
+
+    Returns:
+        The figures: `print` them, or `.to_frame()`.
+
+    Raises:
+        JacengineError: As `auto`.
+    """
+    return Benchmark(
+        plan(
+            fn,
+            *args,
+            kwargs=kwargs,
+            wrt=wrt,
+            batch_dim=batch_dim,
+            memory_budget=memory_budget,
+            create_graph=create_graph,
+            effort="thorough",
+            strategies=strategies,
+            exclude=exclude,
+            rows=rows,
+            columns=columns,
+            has_aux=has_aux,
+            randomness=randomness,
+        )
+    )
+
+
+def list_strategies() -> tuple[str, ...]:
+    """List the names of all registered strategies."""
+    return known_strategies().names()
+
+
+def register(strategy: Strategy) -> None:
+    """Add a strategy, for this process, to the candidates of `auto` and by name.
+
+    Args:
+        strategy: An instance of a subclass of `Pushforward`, `Pullback` or
+            `Contraction`.
+
+    Raises:
+        ArgumentError: It is not a strategy, or its name is malformed.
+        DuplicateStrategyError: Its name is taken.
+    """
+    known_strategies().register(strategy)
+
+
+def _check_chunk_size(chunk_size: object) -> None:
+    if chunk_size is None:
+        return
+    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
+        raise ArgumentError(
+            f"chunk_size={chunk_size!r}: expected a positive number of directions a "
+            "pass, or None for all."
+        )
+
+
+def _runnable(
+    problem: Problem, call: Call, strategy: Strategy, chunk_size: int | None
+) -> Method:
+    """Find how a strategy runs on a problem.
+
+    Raises:
+        UnsupportedError: It does not.
+    """
+    refusal = strategy.check(problem)
+    reason = refusal.reason if refusal is not None else ""
+    if refusal is None:
+        found = runnable(problem, call, strategy)
+        if isinstance(found, Method):
+            return replace(found, chunk_size=chunk_size)
+        if isinstance(found, JacengineError):
+            raise found
+        reason = classify(found)[1]
+    raise UnsupportedError(
+        f"{strategy.name} cannot compute this Jacobian: {reason}. Try "
+        "strategy='auto', which finds one that can."
+    )

@@ -1,0 +1,71 @@
+"""Every error that jacengine raises, each also a subclass of the fitting builtin.
+
+A message says what was got, what was expected, and what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class JacengineError(Exception):
+    """Base of all errors that jacengine raises on purpose."""
+
+
+class ArgumentError(JacengineError, ValueError):
+    """An option of a call has a value that cannot be used."""
+
+
+class InputTypeError(JacengineError, TypeError):
+    """An input to differentiate is not a real floating-point tensor."""
+
+
+class OutputTypeError(JacengineError, TypeError):
+    """The function returned something that has no Jacobian."""
+
+
+class MutatedInputError(JacengineError, ValueError):
+    """The function changes one of its arguments in place."""
+
+
+class CoupledSamplesError(JacengineError, ValueError):
+    """`batch_dim` was given, but one sample's output depends on another sample."""
+
+
+class RandomnessError(JacengineError, RuntimeError):
+    """The function draws random numbers and `randomness` is "error"."""
+
+
+class UnknownStrategyError(JacengineError, LookupError):
+    """No strategy of this name is registered."""
+
+
+class DuplicateStrategyError(JacengineError, ValueError):
+    """A strategy of this name is registered already."""
+
+
+class UnsupportedError(JacengineError, RuntimeError):
+    """The chosen strategy cannot compute this Jacobian."""
+
+
+class StrategyError(JacengineError, RuntimeError):
+    """A strategy broke its contract (wrong shape, dtype or count of products)."""
+
+
+class NoStrategyError(JacengineError, RuntimeError):
+    """No candidate computes this Jacobian; the message lists each with its reason."""
+
+
+class MemoryBudgetError(JacengineError, MemoryError):
+    """Nothing fits into the memory budget, or the result alone exceeds it."""
+
+
+class PlanMismatchError(JacengineError, ValueError):
+    """A plan was called with arguments of another signature."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return " Did you mean ...?" for the closest known word, or nothing."""
+    close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""

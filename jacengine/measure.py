@@ -1,0 +1,113 @@
+"""What a run takes: seconds and peak bytes."""
+
+from __future__ import annotations
+
+import gc
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+def seconds(run: Callable[[], object], device: torch.device) -> float:
+    """Time one run, to the end of what it started on the device.
+
+    Garbage collection is held back meanwhile. The result stays alive until the clock
+    has stopped, so that freeing it is not counted.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        if device.type == "cuda":
+            begin = torch.cuda.Event(enable_timing=True)
+            end = torch.cuda.Event(enable_timing=True)
+            torch.cuda.synchronize(device)
+            begin.record()
+            kept = run()
+            end.record()
+            end.synchronize()
+            elapsed = begin.elapsed_time(end) / 1e3
+        else:
+            start = time.perf_counter()
+            kept = run()
+            elapsed = time.perf_counter() - start
+        del kept
+        return elapsed
+    finally:
+        if collecting:
+            gc.enable()
+
+
+class Peak:
+    """The most bytes that were allocated at once beyond those at the start."""
+
+    bytes: int = 0
+
+
+@contextmanager
+def peak_memory(device: torch.device) -> Iterator[Peak]:
+    """Measure the peak of torch's own allocations.
+
+    On CUDA the allocator keeps count. On CPU it does not, so every storage that an
+    operator returns is counted while it lives; what an operator takes and frees inside
+    its kernel is not seen. Counting costs time: never measure both in one run.
+    """
+    peak = Peak()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        yield peak
+        torch.cuda.synchronize(device)
+        peak.bytes = torch.cuda.max_memory_allocated(device) - before
+    else:
+        counter = _StorageCounter()
+        with counter:
+            yield peak
+        peak.bytes = counter.peak
+
+
+class _StorageCounter(TorchDispatchMode):
+    """Counts the bytes of the storages that operators make, while they live."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = 0
+        self.peak = 0
+        self._seen: dict[int, weakref.ref[Any]] = {}
+
+    def __torch_dispatch__(  # noqa: D105, PLW3201
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        for leaf in pytree.tree_leaves((args, kwargs)):
+            if isinstance(leaf, Tensor):
+                self._meet(leaf, made=False)
+        result = func(*args, **(kwargs or {}))
+        for leaf in pytree.tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._meet(leaf, made=True)
+        return result
+
+    def _meet(self, tensor: Tensor, *, made: bool) -> None:
+        """Take note of a storage; one first met as an argument was there before."""
+        if tensor.layout != torch.strided:
+            return
+        storage = tensor.untyped_storage()
+        key = storage._cdata  # noqa: SLF001
+        if key in self._seen:
+            return
+        size = storage.nbytes() if made else 0
+
+        def forget(_: object) -> None:
+            self.live -= size
+            self._seen.pop(key, None)
+
+        self._seen[key] = weakref.ref(storage, forget)
+        self.live += size
+        self.peak = max(self.peak, self.live)

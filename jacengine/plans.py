@@ -1,0 +1,160 @@
+"""A plan: a choice made once, for calls of one signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from jacengine.accumulate import accumulate
+from jacengine.assembly import nest
+from jacengine.budget import Budget, format_bytes, to_bytes
+from jacengine.call import Call
+from jacengine.errors import (
+    ArgumentError,
+    MemoryBudgetError,
+    NoStrategyError,
+    nearest,
+)
+from jacengine.examine import examine
+from jacengine.explain import as_frame, as_text
+from jacengine.interface import Strategy
+from jacengine.method import Method
+from jacengine.problem import Options, Problem
+from jacengine.record import Record
+from jacengine.selection import Effort, Selection, select
+from jacengine.signature import Signature
+from jacengine.state import preserved
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The chosen way to one Jacobian; call it with arguments of the same signature.
+
+    Attributes:
+        problem: What it computes.
+        selection: Every candidate and what became of it.
+        signature: What it is bound to.
+    """
+
+    problem: Problem
+    selection: Selection
+    signature: Signature
+
+    @property
+    def chosen(self) -> Record:
+        """The candidate that this plan uses."""
+        return self.selection.ranked[0]
+
+    @property
+    def strategy(self) -> str:
+        """The name of the strategy that this plan uses."""
+        return self.chosen.strategy
+
+    def __call__(
+        self, *args: Any, kwargs: Mapping[str, Any] | None = None, out: Any = None
+    ) -> Any:
+        """Compute the Jacobian at other arguments of the same signature.
+
+        Args:
+            args: The function's positional arguments.
+            kwargs: Its keyword arguments.
+            out: Preallocated result of the same structure, written in place.
+
+        Returns:
+            The Jacobian, `out` if it was given; with `has_aux`, `(J, aux)`.
+
+        Raises:
+            PlanMismatchError: The arguments have another signature.
+        """
+        given = kwargs or {}
+        self.signature.require(self.problem.fn, args, given)
+        method = self.chosen.method
+        assert method is not None
+        return compute(self.problem, self.problem.bind(args, given), method, out=out)
+
+    def explain(self) -> str:
+        """Say what was chosen and why, as a table of every candidate."""
+        return as_text(self.problem, self.selection)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return every candidate as a row of a pandas data frame."""
+        return as_frame(self.selection)
+
+    def why_not(self, strategy: str) -> str:
+        """Say in one sentence why a strategy is not the one in use.
+
+        Raises:
+            ArgumentError: It was not among the candidates.
+        """
+        known = {record.strategy: record for record in reversed(self.selection.records)}
+        if strategy not in known:
+            raise ArgumentError(
+                f"{strategy!r} was not a candidate.{nearest(strategy, known)} There "
+                f"were: {', '.join(known)}."
+            )
+        record, chosen = known[strategy], self.chosen
+        if record is chosen:
+            return f"{strategy} is the one in use."
+        if record.outcome != "ok":
+            return f"{strategy}: {record.outcome}: {record.reason}."
+        if record.time_s is None or chosen.time_s is None:
+            return f"{strategy} comes after {chosen.strategy} in the order of predicted cost."
+        return (
+            f"{strategy} is right, but took {record.time_s / chosen.time_s:.2f} x the "
+            f"time of {chosen.strategy}."
+        )
+
+
+def compute(problem: Problem, call: Call, method: Method, *, out: Any = None) -> Any:
+    """Compute a Jacobian by a method, nested (and with `aux`) as the user expects."""
+    blocks = accumulate(problem, call, method, out=out)
+    result = nest(problem, blocks) if out is None else out
+    if not problem.options.has_aux:
+        return result
+    with torch.no_grad(), preserved(problem.devices, problem.stateful):
+        return result, call.run(call.leaves).aux
+
+
+def make_plan(
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    options: Options,
+    strategies: list[Strategy],
+    *,
+    memory_budget: Budget,
+    effort: Effort,
+) -> Plan:
+    """Examine a call, select a method, and bind the choice to the signature.
+
+    Raises:
+        MemoryBudgetError: The result, or every right method, exceeds the budget.
+        NoStrategyError: No candidate computes this Jacobian.
+    """
+    signature = Signature.of(fn, args, kwargs)
+    problem = examine(fn, args, kwargs, options)
+    budget = to_bytes(memory_budget, problem.outputs[0].device)
+    if problem.result_bytes > budget:
+        raise MemoryBudgetError(
+            f"The Jacobian itself has {format_bytes(problem.result_bytes)}, and the "
+            f"budget is {format_bytes(budget)}. Raise memory_budget, choose rows= or "
+            "columns=, differentiate fewer parameters, or use a smaller batch."
+        )
+    selection = select(
+        problem, problem.bind(args, kwargs), strategies, budget=budget, effort=effort
+    )
+    if not selection.ranked:
+        table = as_text(problem, selection)
+        if any(record.outcome == "over_budget" for record in selection.records):
+            raise MemoryBudgetError(
+                f"No method fits into {format_bytes(budget)}. Raise memory_budget, or "
+                f"use a smaller batch:\n{table}"
+            )
+        raise NoStrategyError(f"No strategy computes this Jacobian:\n{table}")
+    return Plan(problem, selection, signature)

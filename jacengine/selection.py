@@ -1,0 +1,91 @@
+"""Choosing a method: qualified, put in order, verified, raced, recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from jacengine.call import Call
+from jacengine.costs import predicted_cost
+from jacengine.interface import Strategy
+from jacengine.problem import Problem
+from jacengine.qualify import qualify
+from jacengine.race import QUICK, THOROUGH, Race
+from jacengine.record import Record
+
+Effort = Literal["none", "quick", "thorough"]
+
+SPENDING = {"quick": QUICK, "thorough": THOROUGH}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Every candidate with what became of it, the chosen one first.
+
+    Attributes:
+        records: The verified candidates from the best to the worst, then the others.
+        cost_s: What the selection took.
+        budget: The memory budget in bytes.
+        effort: How much was spent on it.
+    """
+
+    records: tuple[Record, ...]
+    cost_s: float
+    budget: int
+    effort: Effort
+
+    @property
+    def ranked(self) -> tuple[Record, ...]:
+        """The candidates that may be used, the chosen one first."""
+        return tuple(record for record in self.records if record.outcome == "ok")
+
+    @property
+    def break_even(self) -> int | None:
+        """After how many calls the selection has paid for itself.
+
+        Compared with the slowest verified candidate: what a user may have picked.
+        """
+        times = [r.time_s for r in self.ranked if r.time_s is not None]
+        if len(times) < 2 or times[-1] <= times[0]:
+            return None
+        return int(self.cost_s / (times[-1] - times[0])) + 1
+
+
+def select(
+    problem: Problem,
+    call: Call,
+    strategies: Sequence[Strategy],
+    *,
+    budget: int,
+    effort: Effort,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Selection:
+    """Choose the fastest method that is right and fits.
+
+    Args:
+        problem: What to compute.
+        call: The function at the arguments to try methods on.
+        strategies: The candidates.
+        budget: Bytes that a candidate may allocate, its result included.
+        effort: `"none"` times nothing and takes the first by the cost model.
+        clock: Seconds, for the selection's own cost.
+    """
+    started = clock()
+    records = [qualify(problem, call, s, budget) for s in strategies]
+    order = {strategy.name: i for i, strategy in enumerate(strategies)}
+    waiting = sorted(
+        (r for r in records if r.outcome == "ok"),
+        key=lambda r: (predicted_cost(problem, r.method), order[r.strategy]),
+    )
+    out = [r for r in records if r.outcome != "ok"]
+    if effort == "none":
+        chosen = waiting
+    else:
+        race = Race(problem, call, SPENDING[effort], clock)
+        race.enter(waiting)
+        race.run()
+        chosen = race.ranking(order)
+        out += race.out
+    return Selection((*chosen, *out), clock() - started, budget, effort)

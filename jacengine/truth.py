@@ -1,0 +1,179 @@
+"""Is a Jacobian right? A random projection of it against plain autograd.
+
+For a random cotangent `u`, plain reverse mode gives `g = u^T J` with one ordinary backward
+pass through the user's own function at the real sizes. A candidate's J must give the same
+`u^T J`. An error in any entry shows in its column, because `u` has no zeros. Where forward
+and reverse mode legitimately differ, reverse mode is the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jacengine._torchfunc import pull
+from jacengine.call import Call
+from jacengine.problem import Problem
+from jacengine.state import preserved
+
+TOLERANCE = {
+    torch.float64: 1e-8,
+    torch.float32: 1e-3,
+    torch.float16: 3e-2,
+    torch.bfloat16: 2e-1,
+}
+"""Largest error of an entry of `u^T J`, relative to `|u|^T |J|`."""
+
+_SLICE = 2**22
+"""Entries of J looked at in one go, so that checking takes no memory to speak of."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a projection showed.
+
+    Attributes:
+        right: Whether every entry agrees within the tolerance.
+        error: The largest relative error.
+        finite: Whether J is finite wherever the truth is.
+    """
+
+    right: bool
+    error: float
+    finite: bool
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One random projection by plain reverse mode.
+
+    Attributes:
+        cotangents: One a row group, `(S, R)`.
+        products: One a column group, `(S, N)`, summed over samples (`S = 1`) where the
+            input is shared.
+    """
+
+    cotangents: tuple[Tensor, ...]
+    products: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, problem: Problem, call: Call, seed: int = 0) -> Truth:
+        """Take the projection at a call's arguments."""
+        with (
+            torch.inference_mode(mode=False),
+            torch.enable_grad(),
+            preserved(problem.devices, problem.stateful),
+        ):
+            primals = tuple(p.requires_grad_() for p in call.primals(connected=False))
+            outputs = call(*primals)
+            cotangents = _draw(problem, seed)
+            size = problem.batch_size or 1
+            full = _spread(problem, cotangents, outputs)
+            found = pull(outputs, primals, full)
+            flat = [
+                g.detach().reshape(1 if leaf.batch_dim is None else size, -1)
+                for g, leaf in zip(found, problem.inputs, strict=True)
+            ]
+        return cls(cotangents, _choose(problem, flat))
+
+    def judge(self, blocks: Sequence[Sequence[Tensor]]) -> Verdict:
+        """Compare a Jacobian's projection.
+
+        Args:
+            blocks: The blocks of J, outputs by inputs.
+        """
+        right, finite, worst = True, True, 0.0
+        for column, truth in enumerate(self.products):
+            got, scale = self._project([line[column] for line in blocks], truth)
+            verdict = _compare(got, scale, truth, blocks[0][column].dtype)
+            right &= verdict.right
+            finite &= verdict.finite
+            worst = max(worst, verdict.error)
+        return Verdict(right, worst, finite)
+
+    def _project(
+        self, lines: Sequence[Tensor], truth: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return `u^T J` and `|u|^T |J|` of one column group, `(S, N)`."""
+        precise = torch.promote_types(truth.dtype, torch.float32)
+        size = self.cotangents[0].shape[0]
+        got = torch.zeros(size, truth.shape[1], dtype=precise, device=truth.device)
+        scale = torch.zeros_like(got)
+        for cotangent, block in zip(self.cotangents, lines, strict=True):
+            u = cotangent.to(truth.device, precise)
+            whole = block.detach().reshape(size, u.shape[1], truth.shape[1])
+            step = max(1, _SLICE // max(1, whole[:, :1].numel()))
+            for start in range(0, u.shape[1], step):
+                part = whole[:, start : start + step].to(truth.device, precise)
+                weights = u[:, None, start : start + step]
+                got += (weights @ part).squeeze(1)
+                scale += (weights.abs() @ part.abs()).squeeze(1)
+        if truth.shape[0] != size:
+            got, scale = got.sum(0, keepdim=True), scale.sum(0, keepdim=True)
+        return got, scale
+
+
+def _compare(got: Tensor, scale: Tensor, truth: Tensor, dtype: torch.dtype) -> Verdict:
+    if truth.numel() == 0:
+        return Verdict(right=True, error=0.0, finite=True)
+    known = truth.isfinite()
+    finite = bool(got[known].isfinite().all())
+    allowed = TOLERANCE[dtype] if dtype in TOLERANCE else 1e-3
+    # Entries that cancel to almost nothing carry the rounding of their large terms.
+    largest = torch.where(known & scale.isfinite(), scale, 0.0).max()
+    floor = 1e3 * torch.finfo(dtype).eps * largest
+    difference = (got - truth)[known].abs()
+    magnitude = scale[known] + truth[known].abs()
+    right = finite and bool((difference <= allowed * magnitude + floor).all())
+    tiny = torch.finfo(magnitude.dtype).tiny
+    relative = difference / (magnitude + floor + tiny)
+    error = float(relative.max()) if relative.numel() else 0.0
+    return Verdict(right, error, finite)
+
+
+def _draw(problem: Problem, seed: int) -> tuple[Tensor, ...]:
+    """Draw cotangents for the rows of J, away from zero."""
+    generator = torch.Generator().manual_seed(seed)
+    size = problem.batch_size if problem.batch_size is not None else 1
+    counts = (
+        [leaf.size for leaf in problem.outputs]
+        if problem.rows is None
+        else [problem.rows.numel()]
+    )
+    drawn = []
+    for count in counts:
+        magnitude = torch.rand(size, count, generator=generator, dtype=torch.float64)
+        sign = torch.randint(0, 2, (size, count), generator=generator) * 2 - 1
+        drawn.append((magnitude + 0.5) * sign)
+    return tuple(drawn)
+
+
+def _spread(
+    problem: Problem, cotangents: tuple[Tensor, ...], outputs: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """Turn cotangents of the chosen rows into cotangents of the outputs."""
+    if problem.rows is None:
+        flat = list(cotangents)
+    else:
+        sizes = [leaf.size for leaf in problem.outputs]
+        every = torch.zeros(cotangents[0].shape[0], sum(sizes), dtype=torch.float64)
+        every.index_add_(1, problem.rows, cotangents[0])
+        flat = list(every.split(sizes, dim=1))
+    return tuple(
+        part.to(output).reshape(output.shape)
+        for part, output in zip(flat, outputs, strict=True)
+    )
+
+
+def _choose(problem: Problem, flat: list[Tensor]) -> tuple[Tensor, ...]:
+    if problem.columns is None:
+        return tuple(flat)
+    size = max(part.shape[0] for part in flat)
+    if len({part.shape[0] for part in flat}) == 1:
+        return (torch.cat(flat, dim=1)[:, problem.columns.to(flat[0].device)],)
+    # Shared and per-sample inputs side by side: the shared sums stand once a sample.
+    summed = [p.sum(0, keepdim=True) if p.shape[0] == size else p for p in flat]
+    return (torch.cat(summed, dim=1)[:, problem.columns.to(flat[0].device)],)

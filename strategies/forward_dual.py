@@ -1,0 +1,62 @@
+"""Dual tensors: one forward pass an input entry.
+
+    f(x + eps v) = f(x) + eps J v,    so J[:, i] is the tangent of f(x + eps e_i)
+
+Cost: one forward pass on values and tangents for each input entry (of one sample: with
+independent samples one pass serves the same entry of all of them), and none for the
+entries nobody asked for. Extra memory: one tangent beside each activation, no graph.
+No vmap is involved, so an operator needs a forward formula and nothing else.
+
+Source: "Forward-mode Automatic Differentiation",
+https://docs.pytorch.org/tutorials/intermediate/forward_ad_usage.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from torch.autograd import forward_ad
+
+from jacengine._torchfunc import Tensors
+from jacengine.interface import Action, Passes, Point, Pushforward
+
+
+@final
+@dataclass(frozen=True)
+class ForwardDual(Pushforward):
+    """`torch.autograd.forward_ad` for one input entry at a time."""
+
+    name: ClassVar[str] = "forward_dual"
+    method: ClassVar[str] = "forward_ad dual tensors, one pass an input entry"
+    source: ClassVar[str] = "torch.autograd.forward_ad documentation"
+    wins: ClassVar[str] = "very few inputs, large passes, little memory"
+    single: ClassVar[bool] = True
+    records_graph: ClassVar[bool] = False
+    thread_safe: ClassVar[bool] = False
+
+    def passes(self, blocks: int) -> Passes:
+        """One forward pass a direction."""
+        return Passes(forward=blocks, backward=0)
+
+    def linearize(self, point: Point) -> Action:
+        """Nothing to keep: tangents travel with the primal."""
+
+        def action(tangents: Tensors) -> Tensors:
+            with forward_ad.dual_level():
+                duals = [
+                    forward_ad.make_dual(primal, tangent[0])
+                    for primal, tangent in zip(point.primals, tangents, strict=True)
+                ]
+                parts = [
+                    forward_ad.unpack_dual(output) for output in point.function(*duals)
+                ]
+            return tuple(
+                torch.zeros_like(part.primal).unsqueeze(0)
+                if part.tangent is None
+                else part.tangent.unsqueeze(0)
+                for part in parts
+            )
+
+        return action
