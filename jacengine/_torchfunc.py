@@ -5,11 +5,12 @@ Strategies use these and so stay readable under a strict type checker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
 
 Tensors = tuple[Tensor, ...]
 """One tensor a leaf: primals, outputs, tangents or cotangents."""
@@ -45,6 +46,29 @@ def call_with_parameters(
     """Call a module with some parameters replaced, tied names together."""
     return torch.func.functional_call(
         module, dict(parameters), args, dict(kwargs), tie_weights=True
+    )
+
+
+def pull_to_edges(
+    outputs: Tensors,
+    edges: Sequence[GradientEdge],
+    cotangents: Tensors,
+    *,
+    batched: bool,
+    create_graph: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Pull cotangents back to edges of the graph; `None` where they do not lead."""
+    reached = [i for i, output in enumerate(outputs) if output.requires_grad]
+    if not reached or not edges:
+        return (None,) * len(edges)
+    return torch.autograd.grad(
+        [outputs[i] for i in reached],
+        list(edges),
+        [cotangents[i] for i in reached],
+        retain_graph=True,
+        create_graph=create_graph,
+        allow_unused=True,
+        is_grads_batched=batched,
     )
 
 

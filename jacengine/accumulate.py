@@ -77,10 +77,9 @@ def accumulate(
                 else:
                     assembly.put_rows(samples, block, action(seeds))
                 if progress is not None:
-                    sample_count = problem.batch_size or 1
                     before = samples.start * seeding.count
                     here = (samples.stop - samples.start) * block.stop
-                    progress((before + here) / (sample_count * seeding.count))
+                    progress((before + here) / (problem.sample_count * seeding.count))
         return assembly.finish()
 
 
@@ -101,6 +100,21 @@ def try_out(problem: Problem, call: Call, method: Method, directions: int) -> No
                 expected = _shapes(problem, method.strategy, point)
                 check_products(action(seeds), [(count, *shape) for shape in expected])
             return
+
+
+def pull_all_samples(
+    problem: Problem, call: Call, method: Method, cotangents: Tensors
+) -> Tensors:
+    """Pull one cotangent `(B, *out)` back by a method that takes samples together.
+
+    Returns:
+        One product an input, `(B, *in)`.
+    """
+    with _prepared(problem, call, method) as ready:
+        point, _ = next(batching.points(problem, ready, method.batching))
+        action = _linearize(method.strategy, point)
+        products = action(tuple(c.unsqueeze(0) for c in cotangents))
+        return tuple(product.squeeze(0) for product in products)
 
 
 def _linearize(strategy: Strategy, point: Point) -> Action:

@@ -18,6 +18,7 @@ from jacengine.plans import Plan, compute, make_plan
 from jacengine.problem import Options, Problem, Randomness, Selection
 from jacengine.qualify import classify, runnable
 from jacengine.selection import Effort
+from jacengine.truth import Truth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,7 @@ def jacobian(
     has_aux: bool = False,
     randomness: Randomness = "error",
 ) -> Any:
-    """Compute a Jacobian by a named method.
+    """Compute a Jacobian by a named method, and check it by one random projection.
 
     Args:
         fn: A function or `nn.Module`.
@@ -97,8 +98,9 @@ def jacobian(
     named = known_strategies().get(strategy) if isinstance(strategy, str) else strategy
     problem = examine(fn, args, given, options)
     call = problem.bind(args, given)
-    method = _runnable(problem, call, named, chunk_size)
-    return compute(problem, call, method, out=out)
+    truth = Truth.of(problem, call)
+    method = _runnable(problem, call, named, truth, chunk_size)
+    return compute(problem, call, method, out=out, truth=truth)
 
 
 def auto(
@@ -358,7 +360,11 @@ def _check_chunk_size(chunk_size: object) -> None:
 
 
 def _runnable(
-    problem: Problem, call: Call, strategy: Strategy, chunk_size: int | None
+    problem: Problem,
+    call: Call,
+    strategy: Strategy,
+    truth: Truth,
+    chunk_size: int | None,
 ) -> Method:
     """Find how a strategy runs on a problem.
 
@@ -368,7 +374,7 @@ def _runnable(
     refusal = strategy.check(problem)
     reason = refusal.reason if refusal is not None else ""
     if refusal is None:
-        found = runnable(problem, call, strategy)
+        found = runnable(problem, call, strategy, truth)
         if isinstance(found, Method):
             return replace(found, chunk_size=chunk_size)
         if isinstance(found, JacengineError):

@@ -83,7 +83,8 @@ class Assembly:
             block: The rows they are of, among all directions.
             products: One an input, `(K, *in)` or `(K, S, *in)`.
         """
-        flat = self._flatten(products, self._problem.columns, samples)
+        inputs, columns = self._problem.inputs, self._problem.columns
+        flat = self._flatten(products, inputs, columns, samples)
         for row, inner, local in self._overlaps(self._rows, block, joint=self._joint):
             for column, part in enumerate(flat):
                 region = (self._samples(samples), local, slice(None))
@@ -91,7 +92,8 @@ class Assembly:
 
     def put_columns(self, samples: slice, block: slice, products: Tensors) -> None:
         """Place the products of a pushforward, one an output, `(K, S, *out)`."""
-        flat = self._flatten(products, self._problem.rows, samples)
+        outputs, rows = self._problem.outputs, self._problem.rows
+        flat = self._flatten(products, outputs, rows, samples)
         for column, inner, local in self._overlaps(self._columns, block, joint=False):
             for row, part in enumerate(flat):
                 region = (self._samples(samples), slice(None), local)
@@ -149,7 +151,7 @@ class Assembly:
         self, groups: tuple[Group, ...], block: slice, *, joint: bool
     ) -> Iterator[tuple[int, slice, slice]]:
         """Yield each group in a block: its number, where in the block, where in it."""
-        times = (self._problem.batch_size or 0) if joint else 1
+        times = self._problem.sample_count if joint else 1
         for number, group in enumerate(groups):
             start, size = group.start * times, group.size * times
             first, last = max(block.start, start), min(block.stop, start + size)
@@ -158,11 +160,18 @@ class Assembly:
                 yield number, inner, slice(first - start, last - start)
 
     def _flatten(
-        self, products: Tensors, chosen: Tensor | None, samples: slice
+        self,
+        products: Tensors,
+        leaves: Sequence[Leaf],
+        chosen: Tensor | None,
+        samples: slice,
     ) -> list[Tensor]:
         """Flatten products to `(K, S, entries)`, one a group of the result."""
         count = 1 if self._joint else samples.stop - samples.start
-        flat = [product.reshape(product.shape[0], count, -1) for product in products]
+        flat = [
+            product.reshape(product.shape[0], count, leaf.size)
+            for product, leaf in zip(products, leaves, strict=True)
+        ]
         if chosen is None:
             return flat
         together = flat[0] if len(flat) == 1 else torch.cat(flat, dim=2)

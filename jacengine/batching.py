@@ -53,7 +53,7 @@ def choices(problem: Problem, strategy: Strategy) -> tuple[Batching, ...]:
 
 def sweeps(problem: Problem, batching: Batching) -> int:
     """Count the linearizations that one Jacobian takes."""
-    return (problem.batch_size or 0) if batching is Batching.LOOP else 1
+    return problem.sample_count if batching is Batching.LOOP else 1
 
 
 def points(
@@ -61,7 +61,7 @@ def points(
 ) -> Iterator[tuple[Point, slice]]:
     """Yield what to linearize, and which samples of the result it gives."""
     connected = problem.options.create_graph
-    whole = slice(0, problem.batch_size or 1)
+    whole = slice(0, problem.sample_count)
     match batching:
         case Batching.NONE | Batching.JOINT:
             primals = call.primals(connected=connected)
@@ -78,7 +78,7 @@ def points(
                 whole,
             )
         case Batching.LOOP:
-            for sample in range(problem.batch_size or 0):
+            for sample in range(problem.sample_count):
                 one = call.samples(sample, sample + 1)
                 primals = one.primals(connected=connected)
                 yield (
@@ -99,7 +99,7 @@ def seeding(problem: Problem, strategy: Strategy, batching: Batching) -> Seeding
     entries = _every(problem.rows, problem.row_count)
     if batching is not Batching.JOINT:
         return Seeding(problem.outputs, (samples,) * len(problem.outputs), entries)
-    size = problem.batch_size or 0
+    size = problem.sample_count
     joined = tuple(
         Leaf(leaf.label, (size, *leaf.shape), leaf.dtype, leaf.device)
         for leaf in problem.outputs
@@ -158,7 +158,7 @@ def _along_samples(call: Call) -> Function:
 
 
 def _expanded(problem: Problem, primals: Tensors) -> Tensors:
-    size = problem.batch_size or 0
+    size = problem.sample_count
     return tuple(
         primal.expand(size, *primal.shape) if leaf.batch_dim is None else primal
         for primal, leaf in zip(primals, problem.inputs, strict=True)

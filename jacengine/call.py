@@ -120,7 +120,7 @@ class Call:
             ]
         if connected:
             return tuple(found)
-        return tuple(_ordinary(tensor).detach() for tensor in found)
+        return tuple(_own_memory(_ordinary(tensor).detach()) for tensor in found)
 
     def samples(self, start: int, stop: int) -> Call:
         """Return the call on a range of the samples."""
@@ -196,6 +196,15 @@ def _ordinary(leaf: Any) -> Any:
     if isinstance(leaf, Tensor) and leaf.is_inference():
         return leaf.clone()
     return leaf
+
+
+def _own_memory(tensor: Tensor) -> Tensor:
+    """Copy an expanded tensor: forward mode writes to each entry's tangent."""
+    overlaps = any(
+        stride == 0 and size > 1
+        for stride, size in zip(tensor.stride(), tensor.shape, strict=True)
+    )
+    return tensor.contiguous() if overlaps else tensor
 
 
 def _to_front(tensor: Tensor, dim: int | None) -> Tensor:

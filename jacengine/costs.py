@@ -36,5 +36,5 @@ def predicted_cost(problem: Problem, method: Method | None) -> float:
     if method.batching is Batching.EXPANDED:
         cost *= EXPANDED
     if method.batching is Batching.LOOP:
-        cost *= problem.batch_size or 1
+        cost *= problem.sample_count
     return cost

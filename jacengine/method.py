@@ -48,7 +48,7 @@ class Method:
         if isinstance(self.strategy, Pushforward):
             return problem.column_count
         joint = self.batching is Batching.JOINT
-        return problem.row_count * ((problem.batch_size or 0) if joint else 1)
+        return problem.row_count * (problem.sample_count if joint else 1)
 
     def passes(self, problem: Problem) -> Passes:
         """Predict the calls of the function and the backward passes, all in all."""

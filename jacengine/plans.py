@@ -16,6 +16,7 @@ from jacengine.errors import (
     ArgumentError,
     MemoryBudgetError,
     NoStrategyError,
+    UnsupportedError,
     nearest,
 )
 from jacengine.examine import examine
@@ -27,6 +28,7 @@ from jacengine.record import Record
 from jacengine.selection import Effort, Selection, select
 from jacengine.signature import Signature
 from jacengine.state import preserved
+from jacengine.truth import Truth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,9 +113,28 @@ class Plan:
         )
 
 
-def compute(problem: Problem, call: Call, method: Method, *, out: Any = None) -> Any:
-    """Compute a Jacobian by a method, nested (and with `aux`) as the user expects."""
+def compute(
+    problem: Problem,
+    call: Call,
+    method: Method,
+    *,
+    out: Any = None,
+    truth: Truth | None = None,
+) -> Any:
+    """Compute a Jacobian by a method, nested (and with `aux`) as the user expects.
+
+    Raises:
+        UnsupportedError: It does not agree with `truth`, if that was given.
+    """
     blocks = accumulate(problem, call, method, out=out)
+    if truth is not None:
+        verdict = truth.judge(blocks)
+        if not verdict.right:
+            raise UnsupportedError(
+                f"{method.strategy.name} cannot compute this Jacobian: its result is "
+                f"{verdict.complaint}. Try strategy='auto', which takes a method that "
+                "agrees."
+            )
     result = nest(problem, blocks) if out is None else out
     if not problem.options.has_aux:
         return result

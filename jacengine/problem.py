@@ -79,6 +79,11 @@ class Problem:
         return self.layout.batch_size
 
     @property
+    def sample_count(self) -> int:
+        """The number of samples; without `batch_dim` the one point there is."""
+        return 1 if self.layout.batch_size is None else self.layout.batch_size
+
+    @property
     def module(self) -> nn.Module | None:
         """The module whose parameters are differentiated, if they are."""
         return self.fn if self.layout.names and isinstance(self.fn, nn.Module) else None
@@ -100,7 +105,7 @@ class Problem:
     @property
     def result_bytes(self) -> int:
         """The size of the Jacobian."""
-        entries = self.row_count * self.column_count * (self.batch_size or 1)
+        entries = self.row_count * self.column_count * self.sample_count
         widest = max(leaf.dtype.itemsize for leaf in self.outputs)
         return entries * widest
 

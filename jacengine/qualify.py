@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from jacengine import batching
-from jacengine.accumulate import try_out
+from jacengine.accumulate import pull_all_samples, try_out
 from jacengine.batching import Batching
 from jacengine.budget import format_bytes
 from jacengine.call import Call
@@ -27,6 +27,7 @@ from jacengine.problem import Problem
 from jacengine.record import Outcome, Record
 from jacengine.scopes import mending
 from jacengine.seeding import balanced
+from jacengine.truth import Truth
 
 PROBES = (2, 4)
 """Directions of the two probes that the memory model is fitted to."""
@@ -53,7 +54,7 @@ class Appetite:
 
 
 def qualify(
-    problem: Problem, call: Call, strategy: Strategy, budget: int
+    problem: Problem, call: Call, strategy: Strategy, truth: Truth, budget: int
 ) -> Record:
     """Try a strategy out and choose its largest chunk within the budget.
 
@@ -63,7 +64,7 @@ def qualify(
     refusal = strategy.check(problem)
     if refusal is not None:
         return Record(strategy.name, "unsupported", refusal.reason)
-    found = runnable(problem, call, strategy)
+    found = runnable(problem, call, strategy, truth)
     if isinstance(found, Exception):
         return Record(strategy.name, *classify(found))
     try:
@@ -73,8 +74,14 @@ def qualify(
     return _fit(problem, found, appetite, budget)
 
 
-def runnable(problem: Problem, call: Call, strategy: Strategy) -> Method | Exception:
+def runnable(
+    problem: Problem, call: Call, strategy: Strategy, truth: Truth
+) -> Method | Exception:
     """Find a batching and scopes under which a strategy runs, on one direction.
+
+    Shared inputs are expanded over samples by vmap, whose rules differ from the plain
+    operator's now and then (`Embedding` forgets its padding), so that batching must
+    reproduce the truth, or the next one is taken.
 
     Returns:
         The method; or what the last attempt raised.
@@ -85,6 +92,8 @@ def runnable(problem: Problem, call: Call, strategy: Strategy) -> Method | Excep
         while True:
             try:
                 try_out(problem, call, method, 1)
+                if kind is Batching.EXPANDED:
+                    _require_truth(problem, call, method, truth)
             except Exception as error:  # noqa: BLE001 - a strategy may raise anything
                 raised = error
                 scope = mending(error)
@@ -94,6 +103,15 @@ def runnable(problem: Problem, call: Call, strategy: Strategy) -> Method | Excep
             else:
                 return method
     return raised
+
+
+def _require_truth(
+    problem: Problem, call: Call, method: Method, truth: Truth
+) -> None:
+    products = pull_all_samples(problem, call, method, truth.seeds)
+    verdict = truth.judge_products(problem, products)
+    if not verdict.right:
+        raise RuntimeError(f"wrong under vmap over samples: {verdict.complaint}")
 
 
 def classify(error: Exception) -> tuple[Outcome, str]:
@@ -202,7 +220,7 @@ def _adopts(problem: Problem, method: Method, chunk: int) -> bool:
         return False
     if problem.options.create_graph or len(problem.outputs) > 1:
         return False
-    samples = 1 if method.batching is Batching.JOINT else problem.batch_size or 1
+    samples = 1 if method.batching is Batching.JOINT else problem.sample_count
     if isinstance(method.strategy, Pushforward):
         return chunk == 1
     return samples == 1 or chunk == 1

@@ -69,17 +69,18 @@ class Race:
         self,
         problem: Problem,
         call: Call,
+        truth: Truth,
         spending: Spending,
         clock: Callable[[], float],
     ) -> None:
-        """Prepare a race: one plain projection tells what is right."""
+        """Prepare a race, in which `truth` tells what is right."""
         self._problem = problem
         self._call = call
         self._spending = spending
         self._clock = clock
         self._started = clock()
         self._device = problem.outputs[0].device
-        self._truth = Truth.of(problem, call)
+        self._truth = truth
         self.running: list[Record] = []
         self.out: list[Record] = []
 
@@ -182,13 +183,10 @@ class Race:
         timed = replace(
             record, time_s=taken, first_s=taken, runs=1, error=verdict.error
         )
-        if not verdict.finite:
-            reason = "not finite where plain autograd is"
-            return replace(timed, outcome="nonfinite", reason=reason)
-        if not verdict.right:
-            reason = f"off by {verdict.error:.1e} from plain autograd (relative)"
-            return replace(timed, outcome="wrong", reason=reason)
-        return timed
+        if verdict.right:
+            return timed
+        outcome = "wrong" if verdict.finite else "nonfinite"
+        return replace(timed, outcome=outcome, reason=verdict.complaint)
 
     def _again(self, record: Record) -> Record:
         taken = seconds(lambda: self._compute(_method(record)), self._device)

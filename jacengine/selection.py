@@ -14,6 +14,7 @@ from jacengine.problem import Problem
 from jacengine.qualify import qualify
 from jacengine.race import QUICK, THOROUGH, Race
 from jacengine.record import Record
+from jacengine.truth import Truth
 
 Effort = Literal["none", "quick", "thorough"]
 
@@ -73,7 +74,8 @@ def select(
         clock: Seconds, for the selection's own cost.
     """
     started = clock()
-    records = [qualify(problem, call, s, budget) for s in strategies]
+    truth = Truth.of(problem, call)
+    records = [qualify(problem, call, s, truth, budget) for s in strategies]
     order = {strategy.name: i for i, strategy in enumerate(strategies)}
     waiting = sorted(
         (r for r in records if r.outcome == "ok"),
@@ -83,7 +85,7 @@ def select(
     if effort == "none":
         chosen = waiting
     else:
-        race = Race(problem, call, SPENDING[effort], clock)
+        race = Race(problem, call, truth, SPENDING[effort], clock)
         race.enter(waiting)
         race.run()
         chosen = race.ranking(order)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jacengine._torchfunc import pull
+from jacengine._torchfunc import Tensors, pull
 from jacengine.call import Call
 from jacengine.problem import Problem
 from jacengine.state import preserved
@@ -26,6 +26,10 @@ TOLERANCE = {
     torch.bfloat16: 2e-1,
 }
 """Largest error of an entry of `u^T J`, relative to `|u|^T |J|`."""
+
+BLOCK_FLOOR, FLOOR = 1e3, 64
+"""Rounding that any entry may carry: multiples of eps of the largest entry of the same
+input's projection, and of all inputs' projections."""
 
 _SLICE = 2**22
 """Entries of J looked at in one go, so that checking takes no memory to speak of."""
@@ -45,6 +49,13 @@ class Verdict:
     error: float
     finite: bool
 
+    @property
+    def complaint(self) -> str:
+        """What is wrong, in words."""
+        if not self.finite:
+            return "not finite where plain autograd is"
+        return f"off by {self.error:.1e} from plain autograd (relative)"
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -54,10 +65,12 @@ class Truth:
         cotangents: One a row group, `(S, R)`.
         products: One a column group, `(S, N)`, summed over samples (`S = 1`) where the
             input is shared.
+        seeds: The cotangents as those of the outputs, `(S, *out)` or `(*out)`.
     """
 
     cotangents: tuple[Tensor, ...]
     products: tuple[Tensor, ...]
+    seeds: Tensors
 
     @classmethod
     def of(cls, problem: Problem, call: Call, seed: int = 0) -> Truth:
@@ -70,14 +83,14 @@ class Truth:
             primals = tuple(p.requires_grad_() for p in call.primals(connected=False))
             outputs = call(*primals)
             cotangents = _draw(problem, seed)
-            size = problem.batch_size or 1
+            size = cotangents[0].shape[0]
             full = _spread(problem, cotangents, outputs)
             found = pull(outputs, primals, full)
             flat = [
-                g.detach().reshape(1 if leaf.batch_dim is None else size, -1)
+                g.detach().reshape(1 if leaf.batch_dim is None else size, leaf.size)
                 for g, leaf in zip(found, problem.inputs, strict=True)
             ]
-        return cls(cotangents, _choose(problem, flat))
+        return cls(cotangents, _choose(problem, flat), full)
 
     def judge(self, blocks: Sequence[Sequence[Tensor]]) -> Verdict:
         """Compare a Jacobian's projection.
@@ -85,14 +98,32 @@ class Truth:
         Args:
             blocks: The blocks of J, outputs by inputs.
         """
-        right, finite, worst = True, True, 0.0
-        for column, truth in enumerate(self.products):
-            got, scale = self._project([line[column] for line in blocks], truth)
-            verdict = _compare(got, scale, truth, blocks[0][column].dtype)
-            right &= verdict.right
-            finite &= verdict.finite
-            worst = max(worst, verdict.error)
-        return Verdict(right, worst, finite)
+        pairs = [
+            self._project([line[column] for line in blocks], truth)
+            for column, truth in enumerate(self.products)
+        ]
+        dtype = min((line[0].dtype for line in blocks), key=_precision)
+        return _judge(pairs, self.products, dtype)
+
+    def judge_products(self, problem: Problem, products: Tensors) -> Verdict:
+        """Compare what a pullback makes of the same cotangents.
+
+        Args:
+            problem: What is computed.
+            products: One an input, `(B, *in)`; those of shared inputs too.
+        """
+        flat = [
+            product.detach().reshape(product.shape[0], leaf.size)
+            for product, leaf in zip(products, problem.inputs, strict=True)
+        ]
+        summed = [
+            part.sum(0, keepdim=True) if leaf.batch_dim is None else part
+            for part, leaf in zip(flat, problem.inputs, strict=True)
+        ]
+        chosen = _choose(problem, summed)
+        pairs = [(got, _largest(got).expand_as(got)) for got in chosen]
+        dtype = min((got.dtype for got in chosen), key=_precision)
+        return _judge(pairs, self.products, dtype)
 
     def _project(
         self, lines: Sequence[Tensor], truth: Tensor
@@ -116,28 +147,43 @@ class Truth:
         return got, scale
 
 
-def _compare(got: Tensor, scale: Tensor, truth: Tensor, dtype: torch.dtype) -> Verdict:
-    if truth.numel() == 0:
-        return Verdict(right=True, error=0.0, finite=True)
-    known = truth.isfinite()
-    finite = bool(got[known].isfinite().all())
-    allowed = TOLERANCE[dtype] if dtype in TOLERANCE else 1e-3
-    # Entries that cancel to almost nothing carry the rounding of their large terms.
-    largest = torch.where(known & scale.isfinite(), scale, 0.0).max()
-    floor = 1e3 * torch.finfo(dtype).eps * largest
-    difference = (got - truth)[known].abs()
-    magnitude = scale[known] + truth[known].abs()
-    right = finite and bool((difference <= allowed * magnitude + floor).all())
-    tiny = torch.finfo(magnitude.dtype).tiny
-    relative = difference / (magnitude + floor + tiny)
-    error = float(relative.max()) if relative.numel() else 0.0
-    return Verdict(right, error, finite)
+def _judge(
+    pairs: Sequence[tuple[Tensor, Tensor]], truths: Sequence[Tensor], dtype: torch.dtype
+) -> Verdict:
+    """Compare projections `(got, scale)` with the truth, entry by entry."""
+    eps = torch.finfo(dtype).eps
+    # Entries that cancel to almost nothing carry the rounding of their large terms,
+    # in the same block (a sum of opposites) or elsewhere (a bias before a BatchNorm).
+    overall = max((float(_largest(scale)) for _, scale in pairs), default=0.0)
+    right, finite, worst = True, True, 0.0
+    for (got, scale), truth in zip(pairs, truths, strict=True):
+        known = truth.isfinite()
+        finite &= bool(got[known].isfinite().all())
+        floor = BLOCK_FLOOR * eps * float(_largest(scale)) + FLOOR * eps * overall
+        difference = (got - truth)[known].abs()
+        magnitude = scale[known] + truth[known].abs()
+        right &= bool((difference <= TOLERANCE[dtype] * magnitude + floor).all())
+        tiny = torch.finfo(magnitude.dtype).tiny
+        relative = difference / (magnitude + floor + tiny)
+        if relative.numel():
+            worst = max(worst, float(relative.nan_to_num(nan=float("inf")).max()))
+    return Verdict(right and finite, worst, finite)
+
+
+def _largest(tensor: Tensor) -> Tensor:
+    """The largest finite magnitude, zero if there is none."""
+    known = tensor[tensor.isfinite()].abs()
+    return known.max() if known.numel() else tensor.new_zeros(())
+
+
+def _precision(dtype: torch.dtype) -> float:
+    return -torch.finfo(dtype).eps
 
 
 def _draw(problem: Problem, seed: int) -> tuple[Tensor, ...]:
     """Draw cotangents for the rows of J, away from zero."""
     generator = torch.Generator().manual_seed(seed)
-    size = problem.batch_size if problem.batch_size is not None else 1
+    size = problem.sample_count
     counts = (
         [leaf.size for leaf in problem.outputs]
         if problem.rows is None

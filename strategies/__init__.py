@@ -11,6 +11,7 @@ from jacengine.strategies.batched_grad import BatchedGrad
 from jacengine.strategies.double_vjp import DoubleVjp
 from jacengine.strategies.double_vjp_repeat import DoubleVjpRepeat
 from jacengine.strategies.forward_dual import ForwardDual
+from jacengine.strategies.quasi_linear import QuasiLinear
 from jacengine.strategies.repeat import Repeat
 from jacengine.strategies.reverse_loop import ReverseLoop
 from jacengine.strategies.vmap_jvp import VmapJvp
@@ -25,4 +26,5 @@ BUILTIN: tuple[Strategy, ...] = (
     DoubleVjpRepeat(),
     ForwardDual(),
     VmapJvp(),
+    QuasiLinear(),
 )

@@ -1,0 +1,57 @@
+"""Does capture see every use of a parameter?
+
+A use is an edge of the autograd graph into the node where the parameter enters it. A use
+inside a captured call is made by a node whose sequence number lies in that call's window.
+Any other use (a weight taken by `F.linear` elsewhere, a parameter of a container) would
+be missed by hooks, and is found here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
+
+from jacengine.layers.visits import Visit
+
+
+def unaccounted(
+    outputs: Sequence[Tensor], primals: Sequence[Tensor], visits: Sequence[Visit]
+) -> set[int]:
+    """Find the parameters with a use outside the captured calls of their unit.
+
+    Args:
+        outputs: What the graph leads to.
+        primals: The parameters, as the graph has them.
+        visits: The captured calls.
+
+    Returns:
+        Their indices among the primals.
+    """
+    entries = {get_gradient_edge(p).node: i for i, p in enumerate(primals)}
+    windows: dict[int, list[range]] = {}
+    for visit in visits:
+        for index, _ in visit.unit.parameters:
+            windows.setdefault(index, []).append(visit.window)
+    found: set[int] = set()
+    seen: set[object] = set()
+    waiting = [o.grad_fn for o in outputs if o.grad_fn is not None]
+    # An output may be a parameter itself.
+    found |= {entries[n] for n in waiting if n in entries}
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        for target, _ in node.next_functions:
+            if target is None:
+                continue
+            if target in entries:
+                number = node._sequence_nr()  # noqa: SLF001
+                index = entries[target]
+                if not any(number in window for window in windows.get(index, ())):
+                    found.add(index)
+            else:
+                waiting.append(target)
+    return found

@@ -1,0 +1,224 @@
+"""Which module answers for which parameter, and by what means.
+
+Each parameter starts with the module that owns it. If capture misses a use of it there,
+or the samples cannot be told apart there, the parent answers, up to the root. What not
+even the root can answer for is pulled through the whole graph, one sample at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from jacengine._torchfunc import Tensors, pull_to_edges
+from jacengine.independence import random_cotangent, splits
+from jacengine.layers.accounting import unaccounted
+from jacengine.layers.rerun import Separation, reproduces, rerun, separations
+from jacengine.layers.rules import Rule, rule_for
+from jacengine.layers.samples import Placement, placements, reaches_others
+from jacengine.layers.visits import Unit, Visit, capturing
+
+
+@dataclass(frozen=True)
+class Handling:
+    """How one call of a unit is contracted.
+
+    Attributes:
+        shapes: The shapes of its outputs, to recognise the call by.
+        rule: The rule, if the layer has one.
+        placement: Where the rule finds the samples.
+        separation: How the samples are taken apart, if there is no rule.
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    rule: Rule | None = None
+    placement: Placement | None = None
+    separation: Separation | None = None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Who answers for what.
+
+    Attributes:
+        units: The modules to watch.
+        handlings: How each of their calls is contracted, in the order of the calls.
+        whole: Parameters that are pulled through the whole graph.
+        vectorised: Whether the graph can be pulled back for many directions at once.
+    """
+
+    units: tuple[Unit, ...]
+    handlings: tuple[Handling, ...]
+    whole: frozenset[int]
+    vectorised: bool
+
+    def covers(self, visits: Sequence[Visit], missed: set[int]) -> bool:
+        """Tell whether another forward pass went the same way as the first."""
+        return missed <= self.whole and [v.shapes for v in visits] == [
+            h.shapes for h in self.handlings
+        ]
+
+
+def assign(
+    root: nn.Module,
+    names: Sequence[str],
+    primals: Tensors,
+    function: Callable[..., Tensors],
+    batch_size: int | None,
+) -> Assignment:
+    """Find a module for every parameter, by trying.
+
+    Args:
+        root: The module.
+        names: The parameters' names.
+        primals: Their values, tracked.
+        function: Runs the module with such values.
+        batch_size: The number of samples to keep apart, or `None`.
+    """
+    paths = {i: name.rpartition(".")[0] for i, name in enumerate(names)}
+    whole: set[int] = set()
+    while True:
+        units = _units(names, paths, whole)
+        with capturing(root, units) as visits:
+            outputs = function(*primals)
+        failed = unaccounted(outputs, primals, visits) - whole
+        handlings: list[Handling] = []
+        if not failed:
+            handlings, failed = _handle(root, visits, primals, outputs, batch_size)
+        if not failed:
+            vectorised = _vectorises(outputs, visits)
+            return Assignment(units, tuple(handlings), frozenset(whole), vectorised)
+        for index in failed:
+            # Without samples to keep apart there is nothing a parent could do better.
+            if batch_size is None or not paths[index]:
+                whole.add(index)
+            else:
+                paths[index] = paths[index].rpartition(".")[0]
+
+
+def _units(
+    names: Sequence[str], paths: dict[int, str], whole: set[int]
+) -> tuple[Unit, ...]:
+    grouped: dict[str, list[tuple[int, str]]] = {}
+    for index, path in paths.items():
+        if index not in whole:
+            local = names[index].removeprefix(f"{path}." if path else "")
+            grouped.setdefault(path, []).append((index, local))
+    return tuple(Unit(path, tuple(members)) for path, members in grouped.items())
+
+
+def _handle(
+    root: nn.Module,
+    visits: Sequence[Visit],
+    primals: Tensors,
+    outputs: Tensors,
+    batch_size: int | None,
+) -> tuple[list[Handling], set[int]]:
+    """Decide how each call is contracted; returns the parameters of those that fail."""
+    modules = [visit.unit.module(root) for visit in visits]
+    rules = [_rule(m, visit) for m, visit in zip(modules, visits, strict=True)]
+    places = _samples(visits, modules, rules, outputs, batch_size)
+    handlings: list[Handling] = []
+    failed: set[int] = set()
+    for visit, module, rule, found in zip(visits, modules, rules, places, strict=True):
+        separation = None
+        if rule is None and found is not None and batch_size is not None:
+            axes = tuple(placement.at for placement in found)
+            separation = _separation(module, visit, axes, primals, batch_size)
+        if found is None or not visit.untouched or (rule or separation) is None:
+            failed |= {index for index, _ in visit.unit.parameters}
+        else:
+            placement = found[0] if rule is not None else None
+            handlings.append(Handling(visit.shapes, rule, placement, separation))
+    return handlings, failed
+
+
+def _rule(module: nn.Module, visit: Visit) -> Rule | None:
+    """Find the rule for a call: of its layer, and fitting what went in and came out."""
+    rule = rule_for(module)
+    tensors = visit.tensors()
+    if rule is None or len(tensors) != 1 or len(visit.shapes) != 1:
+        return None
+    if any(name not in rule.parameters for _, name in visit.unit.parameters):
+        return None
+    before, after = tuple(tensors[0].shape), visit.shapes[0]
+    own_before = rule.input_axes(module, len(before))
+    own_after = rule.output_axes(module, len(after))
+    same = before[: len(before) - own_before] == after[: len(after) - own_after]
+    return rule if same else None
+
+
+def _samples(
+    visits: Sequence[Visit],
+    modules: Sequence[nn.Module],
+    rules: Sequence[Rule | None],
+    outputs: Tensors,
+    batch_size: int | None,
+) -> list[tuple[Placement, ...] | None]:
+    """Find where the samples lie in each output of each call; `None`: nowhere.
+
+    Cotangents of some samples must arrive at those samples' positions only.
+    """
+    if batch_size is None:
+        return [(Placement("none"),) * len(visit.shapes) for visit in visits]
+    own: list[int] = []
+    left: list[list[Placement]] = []
+    for visit, module, rule in zip(visits, modules, rules, strict=True):
+        for shape in visit.shapes:
+            axes = 0 if rule is None else rule.output_axes(module, len(shape))
+            lead = shape[: len(shape) - axes]
+            kinds = {"axis"} if rule is None else {"axis", "outer", "inner"}
+            own.append(axes)
+            left.append([p for p in placements(lead, batch_size) if p.kind in kinds])
+    edges = [edge for visit in visits for edge in visit.edges]
+    generator = torch.Generator().manual_seed(0)
+    for chosen in splits(batch_size):
+        cotangents = tuple(random_cotangent(o, chosen, generator) for o in outputs)
+        found = pull_to_edges(outputs, edges, cotangents, batched=False)
+        for i, gradient in enumerate(found):
+            if gradient is not None:
+                left[i] = [
+                    p for p in left[i] if not reaches_others(p, gradient, own[i], chosen)
+                ]
+    flat = iter(left)
+    answer: list[tuple[Placement, ...] | None] = []
+    for visit in visits:
+        taken = [next(flat) for _ in visit.shapes]
+        fits = all(taken) and bool(taken)
+        answer.append(tuple(options[0] for options in taken) if fits else None)
+    return answer
+
+
+def _separation(
+    module: nn.Module,
+    visit: Visit,
+    axes: tuple[int, ...],
+    primals: Tensors,
+    batch_size: int,
+) -> Separation | None:
+    """Find a way to take a call's samples apart that reproduces its outputs."""
+    own = tuple(
+        primals[index].detach().expand(batch_size, *primals[index].shape)
+        for index, _ in visit.unit.parameters
+    )
+    for separation in separations(visit, axes, batch_size):
+        try:
+            again = rerun(module, visit, separation, own)
+        except (RuntimeError, ValueError, IndexError, TypeError):
+            continue  # taken apart like this the layer does not run at all
+        if reproduces(visit, separation, again):
+            return separation
+    return None
+
+
+def _vectorises(outputs: Tensors, visits: Sequence[Visit]) -> bool:
+    edges = [edge for visit in visits for edge in visit.edges]
+    seeds = tuple(torch.zeros_like(o).expand(2, *o.shape) for o in outputs)
+    try:
+        pull_to_edges(outputs, edges, seeds, batched=True)
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True

@@ -1,0 +1,179 @@
+"""From the cotangents that arrive at a call to the blocks of its unit's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
+
+from jacengine._torchfunc import Tensors, pull, pull_to_edges
+from jacengine.layers.assignment import Handling
+from jacengine.layers.rerun import rerun
+from jacengine.layers.rules import Rule
+from jacengine.layers.samples import Placement
+from jacengine.layers.visits import Visit
+
+Piece = Callable[[Tensor | None], Tensor]
+"""One contribution to a block `(K, S, *param)`, written into what it is given."""
+
+Contractor = Callable[[Sequence[Tensor | None]], dict[int, Piece]]
+"""From the cotangents `(K, *output)` of a call's outputs to pieces, by parameter."""
+
+
+def contractor(
+    module: nn.Module,
+    visit: Visit,
+    handling: Handling,
+    primals: Tensors,
+    batch_size: int | None,
+    *,
+    create_graph: bool,
+) -> Contractor:
+    """Make the contractor of one captured call.
+
+    Args:
+        module: The unit's module.
+        visit: The call.
+        handling: How it is contracted.
+        primals: All parameters that are differentiated, tracked.
+        batch_size: The number of samples to keep apart.
+        create_graph: Whether pieces must be differentiable in turn.
+
+    Raises:
+        RuntimeError: An argument of the call was overwritten since, so its value is
+            lost.
+    """
+    if not visit.untouched:
+        raise RuntimeError(
+            f"an input of {type(module).__name__} {visit.unit.path!r} is overwritten in "
+            "place after the layer has read it"
+        )
+    if handling.rule is not None and handling.placement is not None:
+        x = visit.tensors()[0] if create_graph else visit.tensors()[0].detach()
+        return _by_rule(module, visit, handling.rule, handling.placement, x)
+    assert handling.separation is not None
+    assert batch_size is not None
+    copies = tuple(
+        primals[index].expand(batch_size, *primals[index].shape)
+        if create_graph
+        else primals[index].detach().expand(batch_size, *primals[index].shape)
+        for index, _ in visit.unit.parameters
+    )
+    tracked = tuple(c if c.requires_grad else c.requires_grad_() for c in copies)
+    axes = handling.separation.outputs
+    outputs = rerun(module, visit, handling.separation, tracked)
+
+    def pieces(arriving: Sequence[Tensor | None]) -> dict[int, Piece]:
+        reached = [i for i, g in enumerate(arriving) if g is not None]
+        seeds = tuple(
+            g.movedim(axes[i] + 1, 1) for i, g in enumerate(arriving) if g is not None
+        )
+        found = pull_each(
+            tuple(outputs[i] for i in reached), tracked, seeds, create_graph=create_graph
+        )
+        return {
+            index: _given(block)
+            for (index, _), block in zip(visit.unit.parameters, found, strict=True)
+        }
+
+    return pieces
+
+
+def _by_rule(
+    module: nn.Module, visit: Visit, rule: Rule, placement: Placement, x: Tensor
+) -> Contractor:
+    items = placement.front(x, rule.input_axes(module, x.dim()))
+    own = rule.output_axes(module, len(visit.shapes[0]))
+
+    def pieces(arriving: Sequence[Tensor | None]) -> dict[int, Piece]:
+        cotangent = arriving[0]
+        assert cotangent is not None
+        g = placement.front(cotangent, own, skip=1)
+
+        def piece(name: str) -> Piece:
+            return lambda out: rule.parameters[name](module, items, g, out)
+
+        return {index: piece(name) for index, name in visit.unit.parameters}
+
+    return pieces
+
+
+def _given(block: Tensor) -> Piece:
+    return lambda out: block if out is None else out.copy_(block)
+
+
+def pull_each(
+    outputs: Tensors, primals: Tensors, seeds: Tensors, *, create_graph: bool
+) -> Tensors:
+    """Pull `K` cotangents back at once, or one by one where that cannot be vectorised."""
+    try:
+        return pull(outputs, primals, seeds, batched=True, create_graph=create_graph)
+    except (RuntimeError, NotImplementedError):
+        each = [
+            pull(outputs, primals, one, create_graph=create_graph)
+            for one in zip(*seeds, strict=True)
+        ]
+        return tuple(torch.stack(parts) for parts in zip(*each, strict=True))
+
+
+def arriving_cotangents(
+    outputs: Tensors,
+    edges: Sequence[GradientEdge],
+    seeds: Tensors,
+    *,
+    vectorised: bool,
+    create_graph: bool,
+) -> tuple[Tensor | None, ...]:
+    """Pull cotangents `(K, ...)` back to the outputs of all captured calls."""
+    if seeds[0].shape[0] == 1 or not vectorised:
+        each = [
+            pull_to_edges(
+                outputs, edges, one, batched=False, create_graph=create_graph
+            )
+            for one in zip(*seeds, strict=True)
+        ]
+        return tuple(_stacked(parts) for parts in zip(*each, strict=True))
+    return pull_to_edges(
+        outputs, edges, seeds, batched=True, create_graph=create_graph
+    )
+
+
+def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """Stack what arrived for each direction; where nothing did, there are zeros."""
+    some = next((part for part in parts if part is not None), None)
+    if some is None:
+        return None
+    if len(parts) == 1:
+        return some.unsqueeze(0)
+    return torch.stack([torch.zeros_like(some) if p is None else p for p in parts])
+
+
+def through_the_graph(
+    outputs: Tensors,
+    primal: Tensor,
+    seeds: Tensors,
+    batch_size: int | None,
+    *,
+    create_graph: bool,
+) -> Tensor:
+    """Pull cotangents back to one parameter, keeping samples apart by their seeds.
+
+    Returns:
+        `(K, S, *param)`.
+    """
+    if batch_size is None:
+        found = pull_each(outputs, (primal,), seeds, create_graph=create_graph)
+        return found[0].unsqueeze(1)
+    apart = tuple(_apart(seed, batch_size) for seed in seeds)
+    count = seeds[0].shape[0]
+    found = pull_each(outputs, (primal,), apart, create_graph=create_graph)
+    return found[0].unflatten(0, (count, batch_size))
+
+
+def _apart(seed: Tensor, batch_size: int) -> Tensor:
+    """Turn cotangents `(K, B, ...)` into `(K * B, B, ...)`, one a sample."""
+    eye = torch.eye(batch_size, dtype=seed.dtype, device=seed.device)
+    eye = eye.view(1, batch_size, batch_size, *[1] * (seed.dim() - 2))
+    return (seed.unsqueeze(1) * eye).flatten(0, 1)

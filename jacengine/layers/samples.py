@@ -1,0 +1,71 @@
+"""Where the samples lie inside a network, whatever it has done to its batch.
+
+Layers see their batch as it comes, or moved to another axis (sequence first), or merged
+with positions into one axis. Which of these it is follows from cotangents: those of some
+output samples reach exactly the positions of the same samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How to bring the samples of a tensor to the front.
+
+    Attributes:
+        kind: `axis`: samples are axis `at`; `outer`: axis 0 holds `(B, at)` merged;
+            `inner`: axis 0 holds `(at, B)` merged; `none`: there is no axis of samples.
+        at: The axis, or the number of positions.
+    """
+
+    kind: Literal["axis", "outer", "inner", "none"]
+    at: int = 0
+
+    def front(self, tensor: Tensor, own: int, skip: int = 0) -> Tensor:
+        """Rearrange a tensor as samples, positions, and a layer's own axes.
+
+        Args:
+            tensor: `(..., *own)`, after `skip` axes that stay in front.
+            own: How many trailing axes belong to the layer.
+            skip: How many leading axes to leave alone.
+
+        Returns:
+            `(*skipped, S, N, *own)`.
+        """
+        match self.kind:
+            case "axis":
+                moved = tensor.movedim(skip + self.at, skip)
+            case "outer":
+                moved = tensor.unflatten(skip, (-1, self.at))
+            case "inner":
+                moved = tensor.unflatten(skip, (self.at, -1)).transpose(skip, skip + 1)
+            case "none":
+                moved = tensor.unsqueeze(skip)
+        axes = moved.shape
+        positions = axes[skip + 1 : len(axes) - own].numel()
+        return moved.reshape(*axes[: skip + 1], positions, *axes[len(axes) - own :])
+
+
+def placements(lead: tuple[int, ...], batch_size: int) -> Iterator[Placement]:
+    """List where the samples may lie among a tensor's leading axes, likeliest first."""
+    for axis, size in enumerate(lead):
+        if size == batch_size:
+            yield Placement("axis", axis)
+    if lead and lead[0] > batch_size and lead[0] % batch_size == 0:
+        yield Placement("outer", lead[0] // batch_size)
+        yield Placement("inner", lead[0] // batch_size)
+
+
+def reaches_others(
+    placement: Placement, cotangent: Tensor, own: int, chosen: Tensor
+) -> bool:
+    """Tell whether a cotangent is nonzero outside the chosen samples' positions."""
+    others = placement.front(cotangent, own)[~chosen.to(cotangent.device)]
+    return bool((torch.nan_to_num(others, nan=0.0) != 0).any())

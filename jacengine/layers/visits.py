@@ -1,0 +1,143 @@
+"""Capture: the calls of chosen modules, seen through hooks that are gone afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.autograd import _get_sequence_nr  # pyright: ignore[reportPrivateUsage]
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from jacengine import trees
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A module that answers for some of the parameters inside it.
+
+    Attributes:
+        path: Where it stands in the root module; the root is `""`.
+        parameters: The parameters it answers for: their index among all that are
+            differentiated, and their name within the unit.
+    """
+
+    path: str
+    parameters: tuple[tuple[int, str], ...]
+
+    def module(self, root: nn.Module) -> nn.Module:
+        """Look the module up now."""
+        return root.get_submodule(self.path)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One call of a unit.
+
+    Attributes:
+        unit: Whose call it is.
+        args: The positional arguments.
+        kwargs: The keyword arguments.
+        places: Which leaves of what it returned carry a graph ...
+        outputs: ... and those tensors.
+        edges: Where in the graph those tensors are made; stays true when one of them
+            is written in place afterwards.
+        shapes: Their shapes.
+        window: The sequence numbers of the graph's nodes made inside the call.
+        versions: The version counter of each tensor argument at the call.
+    """
+
+    unit: Unit
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    places: tuple[int, ...]
+    outputs: tuple[Tensor, ...]
+    edges: tuple[GradientEdge, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    window: range
+    versions: tuple[int, ...]
+
+    def tensors(self) -> list[Tensor]:
+        """List the tensor arguments."""
+        leaves = trees.flatten((self.args, self.kwargs))[0]
+        return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the arguments still have the values that the call saw."""
+        return self.versions == _versions(self.tensors())
+
+
+@contextmanager
+def capturing(root: nn.Module, units: Sequence[Unit]) -> Generator[list[Visit]]:
+    """Record every call of the units while the context lasts.
+
+    Args:
+        root: The module that the units' paths start from.
+        units: What to watch.
+
+    Yields:
+        The calls, in order; filled as they happen.
+    """
+    visits: list[Visit] = []
+    with ExitStack() as stack:
+        for unit in units:
+            module = unit.module(root)
+            before, after = _hooks(unit, visits)
+            for handle in (
+                module.register_forward_pre_hook(before, with_kwargs=True, prepend=True),
+                module.register_forward_hook(after, with_kwargs=True),
+            ):
+                stack.callback(handle.remove)
+        yield visits
+
+
+def _hooks(
+    unit: Unit, visits: list[Visit]
+) -> tuple[Callable[..., None], Callable[..., Any]]:
+    begun: list[tuple[int, tuple[int, ...]]] = []
+
+    def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        leaves = trees.flatten((args, kwargs))[0]
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        begun.append((_get_sequence_nr(), _versions(tensors)))
+
+    def after(
+        _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], returned: Any
+    ) -> Any:
+        start, versions = begun.pop()
+        leaves, structure = trees.flatten(returned)
+        places = tuple(
+            i for i, t in enumerate(leaves) if isinstance(t, Tensor) and t.requires_grad
+        )
+        if len(places) > 1:
+            # One output may be made from another (an LSTM cell's h from its c), whose
+            # edge would then see cotangents that never left the unit.
+            for i in places:
+                leaves[i] = leaves[i].view_as(leaves[i])
+        outputs = tuple(leaves[i] for i in places)
+        visits.append(
+            Visit(
+                unit=unit,
+                args=args,
+                kwargs=dict(kwargs),
+                places=places,
+                outputs=outputs,
+                edges=tuple(get_gradient_edge(output) for output in outputs),
+                shapes=tuple(tuple(output.shape) for output in outputs),
+                window=range(start, _get_sequence_nr()),
+                versions=versions,
+            )
+        )
+        return structure.unflatten(leaves) if len(places) > 1 else None
+
+    return before, after
+
+
+def _versions(tensors: Sequence[Tensor]) -> tuple[int, ...]:
+    return tuple(
+        -1 if tensor.is_inference() else tensor._version  # noqa: SLF001
+        for tensor in tensors
+    )

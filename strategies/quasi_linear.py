@@ -1,0 +1,167 @@
+"""Parameter Jacobians layer by layer: one backward pass, then a contraction a layer.
+
+A layer's output is linear in its parameters ("quasi-linear"): for a linear layer
+`h = W x + b` inside `y = f(h)`,
+
+    dy_c / dW[o, i] = g[c, o] x[i],    g[c, :] = dy_c / dh
+
+Hooks record every layer's input `x`; one backward pass gives the cotangents `g` of every
+layer's output for all output entries at once; and one contraction a layer writes the
+block of J where it belongs. The weight gradients that a VJP would form and sum over the
+batch are never formed, so samples stay apart at the price of writing J.
+
+Cost: one forward and one backward pass a chunk, without weight gradients, and the
+contractions. Extra memory: inputs and cotangents of all layers. Layers without a rule
+are run again sample by sample under vmap; parameters that no layer can answer for (used
+in several places at the root, or with other random numbers each time) are pulled through
+the whole graph.
+
+Source: "quasi-linear" per-sample Jacobians, https://github.com/ChenAo-Phys/pytorch-Jacobian ;
+F. Dangel, F. Kunstner, P. Hennig, "BackPACK: Packing more into backprop", 2020,
+https://arxiv.org/abs/1912.10985
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, final
+
+from torch import Tensor
+
+from jacengine._torchfunc import Tensors
+from jacengine.interface import Contract, Contraction, Passes, Point, Unsupported
+from jacengine.layers.accounting import unaccounted
+from jacengine.layers.assignment import Assignment, assign
+from jacengine.layers.contraction import (
+    Piece,
+    arriving_cotangents,
+    contractor,
+    through_the_graph,
+)
+from jacengine.layers.visits import Visit, capturing
+from jacengine.problem import Problem
+
+
+@final
+@dataclass(frozen=True)
+class QuasiLinear(Contraction):
+    """Hooks, one batched backward pass, one contraction a layer.
+
+    Attributes:
+        assignment: Which module answers for which parameter, once it is known.
+    """
+
+    assignment: Assignment | None = None
+
+    name: ClassVar[str] = "quasi_linear"
+    method: ClassVar[str] = "layer inputs x cotangents, contracted layer by layer"
+    source: ClassVar[str] = "ChenAo-Phys/pytorch-Jacobian; BackPACK"
+    wins: ClassVar[str] = "per-sample parameter Jacobians of layered models"
+
+    def check(self, problem: Problem) -> Unsupported | None:
+        """It contracts layers' inputs, so it knows parameters of modules only."""
+        if problem.module is None:
+            return Unsupported("differentiates parameters of modules, not inputs")
+        return None
+
+    def passes(self, blocks: int) -> Passes:
+        """One forward pass, and a backward pass a chunk."""
+        return Passes(forward=1, backward=blocks)
+
+    def prepare(self, point: Point) -> QuasiLinear:
+        """Find the modules that answer for the parameters; takes a few passes."""
+        if self.assignment is not None:
+            return self
+        assert point.module is not None
+        found = assign(
+            point.module, point.names, point.tracked(), point.function, point.batch_size
+        )
+        return replace(self, assignment=found)
+
+    def linearize(self, point: Point) -> Contract:
+        """Run the module once, watching its layers."""
+        root, primals = point.module, point.tracked()
+        assert root is not None
+        assignment = self.prepare(point).assignment
+        assert assignment is not None
+        with capturing(root, assignment.units) as visits:
+            outputs = point.function(*primals)
+        if not assignment.covers(visits, unaccounted(outputs, primals, visits)):
+            if self.assignment is None:
+                raise RuntimeError("every forward pass calls other layers")
+            # This point takes another way through the module than the one prepared for.
+            return replace(self, assignment=None).linearize(point)
+        return _action(point, assignment, visits, outputs, primals)
+
+
+def _action(
+    point: Point,
+    assignment: Assignment,
+    visits: Sequence[Visit],
+    outputs: Tensors,
+    primals: Tensors,
+) -> Contract:
+    root, graph = point.module, point.create_graph
+    assert root is not None
+    edges = [edge for visit in visits for edge in visit.edges]
+    contractors = [
+        contractor(
+            visit.unit.module(root),
+            visit,
+            handling,
+            primals,
+            point.batch_size,
+            create_graph=graph,
+        )
+        for visit, handling in zip(visits, assignment.handlings, strict=True)
+    ]
+
+    def action(seeds: Tensors, out: Tensors | None = None) -> Tensors:
+        found = arriving_cotangents(
+            outputs,
+            edges,
+            seeds,
+            vectorised=assignment.vectorised,
+            create_graph=graph,
+        )
+        arrived = iter(found)
+        pieces: list[list[Piece]] = [[] for _ in primals]
+        for visit, contract in zip(visits, contractors, strict=True):
+            here = [next(arrived) for _ in visit.edges]
+            if any(cotangent is not None for cotangent in here):
+                for index, piece in contract(here).items():
+                    pieces[index].append(piece)
+        for index in assignment.whole:
+            block = through_the_graph(
+                outputs, primals[index], seeds, point.batch_size, create_graph=graph
+            )
+            pieces[index].append(lambda o, b=block: b if o is None else o.copy_(b))
+        count = seeds[0].shape[0]
+        return tuple(
+            _total(primal, pieces[i], count, point.batch_size, out[i] if out else None)
+            for i, primal in enumerate(primals)
+        )
+
+    return action
+
+
+def _total(
+    primal: Tensor,
+    pieces: Sequence[Piece],
+    count: int,
+    batch_size: int | None,
+    out: Tensor | None,
+) -> Tensor:
+    """Sum the contributions to one block; the first is written, the others added."""
+    target = out if out is None or batch_size is not None else out.unsqueeze(1)
+    if not pieces:
+        shape = (count, batch_size or 1, *primal.shape)
+        block = primal.new_zeros(shape) if target is None else target.zero_()
+    else:
+        block = pieces[0](target)
+        for piece in pieces[1:]:
+            block = block + piece(None) if target is None else block.add_(piece(None))
+    if out is not None:
+        return out
+    return block if batch_size is not None else block.squeeze(1)
