@@ -42,6 +42,7 @@ def accumulate(
     *,
     out: Any = None,
     progress: Callable[[float], None] | None = None,
+    checked: bool = False,
 ) -> list[list[Tensor]]:
     """Compute a Jacobian by one method.
 
@@ -51,12 +52,16 @@ def accumulate(
         method: How.
         out: Preallocated result, nested as the user has it, to write into.
         progress: Told the share that is done after each block; may raise to stop.
+        checked: Whether to hold the strategy's products to their shapes.
 
     Returns:
         The blocks of the Jacobian, outputs by inputs; `assembly.nest` nests them.
+
+    Raises:
+        StrategyError: `checked` found products of other shapes than there should be.
     """
     seeding = batching.seeding(problem, method.strategy, method.batching)
-    with _prepared(problem, call, method) as ready:
+    with _settled(problem, call, method) as ready:
         assembly = Assembly(
             problem,
             joint=method.batching is Batching.JOINT,
@@ -67,39 +72,34 @@ def accumulate(
             action = _linearize(method.strategy, point)
             for block in seeding.blocks(method.block_size):
                 seeds = seeding.seeds(block)
-                if isinstance(method.strategy, Pushforward):
-                    assembly.put_columns(samples, block, action(seeds))
-                elif isinstance(method.strategy, Contraction):
+                into = None
+                if isinstance(method.strategy, Contraction):
                     into = assembly.rows_view(samples, block)
                     products = cast("Contract", action)(seeds, into)
-                    if into is None:
-                        assembly.put_rows(samples, block, products)
                 else:
-                    assembly.put_rows(samples, block, action(seeds))
+                    products = action(seeds)
+                if checked:
+                    shapes = _shapes(problem, method.strategy, point)
+                    count = block.stop - block.start
+                    check_products(products, [(count, *shape) for shape in shapes])
+                if isinstance(method.strategy, Pushforward):
+                    assembly.put_columns(samples, block, products)
+                elif into is None:
+                    assembly.put_rows(samples, block, products)
                 if progress is not None:
                     before = samples.start * seeding.count
                     here = (samples.stop - samples.start) * block.stop
-                    progress((before + here) / (problem.sample_count * seeding.count))
+                    progress((before + here) / max(1, problem.sample_count * seeding.count))
         return assembly.finish()
 
 
-def try_out(problem: Problem, call: Call, method: Method, directions: int) -> None:
-    """Run a method on its first few directions, to see what it raises.
-
-    Raises:
-        StrategyError: The products are not of the shapes they should be.
-    """
-    seeding = batching.seeding(problem, method.strategy, method.batching)
-    limit = 1 if method.strategy.single else directions
-    seeds = seeding.seeds(slice(0, min(limit, seeding.indices.numel())))
-    with _prepared(problem, call, method) as ready:
-        for point, _ in batching.points(problem, ready, method.batching):
-            action = _linearize(method.strategy, point)
-            count = seeds[0].shape[0]
-            if count:
-                expected = _shapes(problem, method.strategy, point)
-                check_products(action(seeds), [(count, *shape) for shape in expected])
-            return
+def prepared(problem: Problem, call: Call, method: Method) -> Method:
+    """Let a strategy do once what it can do for all calls of one signature."""
+    if not isinstance(method.strategy, Contraction):
+        return method
+    with _settled(problem, call, method) as ready:
+        point, _ = next(batching.points(problem, ready, method.batching))
+        return replace(method, strategy=method.strategy.prepare(point))
 
 
 def pull_all_samples(
@@ -110,7 +110,7 @@ def pull_all_samples(
     Returns:
         One product an input, `(B, *in)`.
     """
-    with _prepared(problem, call, method) as ready:
+    with _settled(problem, call, method) as ready:
         point, _ = next(batching.points(problem, ready, method.batching))
         action = _linearize(method.strategy, point)
         products = action(tuple(c.unsqueeze(0) for c in cotangents))
@@ -142,7 +142,7 @@ def _owned(problem: Problem, call: Call) -> Tensors:
 
 
 @contextlib.contextmanager
-def _prepared(problem: Problem, call: Call, method: Method) -> Iterator[Call]:
+def _settled(problem: Problem, call: Call, method: Method) -> Iterator[Call]:
     """Hold every setting that a method needs, and leave no trace."""
     forward_mode = contextlib.nullcontext() if method.strategy.thread_safe else _FORWARD_MODE
     with contextlib.ExitStack() as stack:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from jacengine.budget import Budget
 from jacengine.call import Call
+from jacengine.classify import classify
 from jacengine.defaults import known_strategies
 from jacengine.errors import ArgumentError, JacengineError, UnsupportedError
 from jacengine.examine import examine
@@ -16,7 +18,7 @@ from jacengine.layout import BatchDim, Wrt
 from jacengine.method import Method
 from jacengine.plans import Plan, compute, make_plan
 from jacengine.problem import Options, Problem, Randomness, Selection
-from jacengine.qualify import classify, runnable
+from jacengine.qualify import runnable
 from jacengine.selection import Effort
 from jacengine.truth import Truth
 
@@ -99,8 +101,12 @@ def jacobian(
     problem = examine(fn, args, given, options)
     call = problem.bind(args, given)
     truth = Truth.of(problem, call)
-    method = _runnable(problem, call, named, truth, chunk_size)
-    return compute(problem, call, method, out=out, truth=truth)
+    with warnings.catch_warnings():
+        # Torch's own, of operators under vmap; the result is verified.
+        warnings.filterwarnings("ignore", message="There is a performance drop")
+        warnings.filterwarnings("ignore", message="An output with one or more elements")
+        method = _runnable(problem, call, named, truth, chunk_size)
+        return compute(problem, call, method, out=out, truth=truth)
 
 
 def auto(

@@ -6,33 +6,40 @@ Counted in forward passes on one direction. It only decides who is tried first a
 
 from __future__ import annotations
 
-from jacengine.batching import Batching
-from jacengine.interface import Contraction, Pushforward
+from jacengine.batching import Batching, choices
+from jacengine.interface import Contraction, Pushforward, Strategy
 from jacengine.method import Method
 from jacengine.problem import Problem
 from jacengine.seeding import balanced
 
 LAUNCH = 20.0
 """A pass costs this many directions before it computes anything."""
+REVERSE = 2.0
+"""Arithmetic of one direction pulled back: of inputs' and weights' cotangents ..."""
 PER_DIRECTION = {Pushforward: 1.5, Contraction: 0.8}
-"""Arithmetic of one direction; a pullback computes weight gradients too: 2."""
+"""... and of one pushed forward, or pulled back without forming weight gradients."""
 EXPANDED = 1.5
 """Copies of shared inputs turn matrix products into batched ones."""
 
 
-def predicted_cost(problem: Problem, method: Method | None) -> float:
-    """Predict the cost of one Jacobian, in arbitrary units."""
-    if method is None:
-        return float("inf")
+def expected_cost(problem: Problem, strategy: Strategy) -> float:
+    """Predict the cost of a strategy's Jacobian, in one pass where it can."""
+    kinds = choices(problem, strategy)
+    return predicted_cost(problem, Method(strategy, kinds[0]))
+
+
+def predicted_cost(problem: Problem, method: Method) -> float:
+    """Predict the cost of one Jacobian, in forward passes on one direction."""
     directions = method.directions(problem)
     blocks = sum(1 for _ in balanced(directions, method.block_size))
     passes = method.strategy.passes(blocks)
     each = next(
-        (cost for kind, cost in PER_DIRECTION.items() if isinstance(method.strategy, kind)),
-        2.0,
+        (c for kind, c in PER_DIRECTION.items() if isinstance(method.strategy, kind)),
+        REVERSE,
     )
-    extra = (passes.forward + passes.backward - blocks) / max(1, blocks)
-    cost = LAUNCH * (passes.forward + passes.backward) + directions * (each + min(extra, 2))
+    replays = max(1, (passes.forward + passes.backward) // max(1, blocks))
+    launched = passes.forward + passes.backward
+    cost = LAUNCH * launched + directions * each * replays
     if method.batching is Batching.EXPANDED:
         cost *= EXPANDED
     if method.batching is Batching.LOOP:

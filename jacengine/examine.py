@@ -19,6 +19,7 @@ from jacengine.errors import (
 )
 from jacengine.independence import coupled_by_value, coupled_by_vjp
 from jacengine.layout import Leaf, describe
+from jacengine.measure import peak_memory
 from jacengine.problem import Options, Problem, Randomness, Selection
 from jacengine.state import all_buffers, preserved, reachable_modules
 
@@ -47,7 +48,8 @@ def examine(
         _check_tensors(call)
         devices = {i.device for i in layout.inputs if i.device.type == "cuda"}
         with preserved(devices, all_buffers(fn)) as state:
-            seen, tracked = _look(call)
+            with peak_memory(_device(call)) as peak:
+                seen, tracked = _look(call)
             stochastic, stateful = state.drawn, state.changed_buffers()
             if stochastic and options.randomness == "error":
                 raise RandomnessError(
@@ -75,6 +77,7 @@ def examine(
         stochastic=stochastic,
         stateful=stateful,
         coupled=coupled,
+        forward_bytes=peak.bytes,
     )
 
 
@@ -157,6 +160,11 @@ def _look(call: Call) -> tuple[Output, Tensors]:
                 "pass to the next. Clone it inside the function first."
             )
     return seen, tuple(tracked)
+
+
+def _device(call: Call) -> torch.device:
+    """The device that the call allocates on: that of its inputs."""
+    return call.layout.inputs[0].device
 
 
 def _version(leaf: object) -> int:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from jacengine.budget import format_bytes
+from jacengine.measure import format_seconds
 from jacengine.problem import Problem
 from jacengine.record import Record
 from jacengine.selection import Selection
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
 
 WIDTH = 110
 """Columns of the table where no terminal says how many there are."""
-
-
-def format_seconds(value: float) -> str:
-    """Write a time as people do: `3.21 ms`."""
-    for factor, unit in ((1.0, "s"), (1e3, "ms")):
-        if value * factor >= 1:
-            return f"{value * factor:.3g} {unit}"
-    return f"{value * 1e6:.3g} us"
 
 
 def table(selection: Selection) -> Table:

@@ -44,6 +44,14 @@ def seconds(run: Callable[[], object], device: torch.device) -> float:
             gc.enable()
 
 
+def format_seconds(value: float) -> str:
+    """Write a time as people do: `3.21 ms`."""
+    for factor, unit in ((1.0, "s"), (1e3, "ms")):
+        if value * factor >= 1:
+            return f"{value * factor:.3g} {unit}"
+    return f"{value * 1e6:.3g} us"
+
+
 class Peak:
     """The most bytes that were allocated at once beyond those at the start."""
 

@@ -55,6 +55,7 @@ class Problem:
         stochastic: Whether the function draws random numbers.
         stateful: The buffers that a call writes.
         coupled: Whether a sample's output depends on other samples.
+        forward_bytes: What one recorded forward pass allocates.
     """
 
     fn: Callable[..., Any]
@@ -67,6 +68,7 @@ class Problem:
     stochastic: bool
     stateful: tuple[tuple[nn.Module, str], ...]
     coupled: bool
+    forward_bytes: int
 
     @property
     def inputs(self) -> tuple[Leaf, ...]:

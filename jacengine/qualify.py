@@ -1,62 +1,57 @@
-"""Which methods run at all, and how much memory they take.
+"""Which methods run at all, how much memory they take, and about how long.
 
-Each strategy is tried on a few directions at the real sizes. What it raises is its reason
-to be out, unless a scoped setting of torch or another batching mends it. What it
-allocates on two and on four directions gives its peak as an affine function of the
-chunk, from which the largest chunk within the budget follows.
+Each strategy is tried on the Jacobian's first few rows or columns at the real sizes. What
+it raises is its reason to be out, unless a scoped setting of torch or another batching
+mends it. What it allocates on two and on four directions gives its peak as an affine
+function of the chunk, from which the largest chunk within the budget follows; how long
+those take forecasts the whole.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-
-import torch
+from dataclasses import replace
 
 from jacengine import batching
-from jacengine.accumulate import pull_all_samples, try_out
+from jacengine.accumulate import accumulate, prepared, pull_all_samples
+from jacengine.appetite import Appetite, appetite, fake_peak, narrowed
 from jacengine.batching import Batching
 from jacengine.budget import format_bytes
 from jacengine.call import Call
-from jacengine.errors import StrategyError
-from jacengine.interface import Contraction, Pushforward, Strategy
-from jacengine.measure import peak_memory
+from jacengine.classify import classify
+from jacengine.interface import Strategy
+from jacengine.measure import seconds
 from jacengine.method import Method
 from jacengine.problem import Problem
-from jacengine.record import Outcome, Record
+from jacengine.record import Record
 from jacengine.scopes import mending
-from jacengine.seeding import balanced
 from jacengine.truth import Truth
 
-PROBES = (2, 4)
-"""Directions of the two probes that the memory model is fitted to."""
-
-
-@dataclass(frozen=True)
-class Appetite:
-    """Peak memory as an affine function of the directions a pass.
-
-    Attributes:
-        fixed: Bytes that do not depend on the chunk.
-        per_direction: Bytes for each direction of a pass.
-        result: Bytes of the Jacobian.
-    """
-
-    fixed: float
-    per_direction: float
-    result: int
-
-    def peak(self, chunk_size: int, *, adopted: bool) -> int:
-        """Predict the peak; an adopted product is the result and counts once."""
-        beside = 0 if adopted else self.result
-        return round(self.fixed + chunk_size * self.per_direction + beside)
+COMFORT = 2**28
+"""Bytes that a pass may take at first, beside twice the result; more is seldom faster,
+and the race tries larger chunks of the leader."""
+TIGHT = 8
+"""A budget below this many times what a plain forward pass takes is tight: what a
+candidate needs is then predicted on fake tensors before it runs at all."""
 
 
 def qualify(
-    problem: Problem, call: Call, strategy: Strategy, truth: Truth, budget: int
+    problem: Problem,
+    call: Call,
+    strategy: Strategy,
+    truth: Truth,
+    budget: int,
+    *,
+    timed: bool,
 ) -> Record:
-    """Try a strategy out and choose its largest chunk within the budget.
+    """Try a strategy out and choose its largest comfortable chunk within the budget.
+
+    Args:
+        problem: What to compute.
+        call: The function at the arguments to try it on.
+        strategy: The candidate.
+        truth: What is right.
+        budget: Bytes.
+        timed: Whether to forecast its time.
 
     Returns:
         A record that is `ok` so far, with method and predicted peak; or why not.
@@ -64,14 +59,34 @@ def qualify(
     refusal = strategy.check(problem)
     if refusal is not None:
         return Record(strategy.name, "unsupported", refusal.reason)
+    if budget < problem.result_bytes + TIGHT * problem.forward_bytes:
+        least = _least(problem, call, strategy)
+        if least is not None and least > budget:
+            return _over_budget(strategy, least, budget)
     found = runnable(problem, call, strategy, truth)
     if isinstance(found, Exception):
         return Record(strategy.name, *classify(found))
     try:
-        appetite = _appetite(problem, call, found)
+        needs = appetite(problem, call, found)
+        fitted = needs.largest_chunk(problem, found, budget)
+        if fitted is None:
+            return _over_budget(strategy, needs.peak(problem, found, 1), budget)
+        comfort = min(budget, max(COMFORT, 2 * problem.result_bytes))
+        chunk = needs.largest_chunk(problem, found, comfort) or 1
+        chosen = replace(found, chunk_size=min(chunk, fitted))
+        return Record(
+            strategy.name,
+            "ok",
+            method=chosen,
+            chunk_size=chosen.chunk_size,
+            largest_chunk=fitted,
+            passes=chosen.passes(problem),
+            forecast_s=_forecast(problem, call, chosen) if timed else None,
+            predicted_bytes=needs.peak(problem, chosen, chosen.chunk_size or 1),
+            appetite=needs,
+        )
     except Exception as error:  # noqa: BLE001 - a strategy may raise anything
         return Record(strategy.name, *classify(error))
-    return _fit(problem, found, appetite, budget)
 
 
 def runnable(
@@ -91,7 +106,8 @@ def runnable(
         method = Method(strategy, kind)
         while True:
             try:
-                try_out(problem, call, method, 1)
+                method = prepared(problem, call, method)
+                accumulate(narrowed(problem, method, 1), call, method, checked=True)
                 if kind is Batching.EXPANDED:
                     _require_truth(problem, call, method, truth)
             except Exception as error:  # noqa: BLE001 - a strategy may raise anything
@@ -114,113 +130,38 @@ def _require_truth(
         raise RuntimeError(f"wrong under vmap over samples: {verdict.complaint}")
 
 
-def classify(error: Exception) -> tuple[Outcome, str]:
-    """Turn what a strategy raised into an outcome and a reason."""
-    message = str(error).strip().splitlines()
-    said = message[0] if message else ""
-    operator = operator_in(str(error))
-    reason = f"{type(error).__name__}: {said}"
-    if operator and operator not in reason:
-        reason = f"{operator}: {reason}"
-    if out_of_memory(error):
-        return "oom", reason
-    if isinstance(error, NotImplementedError | RuntimeError) and not isinstance(
-        error, StrategyError
-    ):
-        return "unsupported", reason
-    return "error", reason
+def _least(problem: Problem, call: Call, strategy: Strategy) -> int | None:
+    """Predict the least that a strategy takes, without running it; `None`: unknown."""
+    peaks = [
+        peak
+        for kind in batching.choices(problem, strategy)
+        if (peak := fake_peak(problem, call, Method(strategy, kind))) is not None
+    ]
+    return min(peaks, default=None)
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Tell a refused allocation; on CPU torch raises a plain RuntimeError for it."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+def _over_budget(strategy: Strategy, needed: int, budget: int) -> Record:
+    reason = (
+        f"needs {format_bytes(needed)} with one direction at a time, of "
+        f"{format_bytes(budget)}"
     )
+    return Record(strategy.name, "over_budget", reason, predicted_bytes=needed)
 
 
-def operator_in(message: str) -> str | None:
-    """Find the name of the operator that an error message of torch complains of."""
-    for pattern in (
-        r"aten::[A-Za-z_0-9.]+",
-        r"derivative for '?([A-Za-z_0-9:.]+)'?",
-        r"forward AD with ([A-Za-z_0-9:.]+)",
-        r"([A-Za-z_0-9]+Backward\w*)",
-    ):
-        found = re.search(pattern, message)
-        if found:
-            return found[found.lastindex or 0]
-    return None
+def _forecast(problem: Problem, call: Call, method: Method) -> float:
+    """Extrapolate the time of a whole Jacobian from one and four directions.
 
-
-def _appetite(problem: Problem, call: Call, method: Method) -> Appetite:
-    """Measure what a method allocates on its first few directions."""
+    An underestimate: a pass on few directions is dearer a direction than one on many.
+    """
     device = problem.outputs[0].device
-    peaks: list[tuple[int, int]] = []
-    for count in _probe_sizes(problem, method):
-        with peak_memory(device) as peak:
-            try_out(problem, call, method, count)
-        peaks.append((count, peak.bytes))
-    return _fitted(problem, peaks)
-
-
-def _probe_sizes(problem: Problem, method: Method) -> Iterator[int]:
-    available = method.directions(problem)
-    if method.strategy.single:
-        yield 1
-        return
-    yield from sorted({min(size, available) for size in PROBES})
-
-
-def _fitted(problem: Problem, peaks: list[tuple[int, int]]) -> Appetite:
-    (first, low), (last, high) = peaks[0], peaks[-1]
+    times: dict[int, float] = {}
+    for count in (1, 4):
+        part = narrowed(problem, method, count)
+        directions = method.directions(part)
+        if directions not in times:
+            times[directions] = seconds(
+                lambda p=part: accumulate(p, call, method), device
+            )
+    (first, low), (last, high) = min(times.items()), max(times.items())
     slope = max(0.0, (high - low) / (last - first)) if last > first else 0.0
-    return Appetite(max(0.0, low - first * slope), slope, problem.result_bytes)
-
-
-def _fit(
-    problem: Problem, method: Method, appetite: Appetite, budget: int
-) -> Record:
-    """Choose the largest balanced chunk that is predicted to fit."""
-    name = method.strategy.name
-    available = max(1, method.directions(problem))
-    chunk = 1 if method.strategy.single else available
-    while chunk > 1 and appetite.peak(chunk, adopted=_adopts(problem, method, chunk)) > budget:
-        room = budget - appetite.fixed - appetite.result
-        fitting = int(room / appetite.per_direction) if appetite.per_direction else 1
-        chunk = max(1, min(chunk - 1, fitting))
-    blocks = list(balanced(available, chunk))
-    chunk = max(block.stop - block.start for block in blocks)
-    predicted = appetite.peak(chunk, adopted=_adopts(problem, method, chunk))
-    if predicted > budget:
-        return Record(
-            name,
-            "over_budget",
-            f"needs {format_bytes(predicted)} with one direction at a time, of "
-            f"{format_bytes(budget)}",
-            method,
-            chunk,
-            predicted_bytes=predicted,
-        )
-    chosen = replace(method, chunk_size=chunk)
-    return Record(
-        name,
-        "ok",
-        method=chosen,
-        chunk_size=chunk,
-        passes=chosen.passes(problem),
-        predicted_bytes=predicted,
-    )
-
-
-def _adopts(problem: Problem, method: Method, chunk: int) -> bool:
-    """Whether the one product there is will be taken over as the result, uncopied."""
-    if isinstance(method.strategy, Contraction):
-        return False
-    if chunk < method.directions(problem) or method.batching is Batching.LOOP:
-        return False
-    if problem.options.create_graph or len(problem.outputs) > 1:
-        return False
-    samples = 1 if method.batching is Batching.JOINT else problem.sample_count
-    if isinstance(method.strategy, Pushforward):
-        return chunk == 1
-    return samples == 1 or chunk == 1
+    return low + max(0, method.directions(problem) - first) * slope

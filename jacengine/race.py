@@ -8,7 +8,7 @@ order, so that the same call picks the same winner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -16,10 +16,11 @@ from torch import Tensor
 
 from jacengine.accumulate import accumulate
 from jacengine.call import Call
-from jacengine.measure import peak_memory, seconds
+from jacengine.measure import format_seconds, peak_memory, seconds
 from jacengine.method import Method
 from jacengine.problem import Problem
-from jacengine.qualify import classify
+from jacengine.seeding import balanced
+from jacengine.classify import classify
 from jacengine.record import Record
 from jacengine.truth import Truth
 
@@ -27,10 +28,14 @@ NOISE = 0.03
 """Times closer than this share are a tie."""
 HOPELESS = 2.5
 """A candidate is stopped when it has taken this many times the best whole run."""
+UNPROMISING = 3.0
+"""A candidate is not run whose forecast, an underestimate, is this many times the best."""
+IMPLAUSIBLE = 30.0
+"""A candidate is not tried whose arithmetic is this many times that of another."""
 CONTENDING = 1.5
 """A candidate races on while its best time is within this factor of the leader's."""
-SMALLER_CHUNKS = (4, 16)
-"""The leader is also tried with chunks this many times smaller, which can be faster."""
+OTHER_CHUNKS = (1 / 4, 1 / 16, 4)
+"""The leader is also tried with its chunk times these; none is always the fastest."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +47,24 @@ class Spending:
         factor: ... or this many times the best candidate's time, whichever is more.
         rounds: Rounds of the race at most.
         hopeless: Stop candidates that take this many times the best.
+        unpromising: Do not run those whose forecast is this many times the best.
+        implausible: Do not even try those whose arithmetic is this many times that of
+            the cheapest running.
     """
 
     floor_s: float
     factor: float
     rounds: int
     hopeless: float
+    unpromising: float
+    implausible: float
 
 
-QUICK = Spending(floor_s=0.2, factor=8, rounds=8, hopeless=HOPELESS)
-THOROUGH = Spending(floor_s=5.0, factor=200, rounds=30, hopeless=float("inf"))
+_NEVER = float("inf")
+QUICK = Spending(0.22, 9, 8, HOPELESS, UNPROMISING, IMPLAUSIBLE)
+THOROUGH = Spending(5.0, 200, 30, _NEVER, _NEVER, _NEVER)
+UNTIMED = Spending(_NEVER, _NEVER, 0, _NEVER, _NEVER, _NEVER)
+"""Takes the first right candidate in the order of the cost model."""
 
 
 class _Hopeless(Exception):  # noqa: N818 - it stops a run, it reports no error
@@ -81,28 +94,56 @@ class Race:
         self._started = clock()
         self._device = problem.outputs[0].device
         self._truth = truth
+        self._cheapest = float("inf")
         self.running: list[Record] = []
         self.out: list[Record] = []
 
-    def enter(self, waiting: Sequence[Record]) -> None:
-        """Run every candidate once, verify it, and stop the hopeless ones."""
-        for record in waiting:
-            if self._left() <= 0:
-                reason = "not tried: the time for the selection was spent"
-                self.out.append(replace(record, outcome="skipped", reason=reason))
-                continue
-            verified = self._verify(record)
-            (self.running if verified.outcome == "ok" else self.out).append(verified)
+    def reason_to_stop(self, expected_cost: float) -> str | None:
+        """Say why another candidate need not even be tried, if so."""
+        if not self.running:
+            return None
+        if self._spending.rounds == 0:
+            return "not tried: a right method was found"
+        if self._left() <= 0:
+            return "not tried: the time for the selection was spent"
+        ratio = expected_cost / self._cheapest
+        if ratio > self._spending.implausible:
+            return f"not tried: {ratio:.0f} x the arithmetic of another candidate"
+        return None
+
+    def enter(self, record: Record, expected_cost: float) -> None:
+        """Run a qualified candidate once and verify it, if it is worth it."""
+        entered = self._entered(record)
+        if entered.outcome == "ok":
+            self.running.append(entered)
+            self._cheapest = min(self._cheapest, expected_cost)
+        else:
+            self.out.append(entered)
+
+    def _entered(self, record: Record) -> Record:
+        if record.outcome != "ok":
+            return record
+        forecast = record.forecast_s or 0.0
+        if forecast > self._spending.unpromising * self._best():
+            reason = f"not run: forecast to take {format_seconds(forecast)}"
+            return replace(record, outcome="skipped", reason=reason)
+        verified = self._verify(record)
+        if self._spending.rounds == 0:
+            return replace(verified, time_s=None, first_s=None, runs=0)
+        return verified
 
     def run(self) -> None:
         """Race those near the best, in rounds; measure what memory they take."""
-        self._enter_smaller_chunks()
+        self._enter_other_chunks()
         for number in range(self._spending.rounds):
-            near = self._near()
-            if self._left() <= 0 or (len(near) < 2 and number > 1):
+            # A first run pays for what it sets up, so at least one more decides.
+            near = self._near(CONTENDING if number else HOPELESS)
+            if number and (self._left() <= 0 or (len(near) < 2 and number > 2)):
                 break
             for i in near if number % 2 == 0 else near[::-1]:
                 self.running[i] = self._again(self.running[i])
+        if self._spending.rounds == 0:
+            return
         for i in self._near():
             self.running[i] = self._weighed(self.running[i])
 
@@ -127,8 +168,8 @@ class Race:
     def _best(self) -> float:
         return min((r.time_s or 0.0 for r in self.running), default=float("inf"))
 
-    def _near(self) -> list[int]:
-        limit = CONTENDING * self._best()
+    def _near(self, factor: float = CONTENDING) -> list[int]:
+        limit = factor * self._best()
         return [i for i, r in enumerate(self.running) if (r.time_s or 0.0) <= limit]
 
     def _left(self) -> float:
@@ -139,26 +180,37 @@ class Race:
         allowed = max(self._spending.floor_s, self._spending.factor * best)
         return allowed - (self._clock() - self._started)
 
-    def _enter_smaller_chunks(self) -> None:
-        if not self.running:
+    def _enter_other_chunks(self) -> None:
+        """Enter the leader once more, with other chunks."""
+        if not self.running or self._spending.rounds == 0:
             return
         leader = min(self.running, key=lambda r: r.time_s or 0.0)
-        chunk = leader.chunk_size or 1
-        if leader.method is None or leader.method.strategy.single:
+        method, needs = leader.method, leader.appetite
+        if method is None or needs is None or method.strategy.single:
             return
-        for divisor in SMALLER_CHUNKS:
-            smaller = -(-chunk // divisor)
-            if 1 < smaller < chunk:
-                method = replace(leader.method, chunk_size=smaller)
-                passes = method.passes(self._problem)
-                record = Record(
-                    leader.strategy,
-                    "ok",
-                    method=method,
-                    chunk_size=smaller,
-                    passes=passes,
-                )
-                self.enter([record])
+        directions = method.directions(self._problem)
+        chunk = leader.chunk_size or directions
+        largest = leader.largest_chunk or chunk
+        for factor in OTHER_CHUNKS:
+            wanted = min(largest, max(1, round(chunk * factor)))
+            other = next(
+                (b.stop - b.start for b in balanced(directions, wanted)), chunk
+            )
+            if other == chunk or other == 1:
+                continue
+            changed = replace(method, chunk_size=other)
+            record = replace(
+                leader,
+                method=changed,
+                chunk_size=other,
+                passes=changed.passes(self._problem),
+                predicted_bytes=needs.peak(self._problem, changed, other),
+                time_s=None,
+                first_s=None,
+                runs=0,
+            )
+            if self._left() > 0:
+                self.enter(record, self._cheapest)
 
     def _verify(self, record: Record) -> Record:
         """Run a candidate to the end, if it is fast enough, and check its values."""
@@ -204,7 +256,7 @@ class Race:
         return accumulate(self._problem, self._call, method, progress=progress)
 
     @contextmanager
-    def _stopping(self) -> Iterator[Callable[[float], None]]:
+    def _stopping(self) -> Generator[Callable[[float], None]]:
         begun = self._clock()
         limit = self._spending.hopeless * self._best()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from jacengine.appetite import Appetite
 from jacengine.interface import Passes
 from jacengine.method import Method
 
@@ -34,7 +35,10 @@ class Record:
         reason: Why, in words, where it is not `ok`.
         method: The method in full, once it was known to run.
         chunk_size: Directions a pass.
+        largest_chunk: The most directions a pass that the budget allows.
+        appetite: Its memory as a function of the chunk.
         passes: Predicted passes.
+        forecast_s: Time of a whole Jacobian, extrapolated from a few directions.
         time_s: Best time of a whole Jacobian; an extrapolation where `skipped`.
         first_s: Time of its first run, with whatever it set up.
         runs: How many times it was timed.
@@ -48,7 +52,10 @@ class Record:
     reason: str = ""
     method: Method | None = None
     chunk_size: int | None = None
+    largest_chunk: int | None = None
+    appetite: Appetite | None = None
     passes: Passes | None = None
+    forecast_s: float | None = None
     time_s: float | None = None
     first_s: float | None = None
     runs: int = 0

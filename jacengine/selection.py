@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from jacengine.call import Call
-from jacengine.costs import predicted_cost
+from jacengine.costs import expected_cost
 from jacengine.interface import Strategy
 from jacengine.problem import Problem
 from jacengine.qualify import qualify
-from jacengine.race import QUICK, THOROUGH, Race
+from jacengine.race import QUICK, THOROUGH, UNTIMED, Race
 from jacengine.record import Record
 from jacengine.truth import Truth
 
 Effort = Literal["none", "quick", "thorough"]
 
-SPENDING = {"quick": QUICK, "thorough": THOROUGH}
+SPENDING = {"none": UNTIMED, "quick": QUICK, "thorough": THOROUGH}
 
 
 @dataclass(frozen=True)
@@ -70,24 +71,38 @@ def select(
         call: The function at the arguments to try methods on.
         strategies: The candidates.
         budget: Bytes that a candidate may allocate, its result included.
-        effort: `"none"` times nothing and takes the first by the cost model.
+        effort: `"none"` times nothing and takes the first right one in the order of
+            the cost model.
         clock: Seconds, for the selection's own cost.
     """
+    with warnings.catch_warnings():
+        # Of candidates that will not be chosen: a slow batching rule, a resized buffer.
+        warnings.simplefilter("ignore")
+        return _select(problem, call, strategies, budget, effort, clock)
+
+
+def _select(
+    problem: Problem,
+    call: Call,
+    strategies: Sequence[Strategy],
+    budget: int,
+    effort: Effort,
+    clock: Callable[[], float],
+) -> Selection:
     started = clock()
     truth = Truth.of(problem, call)
-    records = [qualify(problem, call, s, truth, budget) for s in strategies]
     order = {strategy.name: i for i, strategy in enumerate(strategies)}
-    waiting = sorted(
-        (r for r in records if r.outcome == "ok"),
-        key=lambda r: (predicted_cost(problem, r.method), order[r.strategy]),
-    )
-    out = [r for r in records if r.outcome != "ok"]
-    if effort == "none":
-        chosen = waiting
-    else:
-        race = Race(problem, call, truth, SPENDING[effort], clock)
-        race.enter(waiting)
-        race.run()
-        chosen = race.ranking(order)
-        out += race.out
-    return Selection((*chosen, *out), clock() - started, budget, effort)
+    race = Race(problem, call, truth, SPENDING[effort], clock)
+    for strategy in sorted(
+        strategies, key=lambda s: (expected_cost(problem, s), order[s.name])
+    ):
+        reason = race.reason_to_stop(expected_cost(problem, strategy))
+        if reason is not None:
+            race.out.append(Record(strategy.name, "skipped", reason))
+            continue
+        timed = effort != "none"
+        record = qualify(problem, call, strategy, truth, budget, timed=timed)
+        race.enter(record, expected_cost(problem, strategy))
+    race.run()
+    chosen = race.ranking(order)
+    return Selection((*chosen, *race.out), clock() - started, budget, effort)

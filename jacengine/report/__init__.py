@@ -1,0 +1,23 @@
+"""Reports: finished comparisons as one HTML page, Markdown, CSV and JSON.
+
+Everything that a report says is computed from its cases, and everything that it shows
+came through here as data: names and reasons are foreign text and escaped as such.
+"""
+
+from __future__ import annotations
+
+from jacengine.report.case import Case, Report, Row
+from jacengine.report.machine import Machine
+from jacengine.report.results import read_results
+from jacengine.report.terminal import summary_table
+from jacengine.report.write import write_report
+
+__all__ = [
+    "Case",
+    "Machine",
+    "Report",
+    "Row",
+    "read_results",
+    "summary_table",
+    "write_report",
+]

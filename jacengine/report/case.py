@@ -1,0 +1,178 @@
+"""What a report is made from: cases, their candidates, and where it was measured."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from jacengine.report.machine import Machine
+from jacengine.report.text import one_line, without_paths
+
+if TYPE_CHECKING:
+    from jacengine.problem import Problem
+    from jacengine.record import Record
+    from jacengine.selection import Selection
+
+
+@dataclass(frozen=True)
+class Row:
+    """One candidate: the figures of a `jacengine.record.Record`, as plain values.
+
+    Attributes:
+        strategy: Its strategy's name.
+        outcome: What became of it; only `ok` is verified.
+        notes: The reason, or what is special about it.
+        chunk_size: Directions a pass.
+        forward_passes: Predicted calls of the function.
+        backward_passes: Predicted backward passes.
+        time_s: Best time of a whole Jacobian; an extrapolation where `skipped`.
+        first_s: Time of the first run.
+        runs: How many times it was timed.
+        predicted_bytes: Predicted peak memory.
+        peak_bytes: Measured peak memory.
+        error: Relative error of the projection that verified it.
+    """
+
+    strategy: str
+    outcome: str
+    notes: str = ""
+    chunk_size: int | None = None
+    forward_passes: int | None = None
+    backward_passes: int | None = None
+    time_s: float | None = None
+    first_s: float | None = None
+    runs: int = 0
+    predicted_bytes: int | None = None
+    peak_bytes: int | None = None
+    error: float | None = None
+
+    @classmethod
+    def of(cls, record: Record) -> Row:
+        """Take the figures of a record."""
+        passes = record.passes
+        return cls(
+            record.strategy,
+            record.outcome,
+            record.notes,
+            record.chunk_size,
+            None if passes is None else passes.forward,
+            None if passes is None else passes.backward,
+            _number(record.time_s),
+            _number(record.first_s),
+            record.runs,
+            record.predicted_bytes,
+            record.peak_bytes,
+            _number(record.error),
+        )
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Peak memory: as measured, or else as predicted."""
+        return self.predicted_bytes if self.peak_bytes is None else self.peak_bytes
+
+
+@dataclass(frozen=True)
+class Case:
+    """One Jacobian and every candidate for it.
+
+    Attributes:
+        name: What it is called.
+        description: What it is, in a sentence.
+        rows: The candidates.
+        outputs: Output entries (of one sample).
+        inputs: Input entries (of one sample, or parameters).
+        samples: Independent samples, `None` if it is one point.
+        result_bytes: The size of the Jacobian.
+        selection_s: What verifying and timing took.
+        failure: Why there are no candidates, where there are none.
+    """
+
+    name: str
+    description: str
+    rows: tuple[Row, ...] = ()
+    outputs: int | None = None
+    inputs: int | None = None
+    samples: int | None = None
+    result_bytes: int | None = None
+    selection_s: float | None = None
+    failure: str = ""
+
+    @classmethod
+    def of(
+        cls, name: str, description: str, problem: Problem, selection: Selection
+    ) -> Case:
+        """Take the figures of a finished selection."""
+        return cls(
+            name,
+            description,
+            tuple(Row.of(record) for record in selection.records),
+            problem.row_count,
+            problem.column_count,
+            problem.batch_size,
+            problem.result_bytes,
+            selection.cost_s,
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """Finished cases, where they ran, and how to run them again.
+
+    Attributes:
+        cases: In the order in which they ran.
+        machine: Where.
+        command: How.
+        planned: How many cases there were to be, if it was interrupted more than
+            there are.
+    """
+
+    cases: tuple[Case, ...]
+    machine: Machine
+    command: str
+    planned: int
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether cases are missing."""
+        return self.planned > len(self.cases)
+
+
+def presentable(report: Report) -> Report:
+    """Bring foreign text onto single lines, without anybody's folders in it."""
+    return replace(
+        report,
+        command=_clean(report.command),
+        cases=tuple(
+            replace(
+                case,
+                name=_clean(case.name) or "unnamed",
+                description=_clean(case.description),
+                failure=_clean(case.failure),
+                selection_s=_number(case.selection_s),
+                rows=tuple(_presentable_row(row) for row in case.rows),
+            )
+            for case in report.cases
+        ),
+    )
+
+
+def _presentable_row(row: Row) -> Row:
+    return replace(
+        row,
+        strategy=_clean(row.strategy) or "unnamed",
+        outcome=_clean(row.outcome),
+        notes=_clean(row.notes),
+        time_s=_number(row.time_s),
+        first_s=_number(row.first_s),
+        error=_number(row.error),
+    )
+
+
+def _clean(text: str) -> str:
+    return without_paths(one_line(text))
+
+
+def _number(value: float | None) -> float | None:
+    """Turn NaN and infinity, which JSON does not know, into nothing."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,32 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from jacengine.budget import format_bytes
+from jacengine.explain import format_seconds
+
+NOTHING = "–"
+"""Stands where there is no number."""
+
+
+def seconds(value: float | None) -> str:
+    """Write a time: `3.21 ms`."""
+    return NOTHING if value is None else format_seconds(value).replace(" us", " µs")
+
+
+def size(value: float | None) -> str:
+    """Write a number of bytes: `179.2 MB`."""
+    return NOTHING if value is None else format_bytes(value)
+
+
+def ratio(value: float | None) -> str:
+    """Write how many times as much: `1.23×`, `12.3×`, `123×`."""
+    if value is None:
+        return NOTHING
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:,.{digits}f}×"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Write a number with its noun: `1 problem`, `2 problems`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

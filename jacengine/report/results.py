@@ -1,0 +1,95 @@
+"""The figures for programs: JSON, which is read back, and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from jacengine.errors import ArgumentError
+from jacengine.report.case import Case, Report, Row
+from jacengine.report.machine import Machine
+from jacengine.report.standing import Standing
+
+SCHEMA = 1
+"""The version of the layout of `results.json`."""
+
+
+def to_json(report: Report) -> str:
+    """Write everything that a report is made from."""
+    content = {"schema": SCHEMA, **asdict(report)}
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> Report:
+    """Read what `to_json` wrote.
+
+    Raises:
+        ArgumentError: It is something else, or has another layout.
+    """
+    try:
+        content = json.loads(text)
+        found = content["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArgumentError(
+            "These are no results of jacengine: expected JSON with a 'schema'."
+        ) from error
+    if found != SCHEMA:
+        raise ArgumentError(
+            f"These results have schema {found!r}, and this version of jacengine reads "
+            f"schema {SCHEMA}. Measure again, or read them with the version that wrote "
+            "them."
+        )
+    try:
+        return _report(content)
+    except (KeyError, TypeError) as error:
+        raise ArgumentError(f"These results are damaged: {error}.") from error
+
+
+def read_results(path: str | Path) -> Report:
+    """Read `results.json`, to write its report again.
+
+    Args:
+        path: The file, or the folder that it lies in.
+
+    Raises:
+        ArgumentError: It holds something else.
+    """
+    place = Path(path)
+    file = place / "results.json" if place.is_dir() else place
+    return from_json(file.read_text(encoding="utf-8"))
+
+
+def to_csv(report: Report) -> str:
+    """Write one line a candidate, after one line of titles."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    names = [field.name for field in fields(Row)]
+    writer.writerow(["problem", *names, "relative"])
+    for case in report.cases:
+        standing = Standing.of(case)
+        for row in standing.rows:
+            cells = [getattr(row, name) for name in names]
+            relative = standing.relative(row)
+            writer.writerow([_inert(cell) for cell in (case.name, *cells, relative)])
+    return buffer.getvalue()
+
+
+def _inert(cell: object) -> object:
+    """Keep a spreadsheet from taking a text for a formula."""
+    if isinstance(cell, str) and cell.lstrip().startswith(("=", "+", "-", "@")):
+        return f"'{cell}"
+    return cell
+
+
+def _report(content: Mapping[str, Any]) -> Report:
+    cases = tuple(
+        Case(**{**case, "rows": tuple(Row(**row) for row in case["rows"])})
+        for case in content["cases"]
+    )
+    machine = Machine(**content["machine"])
+    return Report(cases, machine, content["command"], content["planned"])

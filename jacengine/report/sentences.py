@@ -1,0 +1,219 @@
+"""What the figures say, in sentences; none is written that the figures do not bear out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from statistics import median
+
+from jacengine.report.case import Report
+from jacengine.report.formats import count, ratio, seconds, size
+from jacengine.report.standing import (
+    BASELINE,
+    CLOSE,
+    Standing,
+    safest,
+    strategies,
+    wins,
+)
+
+WRONG = ("wrong", "nonfinite")
+
+
+class Name(str):
+    """A part of a sentence that is the name of a strategy or a case."""
+
+    __slots__ = ()
+
+
+Sentence = tuple[str, ...]
+"""Its parts in order; those that are names are `Name`s."""
+
+
+def headline(standings: Sequence[Standing]) -> str:
+    """Say the most important thing in a line."""
+    won = wins(standings)
+    cases = count(sum(number for _, number in won), "problem")
+    if not won:
+        return "No Jacobian was computed"
+    if len(won) == 1:
+        return f"One strategy is the fastest on {cases}"
+    return f"No strategy is always the fastest: {cases}, {len(won)} winners"
+
+
+def answers(report: Report, standings: Sequence[Standing]) -> list[Sentence]:
+    """Say what the report as a whole shows, the most important first."""
+    said = (
+        _wins(standings),
+        _gains(standings),
+        _one_for_all(standings),
+        _close(standings),
+        _memory(standings),
+        _verified(standings),
+        _caught(standings),
+        *(_failed(s) for s in standings if not _solved(s)),
+        _interrupted(report),
+    )
+    return [sentence for sentence in said if sentence]
+
+
+def verdict(standing: Standing) -> Sentence:
+    """Say how one case ended."""
+    winner, second = standing.winner, standing.runner_up
+    if winner is None:
+        right = [Name(row.strategy) for row in standing.rows if row.outcome == "ok"]
+        return (*_listed(right), " agree; nothing was timed.") if right else _failed(standing)
+    said: Sentence = (Name(winner.strategy), f" is the fastest: {seconds(winner.time_s)}")
+    lead = standing.relative(second)
+    if second is not None and lead is not None:
+        said += (f", {ratio(lead)} ahead of ", Name(second.strategy))
+    if standing.gain is not None and BASELINE not in {
+        winner.strategy,
+        second.strategy if second else "",
+    }:
+        about = "about " if standing.estimated else ""
+        said += (f" and {about}{ratio(standing.gain)} ahead of ", Name(BASELINE))
+    return (*said, ".")
+
+
+def _wins(standings: Sequence[Standing]) -> Sentence:
+    won = wins(standings)
+    total = sum(number for _, number in won)
+    if not won:
+        return ()
+    first = (Name(won[0][0]), f" is the fastest on {won[0][1]} of {count(total, 'problem')}")
+    rest = [(Name(name), f" on {number}") for name, number in won[1:]]
+    return (*_joined([first, *rest]), ".")
+
+
+def _gains(standings: Sequence[Standing]) -> Sentence:
+    gains = [(s.gain, s) for s in standings if s.gain is not None]
+    if not gains:
+        return ()
+    largest, where = max(gains, key=lambda item: item[0])
+    said: Sentence = (
+        "Against the plain loop, ",
+        Name(BASELINE),
+        f", the fastest strategy is {ratio(median(g for g, _ in gains))} as fast in the "
+        f"median of {count(len(gains), 'problem')} and {ratio(largest)} at most, on ",
+        Name(where.case.name),
+    )
+    estimated = sum(s.estimated for _, s in gains)
+    if estimated:
+        said += (f" (the loop's time is extrapolated on {estimated})",)
+    return (*said, ".")
+
+
+def _one_for_all(standings: Sequence[Standing]) -> Sentence:
+    found = safest(standings)
+    if found is None or len(wins(standings)) < 2:
+        return ()
+    name, loss, where = found
+    return (
+        "Of the strategies that are right on every problem, ",
+        Name(name),
+        f" loses least in its worst case, and still takes {ratio(loss)} the time of the "
+        "fastest on ",
+        Name(where.case.name),
+        ".",
+    )
+
+
+def _close(standings: Sequence[Standing]) -> Sentence:
+    close = [Name(s.case.name) for s in standings if s.close]
+    if not close:
+        return ()
+    share = f"{CLOSE - 1:.0%}".replace("%", " %")
+    return (
+        f"On {count(len(close), 'problem')} the runner-up is within {share}, so that "
+        "either will do: ",
+        *_listed(close),
+        ".",
+    )
+
+
+def _memory(standings: Sequence[Standing]) -> Sentence:
+    known = [s for s in standings if s.winner and s.front and s.winner in s.front]
+    if not known:
+        return ()
+    frugal = sum(len(s.front) == 1 for s in known)
+    said: Sentence = (
+        f"The fastest is also the one with the least memory on {frugal} of "
+        f"{count(len(known), 'problem')}",
+    )
+    savings = [
+        ((s.front[0].memory_bytes or 0) / least, s)
+        for s in known
+        if len(s.front) > 1 and (least := s.front[-1].memory_bytes)
+    ]
+    if savings:
+        most, where = max(savings, key=lambda item: item[0])
+        slowest = where.front[-1]
+        said += (
+            f"; {ratio(most)} less is possible on ",
+            Name(where.case.name),
+            f", where {size(slowest.memory_bytes)} is enough for ",
+            Name(slowest.strategy),
+            f" at {ratio(where.relative(slowest))} the time",
+        )
+    return (*said, ".")
+
+
+def _verified(standings: Sequence[Standing]) -> Sentence:
+    outcomes = [s.outcomes for s in standings if s.rows]
+    total = sum(found.total() for found in outcomes)
+    if not total:
+        return ()
+    right = sum(found["ok"] for found in outcomes)
+    verb = "agree" if right != 1 else "agrees"
+    declined = sum(found["unsupported"] for found in outcomes)
+    wrong = sum(found[name] for found in outcomes for name in WRONG)
+    other = total - right - declined - wrong
+    names = count(len(strategies(standings)), "strategy", "strategies")
+    return (
+        f"Of {total} combinations of {names} with {count(len(outcomes), 'problem')}, "
+        f"{right} {verb} with plain autograd, {wrong} do not, {declined} are unsupported "
+        f"and {other} did not finish.",
+    )
+
+
+def _caught(standings: Sequence[Standing]) -> Sentence:
+    caught = [
+        (Name(row.strategy), " on ", Name(s.case.name))
+        for s in standings
+        for row in s.rows
+        if row.outcome in WRONG
+    ]
+    if not caught:
+        return ()
+    return ("Wrong results were found out and take no part: ", *_joined(caught), ".")
+
+
+def _failed(standing: Standing) -> Sentence:
+    reason = f": {standing.case.failure}" if standing.case.failure else ""
+    return ("No strategy computes ", Name(standing.case.name), f"{reason.rstrip('.')}.")
+
+
+def _interrupted(report: Report) -> Sentence:
+    if not report.interrupted:
+        return ()
+    return (
+        f"The run was interrupted: {len(report.cases)} of "
+        f"{count(report.planned, 'problem')} finished.",
+    )
+
+
+def _solved(standing: Standing) -> bool:
+    return any(row.outcome == "ok" for row in standing.rows)
+
+
+def _listed(names: Iterable[str]) -> Sentence:
+    return _joined([(name,) for name in names])
+
+
+def _joined(items: Sequence[Sentence]) -> Sentence:
+    """Join with commas, and `and` before the last."""
+    between = [", "] * (len(items) - 2) + [" and "] * (len(items) > 1)
+    pairs = zip(items, [*between, ""], strict=False)
+    parts = chain.from_iterable((*item, separator) for item, separator in pairs)
+    return tuple(part for part in parts if part)

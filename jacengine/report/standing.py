@@ -1,0 +1,147 @@
+"""Who stands where: the numbers behind what a report says.
+
+A strategy may be there several times, with different chunks; its fastest verified row
+stands for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jacengine.report.case import Case, Row
+
+BASELINE = "reverse_loop"
+"""The plain loop that a user would write; gains are against it."""
+CLOSE = 1.05
+"""A runner-up within this factor is as good in practice."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One case, ranked.
+
+    Attributes:
+        case: The case.
+        rows: All candidates, the verified from fast to slow, then the others.
+        ranked: The fastest verified row of each strategy, from fast to slow.
+    """
+
+    case: Case
+    rows: tuple[Row, ...]
+    ranked: tuple[Row, ...]
+
+    @classmethod
+    def of(cls, case: Case) -> Standing:
+        """Rank the candidates of a case."""
+        right = sorted(
+            (row for row in case.rows if row.outcome == "ok"),
+            key=lambda row: math.inf if row.time_s is None else row.time_s,
+        )
+        others = sorted(
+            (row for row in case.rows if row.outcome != "ok"),
+            key=lambda row: math.inf if row.time_s is None else row.time_s,
+        )
+        fastest: dict[str, Row] = {}
+        for row in right:
+            if row.time_s is not None:
+                fastest.setdefault(row.strategy, row)
+        return cls(case, (*right, *others), tuple(fastest.values()))
+
+    @property
+    def winner(self) -> Row | None:
+        """The fastest verified candidate."""
+        return self.ranked[0] if self.ranked else None
+
+    @property
+    def runner_up(self) -> Row | None:
+        """The fastest of another strategy."""
+        return self.ranked[1] if len(self.ranked) > 1 else None
+
+    def relative(self, row: Row | None) -> float | None:
+        """Divide a row's time by the winner's."""
+        if row is None or self.winner is None:
+            return None
+        if not row.time_s or not self.winner.time_s:
+            return None
+        return row.time_s / self.winner.time_s
+
+    def find(self, strategy: str) -> Row | None:
+        """Return the row that stands for a strategy: the fastest right one, if any."""
+        for rows in (self.ranked, self.rows):
+            for row in rows:
+                if row.strategy == strategy:
+                    return row
+        return None
+
+    @property
+    def gain(self) -> float | None:
+        """How many times as fast as the baseline the winner is."""
+        row = self.find(BASELINE)
+        known = row is not None and row.outcome in {"ok", "skipped"}
+        return self.relative(row) if known else None
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the baseline was stopped, so that its time is an extrapolation."""
+        row = self.find(BASELINE)
+        return row is not None and row.outcome == "skipped"
+
+    @property
+    def close(self) -> bool:
+        """Whether the runner-up is as good in practice."""
+        lead = self.relative(self.runner_up)
+        return lead is not None and lead <= CLOSE
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """Count strategies by what became of them."""
+        found = (self.find(name) for name in dict.fromkeys(r.strategy for r in self.rows))
+        return Counter(row.outcome for row in found if row is not None)
+
+    @property
+    def front(self) -> tuple[Row, ...]:
+        """The verified rows that no other beats in both time and memory."""
+        front: list[Row] = []
+        for row in self.rows:  # from fast to slow: each must need less than the last
+            if row.outcome != "ok" or row.time_s is None or row.memory_bytes is None:
+                continue
+            if not front or row.memory_bytes < (front[-1].memory_bytes or 0):
+                front.append(row)
+        return tuple(front)
+
+
+def wins(standings: Sequence[Standing]) -> list[tuple[str, int]]:
+    """Count on how many cases each strategy is the fastest, the most first."""
+    counted = Counter(s.winner.strategy for s in standings if s.winner is not None)
+    return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+
+
+def strategies(standings: Sequence[Standing]) -> list[str]:
+    """List all strategies: those that win most first, then those right most often."""
+    won = dict(wins(standings))
+    right = Counter(row.strategy for s in standings for row in s.ranked)
+    names = {row.strategy for s in standings for row in s.rows}
+    return sorted(names, key=lambda name: (-won.get(name, 0), -right[name], name))
+
+
+def safest(standings: Sequence[Standing]) -> tuple[str, float, Standing] | None:
+    """Find the one strategy that, used everywhere, loses least in its worst case.
+
+    Returns:
+        Its name, the factor it loses and where; `None` if none is right everywhere.
+    """
+    solved = [s for s in standings if s.winner is not None]
+    found: list[tuple[float, str, Standing]] = []
+    for name in strategies(solved):
+        rows = [next((r for r in s.ranked if r.strategy == name), None) for s in solved]
+        if rows and all(row is not None for row in rows):
+            losses = [s.relative(r) or 1.0 for s, r in zip(solved, rows, strict=True)]
+            worst = max(range(len(losses)), key=losses.__getitem__)
+            found.append((losses[worst], name, solved[worst]))
+    if not found:
+        return None
+    loss, name, where = min(found, key=lambda item: item[:2])
+    return name, loss, where

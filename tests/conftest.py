@@ -1,0 +1,61 @@
+"""What holds for every test: one thread, one seed, and no trace left behind."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("jacengine", deadline=None, derandomize=True)
+settings.load_profile("jacengine")
+torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    skip = pytest.mark.skip(reason="there is no CUDA device")
+    for item in items:
+        if item.get_closest_marker("cuda") is not None:
+            item.add_marker(skip)
+
+
+def global_state() -> dict[str, object]:
+    """Read every global setting of torch that a Jacobian could leave changed."""
+    cpu = torch.backends.mkldnn
+    return {
+        "grad mode": torch.is_grad_enabled(),
+        "inference mode": torch.is_inference_mode_enabled(),
+        "autocast": torch.is_autocast_enabled("cpu"),
+        "default dtype": torch.get_default_dtype(),
+        "default device": str(torch.get_default_device()),
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "precision": torch.get_float32_matmul_precision(),
+        "oneDNN": (cpu.enabled, cpu.deterministic, cpu.allow_tf32),
+        "cuDNN": torch.backends.cudnn.enabled,
+        "encoder fast path": torch.backends.mha.get_fastpath_enabled(),
+        "flash": torch.backends.cuda.flash_sdp_enabled(),
+        "efficient": torch.backends.cuda.mem_efficient_sdp_enabled(),
+        "math": torch.backends.cuda.math_sdp_enabled(),
+        "anomaly mode": torch.is_anomaly_enabled(),
+    }
+
+
+@pytest.fixture(autouse=True)
+def no_trace() -> Iterator[None]:
+    """Start every test from one seed; fail it if a global setting is changed."""
+    torch.manual_seed(0)
+    before = global_state()
+    yield
+    after = global_state()
+    changed = [name for name, value in before.items() if after[name] != value]
+    assert not changed, f"left changed: {', '.join(changed)}"
+
+
+@pytest.fixture
+def rng_untouched() -> Iterator[None]:
+    """Fail the test if it draws from the global random generator."""
+    before = torch.get_rng_state()
+    yield
+    assert torch.equal(torch.get_rng_state(), before), "random numbers were drawn"

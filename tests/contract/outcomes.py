@@ -1,0 +1,203 @@
+"""What each strategy declines, and why: every pair that is not listed here is right.
+
+A pattern must be found in the reason that the strategy gives. Strategies that
+differentiate parameters only decline every scenario about inputs; that is declared once.
+"""
+
+from tests.contract.scenario import Scenario
+
+OTHER_NUMBERS = "would draw other random numbers"
+WRONG = "its result is off by .* from plain autograd"
+IN_PLACE_STATISTICS = r"in-place operation \(aten::add_|running_mean or running_var"
+SAVED_TENSOR_HOOKS = "don't yet support saved tensor hooks"
+RECOMPUTED = "CheckpointError|escaped from inside a function being vmapped"
+DATA_DEPENDENT = r"calling \.item\(\)"
+IN_PLACE_UNDER_VMAP = r"vmap: (index_put_|inplace arithmetic).* is not possible"
+NO_SETUP_CONTEXT = "must override the setup_context"
+NO_JVP_RULE = "must implement the jvp function"
+NO_VMAP_RULE = "does not have vmap support"
+INPUTS = "differentiates parameters of modules, not inputs"
+
+
+def _no_second_derivative(operator: str) -> str:
+    return f"derivative for '{operator}' is not implemented"
+
+
+def _no_forward_formula(operator: str) -> str:
+    return f"forward AD with {operator}"
+
+
+def _no_batching_rule(operator: str) -> str:
+    return f"Batching rule not implemented for {operator}"
+
+
+UNSUPPORTED: dict[str, dict[str, str]] = {
+    "cdist": {
+        "vmap_vjp": WRONG,
+        "double_vjp": _no_second_derivative("_cdist_backward"),
+        "double_vjp_repeat": _no_second_derivative("_cdist_backward"),
+        "forward_dual": _no_forward_formula("_cdist_forward"),
+        "vmap_jvp": _no_forward_formula("_cdist_forward"),
+    },
+    "cdist_batched": {
+        "vmap_vjp": WRONG,
+        "double_vjp": _no_second_derivative("_cdist_backward"),
+        "double_vjp_repeat": _no_second_derivative("_cdist_backward"),
+        "forward_dual": _no_forward_formula("_cdist_forward"),
+        "vmap_jvp": _no_forward_formula("_cdist_forward"),
+    },
+    "index_put_into_zeros": {
+        "repeat": IN_PLACE_UNDER_VMAP,
+        "double_vjp_repeat": IN_PLACE_UNDER_VMAP,
+    },
+    "grid_sample": {
+        "forward_dual": _no_forward_formula("grid_sampler_2d"),
+        "vmap_jvp": _no_forward_formula("grid_sampler_2d"),
+    },
+    "no_grad_block": {
+        "forward_dual": WRONG,
+        "vmap_jvp": WRONG,
+    },
+    "no_grad_block_batched": {
+        "forward_dual": WRONG,
+        "vmap_jvp": WRONG,
+    },
+    "data_dependent_branch": {
+        "repeat": DATA_DEPENDENT,
+        "double_vjp_repeat": DATA_DEPENDENT,
+    },
+    "data_dependent_branch_other": {
+        "repeat": DATA_DEPENDENT,
+        "double_vjp_repeat": DATA_DEPENDENT,
+    },
+    "data_dependent_loop": {
+        "repeat": DATA_DEPENDENT,
+        "double_vjp_repeat": DATA_DEPENDENT,
+    },
+    "old_style_function": {
+        "repeat": NO_SETUP_CONTEXT,
+        "vmap_vjp": NO_SETUP_CONTEXT,
+        "double_vjp_repeat": NO_SETUP_CONTEXT,
+        "forward_dual": NO_JVP_RULE,
+        "vmap_jvp": NO_SETUP_CONTEXT,
+    },
+    "old_style_function_batched": {
+        "vmap_vjp": NO_SETUP_CONTEXT,
+        "forward_dual": NO_JVP_RULE,
+        "vmap_jvp": NO_SETUP_CONTEXT,
+    },
+    "new_style_function": {
+        "repeat": NO_VMAP_RULE,
+        "double_vjp_repeat": NO_VMAP_RULE,
+        "forward_dual": NO_JVP_RULE,
+        "vmap_jvp": NO_VMAP_RULE,
+    },
+    "new_style_function_batched": {
+        "forward_dual": NO_JVP_RULE,
+        "vmap_jvp": NO_VMAP_RULE,
+    },
+    "function_with_vmap_rule": {
+        "forward_dual": NO_JVP_RULE,
+        "vmap_jvp": NO_JVP_RULE,
+    },
+    "checkpoint": {
+        "repeat": RECOMPUTED,
+        "vmap_vjp": SAVED_TENSOR_HOOKS,
+        "double_vjp_repeat": RECOMPUTED,
+    },
+    "checkpoint_batched": {
+        "vmap_vjp": SAVED_TENSOR_HOOKS,
+    },
+    "in_place_into_zeros": {
+        "repeat": IN_PLACE_UNDER_VMAP,
+        "double_vjp_repeat": IN_PLACE_UNDER_VMAP,
+    },
+    "batch_norm_train_whole": {
+        "repeat": IN_PLACE_STATISTICS,
+        "vmap_vjp": IN_PLACE_STATISTICS,
+        "double_vjp_repeat": IN_PLACE_STATISTICS,
+        "vmap_jvp": IN_PLACE_STATISTICS,
+    },
+    "dropout_inputs": {
+        "repeat": OTHER_NUMBERS,
+        "double_vjp_repeat": OTHER_NUMBERS,
+    },
+    "dropout_whole": {
+        "repeat": OTHER_NUMBERS,
+        "double_vjp_repeat": OTHER_NUMBERS,
+    },
+    "dropout_params": {
+        "repeat": OTHER_NUMBERS,
+        "double_vjp_repeat": OTHER_NUMBERS,
+    },
+    "lstm_params": {
+        "repeat": _no_batching_rule("aten::lstm.input"),
+        "double_vjp_repeat": _no_batching_rule("aten::lstm.input"),
+    },
+    "lstm_whole": {
+        "repeat": _no_batching_rule("aten::lstm.input"),
+        "double_vjp_repeat": _no_batching_rule("aten::lstm.input"),
+    },
+    "lstm_sequence_first_params": {
+        "repeat": _no_batching_rule("aten::lstm.input"),
+        "double_vjp_repeat": _no_batching_rule("aten::lstm.input"),
+    },
+    "lstm_deep_params": {
+        "repeat": _no_batching_rule("aten::lstm.input"),
+        "double_vjp_repeat": _no_batching_rule("aten::lstm.input"),
+    },
+    "lstm_state_params": {
+        "repeat": _no_batching_rule("aten::lstm.input"),
+        "double_vjp_repeat": _no_batching_rule("aten::lstm.input"),
+    },
+    "gru_params": {
+        "repeat": _no_batching_rule("aten::gru.input"),
+        "double_vjp_repeat": _no_batching_rule("aten::gru.input"),
+    },
+    "rnn_params": {
+        "repeat": _no_batching_rule("aten::rnn_tanh.input"),
+        "double_vjp_repeat": _no_batching_rule("aten::rnn_tanh.input"),
+    },
+    "lstm_cell_params": {
+        "repeat": _no_batching_rule("aten::lstm_cell"),
+        "double_vjp_repeat": _no_batching_rule("aten::lstm_cell"),
+    },
+    "embedding_padded": {
+        "forward_dual": WRONG,
+        "vmap_jvp": WRONG,
+    },
+    "embedding_bag_mean": {
+        "double_vjp": _no_second_derivative("_embedding_bag_backward"),
+        "double_vjp_repeat": _no_second_derivative("_embedding_bag_backward"),
+        "forward_dual": _no_forward_formula("_embedding_bag"),
+        "vmap_jvp": _no_forward_formula("_embedding_bag"),
+    },
+    "embedding_bag_sum": {
+        "double_vjp": _no_second_derivative("_embedding_bag_backward"),
+        "double_vjp_repeat": _no_second_derivative("_embedding_bag_backward"),
+        "forward_dual": _no_forward_formula("_embedding_bag"),
+        "vmap_jvp": _no_forward_formula("_embedding_bag"),
+    },
+    "batch_norm_train_params": {
+        "repeat": IN_PLACE_STATISTICS,
+        "vmap_vjp": IN_PLACE_STATISTICS,
+        "double_vjp_repeat": IN_PLACE_STATISTICS,
+        "vmap_jvp": IN_PLACE_STATISTICS,
+    },
+    "weight_norm_params": {
+        "forward_dual": _no_forward_formula("_weight_norm_interface"),
+        "vmap_jvp": _no_forward_formula("_weight_norm_interface"),
+    },
+    "checkpointed_params": {
+        "repeat": RECOMPUTED,
+        "vmap_vjp": SAVED_TENSOR_HOOKS,
+        "double_vjp_repeat": RECOMPUTED,
+    },
+}
+
+
+def declared(scenario: Scenario, strategy: str) -> str | None:
+    """Return the pattern of the reason to decline, or `None` for a right result."""
+    if strategy == "quasi_linear" and "params" not in scenario.tags:
+        return INPUTS
+    return UNSUPPORTED.get(scenario.name, {}).get(strategy)

@@ -1,0 +1,68 @@
+"""Calls to test the engine on, prepared as the engine prepares them."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from jacengine.accumulate import accumulate
+from jacengine.assembly import nest
+from jacengine.call import Call
+from jacengine.examine import examine
+from jacengine.interface import Strategy
+from jacengine.method import Method
+from jacengine.problem import Options, Problem
+from jacengine.qualify import runnable
+from jacengine.strategies import BUILTIN
+from jacengine.truth import Truth
+
+
+def prepared(
+    fn: Callable[..., Any], *args: Any, **options: Any
+) -> tuple[Problem, Call]:
+    """Examine a call and bind its arguments."""
+    problem = examine(fn, args, {}, Options(**options))
+    return problem, problem.bind(args, {})
+
+
+def method_of(problem: Problem, call: Call, strategy: Strategy) -> Method:
+    """Find how a strategy runs on a problem; what it raises fails the test."""
+    found = runnable(problem, call, strategy, Truth.of(problem, call))
+    assert isinstance(found, Method), found
+    return found
+
+
+def computed(problem: Problem, call: Call, method: Method) -> Any:
+    """Compute a Jacobian by one method, nested as the user has it."""
+    return nest(problem, accumulate(problem, call, method))
+
+
+def eligible(fn: Callable[..., Any], *args: Any, **options: Any) -> tuple[str, ...]:
+    """List the built-in strategies that do not decline a call."""
+    problem, _ = prepared(fn, *args, **options)
+    return tuple(s.name for s in BUILTIN if s.check(problem) is None)
+
+
+def mlp(*widths: int, seed: int = 0) -> nn.Sequential:
+    """Make a float64 MLP with tanh between its layers, from a seed of its own."""
+    layers: list[nn.Module] = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for before, after in itertools.pairwise(widths):
+            layers += [nn.Linear(before, after, dtype=torch.float64), nn.Tanh()]
+    return nn.Sequential(*layers[:-1])
+
+
+def randn(*shape: int, seed: int = 1) -> Tensor:
+    """Draw float64 numbers from a seed of their own."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+OF_INPUTS = eligible(mlp(3, 4, 2), randn(5, 3), batch_dim=0)
+"""The strategies for a module's input."""
+
+OF_PARAMETERS = eligible(mlp(3, 4, 2), randn(5, 3), batch_dim=0, wrt="params")
+"""The strategies for a module's parameters."""

@@ -1,0 +1,237 @@
+"""Calls that have no answer: one typed error, before any method is tried.
+
+Each says what was got, what was expected, and what to do.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import jacengine
+from jacengine import (
+    ArgumentError,
+    InputTypeError,
+    MutatedInputError,
+    OutputTypeError,
+    UnknownStrategyError,
+    UnsupportedError,
+)
+from tests.problems import randn
+from tests.refusals import jacobian, plan, refused
+
+X = randn(4, 3)
+"""An input for every call here."""
+
+
+@pytest.mark.parametrize("ask", [jacobian, plan])
+@pytest.mark.parametrize(
+    ("x", "got", "advice"),
+    [
+        (torch.ones(3, dtype=torch.complex64), "complex64", "torch.view_as_real"),
+        (torch.arange(3), "int64", r"Convert it with \.to\(torch.float32\)"),
+        (torch.ones(3, dtype=torch.bool), "torch.bool", "expected a floating-point"),
+        ([], "an empty container", "expected a floating-point"),
+        (1.5, "got float", "expected a floating-point"),
+        (torch.ones(3, device="meta"), "meta device", "Move it to a real device"),
+    ],
+)
+def test_input_without_derivative(
+    ask: Callable[..., Any], x: object, got: str, advice: str
+) -> None:
+    refused(lambda: ask(lambda _: X, x), InputTypeError, TypeError, got, advice)
+
+
+@pytest.mark.xfail(strict=True, reason="RuntimeError of torch about strides")
+@pytest.mark.parametrize("sparse", [Tensor.to_sparse, Tensor.to_sparse_csr])
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+def test_sparse_input(sparse: Callable[[Tensor], Tensor]) -> None:
+    refused(
+        lambda: jacobian(lambda x: x * 2, sparse(X)),
+        InputTypeError,
+        TypeError,
+        "torch.sparse",
+        "expected a dense tensor",
+        "rebuild the sparse tensor inside",
+    )
+
+
+def test_complex_side_input() -> None:
+    z = torch.ones(3, dtype=torch.complex64)
+    refused(
+        lambda: jacobian(lambda x, _: x, X, z), InputTypeError, TypeError, r"args\[1\]"
+    )
+
+
+def test_complex_parameter() -> None:
+    model = nn.Linear(3, 2, dtype=torch.complex64)
+    refused(
+        lambda: jacobian(model, X, wrt="params"),
+        InputTypeError,
+        TypeError,
+        "'weight' is complex",
+        "Store torch.view_as_real",
+    )
+
+
+@pytest.mark.parametrize("ask", [jacobian, plan])
+@pytest.mark.parametrize(
+    ("returned", "got", "advice"),
+    [
+        (torch.ones(3, dtype=torch.complex64), "complex64", "torch.view_as_real"),
+        (torch.arange(3), "int64", "has_aux=True"),
+        (torch.ones(3, dtype=torch.bool), "torch.bool", "has_aux=True"),
+        (None, "a NoneType", "has_aux=True"),
+        ("text", "a str", "expected tensors"),
+        (1.5, "a float", "expected tensors"),
+        ({"a": X, "b": None}, "a NoneType", "expected tensors"),
+        ([], "no tensor", "empty container"),
+        (X.to_sparse(), "torch.sparse_coo", r"Return out\.to_dense\(\)"),
+    ],
+)
+def test_output_without_derivative(
+    ask: Callable[..., Any], returned: object, got: str, advice: str
+) -> None:
+    refused(lambda: ask(lambda _: returned, X), OutputTypeError, TypeError, got, advice)
+
+
+@pytest.mark.parametrize("returned", [X, (X, X, X), [X, X]])
+def test_aux_without_pair(returned: object) -> None:
+    refused(
+        lambda: jacobian(lambda _: returned, X, has_aux=True),
+        OutputTypeError,
+        TypeError,
+        r"expects the function to return \(out, aux\)",
+        f"got {type(returned).__name__}",
+    )
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda name: jacobian(torch.sin, X, strategy=name),
+        lambda name: plan(torch.sin, X, strategies=[name]),
+        lambda name: plan(torch.sin, X, exclude=[name]),
+    ],
+    ids=["strategy", "strategies", "exclude"],
+)
+def test_unknown_strategy(ask: Callable[[str], object]) -> None:
+    said = ("Unknown strategy 'vmap_vpj'", "Did you mean 'vmap_vjp'", "reverse_loop")
+    refused(lambda: ask("vmap_vpj"), UnknownStrategyError, LookupError, *said)
+
+
+def test_strategies_are_lists_that_leave_something() -> None:
+    refused(
+        lambda: plan(torch.sin, X, strategies="vmap_vjp"),
+        ArgumentError,
+        ValueError,
+        "take lists of names",
+    )
+    refused(
+        lambda: plan(torch.sin, X, exclude=jacengine.list_strategies()),
+        ArgumentError,
+        ValueError,
+        "leave no strategy",
+    )
+
+
+@pytest.mark.xfail(strict=True, reason="AttributeError: 'int' has no attribute 'check'")
+def test_strategy_of_another_type() -> None:
+    with pytest.raises(ArgumentError, match="42"):
+        jacobian(torch.sin, X, strategy=42)
+
+
+@pytest.mark.parametrize("effort", ["quik", None, 1])
+def test_unknown_effort(effort: object) -> None:
+    said = (f"effort={effort!r}", "expected one of 'none', 'quick', 'thorough'")
+    refused(lambda: plan(torch.sin, X, effort=effort), ArgumentError, ValueError, *said)
+
+
+@pytest.mark.parametrize("fn", [None, 3, "sin", X])
+def test_function_that_is_none(fn: object) -> None:
+    said = ("Expected a function or an nn.Module", f"got {type(fn).__name__}")
+    refused(lambda: jacobian(fn, X), ArgumentError, ValueError, *said)
+
+
+@pytest.mark.parametrize("chunk_size", [0, -1, 1.5, True, "2"])
+def test_chunk_size_that_is_no_count(chunk_size: object) -> None:
+    refused(
+        lambda: jacobian(torch.sin, X, chunk_size=chunk_size),
+        ArgumentError,
+        ValueError,
+        re.escape(f"chunk_size={chunk_size!r}"),
+        "expected a positive number of directions",
+        "None for all",
+    )
+
+
+@pytest.mark.xfail(strict=True, reason='strategy="auto" ignores chunk_size')
+def test_chunk_size_that_is_no_count_with_auto() -> None:
+    with pytest.raises(ArgumentError, match="chunk_size=0"):
+        jacengine.jacobian(torch.sin, X, chunk_size=0)
+
+
+@pytest.mark.parametrize("module", [nn.LazyLinear(2), nn.Sequential(nn.LazyLinear(2))])
+def test_lazy_module(module: nn.Module) -> None:
+    said = ("weight' of", "not initialised", "Call the module once")
+    refused(lambda: jacobian(module, X), InputTypeError, TypeError, *said)
+    function = module.forward
+    refused(lambda: plan(function, X), InputTypeError, TypeError, *said)
+
+
+def test_module_made_under_inference_mode() -> None:
+    with torch.inference_mode():
+        module = nn.Linear(3, 2, dtype=torch.float64)
+    said = ("'weight' of Linear", r"under torch\.inference_mode\(\)", "outside of it")
+    refused(lambda: jacobian(module, X), InputTypeError, TypeError, *said)
+
+
+def test_function_that_changes_its_argument() -> None:
+    x, side, index = X.clone(), X.clone(), torch.arange(3)
+    said = ("in place", "Clone it inside the function")
+    for fn, label in (
+        (lambda x, *_: x.mul_(2).sin(), r"args\[0\]"),
+        (lambda x, side, _: x * side.add_(1), r"args\[1\]"),
+        (lambda x, _, index: x * index.add_(1), r"args\[2\]"),
+    ):
+        refused(
+            lambda fn=fn: jacobian(fn, x, side, index),
+            MutatedInputError,
+            ValueError,
+            label,
+            *said,
+        )
+    assert torch.equal(x, X)
+    assert torch.equal(side, X)
+    assert torch.equal(index, torch.arange(3))
+
+
+@pytest.mark.xfail(strict=True, reason="writes past the version counter are not seen")
+def test_function_that_changes_its_argument_unseen() -> None:
+    x = X.clone()
+    with pytest.raises(MutatedInputError, match="in place"):
+        jacobian(lambda x: x.data.mul_(2) * x, x)
+
+
+def test_error_of_the_function_itself_comes_through() -> None:
+    def broken(_: Tensor) -> Tensor:
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        jacobian(broken, X)
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        plan(broken, X)
+
+
+def test_strategy_that_declines() -> None:
+    refused(
+        lambda: jacobian(torch.sin, X, strategy="quasi_linear"),
+        UnsupportedError,
+        RuntimeError,
+        "quasi_linear cannot compute this Jacobian",
+        "parameters of modules, not inputs",
+        "Try strategy='auto'",
+    )
