@@ -6,6 +6,7 @@ sizes, hardly on the values.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi
@@ -61,7 +62,7 @@ def _seeded(build: Callable[[], Question]) -> Callable[[], Question]:
 def _mlp(*sizes: int) -> nn.Sequential:
     """Stack linear layers with tanh between them."""
     layers: list[nn.Module] = []
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in itertools.pairwise(sizes):
         layers += [nn.Linear(before, after), nn.Tanh()]
     return nn.Sequential(*layers[:-1])
 
@@ -87,7 +88,7 @@ def _image_classifier() -> Question:
         nn.Flatten(),
         nn.Linear(16 * 7 * 7, 10),
     )
-    return Question(net, (torch.rand(64, 1, 28, 28),))
+    return Question(net, (torch.rand(32, 1, 28, 28),))
 
 
 def _curve_fit() -> Question:
@@ -113,7 +114,7 @@ class _Wavefunction(nn.Module):
 
 
 def _wavefunction() -> Question:
-    spins = torch.randint(0, 2, (512, 32)) * 2.0 - 1
+    spins = torch.randint(0, 2, (128, 24)) * 2.0 - 1
     return Question(_Wavefunction(), (spins,), wrt="params")
 
 
@@ -140,8 +141,8 @@ def _memory() -> Question:
     return Question(_LastState(), (torch.randn(32, 20, 6),))
 
 
-_LINKS = ((0.36, -pi / 2), (0.0, pi / 2), (0.42, pi / 2), (0.0, -pi / 2))
-_LINKS += ((0.4, -pi / 2), (0.0, pi / 2), (0.126, 0.0))
+_LENGTHS = (0.36, 0.0, 0.42, 0.0, 0.4, 0.0, 0.126)
+_TWISTS = (-pi / 2, pi / 2, pi / 2, -pi / 2, -pi / 2, pi / 2, 0.0)
 
 
 def _hand(angles: Tensor) -> Tensor:
@@ -152,7 +153,7 @@ def _hand(angles: Tensor) -> Tensor:
     """
     frame = torch.eye(4, dtype=angles.dtype)
     nought, one = torch.zeros_like(angles[0]), torch.ones_like(angles[0])
-    for angle, (length, twist) in zip(angles, _LINKS, strict=True):
+    for angle, length, twist in zip(angles, _LENGTHS, _TWISTS, strict=True):
         turn = torch.tensor(twist, dtype=angles.dtype)
         c, s, ct, st = angle.cos(), angle.sin(), turn.cos(), turn.sin()
         rows = (
@@ -202,7 +203,7 @@ MODELS: tuple[Model, ...] = (
     ),
     Model(
         "monte_carlo",
-        "The log-amplitude of 512 spin configurations by a convolutional network's "
+        "The log-amplitude of 128 spin configurations by a convolutional network's "
         "weights, for stochastic reconfiguration in variational Monte Carlo.",
         _seeded(_wavefunction),
     ),

@@ -32,9 +32,9 @@ def jvp(function: Function, primals: Tensors, tangents: Tensors) -> Tensors:
 
 def vmap(function: Callable[..., Any], in_dims: Any = 0) -> Callable[..., Any]:
     """Vectorise; what random numbers the function draws is shared by all entries."""
-    return cast(
-        "Callable[..., Any]", torch.func.vmap(function, in_dims, randomness="same")
-    )
+    vectorised: Callable[..., Any]
+    vectorised = torch.func.vmap(function, in_dims, randomness="same")
+    return vectorised
 
 
 def call_with_parameters(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,10 +15,10 @@ from jacengine import batching
 from jacengine._torchfunc import Tensors
 from jacengine.assembly import Assembly, check_products
 from jacengine.batching import Batching
+from jacengine.blueprint import Blueprint
 from jacengine.call import Call
 from jacengine.interface import (
     Action,
-    Contract,
     Contraction,
     Point,
     Pullback,
@@ -28,11 +28,128 @@ from jacengine.interface import (
 from jacengine.method import Method
 from jacengine.problem import Problem
 from jacengine.scopes import entered
-from jacengine.state import preserved, reachable_modules
+from jacengine.state import preserved
 
 _FORWARD_MODE = threading.RLock()
 """Held by strategies that torch cannot run in several threads at once (2.13: wrong
 values and crashes with forward-mode AD)."""
+
+
+_NOTHING = contextlib.nullcontext()
+
+KEPT_SEEDS = 2**22
+"""Bytes of seeds that a kernel keeps for further calls."""
+
+
+class Kernel:
+    """A method made ready for a problem: what does not depend on the arguments.
+
+    Seeds are built once and kept where they are small.
+    """
+
+    def __init__(self, problem: Problem, method: Method) -> None:
+        self._problem = problem
+        self._method = method
+        self._blueprint = Blueprint(problem, joint=method.batching is Batching.JOINT)
+        self._seeding = batching.seeding(problem, method.strategy, method.batching)
+        self._blocks = tuple(self._seeding.blocks(method.block_size))
+        self._kept: dict[int, Tensors] = {}
+        self._keeps = self._seeding.bytes <= KEPT_SEEDS
+
+    @property
+    def name(self) -> str:
+        """The strategy's name."""
+        return self._method.strategy.name
+
+    def run(
+        self,
+        call: Call,
+        *,
+        out: Any = None,
+        progress: Callable[[float], None] | None = None,
+        checked: bool = False,
+    ) -> list[list[Tensor]]:
+        """Compute the Jacobian.
+
+        Args:
+            call: The function at the arguments to compute it at.
+            out: Preallocated result, nested as the user has it, to write into.
+            progress: Told the share that is done after each block; may raise to stop.
+            checked: Whether to hold the strategy's products to their shapes.
+
+        Returns:
+            The blocks of the Jacobian, outputs by inputs; `assembly.nest` nests them.
+        """
+        problem, method = self._problem, self._method
+        with settled(problem, call, method) as ready:
+            assembly = Assembly(
+                self._blueprint, out=out, owned=lambda: self._owned(ready)
+            )
+            for point, samples in batching.points(problem, ready, method.batching):
+                advance = self._linearized(point, samples, assembly, checked=checked)
+                for number, block in enumerate(self._blocks):
+                    advance(block, self._seeds(number))
+                    if progress is not None:
+                        progress(self._done(samples, block))
+            return assembly.finish()
+
+    def _linearized(
+        self, point: Point, samples: slice, assembly: Assembly, *, checked: bool
+    ) -> Callable[[slice, Tensors], None]:
+        """Linearize at a point; return what brings seeds to their place in J."""
+        strategy = self._method.strategy
+        if isinstance(strategy, Contraction):
+            contract = strategy.linearize(point)
+
+            def contracted(block: slice, seeds: Tensors) -> None:
+                into = assembly.rows_view(samples, block)
+                products = contract(seeds, into)
+                if checked:
+                    self._check(products, point, block)
+                if into is None:
+                    assembly.put_rows(samples, block, products)
+
+            return contracted
+        action = linearized(strategy, point)
+        forward = isinstance(strategy, Pushforward)
+        put = assembly.put_columns if forward else assembly.put_rows
+
+        def placed(block: slice, seeds: Tensors) -> None:
+            products = action(seeds)
+            if checked:
+                self._check(products, point, block)
+            put(samples, block, products)
+
+        return placed
+
+    def _seeds(self, number: int) -> Tensors:
+        if number in self._kept:
+            return self._kept[number]
+        seeds = self._seeding.seeds(self._blocks[number])
+        if self._keeps:
+            self._kept[number] = seeds
+        return seeds
+
+    def _done(self, samples: slice, block: slice) -> float:
+        """Return the share of the work that ends with a block."""
+        count = self._seeding.count
+        before = samples.start * count
+        here = (samples.stop - samples.start) * block.stop
+        return (before + here) / max(1, self._problem.sample_count * count)
+
+    def _owned(self, call: Call) -> set[int]:
+        """Return the storages that a result must not share: the user's, kept seeds."""
+        held = [
+            t for m in self._problem.modules for t in (*m.parameters(), *m.buffers())
+        ]
+        held += [leaf for leaf in call.leaves if isinstance(leaf, Tensor)]
+        held += [seed for seeds in self._kept.values() for seed in seeds]
+        return {tensor.untyped_storage().data_ptr() for tensor in held}
+
+    def _check(self, products: Tensors, point: Point, block: slice) -> None:
+        count = block.stop - block.start
+        shapes = _shapes(self._problem, self._method.strategy, point)
+        check_products(products, [(count, *shape) for shape in shapes])
 
 
 def accumulate(
@@ -40,64 +157,18 @@ def accumulate(
     call: Call,
     method: Method,
     *,
-    out: Any = None,
     progress: Callable[[float], None] | None = None,
     checked: bool = False,
 ) -> list[list[Tensor]]:
-    """Compute a Jacobian by one method.
-
-    Args:
-        problem: What to compute.
-        call: The function at the arguments to compute it at.
-        method: How.
-        out: Preallocated result, nested as the user has it, to write into.
-        progress: Told the share that is done after each block; may raise to stop.
-        checked: Whether to hold the strategy's products to their shapes.
-
-    Returns:
-        The blocks of the Jacobian, outputs by inputs; `assembly.nest` nests them.
-
-    Raises:
-        StrategyError: `checked` found products of other shapes than there should be.
-    """
-    seeding = batching.seeding(problem, method.strategy, method.batching)
-    with _settled(problem, call, method) as ready:
-        assembly = Assembly(
-            problem,
-            joint=method.batching is Batching.JOINT,
-            out=out,
-            keep=_owned(problem, ready),
-        )
-        for point, samples in batching.points(problem, ready, method.batching):
-            action = _linearize(method.strategy, point)
-            for block in seeding.blocks(method.block_size):
-                seeds = seeding.seeds(block)
-                into = None
-                if isinstance(method.strategy, Contraction):
-                    into = assembly.rows_view(samples, block)
-                    products = cast("Contract", action)(seeds, into)
-                else:
-                    products = action(seeds)
-                if checked:
-                    shapes = _shapes(problem, method.strategy, point)
-                    count = block.stop - block.start
-                    check_products(products, [(count, *shape) for shape in shapes])
-                if isinstance(method.strategy, Pushforward):
-                    assembly.put_columns(samples, block, products)
-                elif into is None:
-                    assembly.put_rows(samples, block, products)
-                if progress is not None:
-                    before = samples.start * seeding.count
-                    here = (samples.stop - samples.start) * block.stop
-                    progress((before + here) / max(1, problem.sample_count * seeding.count))
-        return assembly.finish()
+    """Compute a Jacobian once by a method; see `Kernel.run`."""
+    return Kernel(problem, method).run(call, progress=progress, checked=checked)
 
 
 def prepared(problem: Problem, call: Call, method: Method) -> Method:
     """Let a strategy do once what it can do for all calls of one signature."""
     if not isinstance(method.strategy, Contraction):
         return method
-    with _settled(problem, call, method) as ready:
+    with settled(problem, call, method) as ready:
         point, _ = next(batching.points(problem, ready, method.batching))
         return replace(method, strategy=method.strategy.prepare(point))
 
@@ -110,15 +181,21 @@ def pull_all_samples(
     Returns:
         One product an input, `(B, *in)`.
     """
-    with _settled(problem, call, method) as ready:
+    with settled(problem, call, method) as ready:
         point, _ = next(batching.points(problem, ready, method.batching))
-        action = _linearize(method.strategy, point)
+        action = linearized(method.strategy, point)
         products = action(tuple(c.unsqueeze(0) for c in cotangents))
         return tuple(product.squeeze(0) for product in products)
 
 
-def _linearize(strategy: Strategy, point: Point) -> Action:
-    assert isinstance(strategy, Pushforward | Pullback | Contraction)
+def linearized(strategy: Strategy, point: Point) -> Action:
+    """Linearize at a point.
+
+    Raises:
+        TypeError: It is none of the three kinds of strategies.
+    """
+    if not isinstance(strategy, Pushforward | Pullback | Contraction):
+        raise TypeError(f"{strategy!r} can neither push nor pull")
     return strategy.linearize(point)
 
 
@@ -134,23 +211,22 @@ def _shapes(
     return [tuple(primal.shape) for primal in point.primals]
 
 
-def _owned(problem: Problem, call: Call) -> Tensors:
-    """Tensors of the user's whose memory the result must not share."""
-    modules = reachable_modules(problem.fn)
-    held = [t for m in modules for t in (*m.parameters(), *m.buffers())]
-    return (*held, *(leaf for leaf in call.leaves if isinstance(leaf, Tensor)))
-
-
 @contextlib.contextmanager
-def _settled(problem: Problem, call: Call, method: Method) -> Iterator[Call]:
-    """Hold every setting that a method needs, and leave no trace."""
-    forward_mode = contextlib.nullcontext() if method.strategy.thread_safe else _FORWARD_MODE
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(forward_mode)
-        stack.enter_context(torch.inference_mode(mode=False))
-        recording = method.strategy.records_graph or problem.options.create_graph
-        stack.enter_context(torch.set_grad_enabled(mode=recording))
-        stack.enter_context(entered(method.scopes))
-        state = stack.enter_context(preserved(problem.devices, problem.stateful))
+def settled(problem: Problem, call: Call, method: Method) -> Generator[Call]:
+    """Hold every setting that a method needs, and leave no trace.
+
+    Yields:
+        The call, which starts each evaluation from the same state.
+    """
+    recording = method.strategy.records_graph or problem.options.create_graph
+    with (
+        _NOTHING if method.strategy.thread_safe else _FORWARD_MODE,
+        torch.inference_mode(mode=False)
+        if torch.is_inference_mode_enabled()
+        else _NOTHING,
+        torch.set_grad_enabled(recording),
+        entered(method.scopes) if method.scopes else _NOTHING,
+        preserved(problem.devices, problem.stateful) as state,
+    ):
         changes = problem.stochastic or problem.stateful
         yield replace(call, reset=state.restore) if changes else call

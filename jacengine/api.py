@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
+from jacengine.accumulate import Kernel
 from jacengine.budget import Budget
 from jacengine.call import Call
 from jacengine.classify import classify
@@ -61,9 +62,9 @@ def jacobian(
         columns: Only these input entries, likewise.
         has_aux: Whether `fn` returns `(out, aux)`.
         randomness: What to do about a function that draws random numbers: `"error"`;
-            or `"same"` or `"different"`, which differentiate it at the draw that a plain
-            call would make now (all directions see that draw; samples draw as the plain
-            call does).
+            or `"same"` or `"different"`, which differentiate it at the draw that a
+            plain call would make now (all directions see that draw; samples draw as the
+            plain call does).
 
     Returns:
         J with shape `(*out, *in)`, per sample `(B, *out, *in)`, nested outputs outside
@@ -81,9 +82,7 @@ def jacobian(
         tensor([[2., 0.],
                 [0., 4.]])
     """
-    options = Options(
-        wrt, batch_dim, create_graph, rows, columns, has_aux, randomness
-    )
+    options = Options(wrt, batch_dim, create_graph, rows, columns, has_aux, randomness)
     given = kwargs or {}
     if strategy == "auto":
         plan = make_plan(
@@ -106,7 +105,7 @@ def jacobian(
         warnings.filterwarnings("ignore", message="There is a performance drop")
         warnings.filterwarnings("ignore", message="An output with one or more elements")
         method = _runnable(problem, call, named, truth, chunk_size)
-        return compute(problem, call, method, out=out, truth=truth)
+        return compute(problem, call, Kernel(problem, method), out=out, truth=truth)
 
 
 def auto(
@@ -150,9 +149,9 @@ def auto(
         columns: Only these input entries, likewise.
         has_aux: Whether `fn` returns `(out, aux)`.
         randomness: What to do about a function that draws random numbers: `"error"`;
-            or `"same"` or `"different"`, which differentiate it at the draw that a plain
-            call would make now (all directions see that draw; samples draw as the plain
-            call does).
+            or `"same"` or `"different"`, which differentiate it at the draw that a
+            plain call would make now (all directions see that draw; samples draw as the
+            plain call does).
 
     Returns:
         As `jacobian`.
@@ -223,22 +222,22 @@ def plan(
         columns: Only these input entries, likewise.
         has_aux: Whether `fn` returns `(out, aux)`.
         randomness: What to do about a function that draws random numbers: `"error"`;
-            or `"same"` or `"different"`, which differentiate it at the draw that a plain
-            call would make now (all directions see that draw; samples draw as the plain
-            call does).
+            or `"same"` or `"different"`, which differentiate it at the draw that a
+            plain call would make now (all directions see that draw; samples draw as the
+            plain call does).
 
     Returns:
         The plan; `plan(*args)` is the Jacobian, `plan.explain()` says why.
 
     Raises:
+        ArgumentError: `effort` is not known, or an option does not fit the call.
         JacengineError: As `auto`.
     """
-    options = Options(
-        wrt, batch_dim, create_graph, rows, columns, has_aux, randomness
-    )
+    options = Options(wrt, batch_dim, create_graph, rows, columns, has_aux, randomness)
     if effort not in get_args(Effort):
         raise ArgumentError(
-            f"effort={effort!r}: expected one of {', '.join(map(repr, get_args(Effort)))}."
+            f"effort={effort!r}: expected one of "
+            f"{', '.join(map(repr, get_args(Effort)))}."
         )
     chosen = known_strategies().choose(strategies, exclude)
     return make_plan(
@@ -306,9 +305,9 @@ def benchmark(
         columns: Only these input entries, likewise.
         has_aux: Whether `fn` returns `(out, aux)`.
         randomness: What to do about a function that draws random numbers: `"error"`;
-            or `"same"` or `"different"`, which differentiate it at the draw that a plain
-            call would make now (all directions see that draw; samples draw as the plain
-            call does).
+            or `"same"` or `"different"`, which differentiate it at the draw that a
+            plain call would make now (all directions see that draw; samples draw as the
+            plain call does).
 
     Returns:
         The figures: `print` them, or `.to_frame()`.
@@ -358,7 +357,11 @@ def register(strategy: Strategy) -> None:
 def _check_chunk_size(chunk_size: object) -> None:
     if chunk_size is None:
         return
-    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
+    if (
+        isinstance(chunk_size, bool)
+        or not isinstance(chunk_size, int)
+        or chunk_size < 1
+    ):
         raise ArgumentError(
             f"chunk_size={chunk_size!r}: expected a positive number of directions a "
             "pass, or None for all."

@@ -73,7 +73,7 @@ class Appetite:
                 high = middle
         if low == 0:
             return None
-        return max(b.stop - b.start for b in balanced(directions, low))
+        return max(int(b.stop - b.start) for b in balanced(directions, low))
 
 
 def appetite(problem: Problem, call: Call, method: Method) -> Appetite:
@@ -84,7 +84,9 @@ def appetite(problem: Problem, call: Call, method: Method) -> Appetite:
         part = narrowed(problem, method, count)
         if peaks and peaks[-1][0] == method.directions(part):
             break
-        one_block = method if method.strategy.single else replace(method, chunk_size=None)
+        one_block = (
+            method if method.strategy.single else replace(method, chunk_size=None)
+        )
         with peak_memory(device) as peak:
             accumulate(part, call, one_block)
         peaks.append((method.directions(part), peak.bytes))
@@ -107,7 +109,7 @@ def fake_peak(problem: Problem, call: Call, method: Method) -> int | None:
             leaves = tuple(map(fake, call.leaves))
             with peak_memory(torch.device("cpu")) as peak:
                 accumulate(part, replace(call, leaves=leaves), method)
-    except Exception:  # noqa: BLE001 - values needed, no fake kernel, or not eligible
+    except Exception:
         return None
     needs = Appetite(peak.bytes - part.result_bytes, part.result_bytes)
     return needs.peak(problem, method, 1)

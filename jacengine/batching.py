@@ -4,7 +4,7 @@
 |---|---|---|
 | `none` | the one point there is | no `batch_dim` |
 | `together` | the same entry of every sample | independent samples, own inputs |
-| `expanded` | the same, each sample with its own copy of what is shared | VJPs to shared inputs |
+| `expanded` | the same, each with a copy of what is shared | VJPs to shared inputs |
 | `loop` | one sample | the same, where vmap cannot make the copies |
 | `joint` | one entry of one sample | shared inputs of coupled samples |
 """

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine import trees
+from jacengine._internals import parameter_of
 from jacengine._torchfunc import Tensors, call_with_parameters, vmap
 from jacengine.errors import OutputTypeError
 from jacengine.layout import Layout
@@ -111,7 +112,7 @@ class Call:
         layout = self.layout
         if layout.names:
             found: list[Tensor] = [
-                parameter(self._module, name) for name in layout.names
+                parameter_of(self._module, name) for name in layout.names
             ]
         else:
             found = [
@@ -160,9 +161,7 @@ class Call:
 
     def _map_side(self, change: Callable[[Tensor], Tensor]) -> Call:
         leaves = [
-            leaf
-            if dim is None
-            else _from_front(change(_to_front(leaf, dim)), dim)
+            leaf if dim is None else _from_front(change(_to_front(leaf, dim)), dim)
             for leaf, dim in zip(self.leaves, self.layout.dims, strict=True)
         ]
         return replace(self, leaves=tuple(leaves))
@@ -177,18 +176,15 @@ def bind(
     has_aux: bool,
 ) -> Call:
     """Bind arguments to a layout they were described by."""
-    leaves = trees.flatten((args, dict(kwargs)))[0]
+    leaves = trees.flatten_call(args, kwargs)[0]
+    return bind_leaves(fn, layout, leaves, has_aux=has_aux)
+
+
+def bind_leaves(
+    fn: Any, layout: Layout, leaves: Sequence[Any], *, has_aux: bool
+) -> Call:
+    """Bind arguments that are flattened already."""
     return Call(fn, layout, tuple(map(_ordinary, leaves)), has_aux)
-
-
-def parameter(module: nn.Module, name: str) -> Tensor:
-    """Look a parameter up now: the user may have re-assigned it or its module."""
-    *path, last = name.split(".")
-    for part in path:
-        module = module._modules[part]  # type: ignore[assignment]  # noqa: SLF001
-    found = module._parameters[last]  # noqa: SLF001
-    assert found is not None
-    return found
 
 
 def _ordinary(leaf: Any) -> Any:

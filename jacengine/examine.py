@@ -8,6 +8,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
+from jacengine._internals import BatchNorm, version_of
 from jacengine._torchfunc import Tensors
 from jacengine.call import Call, Output, bind
 from jacengine.errors import (
@@ -78,6 +79,7 @@ def examine(
         stateful=stateful,
         coupled=coupled,
         forward_bytes=peak.bytes,
+        modules=tuple(reachable_modules(fn)),
     )
 
 
@@ -98,7 +100,7 @@ def _check_function(fn: object, options: Options) -> None:
             ):
                 raise InputTypeError(
                     f"Parameter {name!r} of {type(module).__name__} is not initialised "
-                    "yet (a lazy module). Call the module once on a typical input first."
+                    "yet (a lazy module). Call the module on a typical input first."
                 )
             if tensor.is_inference():
                 raise InputTypeError(
@@ -163,12 +165,12 @@ def _look(call: Call) -> tuple[Output, Tensors]:
 
 
 def _device(call: Call) -> torch.device:
-    """The device that the call allocates on: that of its inputs."""
+    """Return the device that the call allocates on: that of its inputs."""
     return call.layout.inputs[0].device
 
 
 def _version(leaf: object) -> int:
-    return leaf._version if isinstance(leaf, Tensor) else 0  # noqa: SLF001
+    return version_of(leaf) if isinstance(leaf, Tensor) else 0
 
 
 def _output_leaves(seen: Output, batch_size: int | None) -> tuple[Leaf, ...]:
@@ -218,7 +220,7 @@ def _coupling_advice(fn: object) -> str:
             type(module).__name__
             for root in reachable_modules(fn)
             for module in root.modules()
-            if isinstance(module, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001
+            if isinstance(module, BatchNorm)
             and (module.training or module.running_mean is None)
         }
     )

@@ -82,7 +82,9 @@ def summary(problem: Problem, selection: Selection) -> str:
         f"{format_bytes(selection.budget)}."
     ]
     if problem.coupled:
-        lines.append("The samples depend on each other; parameters still have a Jacobian.")
+        lines.append(
+            "The samples depend on each other; parameters still have a Jacobian."
+        )
     if not selection.ranked:
         return "\n".join(lines)
     chosen = selection.ranked[0]
@@ -120,10 +122,20 @@ def as_frame(selection: Selection) -> pd.DataFrame:
     """Return the candidates as a data frame, one row each, the chosen one first."""
     import pandas as pd  # noqa: PLC0415 - slow to import, and auto() needs none of it
 
-    columns = (
-        "strategy outcome reason chunk_size forward_passes backward_passes time_s "
-        "first_s runs predicted_bytes peak_bytes error"
-    ).split()
+    columns = [
+        "strategy",
+        "outcome",
+        "reason",
+        "chunk_size",
+        "forward_passes",
+        "backward_passes",
+        "time_s",
+        "first_s",
+        "runs",
+        "predicted_bytes",
+        "peak_bytes",
+        "error",
+    ]
     rows = [
         (
             record.strategy,

@@ -2,8 +2,8 @@
 
 A cotangent on some samples must pull back to exactly zero on all others. With one split
 of the batch for each bit of the sample's index, and both sides of it, every pair of
-samples is told apart by some split: `2 * ceil(log2 B)` plain VJPs find any coupling that
-acts at this point.
+samples is told apart by some split: `2 * ceil(log2 B)` plain VJPs find any coupling
+that acts at this point.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def splits(batch_size: int) -> Iterator[Tensor]:
         yield ~chosen
 
 
-def random_cotangent(output: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
+def random_cotangent(
+    output: Tensor, chosen: Tensor, generator: torch.Generator
+) -> Tensor:
     """Draw a cotangent of an output that is zero outside the chosen samples."""
     drawn = torch.rand(output.shape, generator=generator, dtype=torch.float32) + 0.5
     mask = chosen.view(-1, *[1] * (output.dim() - 1))

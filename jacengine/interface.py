@@ -173,7 +173,7 @@ class Contraction(Strategy):
     """
 
     def prepare(self, point: Point) -> Contraction:
-        """Do once what depends on the signature only; returns what to linearize with."""
+        """Do once what depends on the signature only; return what to linearize."""
         del point
         return self
 

@@ -94,7 +94,7 @@ def describe(
             tensor.
     """
     per_argument = [trees.flatten(argument)[0] for argument in args]
-    leaves, structure = trees.flatten((args, dict(kwargs)))
+    leaves, structure = trees.flatten_call(args, kwargs)
     labels = tuple(_label(path) for path in trees.paths((args, dict(kwargs))))
     _reject_complex(leaves, labels)
     dims = _batch_dims(per_argument, leaves, batch_dim)
@@ -106,7 +106,9 @@ def describe(
     else:
         chosen = _chosen_arguments(wrt, per_argument)
         picked, nesting = _nesting(wrt, args, chosen)
-        positions = [offsets[i] + j for i in picked for j in range(len(per_argument[i]))]
+        positions = [
+            offsets[i] + j for i in picked for j in range(len(per_argument[i]))
+        ]
         slots = tuple(p for p in positions if _is_float(leaves[p]))
         places = tuple(slots.index(p) if p in slots else None for p in positions)
         for i in picked:
@@ -165,7 +167,7 @@ def _chosen_arguments(wrt: object, per_argument: list[list[Any]]) -> tuple[int, 
             f'"inputs", "params", or a list of parameter names.'
             f"{nearest(wrt, ('inputs', 'params'))}"
         )
-    indices = wrt if isinstance(wrt, tuple) else (wrt,)
+    indices: tuple[Any, ...] = wrt if isinstance(wrt, tuple) else (wrt,)
     if not indices:
         raise ArgumentError("wrt=() names nothing to differentiate.")
     for index in indices:
@@ -270,7 +272,7 @@ def _batch_dims(
     else:
         raise ArgumentError(
             f"batch_dim={batch_dim!r}: expected None, 0, or a tuple with one axis (or "
-            "None) an argument, as vmap's in_dims; outputs have their samples at axis 0."
+            "None) an argument, as vmap's in_dims; outputs have samples at axis 0."
         )
     dims = [
         dim for dim, inner in zip(per_call, per_argument, strict=True) for _ in inner

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from jacengine._internals import storage_key
 
 
 def seconds(run: Callable[[], object], device: torch.device) -> float:
@@ -32,7 +34,7 @@ def seconds(run: Callable[[], object], device: torch.device) -> float:
             kept = run()
             end.record()
             end.synchronize()
-            elapsed = begin.elapsed_time(end) / 1e3
+            elapsed = float(begin.elapsed_time(end)) / 1e3
         else:
             start = time.perf_counter()
             kept = run()
@@ -59,12 +61,15 @@ class Peak:
 
 
 @contextmanager
-def peak_memory(device: torch.device) -> Iterator[Peak]:
+def peak_memory(device: torch.device) -> Generator[Peak]:
     """Measure the peak of torch's own allocations.
 
     On CUDA the allocator keeps count. On CPU it does not, so every storage that an
     operator returns is counted while it lives; what an operator takes and frees inside
     its kernel is not seen. Counting costs time: never measure both in one run.
+
+    Yields:
+        The peak, filled in at the end.
     """
     peak = Peak()
     if device.type == "cuda":
@@ -85,12 +90,12 @@ class _StorageCounter(TorchDispatchMode):
     """Counts the bytes of the storages that operators make, while they live."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live = 0
         self.peak = 0
         self._seen: dict[int, weakref.ref[Any]] = {}
 
-    def __torch_dispatch__(  # noqa: D105, PLW3201
+    def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         for leaf in pytree.tree_leaves((args, kwargs)):
@@ -107,7 +112,7 @@ class _StorageCounter(TorchDispatchMode):
         if tensor.layout != torch.strided:
             return
         storage = tensor.untyped_storage()
-        key = storage._cdata  # noqa: SLF001
+        key = storage_key(storage)
         if key in self._seen:
             return
         size = storage.nbytes() if made else 0

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from jacengine.accumulate import accumulate
-from jacengine.assembly import nest
+from jacengine.accumulate import Kernel
+from jacengine.blueprint import nest
 from jacengine.budget import Budget, format_bytes, to_bytes
 from jacengine.call import Call
+from jacengine.classify import classify
 from jacengine.errors import (
     ArgumentError,
+    JacengineError,
     MemoryBudgetError,
     NoStrategyError,
     UnsupportedError,
@@ -22,7 +24,6 @@ from jacengine.errors import (
 from jacengine.examine import examine
 from jacengine.explain import as_frame, as_text
 from jacengine.interface import Strategy
-from jacengine.method import Method
 from jacengine.problem import Options, Problem
 from jacengine.record import Record
 from jacengine.selection import Effort, Selection, select
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
 class Plan:
     """The chosen way to one Jacobian; call it with arguments of the same signature.
 
@@ -42,16 +42,22 @@ class Plan:
         problem: What it computes.
         selection: Every candidate and what became of it.
         signature: What it is bound to.
+        fallen: What went wrong with candidates that were in use, in words.
     """
 
-    problem: Problem
-    selection: Selection
-    signature: Signature
+    def __init__(
+        self, problem: Problem, selection: Selection, signature: Signature
+    ) -> None:
+        self.problem = problem
+        self.selection = selection
+        self.signature = signature
+        self.fallen: tuple[str, ...] = ()
+        self._use(selection.ranked)
 
     @property
     def chosen(self) -> Record:
         """The candidate that this plan uses."""
-        return self.selection.ranked[0]
+        return self._left[0]
 
     @property
     def strategy(self) -> str:
@@ -73,16 +79,62 @@ class Plan:
 
         Raises:
             PlanMismatchError: The arguments have another signature.
+            RuntimeError: What the function itself raises, or every candidate.
+            MemoryError: No candidate fits into the memory that is left.
         """
-        given = kwargs or {}
-        self.signature.require(self.problem.fn, args, given)
-        method = self.chosen.method
-        assert method is not None
-        return compute(self.problem, self.problem.bind(args, given), method, out=out)
+        leaves = self.signature.leaves_of(self.problem.fn, args, kwargs or {})
+        call = self.problem.bound(leaves)
+        try:
+            return compute(self.problem, call, self._kernel, out=out)
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, JacengineError):
+                raise
+            recovered = self._fall_back(call, error, out)
+            if recovered is None:
+                raise
+            return recovered
+
+    def _use(self, left: tuple[Record, ...]) -> None:
+        self._left = left
+        method = left[0].method
+        if method is None:
+            raise NoStrategyError(f"{left[0].strategy} was never qualified")
+        self._kernel = Kernel(self.problem, method)
+
+    def _fall_back(self, call: Call, error: Exception, out: Any) -> Any:
+        """Compute by the next candidate that can, and stay with it.
+
+        Returns:
+            The Jacobian; `None` if no other candidate can compute it either.
+        """
+        failed = self.chosen
+        truth = Truth.of(self.problem, call)
+        for place in range(1, len(self._left)):
+            record = self._left[place]
+            if record.method is None:
+                continue
+            kernel = Kernel(self.problem, record.method)
+            try:
+                result = compute(self.problem, call, kernel, out=out, truth=truth)
+            except (RuntimeError, MemoryError):
+                continue
+            outcome, reason = classify(error)
+            said = f"{failed.strategy} failed ({outcome}: {reason})"
+            self.fallen = (*self.fallen, said)
+            self._left = self._left[place:]
+            self._kernel = kernel
+            warnings.warn(
+                f"jacengine: {said}; this plan goes on with {record.strategy}.",
+                stacklevel=3,
+            )
+            return result
+        return None
 
     def explain(self) -> str:
         """Say what was chosen and why, as a table of every candidate."""
-        return as_text(self.problem, self.selection)
+        table = as_text(self.problem, self.selection)
+        fallen = [f"{said}; now in use: {self.strategy}." for said in self.fallen]
+        return "\n".join([*fallen, table])
 
     def to_frame(self) -> pd.DataFrame:
         """Return every candidate as a row of a pandas data frame."""
@@ -106,7 +158,7 @@ class Plan:
         if record.outcome != "ok":
             return f"{strategy}: {record.outcome}: {record.reason}."
         if record.time_s is None or chosen.time_s is None:
-            return f"{strategy} comes after {chosen.strategy} in the order of predicted cost."
+            return f"{strategy} comes after {chosen.strategy} by predicted cost."
         return (
             f"{strategy} is right, but took {record.time_s / chosen.time_s:.2f} x the "
             f"time of {chosen.strategy}."
@@ -116,22 +168,22 @@ class Plan:
 def compute(
     problem: Problem,
     call: Call,
-    method: Method,
+    kernel: Kernel,
     *,
     out: Any = None,
     truth: Truth | None = None,
 ) -> Any:
-    """Compute a Jacobian by a method, nested (and with `aux`) as the user expects.
+    """Compute a Jacobian by a kernel, nested (and with `aux`) as the user expects.
 
     Raises:
         UnsupportedError: It does not agree with `truth`, if that was given.
     """
-    blocks = accumulate(problem, call, method, out=out)
+    blocks = kernel.run(call, out=out)
     if truth is not None:
         verdict = truth.judge(blocks)
         if not verdict.right:
             raise UnsupportedError(
-                f"{method.strategy.name} cannot compute this Jacobian: its result is "
+                f"{kernel.name} cannot compute this Jacobian: its result is "
                 f"{verdict.complaint}. Try strategy='auto', which takes a method that "
                 "agrees."
             )
@@ -158,7 +210,6 @@ def make_plan(
         MemoryBudgetError: The result, or every right method, exceeds the budget.
         NoStrategyError: No candidate computes this Jacobian.
     """
-    signature = Signature.of(fn, args, kwargs)
     problem = examine(fn, args, kwargs, options)
     budget = to_bytes(memory_budget, problem.outputs[0].device)
     if problem.result_bytes > budget:
@@ -178,4 +229,5 @@ def make_plan(
                 f"use a smaller batch:\n{table}"
             )
         raise NoStrategyError(f"No strategy computes this Jacobian:\n{table}")
+    signature = Signature.of(fn, args, kwargs, problem.layout.names)
     return Plan(problem, selection, signature)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine import trees
-from jacengine.call import Call, bind
+from jacengine.call import Call, bind, bind_leaves
 from jacengine.layout import BatchDim, Layout, Leaf, Wrt
 
 Selection = Tensor | slice | None
@@ -56,6 +56,7 @@ class Problem:
         stateful: The buffers that a call writes.
         coupled: Whether a sample's output depends on other samples.
         forward_bytes: What one recorded forward pass allocates.
+        modules: The modules that the function can be seen to use.
     """
 
     fn: Callable[..., Any]
@@ -69,6 +70,7 @@ class Problem:
     stateful: tuple[tuple[nn.Module, str], ...]
     coupled: bool
     forward_bytes: int
+    modules: tuple[nn.Module, ...]
 
     @property
     def inputs(self) -> tuple[Leaf, ...]:
@@ -120,3 +122,7 @@ class Problem:
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
         """Bind arguments of this signature."""
         return bind(self.fn, self.layout, args, kwargs, has_aux=self.options.has_aux)
+
+    def bound(self, leaves: Sequence[Any]) -> Call:
+        """Bind arguments of this signature that are flattened already."""
+        return bind_leaves(self.fn, self.layout, leaves, has_aux=self.options.has_aux)

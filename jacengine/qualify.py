@@ -1,19 +1,20 @@
 """Which methods run at all, how much memory they take, and about how long.
 
-Each strategy is tried on the Jacobian's first few rows or columns at the real sizes. What
-it raises is its reason to be out, unless a scoped setting of torch or another batching
-mends it. What it allocates on two and on four directions gives its peak as an affine
-function of the chunk, from which the largest chunk within the budget follows; how long
-those take forecasts the whole.
+Each strategy is tried on the Jacobian's first few rows or columns at the real sizes.
+What it raises is its reason to be out, unless a scoped setting of torch or another
+batching mends it. What it allocates on two and on four directions gives its peak as an
+affine function of the chunk, from which the largest chunk within the budget follows;
+how long those take forecasts the whole.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 from jacengine import batching
 from jacengine.accumulate import accumulate, prepared, pull_all_samples
-from jacengine.appetite import Appetite, appetite, fake_peak, narrowed
+from jacengine.appetite import appetite, fake_peak, narrowed
 from jacengine.batching import Batching
 from jacengine.budget import format_bytes
 from jacengine.call import Call
@@ -85,7 +86,7 @@ def qualify(
             predicted_bytes=needs.peak(problem, chosen, chosen.chunk_size or 1),
             appetite=needs,
         )
-    except Exception as error:  # noqa: BLE001 - a strategy may raise anything
+    except Exception as error:
         return Record(strategy.name, *classify(error))
 
 
@@ -110,7 +111,7 @@ def runnable(
                 accumulate(narrowed(problem, method, 1), call, method, checked=True)
                 if kind is Batching.EXPANDED:
                     _require_truth(problem, call, method, truth)
-            except Exception as error:  # noqa: BLE001 - a strategy may raise anything
+            except Exception as error:
                 raised = error
                 scope = mending(error)
                 if scope is None or scope in method.scopes:
@@ -121,9 +122,7 @@ def runnable(
     return raised
 
 
-def _require_truth(
-    problem: Problem, call: Call, method: Method, truth: Truth
-) -> None:
+def _require_truth(problem: Problem, call: Call, method: Method, truth: Truth) -> None:
     products = pull_all_samples(problem, call, method, truth.seeds)
     verdict = truth.judge_products(problem, products)
     if not verdict.right:
@@ -159,9 +158,8 @@ def _forecast(problem: Problem, call: Call, method: Method) -> float:
         part = narrowed(problem, method, count)
         directions = method.directions(part)
         if directions not in times:
-            times[directions] = seconds(
-                lambda p=part: accumulate(p, call, method), device
-            )
+            run = functools.partial(accumulate, part, call, method)
+            times[directions] = seconds(run, device)
     (first, low), (last, high) = min(times.items()), max(times.items())
     slope = max(0.0, (high - low) / (last - first)) if last > first else 0.0
     return low + max(0, method.directions(problem) - first) * slope

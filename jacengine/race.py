@@ -8,7 +8,7 @@ order, so that the same call picks the same winner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -16,12 +16,12 @@ from torch import Tensor
 
 from jacengine.accumulate import accumulate
 from jacengine.call import Call
+from jacengine.classify import classify
 from jacengine.measure import format_seconds, peak_memory, seconds
 from jacengine.method import Method
 from jacengine.problem import Problem
-from jacengine.seeding import balanced
-from jacengine.classify import classify
 from jacengine.record import Record
+from jacengine.seeding import balanced
 from jacengine.truth import Truth
 
 NOISE = 0.03
@@ -29,7 +29,7 @@ NOISE = 0.03
 HOPELESS = 2.5
 """A candidate is stopped when it has taken this many times the best whole run."""
 UNPROMISING = 3.0
-"""A candidate is not run whose forecast, an underestimate, is this many times the best."""
+"""A candidate is not run whose forecast is this many times the best time."""
 IMPLAUSIBLE = 30.0
 """A candidate is not tried whose arithmetic is this many times that of another."""
 CONTENDING = 1.5
@@ -87,13 +87,13 @@ class Race:
         clock: Callable[[], float],
     ) -> None:
         """Prepare a race, in which `truth` tells what is right."""
-        self._problem = problem
-        self._call = call
+        self.problem = problem
+        self.call = call
         self._spending = spending
         self._clock = clock
         self._started = clock()
         self._device = problem.outputs[0].device
-        self._truth = truth
+        self.truth = truth
         self._cheapest = float("inf")
         self.running: list[Record] = []
         self.out: list[Record] = []
@@ -147,7 +147,7 @@ class Race:
         for i in self._near():
             self.running[i] = self._weighed(self.running[i])
 
-    def ranking(self, order: dict[str, int]) -> list[Record]:
+    def ranking(self, order: Sequence[str]) -> list[Record]:
         """Order the verified candidates; ties go to less memory, then a fixed order."""
         best = self._best()
 
@@ -155,7 +155,7 @@ class Race:
             taken = record.time_s or 0.0
             tied = taken <= best * (1 + NOISE)
             memory = record.peak_bytes or record.predicted_bytes or 0
-            place = order[record.strategy]
+            place = order.index(record.strategy)
             return (
                 best if tied else taken,
                 memory if tied else 0,
@@ -188,7 +188,7 @@ class Race:
         method, needs = leader.method, leader.appetite
         if method is None or needs is None or method.strategy.single:
             return
-        directions = method.directions(self._problem)
+        directions = method.directions(self.problem)
         chunk = leader.chunk_size or directions
         largest = leader.largest_chunk or chunk
         for factor in OTHER_CHUNKS:
@@ -196,15 +196,15 @@ class Race:
             other = next(
                 (b.stop - b.start for b in balanced(directions, wanted)), chunk
             )
-            if other == chunk or other == 1:
+            if other in {chunk, 1}:
                 continue
             changed = replace(method, chunk_size=other)
             record = replace(
                 leader,
                 method=changed,
                 chunk_size=other,
-                passes=changed.passes(self._problem),
-                predicted_bytes=needs.peak(self._problem, changed, other),
+                passes=changed.passes(self.problem),
+                predicted_bytes=needs.peak(self.problem, changed, other),
                 time_s=None,
                 first_s=None,
                 runs=0,
@@ -228,10 +228,10 @@ class Race:
                 reason="stopped: too slow to win",
                 time_s=stopped.expected_s,
             )
-        except Exception as error:  # noqa: BLE001 - a strategy may raise anything
+        except Exception as error:
             outcome, reason = classify(error)
             return replace(record, outcome=outcome, reason=reason)
-        verdict = self._truth.judge(blocks)
+        verdict = self.truth.judge(blocks)
         timed = replace(
             record, time_s=taken, first_s=taken, runs=1, error=verdict.error
         )
@@ -253,7 +253,7 @@ class Race:
     def _compute(
         self, method: Method, progress: Callable[[float], None] | None = None
     ) -> list[list[Tensor]]:
-        return accumulate(self._problem, self._call, method, progress=progress)
+        return accumulate(self.problem, self.call, method, progress=progress)
 
     @contextmanager
     def _stopping(self) -> Generator[Callable[[float], None]]:

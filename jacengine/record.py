@@ -22,7 +22,8 @@ Outcome = Literal[
 """`ok`: verified, may win. `wrong`, `nonfinite`: its values are not those of plain
 autograd. `unsupported`: it says so, or an operator does. `over_budget`: predicted to
 need more memory than allowed, so not run. `oom`: ran out of memory. `error`: it raised
-something else, or broke its contract. `skipped`: not run to its end, too slow to win."""
+something else, or broke its contract. `skipped`: not run to its end, too slow to
+win."""
 
 
 @dataclass(frozen=True)

@@ -76,14 +76,16 @@ class Registry:
         if isinstance(names, str) or isinstance(exclude, str):
             raise ArgumentError("strategies= and exclude= take lists of names.")
         dropped = {self.get(name).name for name in exclude}
-        wanted = list(self._by_name) if names is None else [self.get(n).name for n in names]
+        wanted = (
+            list(self._by_name) if names is None else [self.get(n).name for n in names]
+        )
         left = [self._by_name[n] for n in dict.fromkeys(wanted) if n not in dropped]
         if not left:
             raise ArgumentError("strategies= and exclude= leave no strategy to choose.")
         return left
 
     def names(self) -> tuple[str, ...]:
-        """The names, in order of registration."""
+        """List the names, in order of registration."""
         return tuple(self._by_name)
 
 
@@ -108,7 +110,7 @@ class Published:
                     found: Strategy | Callable[[], Strategy] = point.load()
                     made = found if isinstance(found, Strategy) else found()
                     self._registry.register(made)
-                except Exception as error:  # noqa: BLE001 - foreign code, reported
+                except Exception as error:
                     self.broken[point.name] = f"{type(error).__name__}: {error}"
                     warnings.warn(
                         f"jacengine: the strategy plug-in {point.name!r} cannot be "

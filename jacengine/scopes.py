@@ -8,7 +8,7 @@ says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 @contextmanager
-def _plain_recurrence() -> Iterator[None]:
+def _plain_recurrence() -> Generator[None]:
     with (
         torch.backends.mkldnn.flags(enabled=False),
         torch.backends.cudnn.flags(enabled=False),
@@ -26,7 +26,7 @@ def _plain_recurrence() -> Iterator[None]:
 
 
 @contextmanager
-def _plain_encoder() -> Iterator[None]:
+def _plain_encoder() -> Generator[None]:
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(value=False)
     try:
@@ -87,7 +87,7 @@ def mending(error: BaseException) -> Scope | None:
 
 
 @contextmanager
-def entered(scopes: tuple[Scope, ...]) -> Iterator[None]:
+def entered(scopes: tuple[Scope, ...]) -> Generator[None]:
     """Hold several scopes at once."""
     with ExitStack() as stack:
         for scope in scopes:

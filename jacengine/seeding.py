@@ -1,4 +1,4 @@
-"""Which directions are pushed or pulled: standard basis vectors, made a block at a time.
+"""Which directions are pushed or pulled: basis vectors, made a block at a time.
 
 The identity of all directions is never built; a block of `K` seeds holds `K` ones. With
 independent samples the same seed serves every sample, as a view that takes no memory.
@@ -37,11 +37,17 @@ class Seeding:
         """The number of directions."""
         return self.indices.numel()
 
+    @property
+    def bytes(self) -> int:
+        """The memory that all seeds take together."""
+        return sum(self.count * leaf.size * leaf.dtype.itemsize for leaf in self.leaves)
+
     def blocks(self, chunk_size: int | None) -> Iterator[slice]:
         """Split the directions into blocks of nearly equal size, at most `chunk_size`.
 
         Balanced blocks leave no ragged last one, as in DifferentiationInterface.jl,
-        https://github.com/JuliaDiff/DifferentiationInterface.jl (`reasonable_batchsize`).
+        https://github.com/JuliaDiff/DifferentiationInterface.jl
+        (`reasonable_batchsize`).
         """
         return balanced(self.count, chunk_size)
 

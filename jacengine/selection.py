@@ -78,31 +78,26 @@ def select(
     with warnings.catch_warnings():
         # Of candidates that will not be chosen: a slow batching rule, a resized buffer.
         warnings.simplefilter("ignore")
-        return _select(problem, call, strategies, budget, effort, clock)
+        started = clock()
+        race = Race(problem, call, Truth.of(problem, call), SPENDING[effort], clock)
+        _enter_all(race, strategies, budget, timed=effort != "none")
+        race.run()
+        chosen = race.ranking([strategy.name for strategy in strategies])
+        return Selection((*chosen, *race.out), clock() - started, budget, effort)
 
 
-def _select(
-    problem: Problem,
-    call: Call,
-    strategies: Sequence[Strategy],
-    budget: int,
-    effort: Effort,
-    clock: Callable[[], float],
-) -> Selection:
-    started = clock()
-    truth = Truth.of(problem, call)
-    order = {strategy.name: i for i, strategy in enumerate(strategies)}
-    race = Race(problem, call, truth, SPENDING[effort], clock)
-    for strategy in sorted(
-        strategies, key=lambda s: (expected_cost(problem, s), order[s.name])
-    ):
-        reason = race.reason_to_stop(expected_cost(problem, strategy))
+def _enter_all(
+    race: Race, strategies: Sequence[Strategy], budget: int, *, timed: bool
+) -> None:
+    """Qualify strategies in the order of the cost model, while it is worth it."""
+    expected = [expected_cost(race.problem, strategy) for strategy in strategies]
+    for cost, place in sorted((cost, place) for place, cost in enumerate(expected)):
+        strategy = strategies[place]
+        reason = race.reason_to_stop(cost)
         if reason is not None:
             race.out.append(Record(strategy.name, "skipped", reason))
             continue
-        timed = effort != "none"
-        record = qualify(problem, call, strategy, truth, budget, timed=timed)
-        race.enter(record, expected_cost(problem, strategy))
-    race.run()
-    chosen = race.ranking(order)
-    return Selection((*chosen, *race.out), clock() - started, budget, effort)
+        record = qualify(
+            race.problem, race.call, strategy, race.truth, budget, timed=timed
+        )
+        race.enter(record, cost)

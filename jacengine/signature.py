@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from jacengine import trees
+from jacengine._internals import parameter_of
 from jacengine.errors import PlanMismatchError
 from jacengine.state import reachable_modules
 
@@ -21,75 +22,115 @@ class Signature:
     Attributes:
         structure: How the arguments nest.
         leaves: Shape, dtype and device of each tensor; the type of anything else.
+        parameters: Name, shape and dtype of the parameters that are differentiated.
         training: The training flags of all modules.
         flags: Settings of torch that change values or speed.
+        modules: Those modules.
     """
 
     structure: trees.Structure
     leaves: tuple[object, ...]
+    parameters: tuple[tuple[str, tuple[int, ...], torch.dtype], ...]
     training: tuple[bool, ...]
     flags: tuple[object, ...]
+    modules: tuple[nn.Module, ...] = field(compare=False, repr=False)
 
     @classmethod
-    def of(cls, fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Signature:
-        """Take the signature of a call."""
-        leaves, structure = trees.flatten((args, dict(kwargs)))
+    def of(
+        cls,
+        fn: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        names: Sequence[str] = (),
+    ) -> Signature:
+        """Take the signature of a call that differentiates the parameters named."""
+        leaves, structure = trees.flatten_call(args, kwargs)
+        modules = tuple(m for root in reachable_modules(fn) for m in root.modules())
         return cls(
-            structure, tuple(map(_describe, leaves)), _training(fn), _flags()
+            structure,
+            tuple(map(_describe, leaves)),
+            _parameters(fn, names),
+            tuple(module.training for module in modules),
+            _flags(),
+            modules,
         )
 
-    def require(
+    def leaves_of(
         self, fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> None:
-        """Check a call against this signature.
+    ) -> list[Any]:
+        """Flatten the arguments of a call, which must have this signature.
 
         Raises:
-            PlanMismatchError: It differs; each item is listed with both values.
+            PlanMismatchError: It has another; each item is listed with both values.
         """
-        got = Signature.of(fn, args, kwargs)
-        if got == self:
-            return
-        labels = trees.paths((args, dict(kwargs)))
-        rows = [
-            ("structure of the arguments", self.structure == got.structure, "", ""),
-        ]
+        leaves, structure = trees.flatten_call(args, kwargs)
+        if (
+            structure != self.structure
+            or tuple(map(_describe, leaves)) != self.leaves
+            or _parameters(fn, [name for name, *_ in self.parameters])
+            != self.parameters
+            or tuple(module.training for module in self.modules) != self.training
+            or _flags() != self.flags
+        ):
+            names = [name for name, *_ in self.parameters]
+            raise PlanMismatchError(
+                self._differences(Signature.of(fn, args, kwargs, names), args, kwargs)
+            )
+        return leaves
+
+    def _differences(
+        self, got: Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> str:
+        rows: list[tuple[str, object, object]] = []
         if self.structure == got.structure:
+            labels = trees.paths((args, dict(kwargs)))
             rows += [
-                (f"argument {label}", mine == theirs, mine, theirs)
+                (f"argument {label}", mine, theirs)
                 for label, mine, theirs in zip(
                     labels, self.leaves, got.leaves, strict=True
                 )
             ]
+        else:
+            rows.append(
+                ("structure of the arguments", self.structure.spec, got.structure.spec)
+            )
         rows += [
-            ("training flags", self.training == got.training, "", ""),
-            ("settings of torch", self.flags == got.flags, self.flags, got.flags),
+            (f"parameter {mine[0]}", mine[1:], theirs[1:])
+            for mine, theirs in zip(self.parameters, got.parameters, strict=True)
+        ]
+        rows += [
+            ("training flags", _summary(self.training), _summary(got.training)),
+            ("settings of torch", self.flags, got.flags),
         ]
         listed = "\n".join(
-            f"  same     {what}: {mine}" if same else
-            f"  differs  {what}: planned {mine}, got {theirs}".replace(
-                ": planned , got ", ""
-            )
-            for what, same, mine, theirs in rows
+            f"  same     {what}: {mine}"
+            if mine == theirs
+            else f"  differs  {what}: planned {mine}, got {theirs}"
+            for what, mine, theirs in rows
         )
-        raise PlanMismatchError(
-            "The plan was made for another signature:\n"
-            f"{listed}\nMake a plan for the new one with jacengine.plan(...), or call "
-            "jacengine.auto(...), which keeps one a signature."
+        return (
+            f"The plan was made for another signature:\n{listed}\nMake a plan for the "
+            "new one with jacengine.plan(...), or call jacengine.auto(...)."
         )
 
 
 def _describe(leaf: object) -> object:
     if isinstance(leaf, Tensor):
-        return (tuple(leaf.shape), leaf.dtype, str(leaf.device))
-    return type(leaf).__name__
+        return (leaf.shape, leaf.dtype, leaf.device)
+    return type(leaf)
 
 
-def _training(fn: Any) -> tuple[bool, ...]:
-    if isinstance(fn, nn.Module):
-        return tuple(module.training for module in fn.modules())
-    return tuple(
-        module.training for root in reachable_modules(fn) for module in root.modules()
-    )
+def _parameters(
+    fn: Any, names: Sequence[str]
+) -> tuple[tuple[str, tuple[int, ...], torch.dtype], ...]:
+    found = [(name, parameter_of(fn, name)) for name in names]
+    return tuple((name, tuple(p.shape), p.dtype) for name, p in found)
+
+
+def _summary(training: tuple[bool, ...]) -> str:
+    """Say how many modules are in training mode, and which by number."""
+    where = [str(i) for i, flag in enumerate(training) if flag]
+    return f"{len(where)} of {len(training)} modules training [{','.join(where)}]"
 
 
 def _flags() -> tuple[object, ...]:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from jacengine._internals import buffers_of, version_of
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,12 @@ class Buffer:
     @property
     def changed(self) -> bool:
         """Whether it was written or replaced since."""
-        now = self.owner._buffers.get(self.name)  # noqa: SLF001
-        return now is not self.tensor or self.tensor._version != self.version  # noqa: SLF001
+        now = buffers_of(self.owner).get(self.name)
+        return now is not self.tensor or version_of(self.tensor) != self.version
 
     def restore(self) -> None:
         """Put the tensor and its values back."""
-        self.owner._buffers[self.name] = self.tensor  # noqa: SLF001
+        buffers_of(self.owner)[self.name] = self.tensor
         with torch.no_grad():
             self.tensor.copy_(self.copy)
 
@@ -58,7 +60,7 @@ class State:
         )
 
     def changed_buffers(self) -> tuple[tuple[nn.Module, str], ...]:
-        """The buffers written or replaced since."""
+        """List the buffers written or replaced since."""
         return tuple((b.owner, b.name) for b in self.buffers if b.changed)
 
     def restore(self) -> None:
@@ -74,13 +76,17 @@ class State:
 @contextmanager
 def preserved(
     devices: Iterable[torch.device], buffers: Iterable[tuple[nn.Module, str]]
-) -> Iterator[State]:
-    """Record generators and buffers, and put them back at the end."""
+) -> Generator[State]:
+    """Record generators and buffers, and put them back at the end.
+
+    Yields:
+        What was recorded.
+    """
     state = State({d: _rng_state(d) for d in {torch.device("cpu"), *devices}})
     for owner, name in buffers:
-        tensor = owner._buffers.get(name)  # noqa: SLF001
+        tensor = buffers_of(owner).get(name)
         if tensor is not None:
-            version = tensor._version  # noqa: SLF001
+            version = version_of(tensor)
             copy = tensor.detach().clone()
             state.buffers.append(Buffer(owner, name, tensor, version, copy))
     try:
@@ -95,7 +101,7 @@ def all_buffers(fn: Any) -> list[tuple[nn.Module, str]]:
         (owner, name)
         for module in reachable_modules(fn)
         for owner in module.modules()
-        for name, tensor in owner._buffers.items()  # noqa: SLF001
+        for name, tensor in buffers_of(owner).items()
         if tensor is not None
     ]
 

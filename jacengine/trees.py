@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
 
@@ -33,10 +35,18 @@ class Record:
 
 @dataclass(frozen=True)
 class Structure:
-    """How a flat list of leaves nests."""
+    """How a flat list of leaves nests.
+
+    Attributes:
+        spec: The pytree, with dataclass instances as leaves.
+        records: Those instances, by leaf.
+        call_of_tensors: A call with one tensor an argument, which is what most calls
+            are and is put together at once.
+    """
 
     spec: pytree.TreeSpec
     records: tuple[Record | None, ...]
+    call_of_tensors: bool = dataclasses.field(default=False, compare=False)
 
     @property
     def count(self) -> int:
@@ -52,6 +62,10 @@ class Structure:
         Returns:
             The tree.
         """
+        if self is LEAF:
+            return leaves[0]
+        if self.call_of_tensors:
+            return tuple(leaves), {}
         outer: list[Any] = []
         position = 0
         for record in self.records:
@@ -62,8 +76,14 @@ class Structure:
         return pytree.tree_unflatten(outer, self.spec)
 
 
+LEAF = Structure(pytree.tree_flatten(0)[1], (None,))
+"""A single tensor."""
+
+
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
     """Flatten a tree, looking into plain dataclass instances too."""
+    if isinstance(tree, Tensor):
+        return [tree], LEAF
     outer, spec = pytree.tree_flatten(tree)
     leaves: list[Any] = []
     records: list[Record | None] = []
@@ -82,6 +102,21 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
     return leaves, Structure(spec, tuple(records))
 
 
+def flatten_call(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[list[Any], Structure]:
+    """Flatten the arguments of a call, as `flatten((args, kwargs))` does."""
+    if not kwargs and all(isinstance(argument, Tensor) for argument in args):
+        return list(args), _call_of_tensors(len(args))
+    return flatten((args, dict(kwargs)))
+
+
+@functools.cache
+def _call_of_tensors(count: int) -> Structure:
+    spec = pytree.tree_flatten(((0,) * count, {}))[1]
+    return Structure(spec, (None,) * count, call_of_tensors=True)
+
+
 def paths(tree: Any) -> list[str]:
     """Name each leaf by how it is reached, as `['x'][0].y`, in order of `flatten`."""
     names: list[str] = []
@@ -94,9 +129,3 @@ def paths(tree: Any) -> list[str]:
         else:
             names.append(name)
     return names
-
-
-def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
-    """Apply a function to every leaf."""
-    leaves, structure = flatten(tree)
-    return structure.unflatten([function(leaf) for leaf in leaves])

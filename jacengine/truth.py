@@ -1,9 +1,9 @@
 """Is a Jacobian right? A random projection of it against plain autograd.
 
-For a random cotangent `u`, plain reverse mode gives `g = u^T J` with one ordinary backward
-pass through the user's own function at the real sizes. A candidate's J must give the same
-`u^T J`. An error in any entry shows in its column, because `u` has no zeros. Where forward
-and reverse mode legitimately differ, reverse mode is the truth.
+For a random cotangent `u`, plain reverse mode gives `g = u^T J` with one ordinary
+backward pass through the user's own function at the real sizes. A candidate's J must
+give the same `u^T J`. An error in any entry shows in its column, because `u` has no
+zeros. Where forward and reverse mode legitimately differ, reverse mode is the truth.
 """
 
 from __future__ import annotations
@@ -125,9 +125,7 @@ class Truth:
         dtype = min((got.dtype for got in chosen), key=_precision)
         return _judge(pairs, self.products, dtype)
 
-    def _project(
-        self, lines: Sequence[Tensor], truth: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _project(self, lines: Sequence[Tensor], truth: Tensor) -> tuple[Tensor, Tensor]:
         """Return `u^T J` and `|u|^T |J|` of one column group, `(S, N)`."""
         precise = torch.promote_types(truth.dtype, torch.float32)
         size = self.cotangents[0].shape[0]
@@ -171,7 +169,7 @@ def _judge(
 
 
 def _largest(tensor: Tensor) -> Tensor:
-    """The largest finite magnitude, zero if there is none."""
+    """Return the largest finite magnitude, zero if there is none."""
     known = tensor[tensor.isfinite()].abs()
     return known.max() if known.numel() else tensor.new_zeros(())
 

@@ -34,7 +34,7 @@ class DoubleVjpRepeat(Pushforward):
     wins: ClassVar[str] = "few inputs, no forward formula, no batching rule"
 
     def check(self, problem: Problem) -> Unsupported | None:
-        """Copies of one input must see one function."""
+        """Decline random numbers: copies of one input must see one function."""
         if problem.stochastic:
             return Unsupported("each copy of the input would draw other random numbers")
         return None

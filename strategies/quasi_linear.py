@@ -5,20 +5,20 @@ A layer's output is linear in its parameters ("quasi-linear"): for a linear laye
 
     dy_c / dW[o, i] = g[c, o] x[i],    g[c, :] = dy_c / dh
 
-Hooks record every layer's input `x`; one backward pass gives the cotangents `g` of every
-layer's output for all output entries at once; and one contraction a layer writes the
-block of J where it belongs. The weight gradients that a VJP would form and sum over the
-batch are never formed, so samples stay apart at the price of writing J.
+Hooks record every layer's input `x`; one backward pass gives the cotangents `g` of
+every layer's output for all output entries at once; and one contraction a layer writes
+the block of J where it belongs. The weight gradients that a VJP would form and sum over
+the batch are never formed, so samples stay apart at the price of writing J.
 
 Cost: one forward and one backward pass a chunk, without weight gradients, and the
 contractions. Extra memory: inputs and cotangents of all layers. Layers without a rule
 are run again sample by sample under vmap; parameters that no layer can answer for (used
-in several places at the root, or with other random numbers each time) are pulled through
-the whole graph.
+in several places at the root, or with other random numbers each time) are pulled
+through the whole graph.
 
-Source: "quasi-linear" per-sample Jacobians, https://github.com/ChenAo-Phys/pytorch-Jacobian ;
-F. Dangel, F. Kunstner, P. Hennig, "BackPACK: Packing more into backprop", 2020,
-https://arxiv.org/abs/1912.10985
+Source: "quasi-linear" per-sample Jacobians,
+https://github.com/ChenAo-Phys/pytorch-Jacobian ; F. Dangel, F. Kunstner, P. Hennig,
+"BackPACK: Packing more into backprop", 2020, https://arxiv.org/abs/1912.10985
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from jacengine.layers.contraction import (
     Piece,
     arriving_cotangents,
     contractor,
+    given,
     through_the_graph,
 )
 from jacengine.layers.visits import Visit, capturing
@@ -60,7 +61,7 @@ class QuasiLinear(Contraction):
     wins: ClassVar[str] = "per-sample parameter Jacobians of layered models"
 
     def check(self, problem: Problem) -> Unsupported | None:
-        """It contracts layers' inputs, so it knows parameters of modules only."""
+        """Decline inputs: it contracts what enters layers with what leaves them."""
         if problem.module is None:
             return Unsupported("differentiates parameters of modules, not inputs")
         return None
@@ -136,7 +137,7 @@ def _action(
             block = through_the_graph(
                 outputs, primals[index], seeds, point.batch_size, create_graph=graph
             )
-            pieces[index].append(lambda o, b=block: b if o is None else o.copy_(b))
+            pieces[index].append(given(block))
         count = seeds[0].shape[0]
         return tuple(
             _total(primal, pieces[i], count, point.batch_size, out[i] if out else None)

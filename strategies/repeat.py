@@ -7,9 +7,9 @@ Copies of the input are independent samples, so a single ordinary backward pass 
 and nothing is vectorised by vmap: custom functions, recurrent nets and in-place code
 are welcome. Without one the copies are made under vmap.
 
-Cost: one forward and one backward pass a chunk, each on `K` copies: twice the arithmetic
-of the batched methods but in large matrix products. Extra memory: `K` graphs. Refuses
-functions that draw random numbers, which would differ between copies.
+Cost: one forward and one backward pass a chunk, each on `K` copies: twice the
+arithmetic of the batched methods but in large matrix products. Extra memory: `K`
+graphs. Refuses functions that draw random numbers, which would differ between copies.
 
 Source: S. Barratt, https://gist.github.com/sbarratt/37356c46ad1350d4c30aefbd488a4faa
 """
@@ -35,13 +35,13 @@ class Repeat(Pullback):
     wins: ClassVar[str] = "few outputs, operators without a batching rule"
 
     def check(self, problem: Problem) -> Unsupported | None:
-        """Copies of one input must see one function."""
+        """Decline random numbers: copies of one input must see one function."""
         if problem.stochastic:
             return Unsupported("each copy of the input would draw other random numbers")
         return None
 
     def passes(self, blocks: int) -> Passes:
-        """A forward and a backward pass a chunk, on as many copies."""
+        """Count a forward and a backward pass a chunk, on as many copies."""
         return Passes(forward=blocks, backward=blocks)
 
     def linearize(self, point: Point) -> Action:

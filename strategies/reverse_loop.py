@@ -11,7 +11,8 @@ forward methods do not, and it is the method to trust. It loses to the vectorise
 methods wherever the pass is so small that launching it is the cost.
 
 Source: the recurring answer on the PyTorch forum to "how to compute the Jacobian
-matrix", e.g. https://discuss.pytorch.org/t/23494 ; `torch.autograd.functional.jacobian`.
+matrix", e.g. https://discuss.pytorch.org/t/23494 ;
+`torch.autograd.functional.jacobian`.
 """
 
 from __future__ import annotations

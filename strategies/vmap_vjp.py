@@ -3,8 +3,8 @@
     J[o:o+K, :] = vmap(vjp(f, x)[1])(e_o, ..., e_{o+K-1})
 
 What `torch.func.jacrev` does, with the forward pass shared by all chunks and without
-the `m x m` identity that it builds. Cost: one forward pass, one vectorised backward pass
-a chunk. Extra memory: `K` times the widest cotangents. Refuses what functional
+the `m x m` identity that it builds. Cost: one forward pass, one vectorised backward
+pass a chunk. Extra memory: `K` times the widest cotangents. Refuses what functional
 transforms refuse: writes to captured tensors (BatchNorm in training mode), saved-tensor
 hooks (checkpointing), `autograd.Function` without `setup_context`.
 

@@ -7,12 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jacengine.accumulate import accumulate
-from jacengine.assembly import nest
 from jacengine.call import Call
 from jacengine.examine import examine
 from jacengine.interface import Strategy
 from jacengine.method import Method
+from jacengine.plans import compute
 from jacengine.problem import Options, Problem
 from jacengine.qualify import runnable
 from jacengine.strategies import BUILTIN
@@ -36,7 +35,7 @@ def method_of(problem: Problem, call: Call, strategy: Strategy) -> Method:
 
 def computed(problem: Problem, call: Call, method: Method) -> Any:
     """Compute a Jacobian by one method, nested as the user has it."""
-    return nest(problem, accumulate(problem, call, method))
+    return compute(problem, call, method)
 
 
 def eligible(fn: Callable[..., Any], *args: Any, **options: Any) -> tuple[str, ...]:

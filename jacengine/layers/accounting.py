@@ -1,9 +1,9 @@
 """Does capture see every use of a parameter?
 
-A use is an edge of the autograd graph into the node where the parameter enters it. A use
-inside a captured call is made by a node whose sequence number lies in that call's window.
-Any other use (a weight taken by `F.linear` elsewhere, a parameter of a container) would
-be missed by hooks, and is found here.
+A use is an edge of the autograd graph into the node where the parameter enters it. A
+use inside a captured call is made by a node whose sequence number lies in that call's
+window. Any other use (a weight taken by `F.linear` elsewhere, a parameter of a
+container) would be missed by hooks, and is found here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
+from jacengine._internals import number_of
 from jacengine.layers.visits import Visit
 
 
@@ -48,7 +49,7 @@ def unaccounted(
             if target is None:
                 continue
             if target in entries:
-                number = node._sequence_nr()  # noqa: SLF001
+                number = number_of(node)
                 index = entries[target]
                 if not any(number in window for window in windows.get(index, ())):
                     found.add(index)

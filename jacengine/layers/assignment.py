@@ -181,7 +181,9 @@ def _samples(
         for i, gradient in enumerate(found):
             if gradient is not None:
                 left[i] = [
-                    p for p in left[i] if not reaches_others(p, gradient, own[i], chosen)
+                    p
+                    for p in left[i]
+                    if not reaches_others(p, gradient, own[i], chosen)
                 ]
     flat = iter(left)
     answer: list[tuple[Placement, ...] | None] = []

@@ -47,8 +47,8 @@ def contractor(
     """
     if not visit.untouched:
         raise RuntimeError(
-            f"an input of {type(module).__name__} {visit.unit.path!r} is overwritten in "
-            "place after the layer has read it"
+            f"an input of {type(module).__name__} {visit.unit.path!r} is overwritten "
+            "in place after the layer has read it"
         )
     if handling.rule is not None and handling.placement is not None:
         x = visit.tensors()[0] if create_graph else visit.tensors()[0].detach()
@@ -71,10 +71,13 @@ def contractor(
             g.movedim(axes[i] + 1, 1) for i, g in enumerate(arriving) if g is not None
         )
         found = pull_each(
-            tuple(outputs[i] for i in reached), tracked, seeds, create_graph=create_graph
+            tuple(outputs[i] for i in reached),
+            tracked,
+            seeds,
+            create_graph=create_graph,
         )
         return {
-            index: _given(block)
+            index: given(block)
             for (index, _), block in zip(visit.unit.parameters, found, strict=True)
         }
 
@@ -100,14 +103,15 @@ def _by_rule(
     return pieces
 
 
-def _given(block: Tensor) -> Piece:
+def given(block: Tensor) -> Piece:
+    """Make a piece of a block that is there already."""
     return lambda out: block if out is None else out.copy_(block)
 
 
 def pull_each(
     outputs: Tensors, primals: Tensors, seeds: Tensors, *, create_graph: bool
 ) -> Tensors:
-    """Pull `K` cotangents back at once, or one by one where that cannot be vectorised."""
+    """Pull `K` cotangents back at once, or one by one where vmap cannot."""
     try:
         return pull(outputs, primals, seeds, batched=True, create_graph=create_graph)
     except (RuntimeError, NotImplementedError):
@@ -129,15 +133,11 @@ def arriving_cotangents(
     """Pull cotangents `(K, ...)` back to the outputs of all captured calls."""
     if seeds[0].shape[0] == 1 or not vectorised:
         each = [
-            pull_to_edges(
-                outputs, edges, one, batched=False, create_graph=create_graph
-            )
+            pull_to_edges(outputs, edges, one, batched=False, create_graph=create_graph)
             for one in zip(*seeds, strict=True)
         ]
         return tuple(_stacked(parts) for parts in zip(*each, strict=True))
-    return pull_to_edges(
-        outputs, edges, seeds, batched=True, create_graph=create_graph
-    )
+    return pull_to_edges(outputs, edges, seeds, batched=True, create_graph=create_graph)
 
 
 def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
@@ -176,4 +176,4 @@ def _apart(seed: Tensor, batch_size: int) -> Tensor:
     """Turn cotangents `(K, B, ...)` into `(K * B, B, ...)`, one a sample."""
     eye = torch.eye(batch_size, dtype=seed.dtype, device=seed.device)
     eye = eye.view(1, batch_size, batch_size, *[1] * (seed.dim() - 2))
-    return (seed.unsqueeze(1) * eye).flatten(0, 1)
+    return torch.flatten(seed.unsqueeze(1) * eye, 0, 1)

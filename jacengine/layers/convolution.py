@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from torch.nn.modules.conv import (
     _ConvNd,  # pyright: ignore[reportPrivateUsage]
     _ConvTransposeNd,  # pyright: ignore[reportPrivateUsage]
@@ -24,7 +24,7 @@ def conv_weight(layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) -> T
     assert isinstance(layer, _ConvNd)
     x = x.to(g.dtype)
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    padding = layer._reversed_padding_repeated_twice  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    padding = layer._reversed_padding_repeated_twice  # pyright: ignore[reportPrivateUsage]
     items = F.pad(x.flatten(0, 1), padding, mode=mode).unflatten(0, x.shape[:2])
     seen = windows(items, layer.kernel_size, layer.stride, layer.dilation, g.shape[4:])
     # [s q n p, c/q j] and [k s q o/q n p], q the groups
@@ -83,10 +83,11 @@ def _by_group(seen: Tensor, groups: int, space: int) -> Tensor:
     split = seen.unflatten(batch + 1, (groups, -1))  # (..., n, q, c/q, *p, *j)
     moved = split.movedim(batch + 1, batch)  # (..., q, n, c/q, *p, *j)
     moved = moved.movedim(batch + 2, batch + 2 + space)  # (..., q, n, *p, c/q, *j)
-    return moved.flatten(batch + 2 + space).flatten(batch + 1, batch + 1 + space)
+    flat: Tensor = moved.flatten(batch + 2 + space)
+    return flat.flatten(batch + 1, batch + 1 + space)
 
 
 def _placed(product: Tensor, weight: Sequence[int], out: Tensor | None) -> Tensor:
-    """Merge groups into the first weight axis: `(k, s, q, o/q, c/q j)` to the weight."""
+    """Merge groups into the first weight axis: `k s q o/q (c/q j)` to the weight."""
     block = product.flatten(2, 3).view(*product.shape[:2], *weight)
     return block if out is None else out.copy_(block)

@@ -109,7 +109,11 @@ def reproduces(visit: Visit, separation: Separation, outputs: Tensors) -> bool:
         tolerance = 10 * torch.finfo(wanted.dtype).eps ** 0.75
         scale = float(wanted.abs().max()) if wanted.numel() else 0.0
         if again.shape != wanted.shape or not torch.allclose(
-            again.detach(), wanted, rtol=tolerance, atol=tolerance * scale, equal_nan=True
+            again.detach(),
+            wanted,
+            rtol=tolerance,
+            atol=tolerance * scale,
+            equal_nan=True,
         ):
             return False
     return True

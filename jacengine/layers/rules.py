@@ -17,8 +17,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
+from jacengine._internals import BatchNorm, hooked
 from jacengine.layers.convolution import conv_weight, transposed_weight
 
 Contract = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
@@ -54,7 +55,9 @@ def linear_weight(_: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) -> Ten
     x = x.to(g.dtype)
     if x.shape[1] == 1:
         left, right = g[:, :, 0, :, None], x[:, 0, None, :]
-        return torch.mul(left, right) if out is None else torch.mul(left, right, out=out)
+        return (
+            torch.mul(left, right) if out is None else torch.mul(left, right, out=out)
+        )
     return written(g.transpose(-1, -2) @ x, out)
 
 
@@ -81,7 +84,9 @@ def embedding_weight(
     return block.scatter_add_(2, rows, g.to(block.dtype))
 
 
-def _scaled(normalise: Callable[[nn.Module, Tensor], Tensor], *, channels: bool) -> Contract:
+def _scaled(
+    normalise: Callable[[nn.Module, Tensor], Tensor], *, channels: bool
+) -> Contract:
     """Make the rule of a scale that multiplies a normalised input."""
 
     def weight(layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
@@ -109,7 +114,7 @@ def _group_normed(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def _batch_normed(layer: nn.Module, x: Tensor) -> Tensor:
-    assert isinstance(layer, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    assert isinstance(layer, BatchNorm)
     mean, variance = layer.running_mean, layer.running_var
     return F.batch_norm(x, mean, variance, None, None, training=False, eps=layer.eps)
 
@@ -146,7 +151,9 @@ def _transposed(dimensions: int) -> Rule:
     return Rule({"weight": transposed_weight, "bias": channels_sum}, axes, axes)
 
 
-_LINEAR = Rule({"weight": linear_weight, "bias": positions_sum}, _constant(1), _constant(1))
+_LINEAR = Rule(
+    {"weight": linear_weight, "bias": positions_sum}, _constant(1), _constant(1)
+)
 _BATCH_NORM = Rule(
     {"weight": _scaled(_batch_normed, channels=True), "bias": channels_sum},
     _all_but_first,
@@ -194,11 +201,7 @@ def rule_for(layer: nn.Module) -> Rule | None:
     Layers with hooks of the user's have none: what comes out of them is no longer what
     the class computes. Nor have parametrized ones, whose class is another.
     """
-    hooked = (
-        layer._forward_hooks  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        or layer._forward_pre_hooks  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        or layer._backward_hooks  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        or layer._backward_pre_hooks  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    )
     rule = RULES.get(type(layer))
-    return rule if rule is not None and not hooked and rule.applies(layer) else None
+    return (
+        rule if rule is not None and not hooked(layer) and rule.applies(layer) else None
+    )

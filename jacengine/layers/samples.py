@@ -1,8 +1,8 @@
 """Where the samples lie inside a network, whatever it has done to its batch.
 
 Layers see their batch as it comes, or moved to another axis (sequence first), or merged
-with positions into one axis. Which of these it is follows from cotangents: those of some
-output samples reach exactly the positions of the same samples.
+with positions into one axis. Which of these it is follows from cotangents: those of
+some output samples reach exactly the positions of the same samples.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torch.autograd import _get_sequence_nr  # pyright: ignore[reportPrivateUsage]
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from jacengine import trees
+from jacengine._internals import nodes_made, version_of
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ def capturing(root: nn.Module, units: Sequence[Unit]) -> Generator[list[Visit]]:
             module = unit.module(root)
             before, after = _hooks(unit, visits)
             for handle in (
-                module.register_forward_pre_hook(before, with_kwargs=True, prepend=True),
+                module.register_forward_pre_hook(
+                    before, with_kwargs=True, prepend=True
+                ),
                 module.register_forward_hook(after, with_kwargs=True),
             ):
                 stack.callback(handle.remove)
@@ -102,7 +104,7 @@ def _hooks(
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         leaves = trees.flatten((args, kwargs))[0]
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        begun.append((_get_sequence_nr(), _versions(tensors)))
+        begun.append((nodes_made(), _versions(tensors)))
 
     def after(
         _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], returned: Any
@@ -127,7 +129,7 @@ def _hooks(
                 outputs=outputs,
                 edges=tuple(get_gradient_edge(output) for output in outputs),
                 shapes=tuple(tuple(output.shape) for output in outputs),
-                window=range(start, _get_sequence_nr()),
+                window=range(start, nodes_made()),
                 versions=versions,
             )
         )
@@ -137,7 +139,4 @@ def _hooks(
 
 
 def _versions(tensors: Sequence[Tensor]) -> tuple[int, ...]:
-    return tuple(
-        -1 if tensor.is_inference() else tensor._version  # noqa: SLF001
-        for tensor in tensors
-    )
+    return tuple(map(version_of, tensors))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from jacengine.budget import format_bytes
-from jacengine.explain import format_seconds
+from jacengine.measure import format_seconds
 
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def seconds(value: float | None) -> str:
     """Write a time: `3.21 ms`."""
-    return NOTHING if value is None else format_seconds(value).replace(" us", " µs")
+    if value is None:
+        return NOTHING
+    return format_seconds(value).replace(" us", " \N{MICRO SIGN}s")
 
 
 def size(value: float | None) -> str:
@@ -20,11 +23,11 @@ def size(value: float | None) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """Write how many times as much: `1.23×`, `12.3×`, `123×`."""
+    """Write how many times as much: `1.23x`, `12.3x`, `123x`, with a real sign."""
     if value is None:
         return NOTHING
     digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
-    return f"{value:,.{digits}f}×"
+    return f"{value:,.{digits}f}{TIMES}"
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

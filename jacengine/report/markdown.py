@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from jacengine.report.answers import answers, headline
 from jacengine.report.case import Report, Row
 from jacengine.report.formats import ratio, seconds, size
-from jacengine.report.sentences import Name, Sentence, answers, headline, verdict
+from jacengine.report.phrases import Name, Sentence
 from jacengine.report.standing import Standing
+from jacengine.report.verdict import verdict
 
 _PLAIN = re.compile(r"[\w .:+-]+")
 _SPECIAL = re.compile(r"[\\`*\[\]#~|$!@]|(?<!\w)_|_(?!\w)|^[-+=](?=[ -])|^\d+(?=[.)])")
@@ -75,7 +77,9 @@ def _candidates(standing: Standing) -> list[str]:
 
 
 def _cells(standing: Standing, row: Row) -> tuple[str, ...]:
-    predicted = "≈ " if row.peak_bytes is None and row.predicted_bytes is not None else ""
+    predicted = (
+        "≈ " if row.peak_bytes is None and row.predicted_bytes is not None else ""
+    )
     return (
         code(row.strategy),
         "" if row.chunk_size is None else str(row.chunk_size),

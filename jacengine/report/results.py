@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -86,10 +86,11 @@ def _inert(cell: object) -> object:
     return cell
 
 
+def _case(*, rows: Sequence[Mapping[str, Any]], **figures: Any) -> Case:
+    return Case(rows=tuple(Row(**row) for row in rows), **figures)
+
+
 def _report(content: Mapping[str, Any]) -> Report:
-    cases = tuple(
-        Case(**{**case, "rows": tuple(Row(**row) for row in case["rows"])})
-        for case in content["cases"]
-    )
+    cases = tuple(_case(**case) for case in content["cases"])
     machine = Machine(**content["machine"])
     return Report(cases, machine, content["command"], content["planned"])

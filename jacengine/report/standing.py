@@ -98,7 +98,9 @@ class Standing:
     @property
     def outcomes(self) -> Counter[str]:
         """Count strategies by what became of them."""
-        found = (self.find(name) for name in dict.fromkeys(r.strategy for r in self.rows))
+        found = (
+            self.find(name) for name in dict.fromkeys(r.strategy for r in self.rows)
+        )
         return Counter(row.outcome for row in found if row is not None)
 
     @property

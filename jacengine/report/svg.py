@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from typing import Any
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
@@ -51,7 +52,7 @@ def inline_svg(figure: Figure, *, label: str, salt: str) -> Markup:
         salt: Tells its ids from those of other figures of the page.
     """
     buffer = io.StringIO()
-    settings = {**_SETTINGS, "svg.hashsalt": salt}
+    settings: dict[Any, Any] = {**_SETTINGS, "svg.hashsalt": salt}
     with mpl.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))

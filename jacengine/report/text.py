@@ -21,7 +21,7 @@ def clipped(text: str, width: int) -> str:
 
 
 def without_paths(text: str) -> str:
-    """Replace the folders of absolute paths by an ellipsis: they tell whose they are."""
+    """Replace folders of absolute paths by an ellipsis: they tell whose they are."""
     for known in (Path.cwd(), Path.home()):
         if len(known.parts) > 1:
             text = text.replace(str(known), "…")

@@ -1,13 +1,13 @@
-"""What the figures say, in sentences; none is written that the figures do not bear out."""
+"""What all figures together say, in sentences; none that they do not bear out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from statistics import median
 
 from jacengine.report.case import Report
-from jacengine.report.formats import count, ratio, seconds, size
+from jacengine.report.formats import count, ratio, size
+from jacengine.report.phrases import Name, Sentence, joined, listed
 from jacengine.report.standing import (
     BASELINE,
     CLOSE,
@@ -16,18 +16,11 @@ from jacengine.report.standing import (
     strategies,
     wins,
 )
+from jacengine.report.verdict import failed
 
 WRONG = ("wrong", "nonfinite")
-
-
-class Name(str):
-    """A part of a sentence that is the name of a strategy or a case."""
-
-    __slots__ = ()
-
-
-Sentence = tuple[str, ...]
-"""Its parts in order; those that are names are `Name`s."""
+BUSY = 0.5
+"""A load above this share of the cores disturbs times."""
 
 
 def headline(standings: Sequence[Standing]) -> str:
@@ -51,29 +44,11 @@ def answers(report: Report, standings: Sequence[Standing]) -> list[Sentence]:
         _memory(standings),
         _verified(standings),
         _caught(standings),
-        *(_failed(s) for s in standings if not _solved(s)),
+        *(failed(s) for s in standings if not _solved(s)),
         _interrupted(report),
+        _busy(report),
     )
     return [sentence for sentence in said if sentence]
-
-
-def verdict(standing: Standing) -> Sentence:
-    """Say how one case ended."""
-    winner, second = standing.winner, standing.runner_up
-    if winner is None:
-        right = [Name(row.strategy) for row in standing.rows if row.outcome == "ok"]
-        return (*_listed(right), " agree; nothing was timed.") if right else _failed(standing)
-    said: Sentence = (Name(winner.strategy), f" is the fastest: {seconds(winner.time_s)}")
-    lead = standing.relative(second)
-    if second is not None and lead is not None:
-        said += (f", {ratio(lead)} ahead of ", Name(second.strategy))
-    if standing.gain is not None and BASELINE not in {
-        winner.strategy,
-        second.strategy if second else "",
-    }:
-        about = "about " if standing.estimated else ""
-        said += (f" and {about}{ratio(standing.gain)} ahead of ", Name(BASELINE))
-    return (*said, ".")
 
 
 def _wins(standings: Sequence[Standing]) -> Sentence:
@@ -81,9 +56,12 @@ def _wins(standings: Sequence[Standing]) -> Sentence:
     total = sum(number for _, number in won)
     if not won:
         return ()
-    first = (Name(won[0][0]), f" is the fastest on {won[0][1]} of {count(total, 'problem')}")
+    first = (
+        Name(won[0][0]),
+        f" is the fastest on {won[0][1]} of {count(total, 'problem')}",
+    )
     rest = [(Name(name), f" on {number}") for name, number in won[1:]]
-    return (*_joined([first, *rest]), ".")
+    return (*joined([first, *rest]), ".")
 
 
 def _gains(standings: Sequence[Standing]) -> Sentence:
@@ -94,8 +72,8 @@ def _gains(standings: Sequence[Standing]) -> Sentence:
     said: Sentence = (
         "Against the plain loop, ",
         Name(BASELINE),
-        f", the fastest strategy is {ratio(median(g for g, _ in gains))} as fast in the "
-        f"median of {count(len(gains), 'problem')} and {ratio(largest)} at most, on ",
+        f", the fastest strategy is {ratio(median(g for g, _ in gains))} as fast in "
+        f"the median of {count(len(gains), 'problem')} and {ratio(largest)} at most, on ",
         Name(where.case.name),
     )
     estimated = sum(s.estimated for _, s in gains)
@@ -112,8 +90,8 @@ def _one_for_all(standings: Sequence[Standing]) -> Sentence:
     return (
         "Of the strategies that are right on every problem, ",
         Name(name),
-        f" loses least in its worst case, and still takes {ratio(loss)} the time of the "
-        "fastest on ",
+        f" loses least in its worst case, and still takes {ratio(loss)} the time of "
+        "the fastest on ",
         Name(where.case.name),
         ".",
     )
@@ -127,7 +105,7 @@ def _close(standings: Sequence[Standing]) -> Sentence:
     return (
         f"On {count(len(close), 'problem')} the runner-up is within {share}, so that "
         "either will do: ",
-        *_listed(close),
+        *listed(close),
         ".",
     )
 
@@ -141,22 +119,25 @@ def _memory(standings: Sequence[Standing]) -> Sentence:
         f"The fastest is also the one with the least memory on {frugal} of "
         f"{count(len(known), 'problem')}",
     )
-    savings = [
-        ((s.front[0].memory_bytes or 0) / least, s)
-        for s in known
-        if len(s.front) > 1 and (least := s.front[-1].memory_bytes)
-    ]
+    savings = [(_saving(s), s) for s in known if len(s.front) > 1]
     if savings:
         most, where = max(savings, key=lambda item: item[0])
-        slowest = where.front[-1]
+        least = where.front[-1]
         said += (
-            f"; {ratio(most)} less is possible on ",
+            "; on ",
             Name(where.case.name),
-            f", where {size(slowest.memory_bytes)} is enough for ",
-            Name(slowest.strategy),
-            f" at {ratio(where.relative(slowest))} the time",
+            ", ",
+            Name(least.strategy),
+            f" needs {size(least.memory_bytes)}, {ratio(most)} less, at "
+            f"{ratio(where.relative(least))} the time",
         )
     return (*said, ".")
+
+
+def _saving(standing: Standing) -> float:
+    """Divide the winner's memory by the least that any right candidate needs."""
+    first, last = standing.front[0].memory_bytes, standing.front[-1].memory_bytes
+    return (first or 0) / max(last or 1, 1)
 
 
 def _verified(standings: Sequence[Standing]) -> Sentence:
@@ -172,8 +153,8 @@ def _verified(standings: Sequence[Standing]) -> Sentence:
     names = count(len(strategies(standings)), "strategy", "strategies")
     return (
         f"Of {total} combinations of {names} with {count(len(outcomes), 'problem')}, "
-        f"{right} {verb} with plain autograd, {wrong} do not, {declined} are unsupported "
-        f"and {other} did not finish.",
+        f"{right} {verb} with plain autograd, {wrong} do not, {declined} are "
+        f"unsupported and {other} did not finish.",
     )
 
 
@@ -186,12 +167,7 @@ def _caught(standings: Sequence[Standing]) -> Sentence:
     ]
     if not caught:
         return ()
-    return ("Wrong results were found out and take no part: ", *_joined(caught), ".")
-
-
-def _failed(standing: Standing) -> Sentence:
-    reason = f": {standing.case.failure}" if standing.case.failure else ""
-    return ("No strategy computes ", Name(standing.case.name), f"{reason.rstrip('.')}.")
+    return ("Wrong results were found out and take no part: ", *joined(caught), ".")
 
 
 def _interrupted(report: Report) -> Sentence:
@@ -203,17 +179,15 @@ def _interrupted(report: Report) -> Sentence:
     )
 
 
+def _busy(report: Report) -> Sentence:
+    load, cores = report.machine.load, report.machine.cores
+    if load is None or load <= BUSY * cores:
+        return ()
+    return (
+        f"The machine was busy when this began (load {load:.1f} on "
+        f"{count(cores, 'core')}), so that times may be off.",
+    )
+
+
 def _solved(standing: Standing) -> bool:
     return any(row.outcome == "ok" for row in standing.rows)
-
-
-def _listed(names: Iterable[str]) -> Sentence:
-    return _joined([(name,) for name in names])
-
-
-def _joined(items: Sequence[Sentence]) -> Sentence:
-    """Join with commas, and `and` before the last."""
-    between = [", "] * (len(items) - 2) + [" and "] * (len(items) > 1)
-    pairs = zip(items, [*between, ""], strict=False)
-    parts = chain.from_iterable((*item, separator) for item, separator in pairs)
-    return tuple(part for part in parts if part)

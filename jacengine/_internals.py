@@ -1,0 +1,66 @@
+"""The few internals of torch that the engine needs and that have no public name.
+
+Everything private that is touched anywhere is touched here, so that a new release of
+torch is checked in one place.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import graph
+from torch.nn.modules import batchnorm
+
+# pyright: reportPrivateUsage=false
+
+BatchNorm = batchnorm._BatchNorm
+"""The base of all batch normalisations."""
+
+
+def buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
+    """Return a module's own buffers, to read and to put back."""
+    return module._buffers
+
+
+def parameter_of(module: nn.Module, name: str) -> Tensor:
+    """Look a parameter up now: the user may have re-assigned it or its module."""
+    *path, last = name.split(".")
+    for part in path:
+        child = module._modules[part]
+        if child is None:
+            raise AttributeError(f"the module has no submodule {part!r} any more")
+        module = child
+    found = module._parameters[last]
+    if found is None:
+        raise AttributeError(f"the module has no parameter {name!r} any more")
+    return found
+
+
+def hooked(module: nn.Module) -> bool:
+    """Tell whether a module has hooks that may change what comes out of it."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
+
+
+def version_of(tensor: Tensor) -> int:
+    """Return how often a tensor was written in place; -1 for inference tensors."""
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def storage_key(storage: torch.UntypedStorage) -> int:
+    """Identify a storage while it lives."""
+    return int(storage._cdata)
+
+
+def nodes_made() -> int:
+    """Return the number that the next node of the autograd graph will get."""
+    return int(torch._C._autograd._get_sequence_nr())  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def number_of(node: graph.Node) -> int:
+    """Return the number that a node of the autograd graph got when it was made."""
+    return int(node._sequence_nr())

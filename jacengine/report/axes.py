@@ -1,0 +1,88 @@
+"""What the figures of a report share: size, colours, ticks, names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from jacengine.report.case import Row
+from jacengine.report.standing import BASELINE, Standing
+from jacengine.report.svg import colour
+from jacengine.report.text import clipped
+
+WIDTH = 430
+"""Of a figure, in CSS pixels; the page scales it."""
+FONT = 12.0
+LETTERS = 22
+"""Longer names are cut."""
+_MOST_TICKS = 5
+
+
+def blank(
+    height: float, *, left: float, right: float, above: float = 8
+) -> tuple[Figure, Axes]:
+    """Make a figure with one pair of axes, its margins in pixels."""
+    figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
+    below = 44
+    box = (
+        left / WIDTH,
+        below / height,
+        1 - (left + right) / WIDTH,
+        1 - (above + below) / height,
+    )
+    axes = figure.add_axes(box)
+    axes.set_axisbelow(True)
+    axes.grid(visible=True, color=colour("line"), linewidth=1)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.tick_params(length=0, pad=6, labelsize=FONT, labelcolor=colour("muted"))
+    return figure, axes
+
+
+def titled(axis: Axis, title: str) -> None:
+    """Say below or beside an axis what it shows."""
+    axis.set_label_text(title, fontsize=FONT, color=colour("muted"))
+    axis.labelpad = 8
+
+
+def ticks(axis: Axis, places: Sequence[float], text: Callable[[float], str]) -> None:
+    """Put ticks where told, and nowhere else."""
+    axis.set_major_locator(FixedLocator(list(places)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+
+
+def spaced(low: float, high: float) -> list[float]:
+    """Choose round numbers between two limits of a logarithmic axis."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    powers = [10.0**n for n in range(first, last + 1)]
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        found = [p * s for p in powers for s in steps if low <= p * s <= high]
+        if len(found) <= _MOST_TICKS:
+            return found
+    return found[:: -(-len(found) // _MOST_TICKS)]
+
+
+def shade(standing: Standing, row: Row) -> str:
+    """Choose a row's colour: the winner's, the plain loop's, or that of the others."""
+    if row.outcome in {"wrong", "nonfinite"}:
+        return colour("bad")
+    if row is standing.winner:
+        return colour("accent")
+    return colour("baseline" if row.strategy == BASELINE else "bar")
+
+
+def names(standing: Standing, rows: Sequence[Row]) -> list[str]:
+    """Name rows; one strategy's are told apart by their chunks."""
+    every = [row.strategy for row in standing.rows]
+    return [
+        clipped(row.strategy, LETTERS)
+        if every.count(row.strategy) == 1
+        else f"{clipped(row.strategy, LETTERS - 6)} /{row.chunk_size}"
+        for row in rows
+    ]
