@@ -83,10 +83,10 @@ def _cases(
 ) -> Iterator[Case]:
     for number, model in enumerate(models, start=1):
         progress.print(f"({number}/{len(models)}) {model.name} ...", style="dim")
-        yield _case(model, effort, output)
+        yield measured(model, effort, output)
 
 
-def _case(model: Model, effort: Effort, output: Console) -> Case:
+def measured(model: Model, effort: Effort, output: Console) -> Case:
     """Compare the strategies on one model, and draw the table."""
     asked = model.build()
     output.print(f"\n[bold]{escape(model.name)}[/bold]  {escape(model.use)}")
@@ -101,12 +101,12 @@ def _case(model: Model, effort: Effort, output: Console) -> Case:
     except jacengine.JacengineError as error:
         output.print(f"none: {error}", style="red", markup=False)
         return Case(model.name, model.use, failure=str(error).splitlines()[0])
-    selection = _measured(plan, asked.args)
+    selection = _measured_again(plan, asked.args)
     output.print(explain.table(selection))
     return Case.of(model.name, model.use, plan.problem, selection)
 
 
-def _measured(plan: Plan, args: tuple[object, ...]) -> Selection:
+def _measured_again(plan: Plan, args: tuple[object, ...]) -> Selection:
     """Measure the candidates that the race left behind as well as the leaders.
 
     A selection stops timing those that cannot win; a comparison is about them too, and

@@ -8,17 +8,9 @@ torch.Size([5, 2, 3])
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
-from jacengine.api import (
-    Benchmark,
-    auto,
-    benchmark,
-    jacobian,
-    list_strategies,
-    plan,
-    register,
-)
+from jacengine._version import __version__
+from jacengine.api import auto, jacobian, list_strategies, plan, register
+from jacengine.benchmarking import Benchmark, benchmark
 from jacengine.errors import (
     ArgumentError,
     CoupledSamplesError,
@@ -44,12 +36,8 @@ from jacengine.interface import (
     Strategy,
     Unsupported,
 )
+from jacengine.loading import load_plan
 from jacengine.plans import Plan
-
-try:
-    __version__ = version("jacengine")
-except PackageNotFoundError:  # an uninstalled checkout
-    __version__ = "0+unknown"
 
 __all__ = [
     "ArgumentError",
@@ -75,10 +63,12 @@ __all__ = [
     "UnknownStrategyError",
     "Unsupported",
     "UnsupportedError",
+    "__version__",
     "auto",
     "benchmark",
     "jacobian",
     "list_strategies",
+    "load_plan",
     "plan",
     "register",
 ]

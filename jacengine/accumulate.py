@@ -135,7 +135,7 @@ class Kernel:
         count = self._seeding.count
         before = samples.start * count
         here = (samples.stop - samples.start) * block.stop
-        return (before + here) / max(1, self._problem.sample_count * count)
+        return float(before + here) / max(1, self._problem.sample_count * count)
 
     def _owned(self, call: Call) -> set[int]:
         """Return the storages that a result must not share: the user's, kept seeds."""

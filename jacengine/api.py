@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args
+from dataclasses import replace
+from typing import Any, get_args
 
 from jacengine.accumulate import Kernel
 from jacengine.budget import Budget
 from jacengine.call import Call
 from jacengine.classify import classify
 from jacengine.defaults import known_strategies
-from jacengine.errors import ArgumentError, JacengineError, UnsupportedError
+from jacengine.errors import (
+    ArgumentError,
+    JacengineError,
+    UnsupportedError,
+)
 from jacengine.examine import examine
 from jacengine.interface import Strategy
 from jacengine.layout import BatchDim, Wrt
 from jacengine.method import Method
-from jacengine.plans import Plan, compute, make_plan
+from jacengine.planning import make_plan, remembered_plan
+from jacengine.plans import Plan, compute
 from jacengine.problem import Options, Problem, Randomness, Selection
 from jacengine.qualify import runnable
 from jacengine.selection import Effort
 from jacengine.truth import Truth
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def jacobian(
@@ -85,7 +87,7 @@ def jacobian(
     options = Options(wrt, batch_dim, create_graph, rows, columns, has_aux, randomness)
     given = kwargs or {}
     if strategy == "auto":
-        plan = make_plan(
+        found = remembered_plan(
             fn,
             args,
             given,
@@ -94,7 +96,7 @@ def jacobian(
             memory_budget=None,
             effort="quick",
         )
-        return plan(*args, kwargs=given, out=out)
+        return found(*args, kwargs=given, out=out)
     _check_chunk_size(chunk_size)
     named = known_strategies().get(strategy) if isinstance(strategy, str) else strategy
     problem = examine(fn, args, given, options)
@@ -166,23 +168,18 @@ def auto(
         >>> jacengine.auto(model, torch.randn(5, 3), batch_dim=0).shape
         torch.Size([5, 2, 3])
     """
-    made = plan(
+    options = Options(wrt, batch_dim, create_graph, rows, columns, has_aux, randomness)
+    _check_effort(effort)
+    found = remembered_plan(
         fn,
-        *args,
-        kwargs=kwargs,
-        wrt=wrt,
-        batch_dim=batch_dim,
+        args,
+        kwargs or {},
+        options,
+        known_strategies().choose(strategies, exclude),
         memory_budget=memory_budget,
-        create_graph=create_graph,
         effort=effort,
-        strategies=strategies,
-        exclude=exclude,
-        rows=rows,
-        columns=columns,
-        has_aux=has_aux,
-        randomness=randomness,
     )
-    return made(*args, kwargs=kwargs, out=out)
+    return found(*args, kwargs=kwargs, out=out)
 
 
 def plan(
@@ -234,11 +231,7 @@ def plan(
         JacengineError: As `auto`.
     """
     options = Options(wrt, batch_dim, create_graph, rows, columns, has_aux, randomness)
-    if effort not in get_args(Effort):
-        raise ArgumentError(
-            f"effort={effort!r}: expected one of "
-            f"{', '.join(map(repr, get_args(Effort)))}."
-        )
+    _check_effort(effort)
     chosen = known_strategies().choose(strategies, exclude)
     return make_plan(
         fn,
@@ -248,90 +241,6 @@ def plan(
         chosen,
         memory_budget=memory_budget,
         effort=effort,
-    )
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """Every candidate, timed on one call.
-
-    Attributes:
-        plan: The plan that the figures lead to.
-    """
-
-    plan: Plan
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a candidate, the fastest right one first."""
-        return self.plan.to_frame()
-
-    def __str__(self) -> str:
-        """Draw the table."""
-        return self.plan.explain()
-
-
-def benchmark(
-    fn: Callable[..., Any],
-    *args: Any,
-    kwargs: Mapping[str, Any] | None = None,
-    wrt: Wrt = 0,
-    batch_dim: BatchDim = None,
-    memory_budget: Budget = None,
-    create_graph: bool = False,
-    strategies: Iterable[str] | None = None,
-    exclude: Iterable[str] = (),
-    rows: Selection = None,
-    columns: Selection = None,
-    has_aux: bool = False,
-    randomness: Randomness = "error",
-) -> Benchmark:
-    """Verify and time every candidate to its end.
-
-    Args:
-        fn: A function or `nn.Module`.
-        args: Its positional arguments, pytrees of tensors.
-        kwargs: Its keyword arguments.
-        wrt: What to differentiate: an argument index, a tuple of them, `"inputs"`,
-            `"params"`, or a list of parameter names.
-        batch_dim: `None` for the Jacobian of everything, `0` (or a tuple with one entry
-            an argument, as vmap's `in_dims`) if `fn` maps independent samples to
-            outputs with samples along axis 0.
-        memory_budget: As in `auto`; what is predicted to exceed it is not run.
-        create_graph: Whether results can be differentiated again.
-        strategies: As in `auto`.
-        exclude: As in `auto`.
-        rows: Only these output entries: a 1-D index tensor or a slice over the outputs
-            (of one sample) flattened.
-        columns: Only these input entries, likewise.
-        has_aux: Whether `fn` returns `(out, aux)`.
-        randomness: What to do about a function that draws random numbers: `"error"`;
-            or `"same"` or `"different"`, which differentiate it at the draw that a
-            plain call would make now (all directions see that draw; samples draw as the
-            plain call does).
-
-    Returns:
-        The figures: `print` them, or `.to_frame()`.
-
-    Raises:
-        JacengineError: As `auto`.
-    """
-    return Benchmark(
-        plan(
-            fn,
-            *args,
-            kwargs=kwargs,
-            wrt=wrt,
-            batch_dim=batch_dim,
-            memory_budget=memory_budget,
-            create_graph=create_graph,
-            effort="thorough",
-            strategies=strategies,
-            exclude=exclude,
-            rows=rows,
-            columns=columns,
-            has_aux=has_aux,
-            randomness=randomness,
-        )
     )
 
 
@@ -352,6 +261,14 @@ def register(strategy: Strategy) -> None:
         DuplicateStrategyError: Its name is taken.
     """
     known_strategies().register(strategy)
+
+
+def _check_effort(effort: object) -> None:
+    if effort not in get_args(Effort):
+        raise ArgumentError(
+            f"effort={effort!r}: expected one of "
+            f"{', '.join(map(repr, get_args(Effort)))}."
+        )
 
 
 def _check_chunk_size(chunk_size: object) -> None:

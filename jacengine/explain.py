@@ -89,6 +89,13 @@ def summary(problem: Problem, selection: Selection) -> str:
         return "\n".join(lines)
     chosen = selection.ranked[0]
     how = "by the cost model, untimed" if chosen.time_s is None else "measured"
+    if selection.source == "cache":
+        how = "measured earlier, verified now"
+    if selection.unstable:
+        lines.append(
+            f"Unstable: {selection.load:.1f} processes wanted each core when this was "
+            "measured. Measure again on a quiet machine."
+        )
     break_even = selection.break_even
     paid = (
         f"; against the slowest right method it has paid for itself after {break_even} "

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from jacengine.accumulate import Kernel
 from jacengine.blueprint import nest
-from jacengine.budget import Budget, format_bytes, to_bytes
 from jacengine.call import Call
 from jacengine.classify import classify
 from jacengine.errors import (
     ArgumentError,
     JacengineError,
-    MemoryBudgetError,
     NoStrategyError,
     UnsupportedError,
     nearest,
 )
-from jacengine.examine import examine
 from jacengine.explain import as_frame, as_text
-from jacengine.interface import Strategy
-from jacengine.problem import Options, Problem
+from jacengine.problem import Problem
 from jacengine.record import Record
-from jacengine.selection import Effort, Selection, select
+from jacengine.saved import describe_options, to_json
+from jacengine.selection import Selection
 from jacengine.signature import Signature
 from jacengine.state import preserved
 from jacengine.truth import Truth
@@ -93,6 +91,15 @@ class Plan:
             if recovered is None:
                 raise
             return recovered
+
+    def save(self, path: str | Path) -> None:
+        """Write the choice to a JSON file, for `jacengine.load_plan`.
+
+        Args:
+            path: The file; it is replaced if it exists.
+        """
+        options = self.problem.options
+        Path(path).write_text(to_json(self.selection, describe_options(options)))
 
     def _use(self, left: tuple[Record, ...]) -> None:
         self._left = left
@@ -192,42 +199,3 @@ def compute(
         return result
     with torch.no_grad(), preserved(problem.devices, problem.stateful):
         return result, call.run(call.leaves).aux
-
-
-def make_plan(
-    fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    options: Options,
-    strategies: list[Strategy],
-    *,
-    memory_budget: Budget,
-    effort: Effort,
-) -> Plan:
-    """Examine a call, select a method, and bind the choice to the signature.
-
-    Raises:
-        MemoryBudgetError: The result, or every right method, exceeds the budget.
-        NoStrategyError: No candidate computes this Jacobian.
-    """
-    problem = examine(fn, args, kwargs, options)
-    budget = to_bytes(memory_budget, problem.outputs[0].device)
-    if problem.result_bytes > budget:
-        raise MemoryBudgetError(
-            f"The Jacobian itself has {format_bytes(problem.result_bytes)}, and the "
-            f"budget is {format_bytes(budget)}. Raise memory_budget, choose rows= or "
-            "columns=, differentiate fewer parameters, or use a smaller batch."
-        )
-    selection = select(
-        problem, problem.bind(args, kwargs), strategies, budget=budget, effort=effort
-    )
-    if not selection.ranked:
-        table = as_text(problem, selection)
-        if any(record.outcome == "over_budget" for record in selection.records):
-            raise MemoryBudgetError(
-                f"No method fits into {format_bytes(budget)}. Raise memory_budget, or "
-                f"use a smaller batch:\n{table}"
-            )
-        raise NoStrategyError(f"No strategy computes this Jacobian:\n{table}")
-    signature = Signature.of(fn, args, kwargs, problem.layout.names)
-    return Plan(problem, selection, signature)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import psutil
+
 from jacengine.call import Call
 from jacengine.costs import expected_cost
 from jacengine.interface import Strategy
@@ -18,6 +20,10 @@ from jacengine.record import Record
 from jacengine.truth import Truth
 
 Effort = Literal["none", "quick", "thorough"]
+
+BUSY = 0.9
+"""Load a core above which times are not to be trusted: on CPU a parallel region then
+waits for a core's time slice, which costs more than the work itself."""
 
 SPENDING = {"none": UNTIMED, "quick": QUICK, "thorough": THOROUGH}
 
@@ -31,12 +37,21 @@ class Selection:
         cost_s: What the selection took.
         budget: The memory budget in bytes.
         effort: How much was spent on it.
+        source: Whether it was measured here, or read from the cache and verified.
+        load: Processes that wanted to run at its start, for each core.
     """
 
     records: tuple[Record, ...]
     cost_s: float
     budget: int
     effort: Effort
+    source: Literal["measured", "cache"] = "measured"
+    load: float = 0.0
+
+    @property
+    def unstable(self) -> bool:
+        """Whether other work disturbed the times: see `BUSY`."""
+        return self.load > BUSY
 
     @property
     def ranked(self) -> tuple[Record, ...]:
@@ -78,12 +93,13 @@ def select(
     with warnings.catch_warnings():
         # Of candidates that will not be chosen: a slow batching rule, a resized buffer.
         warnings.simplefilter("ignore")
-        started = clock()
+        started, load = clock(), psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
         race = Race(problem, call, Truth.of(problem, call), SPENDING[effort], clock)
         _enter_all(race, strategies, budget, timed=effort != "none")
         race.run()
         chosen = race.ranking([strategy.name for strategy in strategies])
-        return Selection((*chosen, *race.out), clock() - started, budget, effort)
+        records = (*chosen, *race.out)
+        return Selection(records, clock() - started, budget, effort, load=load)
 
 
 def _enter_all(

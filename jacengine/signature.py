@@ -55,6 +55,12 @@ class Signature:
             modules,
         )
 
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What can be compared and hashed of it, to find a plan by."""
+        spec = str(self.structure.spec)
+        return (spec, self.leaves, self.training, self.flags)
+
     def leaves_of(
         self, fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> list[Any]:

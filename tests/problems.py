@@ -11,7 +11,6 @@ from jacengine.call import Call
 from jacengine.examine import examine
 from jacengine.interface import Strategy
 from jacengine.method import Method
-from jacengine.plans import compute
 from jacengine.problem import Options, Problem
 from jacengine.qualify import runnable
 from jacengine.strategies import BUILTIN
@@ -31,11 +30,6 @@ def method_of(problem: Problem, call: Call, strategy: Strategy) -> Method:
     found = runnable(problem, call, strategy, Truth.of(problem, call))
     assert isinstance(found, Method), found
     return found
-
-
-def computed(problem: Problem, call: Call, method: Method) -> Any:
-    """Compute a Jacobian by one method, nested as the user has it."""
-    return compute(problem, call, method)
 
 
 def eligible(fn: Callable[..., Any], *args: Any, **options: Any) -> tuple[str, ...]:

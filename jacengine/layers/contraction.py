@@ -176,4 +176,5 @@ def _apart(seed: Tensor, batch_size: int) -> Tensor:
     """Turn cotangents `(K, B, ...)` into `(K * B, B, ...)`, one a sample."""
     eye = torch.eye(batch_size, dtype=seed.dtype, device=seed.device)
     eye = eye.view(1, batch_size, batch_size, *[1] * (seed.dim() - 2))
-    return torch.flatten(seed.unsqueeze(1) * eye, 0, 1)
+    product: Tensor = seed.unsqueeze(1) * eye
+    return product.flatten(0, 1)

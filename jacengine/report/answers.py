@@ -73,7 +73,8 @@ def _gains(standings: Sequence[Standing]) -> Sentence:
         "Against the plain loop, ",
         Name(BASELINE),
         f", the fastest strategy is {ratio(median(g for g, _ in gains))} as fast in "
-        f"the median of {count(len(gains), 'problem')} and {ratio(largest)} at most, on ",
+        f"the median of {count(len(gains), 'problem')}, and {ratio(largest)} at most, "
+        "on ",
         Name(where.case.name),
     )
     estimated = sum(s.estimated for _, s in gains)
@@ -153,8 +154,8 @@ def _verified(standings: Sequence[Standing]) -> Sentence:
     names = count(len(strategies(standings)), "strategy", "strategies")
     return (
         f"Of {total} combinations of {names} with {count(len(outcomes), 'problem')}, "
-        f"{right} {verb} with plain autograd, {wrong} do not, {declined} are "
-        f"unsupported and {other} did not finish.",
+        f"{right} {verb} with plain autograd ({wrong} wrong, {declined} unsupported, "
+        f"{other} not finished).",
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_FOLDERS = re.compile(r"(?<![\w./\\~…-])(?:file://|~)?/(?:[^\s/'\":,;()<>|]+/)+")
-_WINDOWS_FOLDERS = re.compile(r"\b[A-Za-z]:[\\/](?:[^\\/'\":;<>|]+[\\/])*")
+_PART = r"[^\s/\\'\":,;()<>|]+(?: [^\s/\\'\":,;()<>|]+){0,2}"
+"""The name of a folder, of up to three words."""
+_FOLDERS = re.compile(rf"(?<![\w./\\~-])(?:file://|~)?/(?:{_PART}/)+")
+_WINDOWS_FOLDERS = re.compile(rf"\b[A-Za-z]:\\(?:{_PART}\\)*")
 
 
 def one_line(text: str) -> str:
@@ -24,6 +26,6 @@ def without_paths(text: str) -> str:
     """Replace folders of absolute paths by an ellipsis: they tell whose they are."""
     for known in (Path.cwd(), Path.home()):
         if len(known.parts) > 1:
-            text = text.replace(str(known), "…")
-    text = _FOLDERS.sub("…/", text)
-    return _WINDOWS_FOLDERS.sub("…/", text)
+            text = text.replace(str(known), "/~")
+    text = _WINDOWS_FOLDERS.sub("…/", _FOLDERS.sub("…/", text))
+    return text.replace("/~", "…")

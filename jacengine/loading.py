@@ -1,0 +1,73 @@
+"""Plans from files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jacengine.budget import to_bytes
+from jacengine.defaults import known_strategies
+from jacengine.errors import PlanMismatchError
+from jacengine.examine import examine
+from jacengine.layout import BatchDim, Wrt
+from jacengine.planning import revive
+from jacengine.plans import Plan
+from jacengine.problem import Options, Randomness, Selection
+from jacengine.saved import describe_options, from_json, read_key
+from jacengine.signature import Signature
+
+
+def load_plan(
+    path: str | Path,
+    fn: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = None,
+    create_graph: bool = False,
+    rows: Selection = None,
+    columns: Selection = None,
+    has_aux: bool = False,
+    randomness: Randomness = "error",
+) -> Plan:
+    """Bind a choice that `Plan.save` wrote to a function, after one verification.
+
+    Args:
+        path: The file.
+        fn: The function or module that the plan is for.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        wrt: As when the plan was made, like all further options.
+        batch_dim: As in `auto`.
+        create_graph: As in `auto`.
+        rows: As in `auto`.
+        columns: As in `auto`.
+        has_aux: As in `auto`.
+        randomness: As in `auto`.
+
+    Returns:
+        The plan, without a selection.
+
+    Raises:
+        ArgumentError: The file is damaged, or holds a strategy that is not registered.
+        PlanMismatchError: It was made with other options, or its method is not right
+            for this function.
+    """
+    options = Options(wrt, batch_dim, create_graph, rows, columns, has_aux, randomness)
+    text = Path(path).read_text(encoding="utf-8")
+    saved = from_json(text, known_strategies().choose(None, ()))
+    made, asked = read_key(text), describe_options(options)
+    if made != asked:
+        raise PlanMismatchError(f"{path} was made with {made}, not with {asked}.")
+    given = kwargs or {}
+    problem = examine(fn, args, given, options)
+    budget = to_bytes(None, problem.outputs[0].device)
+    revived = revive(problem, args, given, saved, budget) if saved.ranked else None
+    if revived is None:
+        raise PlanMismatchError(
+            f"The method in {path} does not compute this Jacobian rightly within the "
+            "memory that is free. Make a plan anew with jacengine.plan(...)."
+        )
+    signature = Signature.of(fn, args, given, problem.layout.names)
+    return Plan(problem, revived, signature)

@@ -1,0 +1,26 @@
+import platform
+import re
+from getpass import getuser
+from pathlib import Path
+
+import torch
+
+from jacengine.report import Machine
+
+
+def test_facts_are_those_of_this_machine() -> None:
+    facts = dict(Machine.here().facts())
+
+    assert facts["PyTorch"] == torch.__version__
+    assert facts["Threads"] == str(torch.get_num_threads())
+    assert facts["Python"] == platform.python_version()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", facts["Date"])
+    assert all(facts.values())
+
+
+def test_nobody_is_named() -> None:
+    told = " ".join(text for _, text in Machine.here().facts())
+
+    assert platform.node() not in told
+    assert getuser() not in told
+    assert str(Path.home()) not in told

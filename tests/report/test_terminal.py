@@ -1,0 +1,37 @@
+import io
+
+from rich.console import Console
+
+from jacengine.report import summary_table
+from tests.report.build import HOSTILE, example, hostile
+
+
+def drawn(*, color: bool = False) -> str:
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=140, force_terminal=color)
+    console.print(summary_table(hostile().cases))
+    return buffer.getvalue()
+
+
+def test_the_table_tells_who_won() -> None:
+    buffer = io.StringIO()
+    Console(file=buffer, width=140).print(summary_table(example().cases))
+    lines = [line.split() for line in buffer.getvalue().splitlines()]
+
+    assert lines[1][:4] == ["first", "fast", "1", "ms"]
+    assert lines[2][:2] == ["second", "fast"]
+    assert lines[3][:2] == ["third", "picky"]
+    assert "2 right, 1 wrong, 1 unsupported" in buffer.getvalue()
+
+
+def test_hostile_names_are_shown_as_they_are() -> None:
+    text = drawn()
+
+    for name in HOSTILE:
+        if name.isprintable() and 0 < len(name) < 40:
+            assert name in text
+
+
+def test_hostile_names_control_no_terminal() -> None:
+    assert not [char for char in drawn() if not char.isprintable() and char != "\n"]
+    assert "\x1b[31mred" not in drawn(color=True)

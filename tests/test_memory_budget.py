@@ -1,0 +1,218 @@
+"""Budgets are read as written, kept to, and used."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import jacengine
+from jacengine import ArgumentError, MemoryBudgetError
+from jacengine import budget as budget_module
+from jacengine.budget import format_bytes, free_bytes, to_bytes
+from jacengine.measure import peak_memory
+from jacengine.plans import Plan
+from tests.contract.compare import assert_same
+from tests.problems import OF_INPUTS, OF_PARAMETERS, mlp, randn
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("written", "count"),
+    [
+        (1, 1),
+        (10**12, 10**12),
+        ("512MiB", 512 * 2**20),
+        ("512 mib", 512 * 2**20),
+        (" 2GiB ", 2 * 2**30),
+        ("1.5kB", 1500),
+        (".5 MB", 500_000),
+        ("3TB", 3 * 10**12),
+        ("7", 7),
+        ("7B", 7),
+    ],
+)
+def test_sizes(written: Any, count: int) -> None:
+    assert to_bytes(written, CPU) == count
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("12 parsecs", "is not a size; write a number and one of .*'512MiB'"),
+        ("", "is not a size"),
+        ("nan", "is not a size"),
+        ("-5MB", "is not a size"),
+        ("1e3", "is not a size"),
+        ("0", "must be more than 0 bytes"),
+        ("0.4B", "must be more than 0 bytes"),
+        (0, "must be more than 0 bytes"),
+        (-1, "memory_budget=-1: must be more than 0 bytes"),
+        (1.5, "memory_budget=1.5: a float is a fraction .* give bytes as an int"),
+        (0.0, "a float is a fraction"),
+        (-0.5, "a float is a fraction"),
+        (float("nan"), "a float is a fraction"),
+        (float("inf"), "a float is a fraction"),
+        (True, "expected bytes .* got bool"),
+        ([1], "expected bytes .* got list"),
+    ],
+)
+def test_sizes_that_are_none(written: Any, said: str) -> None:
+    with pytest.raises(ArgumentError, match=said):
+        to_bytes(written, CPU)
+    with pytest.raises(ArgumentError, match=said):
+        jacengine.plan(torch.sin, randn(3), memory_budget=written, effort="none")
+
+
+def test_shares_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget_module, "free_bytes", lambda _: 1000)
+    assert to_bytes(0.25, CPU) == 250
+    assert to_bytes(1.0, CPU) == 1000
+    assert to_bytes(None, CPU) == 800
+
+
+def test_control_groups_limit_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget_module, "_cgroup_free", lambda: 12345)
+    assert free_bytes(CPU) == 12345
+    monkeypatch.setattr(budget_module, "_cgroup_free", lambda: None)
+    assert free_bytes(CPU) > 12345
+
+
+@pytest.mark.parametrize(
+    ("count", "written"),
+    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (179_200_000, "179.2 MB")],
+)
+def test_sizes_as_people_write_them(count: int, written: str) -> None:
+    assert format_bytes(count) == written
+
+
+def planned(
+    x: Tensor, strategy: str, budget: int | None = None, **options: Any
+) -> Plan:
+    model = mlp(64, 128, 64).float()
+    return jacengine.plan(
+        model,
+        x.float(),
+        strategies=[strategy],
+        memory_budget=budget,
+        effort="none",
+        **options,
+    )
+
+
+def peak_of(plan: Plan, x: Tensor) -> int:
+    with peak_memory(CPU) as peak:
+        plan(x.float())
+    return peak.bytes
+
+
+@pytest.mark.parametrize(
+    ("strategy", "wrt"),
+    [
+        *((strategy, "inputs") for strategy in OF_INPUTS),
+        *((strategy, "params") for strategy in OF_PARAMETERS),
+    ],
+)
+@pytest.mark.parametrize("batch_dim", [None, 0])
+def test_prediction(strategy: str, wrt: str, batch_dim: int | None) -> None:
+    x = randn(4, 64)
+    plan = planned(x, strategy, 2**26, wrt=wrt, batch_dim=batch_dim)
+    assert plan.chosen.predicted_bytes == pytest.approx(peak_of(plan, x), rel=0.15)
+
+
+def wide(x: Tensor) -> Tensor:
+    """Map 32 numbers to 1024 by a network of many activations."""
+    h = torch.cat([x.sin(), x.cos(), x.tanh(), x.exp()], dim=-1)
+    return torch.cat([h * k for k in range(1, 9)], dim=-1)
+
+
+SHARES = (1.2, 1.5, 2.0, 4.0, 16.0)
+"""Budgets, as multiples of the result."""
+
+
+@pytest.mark.parametrize("batch_dim", [None, 0])
+@pytest.mark.parametrize("strategy", OF_INPUTS)
+def test_chunks_fit_the_budget(strategy: str, batch_dim: int | None) -> None:
+    x = randn(32) if batch_dim is None else randn(8, 32)
+    wanted = jacengine.jacobian(
+        wide, x, batch_dim=batch_dim, strategy="reverse_loop", chunk_size=1
+    )
+    result = wanted.numel() * wanted.itemsize
+    chunks: list[int] = []
+    for share in SHARES:
+        budget = int(share * result)
+        try:
+            plan = jacengine.plan(
+                wide,
+                x,
+                batch_dim=batch_dim,
+                strategies=[strategy],
+                memory_budget=budget,
+                effort="none",
+            )
+        except MemoryBudgetError:
+            assert not chunks, "a larger budget was refused"
+            continue
+        with peak_memory(CPU) as peak:
+            J = plan(x)
+        assert_same(J, wanted, 1e-12)
+        assert peak.bytes <= budget, f"budget of {share} x the result"
+        assert plan.chosen.predicted_bytes is not None
+        assert plan.chosen.predicted_bytes <= budget
+        assert plan.chosen.chunk_size is not None
+        chunks.append(plan.chosen.chunk_size)
+    assert chunks, "no budget was enough"
+    assert chunks == sorted(chunks)
+
+
+@pytest.mark.parametrize("strategy", ["repeat", "batched_grad", "vmap_vjp", "vmap_jvp"])
+def test_chunks_grow_with_the_budget(strategy: str) -> None:
+    x = randn(8, 32)
+    chunks = [
+        jacengine.plan(
+            wide,
+            x,
+            batch_dim=0,
+            strategies=[strategy],
+            memory_budget=budget,
+            effort="none",
+        ).chosen.chunk_size
+        for budget in ("3MB", "5MB", "20MB", "1GB")
+    ]
+    assert all(small < large for small, large in zip(chunks, chunks[1:], strict=False))
+
+
+def test_selection_itself_fits_the_budget() -> None:
+    x = randn(8, 32)
+    with peak_memory(CPU) as peak:
+        jacengine.plan(wide, x, batch_dim=0, memory_budget="4MB", effort="none")
+    assert peak.bytes <= 4_000_000
+
+
+@pytest.mark.parametrize("ask", [jacengine.plan, jacengine.auto])
+def test_result_larger_than_the_budget(ask: Any) -> None:
+    x, budget = randn(8, 32), "2 MB"
+    said = "The Jacobian itself has 2.1 MB, and the budget is 2.0 MB.*rows="
+    with (
+        peak_memory(CPU) as peak,
+        pytest.raises(MemoryBudgetError, match=said) as error,
+    ):
+        ask(wide, x, batch_dim=0, memory_budget=budget)
+    assert isinstance(error.value, MemoryError)
+    assert peak.bytes < 2_000_000
+
+
+def test_no_method_fits() -> None:
+    x = randn(8, 32)
+    said = r"No method fits into 2.1 MB(.|\n)*reverse_loop(.|\n)*over_budget"
+    with pytest.raises(MemoryBudgetError, match=said):
+        jacengine.plan(wide, x, batch_dim=0, memory_budget=2_097_153, effort="none")
+
+
+def test_rows_make_it_fit() -> None:
+    x = randn(8, 32)
+    plan = jacengine.plan(
+        wide, x, batch_dim=0, memory_budget="2MB", rows=slice(0, 8), effort="none"
+    )
+    assert plan(x).shape == (8, 8, 32)
