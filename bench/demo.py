@@ -65,7 +65,7 @@ def main(out: Path, *, quick: bool, only: tuple[str, ...]) -> None:
     if not cases:
         progress.print("Interrupted before the first problem was finished: no report.")
         sys.exit(130)
-    output.print("\n[bold]Summary[/bold] (runner-up, plain loop: x the fastest)")
+    output.print("\n[bold]Summary[/bold] (runner-up and plain loop: their time, as a multiple)")
     output.print(summary_table(cases))
     report = Report(tuple(cases), machine, _command(), len(models))
     page = write_report(report, out)

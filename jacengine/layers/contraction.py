@@ -169,12 +169,12 @@ def through_the_graph(
     apart = tuple(_apart(seed, batch_size) for seed in seeds)
     count = seeds[0].shape[0]
     found = pull_each(outputs, (primal,), apart, create_graph=create_graph)
-    return found[0].unflatten(0, (count, batch_size))
+    by_sample: Tensor = found[0].unflatten(0, (count, batch_size))
+    return by_sample
 
 
 def _apart(seed: Tensor, batch_size: int) -> Tensor:
     """Turn cotangents `(K, B, ...)` into `(K * B, B, ...)`, one a sample."""
     eye = torch.eye(batch_size, dtype=seed.dtype, device=seed.device)
     eye = eye.view(1, batch_size, batch_size, *[1] * (seed.dim() - 2))
-    product: Tensor = seed.unsqueeze(1) * eye
-    return product.flatten(0, 1)
+    return (seed.unsqueeze(1) * eye).flatten(0, 1)

@@ -36,14 +36,9 @@ class Standing:
     @classmethod
     def of(cls, case: Case) -> Standing:
         """Rank the candidates of a case."""
-        right = sorted(
-            (row for row in case.rows if row.outcome == "ok"),
-            key=lambda row: math.inf if row.time_s is None else row.time_s,
-        )
-        others = sorted(
-            (row for row in case.rows if row.outcome != "ok"),
-            key=lambda row: math.inf if row.time_s is None else row.time_s,
-        )
+        ordered = sorted(case.rows, key=_figures)
+        right = [row for row in ordered if row.outcome == "ok"]
+        others = [row for row in ordered if row.outcome != "ok"]
         fastest: dict[str, Row] = {}
         for row in right:
             if row.time_s is not None:
@@ -113,6 +108,14 @@ class Standing:
             if not front or row.memory_bytes < (front[-1].memory_bytes or 0):
                 front.append(row)
         return tuple(front)
+
+
+def _figures(row: Row) -> tuple[float, float]:
+    """Return time and memory, to sort by."""
+    return (
+        math.inf if row.time_s is None else row.time_s,
+        math.inf if row.memory_bytes is None else row.memory_bytes,
+    )
 
 
 def wins(standings: Sequence[Standing]) -> list[tuple[str, int]]:

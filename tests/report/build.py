@@ -104,7 +104,7 @@ def example() -> Report:
         case(
             "third",
             ok("picky", 0.1, 300),
-            ok("fast", 0.7, 200),
+            ok("fast", 0.8, 200),
             Row("reverse_loop", "skipped", "stopped: too slow to win", time_s=2.0),
             Row("broken", "oom", "refused"),
         ),

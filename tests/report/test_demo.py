@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 import jacengine
 from jacengine.bench import demo
-from jacengine.bench.models import MODELS
+from jacengine.bench.models import MODELS, Model
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
@@ -23,7 +23,7 @@ def test_models_are_named_and_explained() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
-def test_models_are_the_same_every_time(model: demo.Model) -> None:
+def test_models_are_the_same_every_time(model: Model) -> None:
     first, second = model.build(), model.build()
 
     assert str(first.fn(*first.args)) == str(second.fn(*second.args))
@@ -47,7 +47,7 @@ def test_an_interruption_keeps_what_is_done(
 ) -> None:
     measure = demo.measured
 
-    def interrupted(model: demo.Model, *rest: object) -> object:
+    def interrupted(model: Model, *rest: object) -> object:
         if model.name == "robot_arm":
             raise KeyboardInterrupt
         return measure(model, *rest)  # type: ignore[arg-type]

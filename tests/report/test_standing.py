@@ -49,7 +49,7 @@ def test_wins_and_order() -> None:
 
 
 def test_safest_is_right_everywhere() -> None:
-    assert safest([FIRST, SECOND, THIRD]) == ("fast", 7.0, THIRD)
+    assert safest([FIRST, SECOND, THIRD]) == ("fast", 8.0, THIRD)
     assert safest([Standing.of(case("a"))]) is None
 
 
