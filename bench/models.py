@@ -88,7 +88,7 @@ def _image_classifier() -> Question:
         nn.Flatten(),
         nn.Linear(16 * 7 * 7, 10),
     )
-    return Question(net, (torch.rand(32, 1, 28, 28),))
+    return Question(net, (torch.rand(16, 1, 28, 28),))
 
 
 def _curve_fit() -> Question:
@@ -138,7 +138,7 @@ class _LastState(nn.Module):
 
 
 def _memory() -> Question:
-    return Question(_LastState(), (torch.randn(32, 20, 6),))
+    return Question(_LastState(), (torch.randn(32, 16, 6),))
 
 
 _LENGTHS = (0.36, 0.0, 0.42, 0.0, 0.4, 0.0, 0.126)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -34,8 +34,6 @@ _FORWARD_MODE = threading.RLock()
 """Held by strategies that torch cannot run in several threads at once (2.13: wrong
 values and crashes with forward-mode AD)."""
 
-
-_NOTHING = contextlib.nullcontext()
 
 KEPT_SEEDS = 2**22
 """Bytes of seeds that a kernel keeps for further calls."""
@@ -211,22 +209,47 @@ def _shapes(
     return [tuple(primal.shape) for primal in point.primals]
 
 
-@contextlib.contextmanager
-def settled(problem: Problem, call: Call, method: Method) -> Generator[Call]:
+class settled:  # noqa: N801 - reads as the context manager it is
     """Hold every setting that a method needs, and leave no trace.
 
-    Yields:
-        The call, which starts each evaluation from the same state.
+    Entering gives the call, which starts each evaluation from the same state. A class
+    and not a generator, because every call of a plan enters it.
     """
-    recording = method.strategy.records_graph or problem.options.create_graph
-    with (
-        _NOTHING if method.strategy.thread_safe else _FORWARD_MODE,
-        torch.inference_mode(mode=False)
-        if torch.is_inference_mode_enabled()
-        else _NOTHING,
-        torch.set_grad_enabled(recording),
-        entered(method.scopes) if method.scopes else _NOTHING,
-        preserved(problem.devices, problem.stateful) as state,
-    ):
-        changes = problem.stochastic or problem.stateful
-        yield replace(call, reset=state.restore) if changes else call
+
+    def __init__(self, problem: Problem, call: Call, method: Method) -> None:
+        self._problem = problem
+        self._call = call
+        self._method = method
+        self._stack: contextlib.ExitStack | None = None
+
+    def __enter__(self) -> Call:
+        """Set everything up."""
+        problem, method = self._problem, self._method
+        strategy = method.strategy
+        unusual = torch.is_inference_mode_enabled() or method.scopes
+        if unusual or not strategy.thread_safe:
+            with contextlib.ExitStack() as stack:
+                if not strategy.thread_safe:
+                    stack.enter_context(_FORWARD_MODE)
+                stack.enter_context(torch.inference_mode(mode=False))
+                stack.enter_context(entered(method.scopes))
+                self._stack = stack.pop_all()
+        self._recording = torch.is_grad_enabled()
+        recorded = strategy.records_graph or problem.options.create_graph
+        # A scope may be there to record what this strategy has no use for itself.
+        if not any(scope.records_graph for scope in method.scopes):
+            torch.set_grad_enabled(mode=recorded)
+        self._preserved = preserved(problem.devices, problem.stateful)
+        state = self._preserved.__enter__()
+        if problem.stochastic or problem.stateful:
+            return replace(self._call, reset=state.restore)
+        return self._call
+
+    def __exit__(self, *_: object) -> None:
+        """Put everything back."""
+        try:
+            self._preserved.__exit__()
+        finally:
+            torch.set_grad_enabled(mode=self._recording)
+            if self._stack is not None:
+                self._stack.close()

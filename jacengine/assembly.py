@@ -137,22 +137,25 @@ class Assembly:
     def _put(self, key: Key, region: Region, piece: Tensor) -> None:
         if self._records:
             self._pieces.setdefault(key, []).append((region, piece))
-        elif not self._adopt(key, piece):
+        elif not self._take_whole(key, piece):
             with torch.no_grad():
                 self._block(key)[region].copy_(piece)
 
-    def _adopt(self, key: Key, piece: Tensor) -> bool:
-        """Take a product over as the block, where it is all of it and nobody else's."""
+    def _take_whole(self, key: Key, piece: Tensor) -> bool:
+        """Make a product that is all of a block the block, copied only if need be."""
         block = self._blueprint.blocks[key]
         if (
-            key in self._given
+            piece.shape != block.extent
+            or key in self._given
             or key in self._blocks
-            or piece.shape != block.extent
-            or not piece.is_contiguous()
             or piece.dtype != block.dtype
             or piece.device != block.device
         ):
             return False
+        piece = piece.detach()
+        if not piece.is_contiguous():
+            self._blocks[key] = piece.contiguous()
+            return True
         storage = piece.untyped_storage()
         address = storage.data_ptr()
         if (
@@ -161,7 +164,7 @@ class Assembly:
             or address in self._owned()
         ):
             return False
-        self._blocks[key] = piece.detach()
+        self._blocks[key] = piece
         self._taken.add(address)
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -82,38 +83,38 @@ class Problem:
         """The number of independent samples, `None` without `batch_dim`."""
         return self.layout.batch_size
 
-    @property
+    @functools.cached_property
     def sample_count(self) -> int:
         """The number of samples; without `batch_dim` the one point there is."""
         return 1 if self.layout.batch_size is None else self.layout.batch_size
 
-    @property
+    @functools.cached_property
     def module(self) -> nn.Module | None:
         """The module whose parameters are differentiated, if they are."""
         return self.fn if self.layout.names and isinstance(self.fn, nn.Module) else None
 
-    @property
+    @functools.cached_property
     def row_count(self) -> int:
         """How many output entries (of one sample) are asked for."""
         if self.rows is not None:
             return self.rows.numel()
         return sum(leaf.size for leaf in self.outputs)
 
-    @property
+    @functools.cached_property
     def column_count(self) -> int:
         """How many input entries are asked for."""
         if self.columns is not None:
             return self.columns.numel()
         return sum(leaf.size for leaf in self.inputs)
 
-    @property
+    @functools.cached_property
     def result_bytes(self) -> int:
         """The size of the Jacobian."""
         entries = self.row_count * self.column_count * self.sample_count
         widest = max(leaf.dtype.itemsize for leaf in self.outputs)
         return entries * widest
 
-    @property
+    @functools.cached_property
     def devices(self) -> tuple[torch.device, ...]:
         """The accelerators in play, whose random state is guarded."""
         leaves = (*self.inputs, *self.outputs)

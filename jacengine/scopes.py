@@ -43,6 +43,7 @@ class Scope:
         name: What it does, for explanations.
         signs: Parts of the error messages that it mends.
         enter: Makes the context manager.
+        records_graph: Whether it makes autograd record the forward pass.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Scope:
     enter: Callable[[], AbstractContextManager[object]] = field(
         compare=False, repr=False
     )
+    records_graph: bool = False
 
 
 SCOPES: tuple[Scope, ...] = (
@@ -72,6 +74,7 @@ SCOPES: tuple[Scope, ...] = (
         "gradients recorded, which the function itself takes",
         ("does not require grad", "tensors used in the graph require grad"),
         torch.enable_grad,
+        records_graph=True,
     ),
 )
 """Every scope there is. Order matters only for messages."""

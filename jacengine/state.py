@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from jacengine._internals import buffers_of, version_of
+
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -73,26 +74,36 @@ class State:
                 buffer.restore()
 
 
-@contextmanager
-def preserved(
-    devices: Iterable[torch.device], buffers: Iterable[tuple[nn.Module, str]]
-) -> Generator[State]:
+class preserved:  # noqa: N801 - reads as the context manager it is
     """Record generators and buffers, and put them back at the end.
 
-    Yields:
-        What was recorded.
+    A class and not a generator, because every call of a plan enters it.
     """
-    state = State({d: _rng_state(d) for d in {torch.device("cpu"), *devices}})
-    for owner, name in buffers:
-        tensor = buffers_of(owner).get(name)
-        if tensor is not None:
-            version = version_of(tensor)
-            copy = tensor.detach().clone()
-            state.buffers.append(Buffer(owner, name, tensor, version, copy))
-    try:
-        yield state
-    finally:
-        state.restore()
+
+    def __init__(
+        self,
+        devices: Iterable[torch.device],
+        buffers: Iterable[tuple[nn.Module, str]],
+    ) -> None:
+        self._devices = devices
+        self._buffers = buffers
+
+    def __enter__(self) -> State:
+        """Record."""
+        generators = {_CPU: torch.get_rng_state()}
+        generators |= {device: _rng_state(device) for device in self._devices}
+        kept: list[Buffer] = []
+        for owner, name in self._buffers:
+            tensor = buffers_of(owner).get(name)
+            if tensor is not None:
+                copy = tensor.detach().clone()
+                kept.append(Buffer(owner, name, tensor, version_of(tensor), copy))
+        self._state = State(generators, kept)
+        return self._state
+
+    def __exit__(self, *_: object) -> None:
+        """Put back whatever changed."""
+        self._state.restore()
 
 
 def all_buffers(fn: Any) -> list[tuple[nn.Module, str]]:

@@ -10,6 +10,8 @@ import jacengine
 from jacengine import ArgumentError, MemoryBudgetError
 from jacengine import budget as budget_module
 from jacengine.budget import format_bytes, free_bytes, to_bytes
+from jacengine.defaults import known_strategies
+from jacengine.interface import Pushforward
 from jacengine.measure import peak_memory
 from jacengine.plans import Plan
 from tests.contract.compare import assert_same
@@ -95,7 +97,6 @@ def planned(
         model,
         x.float(),
         strategies=[strategy],
-        memory_budget=budget,
         effort="none",
         **options,
     )
@@ -107,24 +108,28 @@ def peak_of(plan: Plan, x: Tensor) -> int:
     return peak.bytes
 
 
-@pytest.mark.parametrize(
-    ("strategy", "wrt"),
-    [
-        *((strategy, "inputs") for strategy in OF_INPUTS),
-        *((strategy, "params") for strategy in OF_PARAMETERS),
-    ],
-)
 @pytest.mark.parametrize("batch_dim", [None, 0])
-def test_prediction(strategy: str, wrt: str, batch_dim: int | None) -> None:
+@pytest.mark.parametrize("strategy", OF_INPUTS)
+def test_prediction(strategy: str, batch_dim: int | None) -> None:
     x = randn(4, 64)
-    plan = planned(x, strategy, 2**26, wrt=wrt, batch_dim=batch_dim)
+    plan = planned(x, strategy, batch_dim=batch_dim)
+    assert plan.chosen.predicted_bytes == pytest.approx(peak_of(plan, x), rel=0.15)
+
+
+@pytest.mark.parametrize("batch_dim", [None, 0])
+@pytest.mark.parametrize("strategy", OF_PARAMETERS)
+def test_prediction_for_parameters(strategy: str, batch_dim: int | None) -> None:
+    forward = isinstance(known_strategies().get(strategy), Pushforward)
+    wrt = ["0.bias", "2.bias"] if forward else "params"
+    x = randn(4, 64)
+    plan = planned(x, strategy, wrt=wrt, batch_dim=batch_dim)
     assert plan.chosen.predicted_bytes == pytest.approx(peak_of(plan, x), rel=0.15)
 
 
 def wide(x: Tensor) -> Tensor:
-    """Map 32 numbers to 1024 by a network of many activations."""
+    """Map 32 numbers to 512 by a network of many activations."""
     h = torch.cat([x.sin(), x.cos(), x.tanh(), x.exp()], dim=-1)
-    return torch.cat([h * k for k in range(1, 9)], dim=-1)
+    return torch.cat([h * k for k in range(1, 5)], dim=-1)
 
 
 SHARES = (1.2, 1.5, 2.0, 4.0, 16.0)
@@ -166,7 +171,7 @@ def test_chunks_fit_the_budget(strategy: str, batch_dim: int | None) -> None:
     assert chunks == sorted(chunks)
 
 
-@pytest.mark.parametrize("strategy", ["repeat", "batched_grad", "vmap_vjp", "vmap_jvp"])
+@pytest.mark.parametrize("strategy", ["repeat", "batched_grad", "vmap_vjp"])
 def test_chunks_grow_with_the_budget(strategy: str) -> None:
     x = randn(8, 32)
     chunks = [
@@ -178,41 +183,41 @@ def test_chunks_grow_with_the_budget(strategy: str) -> None:
             memory_budget=budget,
             effort="none",
         ).chosen.chunk_size
-        for budget in ("3MB", "5MB", "20MB", "1GB")
+        for budget in ("1.5MB", "2.5MB", "10MB", "1GB")
     ]
-    assert all(small < large for small, large in zip(chunks, chunks[1:], strict=False))
+    assert chunks == sorted(set(chunks))
 
 
 def test_selection_itself_fits_the_budget() -> None:
     x = randn(8, 32)
     with peak_memory(CPU) as peak:
-        jacengine.plan(wide, x, batch_dim=0, memory_budget="4MB", effort="none")
-    assert peak.bytes <= 4_000_000
+        jacengine.plan(wide, x, batch_dim=0, memory_budget="2MB", effort="none")
+    assert peak.bytes <= 2_000_000
 
 
 @pytest.mark.parametrize("ask", [jacengine.plan, jacengine.auto])
 def test_result_larger_than_the_budget(ask: Any) -> None:
-    x, budget = randn(8, 32), "2 MB"
-    said = "The Jacobian itself has 2.1 MB, and the budget is 2.0 MB.*rows="
+    x, budget = randn(8, 32), "900 kB"
+    said = "The Jacobian itself has 1.0 MB, and the budget is 900.0 kB.*rows="
     with (
         peak_memory(CPU) as peak,
         pytest.raises(MemoryBudgetError, match=said) as error,
     ):
         ask(wide, x, batch_dim=0, memory_budget=budget)
     assert isinstance(error.value, MemoryError)
-    assert peak.bytes < 2_000_000
+    assert peak.bytes < 900_000
 
 
 def test_no_method_fits() -> None:
     x = randn(8, 32)
-    said = r"No method fits into 2.1 MB(.|\n)*reverse_loop(.|\n)*over_budget"
+    said = r"No method fits into 1.0 MB(.|\n)*reverse_loop(.|\n)*over_budget"
     with pytest.raises(MemoryBudgetError, match=said):
-        jacengine.plan(wide, x, batch_dim=0, memory_budget=2_097_153, effort="none")
+        jacengine.plan(wide, x, batch_dim=0, memory_budget=1_048_577, effort="none")
 
 
 def test_rows_make_it_fit() -> None:
     x = randn(8, 32)
     plan = jacengine.plan(
-        wide, x, batch_dim=0, memory_budget="2MB", rows=slice(0, 8), effort="none"
+        wide, x, batch_dim=0, memory_budget="900kB", rows=slice(0, 8), effort="none"
     )
     assert plan(x).shape == (8, 8, 32)

@@ -10,6 +10,7 @@ from jacengine.report.case import Report, Row
 from jacengine.report.formats import ratio, seconds, size
 from jacengine.report.phrases import Name, Sentence
 from jacengine.report.standing import Standing
+from jacengine.report.text import clipped
 from jacengine.report.verdict import verdict
 
 _PLAIN = re.compile(r"[\w .:+-]+")
@@ -101,7 +102,7 @@ def _table(
 
 def _said(sentence: Sentence) -> str:
     return "".join(
-        code(part) if isinstance(part, Name) else escaped_inside(part)
+        code(clipped(part, 60)) if isinstance(part, Name) else escaped_inside(part)
         for part in sentence
     )
 
