@@ -6,35 +6,23 @@ no animation, whose thread would disturb the times.
 
 from __future__ import annotations
 
-import functools
 import sys
 import time
-import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import click
-import torch
 from rich.console import Console
 from rich.markup import escape
 
 import jacengine
 from jacengine import explain
-from jacengine.accumulate import accumulate
 from jacengine.bench.models import MODELS, Model
-from jacengine.measure import peak_memory, seconds
-from jacengine.plans import Plan
-from jacengine.record import Record
+from jacengine.defaults import known_strategies
+from jacengine.planning import make_plan
+from jacengine.problem import Options
 from jacengine.report import Case, Machine, Report, summary_table, write_report
-from jacengine.selection import Effort, Selection
-
-RUNS = 5
-"""Every right candidate is timed this often at least ..."""
-ALLOWED = 0.3
-"""... or until its runs have taken so many seconds, but once more in any case, ..."""
-LONG = 2.0
-"""... unless one takes longer than this."""
+from jacengine.selection import Effort
 
 
 @click.command()
@@ -61,7 +49,6 @@ def main(out: Path, *, quick: bool, only: tuple[str, ...]) -> None:
     cases: list[Case] = []
     stopped = False
     try:
-        _warm_up()
         for case in _cases(models, "quick" if quick else "thorough", output, progress):
             cases.append(case)
     except KeyboardInterrupt:
@@ -97,57 +84,21 @@ def measured(model: Model, effort: Effort, output: Console) -> Case:
     asked = model.build()
     output.print(f"\n[bold]{escape(model.name)}[/bold]  {escape(model.use)}")
     try:
-        plan = jacengine.plan(
+        plan = make_plan(
             asked.fn,
-            *asked.args,
-            wrt=asked.wrt,
-            batch_dim=asked.batch_dim,
+            asked.args,
+            {},
+            Options(wrt=asked.wrt, batch_dim=asked.batch_dim),
+            known_strategies().choose(None, ()),
+            memory_budget=None,
             effort=effort,
+            cached=False,
         )
     except jacengine.JacengineError as error:
         output.print(f"none: {error}", style="red", markup=False)
-        return Case(model.name, model.use, failure=str(error).splitlines()[0])
-    selection = _measured_again(plan, asked.args)
-    output.print(explain.table(selection))
-    return Case.of(model.name, model.use, plan.problem, selection)
-
-
-def _measured_again(plan: Plan, args: tuple[object, ...]) -> Selection:
-    """Measure the candidates that the race left behind as well as the leaders.
-
-    A selection stops timing those that cannot win; a comparison is about them too, and
-    a first run pays for what it sets up.
-    """
-    call = plan.problem.bind(args, {})
-    device = plan.problem.outputs[0].device
-
-    def again(record: Record) -> Record:
-        method, time_s = record.method, record.time_s
-        if record.outcome != "ok" or method is None or time_s is None or time_s > LONG:
-            return record
-        run = functools.partial(accumulate, plan.problem, call, method)
-        times: list[float] = []
-        while record.runs + len(times) < RUNS and sum(times) < ALLOWED:
-            times.append(seconds(run, device))
-        best = min([time_s, *times])
-        peak_bytes = record.peak_bytes
-        if peak_bytes is None and best < ALLOWED:
-            with peak_memory(device) as peak:
-                run()
-            peak_bytes = peak.bytes
-        runs = record.runs + len(times)
-        return replace(record, time_s=best, runs=runs, peak_bytes=peak_bytes)
-
-    with warnings.catch_warnings():  # of torch, about batching rules that are slow
-        warnings.simplefilter("ignore")
-        records = [again(record) for record in plan.selection.records]
-    records.sort(key=lambda r: (r.outcome != "ok", r.time_s is None, r.time_s or 0.0))
-    return replace(plan.selection, records=tuple(records))
-
-
-def _warm_up() -> None:
-    """Have torch load and start what it does at first use, before anything is timed."""
-    jacengine.benchmark(torch.nn.Linear(2, 2), torch.ones(2, 2), batch_dim=0)
+        return Case(model.name, model.use, failure=str(error))
+    output.print(explain.table(plan.selection))
+    return Case.of(model.name, model.use, plan.problem, plan.selection)
 
 
 def _console(*, stderr: bool) -> Console:

@@ -36,7 +36,7 @@ values and crashes with forward-mode AD)."""
 
 
 KEPT_SEEDS = 2**22
-"""Bytes of seeds that a kernel keeps for further calls."""
+"""Bytes of seeds that a kernel of one block keeps for further calls."""
 
 
 class Kernel:
@@ -52,7 +52,8 @@ class Kernel:
         self._seeding = batching.seeding(problem, method.strategy, method.batching)
         self._blocks = tuple(self._seeding.blocks(method.block_size))
         self._kept: dict[int, Tensors] = {}
-        self._keeps = self._seeding.bytes <= KEPT_SEEDS
+        # More than one block's seeds would be memory that no prediction knows of.
+        self._keeps = len(self._blocks) == 1 and self._seeding.bytes <= KEPT_SEEDS
 
     @property
     def name(self) -> str:

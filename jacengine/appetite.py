@@ -1,15 +1,15 @@
 """How much memory a method takes, as an affine function of the directions a pass.
 
-    peak(c) = fixed + c * per_direction + the result, unless a product becomes it
-
-Fitted to runs on the first two and the first four directions, which do everything that
-the whole does, only less of it; or, where even that may be too much, predicted by the
-same runs on fake tensors, which have sizes and no memory.
+Fitted to runs on the first two and the first four directions a pass, which do all that
+the whole does, only less of it: as one block (whose product may become the result) and,
+where the whole does not fit into one, as two blocks, the second of which runs while the
+result exists. Where even that may be too much, the least there can be is predicted by
+the same run on fake tensors, which have sizes and no memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,6 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from jacengine.accumulate import accumulate
-from jacengine.batching import Batching
 from jacengine.call import Call
 from jacengine.interface import Pushforward
 from jacengine.measure import peak_memory
@@ -27,35 +26,41 @@ from jacengine.problem import Problem
 from jacengine.seeding import balanced
 
 PROBES = (2, 4)
-"""Rows or columns of the two runs that the model is fitted to."""
+"""Directions a pass of the two runs that the model is fitted to."""
 
 
 @dataclass(frozen=True)
-class Appetite:
-    """Peak memory of a run that is one block.
-
-    Attributes:
-        fixed: Bytes that do not depend on the directions.
-        per_direction: Bytes for each, its share of the result included.
-    """
+class Line:
+    """Bytes as an affine function of the directions a pass."""
 
     fixed: float
     per_direction: float
 
+    def at(self, count: int) -> float:
+        """Evaluate it."""
+        return self.fixed + count * self.per_direction
+
+
+@dataclass(frozen=True)
+class Appetite:
+    """Peak memory of a method.
+
+    Attributes:
+        whole: Of a run that is one block, its result included.
+        chunked: Of a pass while the result exists already, without the result;
+            `None` where that was not measured: then bounded from above.
+    """
+
+    whole: Line
+    chunked: Line | None = None
+
     def peak(self, problem: Problem, method: Method, chunk_size: int) -> int:
         """Predict the peak of a whole Jacobian in chunks."""
         directions = max(1, method.directions(problem))
-        whole = problem.result_bytes
-        one_block = self.fixed + min(chunk_size, directions) * self.per_direction
-        if chunk_size >= directions and method.batching is not Batching.LOOP:
-            return round(one_block)
-        # Beside the product of a block there is all of the result; a single block's
-        # own share of it was counted unless the product became the result.
-        share = min(chunk_size, directions) * whole / directions
-        if method.batching is Batching.LOOP:
-            share /= problem.sample_count
-        counted = 0.0 if _adopts(problem, method) else share
-        return round(one_block - counted + whole)
+        if chunk_size >= directions and not method.strategy.single:
+            return round(self.whole.at(directions))
+        beside = self.whole if self.chunked is None else self.chunked
+        return round(beside.at(min(chunk_size, directions)) + problem.result_bytes)
 
     def largest_chunk(
         self, problem: Problem, method: Method, budget: int
@@ -77,20 +82,40 @@ class Appetite:
 
 
 def appetite(problem: Problem, call: Call, method: Method) -> Appetite:
-    """Measure what a method allocates on its first few directions."""
-    device = problem.outputs[0].device
-    peaks: list[tuple[int, int]] = []
+    """Measure what a method allocates on its first few directions, in one block."""
+    if method.strategy.single:
+        return in_chunks(problem, call, method, Appetite(Line(0, 0)))
+    one_block = replace(method, chunk_size=None)
+    peaks = {}
     for count in PROBES:
         part = narrowed(problem, method, count)
-        if peaks and peaks[-1][0] == method.directions(part):
-            break
-        one_block = (
-            method if method.strategy.single else replace(method, chunk_size=None)
-        )
-        with peak_memory(device) as peak:
-            accumulate(part, call, one_block)
-        peaks.append((method.directions(part), peak.bytes))
-    return _fitted(problem, method, peaks)
+        directions = method.directions(part)
+        if directions not in peaks:
+            peaks[directions] = _measured(part, call, one_block)
+    return Appetite(_fitted(peaks))
+
+
+def in_chunks(
+    problem: Problem, call: Call, method: Method, needs: Appetite
+) -> Appetite:
+    """Measure what a pass allocates beside the result, in runs of two blocks."""
+    peaks = {}
+    share = problem.result_bytes / max(1, method.directions(problem))
+    for count in (1,) if method.strategy.single else PROBES:
+        part = narrowed(problem, method, 2 * count)
+        directions = method.directions(part)
+        # The chunk that makes two blocks of them, unless there are too few.
+        chunk = max(1, -(-directions // 2))
+        if chunk not in peaks:
+            peak = _measured(part, call, replace(method, chunk_size=chunk))
+            peaks[chunk] = peak - round(directions * share)
+    return replace(needs, chunked=_fitted(peaks))
+
+
+def _measured(problem: Problem, call: Call, method: Method) -> int:
+    with peak_memory(problem.outputs[0].device) as peak:
+        accumulate(problem, call, method)
+    return peak.bytes
 
 
 def fake_peak(problem: Problem, call: Call, method: Method) -> int | None:
@@ -111,8 +136,7 @@ def fake_peak(problem: Problem, call: Call, method: Method) -> int | None:
                 accumulate(part, replace(call, leaves=leaves), method)
     except Exception:
         return None
-    needs = Appetite(peak.bytes - part.result_bytes, part.result_bytes)
-    return needs.peak(problem, method, 1)
+    return peak.bytes - part.result_bytes + problem.result_bytes
 
 
 def narrowed(problem: Problem, method: Method, count: int) -> Problem:
@@ -127,23 +151,7 @@ def _first(chosen: Tensor | None, available: int, count: int) -> Tensor:
     return (torch.arange(available) if chosen is None else chosen)[:count]
 
 
-def _fitted(
-    problem: Problem, method: Method, peaks: Sequence[tuple[int, int]]
-) -> Appetite:
-    (first, low), (last, high) = peaks[0], peaks[-1]
-    if method.strategy.single:
-        # The block is one direction whatever the run; only the result grew.
-        share = problem.result_bytes / max(1, method.directions(problem))
-        if method.batching is Batching.LOOP:
-            share /= problem.sample_count
-        return Appetite(max(0.0, low - first * share), share)
+def _fitted(peaks: Mapping[int, int]) -> Line:
+    (first, low), (last, high) = min(peaks.items()), max(peaks.items())
     slope = max(0.0, (high - low) / (last - first)) if last > first else 0.0
-    return Appetite(max(0.0, low - first * slope), slope)
-
-
-def _adopts(problem: Problem, method: Method) -> bool:
-    """Whether the product of a single block is taken over as the result, uncopied."""
-    if problem.options.create_graph or method.batching is Batching.LOOP:
-        return False
-    apart = problem.batch_size is not None and method.batching is not Batching.JOINT
-    return not isinstance(method.strategy, Pushforward) and not apart
+    return Line(low - first * slope, slope)

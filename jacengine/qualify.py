@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from jacengine import batching
 from jacengine.accumulate import accumulate, prepared, pull_all_samples
-from jacengine.appetite import appetite, fake_peak, narrowed
+from jacengine.appetite import appetite, fake_peak, in_chunks, narrowed
 from jacengine.batching import Batching
 from jacengine.budget import format_bytes
 from jacengine.call import Call
@@ -69,10 +69,13 @@ def qualify(
         return Record(strategy.name, *classify(found))
     try:
         needs = appetite(problem, call, found)
+        comfort = min(budget, max(COMFORT, 2 * problem.result_bytes))
+        directions = found.directions(problem)
+        if needs.chunked is None and needs.whole.at(directions) > comfort:
+            needs = in_chunks(problem, call, found, needs)
         fitted = needs.largest_chunk(problem, found, budget)
         if fitted is None:
             return _over_budget(strategy, needs.peak(problem, found, 1), budget)
-        comfort = min(budget, max(COMFORT, 2 * problem.result_bytes))
         chunk = needs.largest_chunk(problem, found, comfort) or 1
         chosen = replace(found, chunk_size=min(chunk, fitted))
         return Record(

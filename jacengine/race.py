@@ -50,6 +50,9 @@ class Spending:
         unpromising: Do not run those whose forecast is this many times the best.
         implausible: Do not even try those whose arithmetic is this many times that of
             the cheapest running.
+        early: Rounds that are run in any case ...
+        near: ... with all candidates within this factor of the best.
+        weighed: Measure the memory of those within this factor of the best.
     """
 
     floor_s: float
@@ -58,12 +61,35 @@ class Spending:
     hopeless: float
     unpromising: float
     implausible: float
+    early: int
+    near: float
+    weighed: float
 
 
 _NEVER = float("inf")
-QUICK = Spending(0.22, 9, 8, HOPELESS, UNPROMISING, IMPLAUSIBLE)
-THOROUGH = Spending(5.0, 200, 30, _NEVER, _NEVER, _NEVER)
-UNTIMED = Spending(_NEVER, _NEVER, 0, _NEVER, _NEVER, _NEVER)
+QUICK = Spending(
+    floor_s=0.16,
+    factor=7,
+    rounds=8,
+    hopeless=HOPELESS,
+    unpromising=UNPROMISING,
+    implausible=IMPLAUSIBLE,
+    early=1,
+    near=HOPELESS,
+    weighed=1 + NOISE,
+)
+THOROUGH = Spending(
+    floor_s=5.0,
+    factor=200,
+    rounds=30,
+    hopeless=_NEVER,
+    unpromising=_NEVER,
+    implausible=_NEVER,
+    early=3,
+    near=20.0,
+    weighed=20.0,
+)
+UNTIMED = replace(THOROUGH, floor_s=_NEVER, rounds=0)
 """Takes the first right candidate in the order of the cost model."""
 
 
@@ -136,15 +162,16 @@ class Race:
         """Race those near the best, in rounds; measure what memory they take."""
         self._enter_other_chunks()
         for number in range(self._spending.rounds):
-            # A first run pays for what it sets up, so at least one more decides.
-            near = self._near(CONTENDING if number else HOPELESS)
-            if number and (self._left() <= 0 or (len(near) < 2 and number > 2)):
+            # A first run pays for what it sets up, so others decide.
+            early = number < self._spending.early
+            near = self._near(self._spending.near if early else CONTENDING)
+            if not early and (self._left() <= 0 or (len(near) < 2 and number > 2)):
                 break
             for i in near if number % 2 == 0 else near[::-1]:
                 self.running[i] = self._again(self.running[i])
         if self._spending.rounds == 0:
             return
-        for i in self._near():
+        for i in self._near(self._spending.weighed):
             self.running[i] = self._weighed(self.running[i])
 
     def ranking(self, order: Sequence[str]) -> list[Record]:

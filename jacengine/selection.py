@@ -13,6 +13,7 @@ import psutil
 from jacengine.call import Call
 from jacengine.costs import expected_cost
 from jacengine.interface import Strategy
+from jacengine.measure import warm_up
 from jacengine.problem import Problem
 from jacengine.qualify import qualify
 from jacengine.race import QUICK, THOROUGH, UNTIMED, Race
@@ -93,6 +94,7 @@ def select(
     with warnings.catch_warnings():
         # Of candidates that will not be chosen: a slow batching rule, a resized buffer.
         warnings.simplefilter("ignore")
+        warm_up()
         started, load = clock(), psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
         race = Race(problem, call, Truth.of(problem, call), SPENDING[effort], clock)
         _enter_all(race, strategies, budget, timed=effort != "none")

@@ -43,6 +43,12 @@ def global_state() -> dict[str, object]:
 
 
 @pytest.fixture(autouse=True)
+def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep choices off the disk, so that no run depends on an earlier one."""
+    monkeypatch.setenv("JACENGINE_CACHE_DIR", "")
+
+
+@pytest.fixture(autouse=True)
 def no_trace() -> Iterator[None]:
     """Start every test from one seed; fail it if a global setting is changed."""
     torch.manual_seed(0)

@@ -1,8 +1,7 @@
-"""Strategies with one fault each, cheap enough to be tried first."""
+"""Strategies with a fault, so cheap by their own account that they are tried first."""
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import torch
@@ -14,19 +13,19 @@ from jacengine.interface import Action
 from jacengine.strategies.vmap_jvp import VmapJvp
 from jacengine.strategies.vmap_vjp import VmapVjp
 
-Spoil = Callable[[Tensor], Any]
-"""From the right products `(K, *leaf)` of one leaf to wrong ones."""
+Wrap = Callable[[Point, Action], Action]
+"""From a point and the right action at it to a wrong one."""
 
 
 @final
 @dataclass(frozen=True)
 class Reverse(Pullback):
-    """The VJP under vmap, spoilt."""
+    """Reverse mode, made wrong."""
 
-    spoil: Spoil
+    wrap: Wrap
 
     name: ClassVar[str] = "faulty"
-    method: ClassVar[str] = "right products, spoilt"
+    method: ClassVar[str] = "the VJP under vmap, made wrong"
     source: ClassVar[str] = "tests"
     wins: ClassVar[str] = "never"
 
@@ -35,19 +34,39 @@ class Reverse(Pullback):
         return Passes(forward=0, backward=1)
 
     def linearize(self, point: Point) -> Action:
-        right = VmapVjp().linearize(point)
-        return lambda seeds: tuple(map(self.spoil, right(seeds)))
+        return self.wrap(point, VmapVjp().linearize(point))
+
+
+@final
+@dataclass(frozen=True)
+class ReverseSingle(Pullback):
+    """Reverse mode, one direction at a time, made wrong."""
+
+    wrap: Wrap
+
+    name: ClassVar[str] = "faulty"
+    method: ClassVar[str] = "the VJP, one direction at a time, made wrong"
+    source: ClassVar[str] = "tests"
+    wins: ClassVar[str] = "never"
+    single: ClassVar[bool] = True
+
+    def passes(self, blocks: int) -> Passes:
+        del blocks
+        return Passes(forward=0, backward=1)
+
+    def linearize(self, point: Point) -> Action:
+        return self.wrap(point, VmapVjp().linearize(point))
 
 
 @final
 @dataclass(frozen=True)
 class Forward(Pushforward):
-    """The JVP under vmap, spoilt."""
+    """Forward mode, made wrong."""
 
-    spoil: Spoil
+    wrap: Wrap
 
     name: ClassVar[str] = "faulty"
-    method: ClassVar[str] = "right products, spoilt"
+    method: ClassVar[str] = "the JVP under vmap, made wrong"
     source: ClassVar[str] = "tests"
     wins: ClassVar[str] = "never"
 
@@ -56,131 +75,76 @@ class Forward(Pushforward):
         return Passes(forward=0, backward=1)
 
     def linearize(self, point: Point) -> Action:
-        right = VmapJvp().linearize(point)
-        return lambda seeds: tuple(map(self.spoil, right(seeds)))
+        return self.wrap(point, VmapJvp().linearize(point))
 
 
-@final
-@dataclass(frozen=True)
-class Raising(Pullback):
-    """Raises at its first linearization, or at the n-th action after one.
+def spoiling(spoil: Callable[[Tensor], Any]) -> Wrap:
+    """Spoil each right product `(K, *leaf)`."""
 
-    Attributes:
-        error: What it raises.
-        at: Which action of a linearization raises; 0 for the linearization itself.
-    """
+    def wrap(_: Point, right: Action) -> Action:
+        return lambda seeds: tuple(map(spoil, right(seeds)))
 
-    error: Exception
-    at: int = 0
+    return wrap
 
-    name: ClassVar[str] = "faulty"
-    method: ClassVar[str] = "raises"
-    source: ClassVar[str] = "tests"
-    wins: ClassVar[str] = "never"
-    single: ClassVar[bool] = True
 
-    def passes(self, blocks: int) -> Passes:
-        del blocks
-        return Passes(forward=0, backward=1)
+def scaling_where(seed: int, factor: float) -> Wrap:
+    """Scale the products of one direction, the one that seeds this entry."""
 
-    def linearize(self, point: Point) -> Action:
-        if self.at == 0:
-            raise self.error
-        right = VmapVjp().linearize(point)
+    def wrap(_: Point, right: Action) -> Action:
+        def action(seeds: Tensors) -> Tensors:
+            hit = seeds[0].flatten(1)[:, seed] != 0
+            scale = torch.where(hit, factor, 1.0)
+            return tuple(p * scale.view(-1, *[1] * (p.dim() - 1)) for p in right(seeds))
+
+        return action
+
+    return wrap
+
+
+def raising(error: Exception, at: int) -> Wrap:
+    """Raise in the action's `at`-th call since its linearization; 0: in that itself."""
+
+    def wrap(_: Point, right: Action) -> Action:
+        if at == 0:
+            raise error
         calls = 0
 
         def action(seeds: Tensors) -> Tensors:
             nonlocal calls
             calls += 1
-            if calls == self.at:
-                raise self.error
+            if calls == at:
+                raise error
             return right(seeds)
 
         return action
 
+    return wrap
 
-@final
-@dataclass(frozen=True)
-class Meddling(Pullback):
-    """Right, but does something to the point that is not its own.
 
-    Attributes:
-        meddle: What it does.
-        after: Whether it does it after its products are made, or before.
-    """
+def meddling(meddle: Callable[[Point], object]) -> Wrap:
+    """Do something to the point after each call of the action."""
 
-    meddle: Callable[[Point], object]
-    after: bool = True
-
-    name: ClassVar[str] = "faulty"
-    method: ClassVar[str] = "meddles"
-    source: ClassVar[str] = "tests"
-    wins: ClassVar[str] = "never"
-
-    def passes(self, blocks: int) -> Passes:
-        del blocks
-        return Passes(forward=0, backward=1)
-
-    def linearize(self, point: Point) -> Action:
-        right = VmapVjp().linearize(point)
-
+    def wrap(point: Point, right: Action) -> Action:
         def action(seeds: Tensors) -> Tensors:
             products = tuple(product.clone() for product in right(seeds))
-            self.meddle(point)
+            meddle(point)
             return products
 
         return action
 
+    return wrap
 
-@final
-@dataclass(frozen=True)
-class Sharing(Pullback):
-    """Returns a buffer that its next call overwrites."""
 
-    buffers: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
+def sharing() -> Wrap:
+    """Return one buffer again and again, overwritten."""
+    buffers: dict[int, Tensor] = {}
 
-    name: ClassVar[str] = "faulty"
-    method: ClassVar[str] = "one buffer for all products"
-    source: ClassVar[str] = "tests"
-    wins: ClassVar[str] = "never"
-
-    def passes(self, blocks: int) -> Passes:
-        del blocks
-        return Passes(forward=0, backward=1)
-
-    def linearize(self, point: Point) -> Action:
-        right = VmapVjp().linearize(point)
-
+    def wrap(_: Point, right: Action) -> Action:
         def action(seeds: Tensors) -> Tensors:
             (product,) = right(seeds)
-            buffer = self.buffers.setdefault(product.numel(), torch.empty_like(product))
+            buffer = buffers.setdefault(product.numel(), torch.empty_like(product))
             return (buffer.copy_(product),)
 
         return action
 
-
-@final
-@dataclass(frozen=True)
-class Slow(Pullback):
-    """Right, and takes its time over each direction."""
-
-    seconds: float
-
-    name: ClassVar[str] = "faulty"
-    method: ClassVar[str] = "sleeps"
-    source: ClassVar[str] = "tests"
-    wins: ClassVar[str] = "never"
-    single: ClassVar[bool] = True
-
-    def passes(self, blocks: int) -> Passes:
-        del blocks
-        return Passes(forward=0, backward=1)
-
-    def linearize(self, point: Point) -> Action:
-        right = VmapVjp().linearize(point)
-
-        def action(seeds: Tensors) -> Tensors:
-            time.sleep(self.seconds)
-            return right(seeds)
-
-        return action
+    return wrap

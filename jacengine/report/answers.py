@@ -117,7 +117,7 @@ def _memory(standings: Sequence[Standing]) -> Sentence:
         return ()
     frugal = sum(len(s.front) == 1 for s in known)
     said: Sentence = (
-        f"The fastest is also the one with the least memory on {frugal} of "
+        f"The fastest is also the one with the least memory on {frugal or 'none'} of "
         f"{count(len(known), 'problem')}",
     )
     savings = [(_saving(s), s) for s in known if len(s.front) > 1]

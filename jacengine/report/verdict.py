@@ -23,17 +23,21 @@ def verdict(standing: Standing) -> Sentence:
     )
     lead = standing.relative(second)
     if second is not None and lead is not None:
-        said += (f", {ratio(lead)} ahead of ", Name(second.strategy))
+        said += (f", {ratio(lead)} as fast as ", Name(second.strategy))
     if standing.gain is not None and BASELINE not in {
         winner.strategy,
         second.strategy if second else "",
     }:
         about = "about " if standing.estimated else ""
-        said += (f" and {about}{ratio(standing.gain)} ahead of ", Name(BASELINE))
+        said += (f" and {about}{ratio(standing.gain)} as fast as ", Name(BASELINE))
     return (*said, ".")
 
 
 def failed(standing: Standing) -> Sentence:
-    """Say that nothing computes it, and why if that is known."""
+    """Say that there is no result, and why if that is known."""
     reason = f": {standing.case.failure}" if standing.case.failure else ""
-    return ("No strategy computes ", Name(standing.case.name), f"{reason.rstrip('.')}.")
+    return (
+        "There is no result for ",
+        Name(standing.case.name),
+        f"{reason.rstrip('.')}.",
+    )

@@ -40,7 +40,7 @@ def test_example_in_full() -> None:
         "Of the strategies that are right on every problem, fast loses least in its "
         "worst case, and still takes 8.00x the time of the fastest on third.",
         "On 1 problem the runner-up is within 5 %, so that either will do: second.",
-        "The fastest is also the one with the least memory on 0 of 3 problems; on "
+        "The fastest is also the one with the least memory on none of 3 problems; on "
         "first, reverse_loop needs 500 B, 8.00x less, at 8.00x the time.",
         "Of 12 combinations of 4 strategies with 3 problems, 7 agree with plain "
         "autograd (1 wrong, 1 unsupported, 3 not finished).",
@@ -62,25 +62,26 @@ def test_verdicts() -> None:
     fast, loop = ok("fast", 0.001), ok("reverse_loop", 0.003)
 
     assert ended(fast, ok("b", 0.002), loop) == (
-        "fast is the fastest: 1 ms, 2.00x ahead of b and 3.00x ahead of reverse_loop."
+        "fast is the fastest: 1 ms, 2.00x as fast as b and 3.00x as fast as "
+        "reverse_loop."
     )
     assert ended(fast, loop) == (
-        "fast is the fastest: 1 ms, 3.00x ahead of reverse_loop."
+        "fast is the fastest: 1 ms, 3.00x as fast as reverse_loop."
     )
     assert ended(loop, ok("b", 0.006)) == (
-        "reverse_loop is the fastest: 3 ms, 2.00x ahead of b."
+        "reverse_loop is the fastest: 3 ms, 2.00x as fast as b."
     )
     assert ended(fast) == "fast is the fastest: 1 ms."
     assert ended(ok("a", None), ok("b", None)) == "a and b agree; nothing was timed."
-    assert ended(failure="too big.") == "No strategy computes a: too big."
-    assert ended(Row("a", "error", "oh")) == "No strategy computes a."
+    assert ended(failure="too big.") == "There is no result for a: too big."
+    assert ended(Row("a", "error", "oh")) == "There is no result for a."
 
 
 def test_interruption_and_failure_are_told() -> None:
     found = said(report(replace(case("a"), failure="it raised"), planned=4))
 
     assert found == [
-        "No strategy computes a: it raised.",
+        "There is no result for a: it raised.",
         "The run was interrupted: 1 of 4 problems finished.",
     ]
 
