@@ -6,6 +6,8 @@ torch is checked in one place.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.autograd import graph
@@ -36,13 +38,13 @@ def parameter_of(module: nn.Module, name: str) -> Tensor:
     return found
 
 
-def hooked(module: nn.Module) -> bool:
-    """Tell whether a module has hooks that may change what comes out of it."""
-    return bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
+def hooks_of(module: nn.Module) -> tuple[dict[int, Any], ...]:
+    """Return the hooks of a module that may change what comes out of it."""
+    return (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -81,9 +82,9 @@ class Kernel:
         """
         problem, method = self._problem, self._method
         with settled(problem, call, method) as ready:
-            assembly = Assembly(
-                self._blueprint, out=out, owned=lambda: self._owned(ready)
-            )
+            fresh = method.strategy.fresh_products
+            owned = functools.partial(self._owned, ready) if fresh else None
+            assembly = Assembly(self._blueprint, out=out, owned=owned)
             for point, samples in batching.points(problem, ready, method.batching):
                 advance = self._linearized(point, samples, assembly, checked=checked)
                 for number, block in enumerate(self._blocks):

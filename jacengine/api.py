@@ -74,6 +74,7 @@ def jacobian(
         `has_aux`, `(J, aux)`.
 
     Raises:
+        ArgumentError: An option does not fit the call.
         JacengineError: See `jacengine.errors`; among them `UnsupportedError` if the
             method cannot compute this one, with the reason.
 
@@ -86,7 +87,13 @@ def jacobian(
     """
     options = Options(wrt, batch_dim, create_graph, rows, columns, has_aux, randomness)
     given = kwargs or {}
+    _check_chunk_size(chunk_size)
     if strategy == "auto":
+        if chunk_size is not None:
+            raise ArgumentError(
+                f"chunk_size={chunk_size!r} belongs to a named strategy; "
+                "strategy='auto' chooses it. Name a strategy, or leave it out."
+            )
         found = remembered_plan(
             fn,
             args,
@@ -97,7 +104,11 @@ def jacobian(
             effort="quick",
         )
         return found(*args, kwargs=given, out=out)
-    _check_chunk_size(chunk_size)
+    if not isinstance(strategy, str | Strategy):
+        raise ArgumentError(
+            f"strategy={strategy!r}: expected a name of list_strategies() or a "
+            f"strategy, got {type(strategy).__name__}."
+        )
     named = known_strategies().get(strategy) if isinstance(strategy, str) else strategy
     problem = examine(fn, args, given, options)
     call = problem.bind(args, given)

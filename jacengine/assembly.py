@@ -31,14 +31,15 @@ class Assembly:
         blueprint: Blueprint,
         *,
         out: Any = None,
-        owned: Callable[[], set[int]] = set,
+        owned: Callable[[], set[int]] | None = None,
     ) -> None:
         """Begin a result.
 
         Args:
             blueprint: The blocks of the result.
             out: Preallocated result to write into, of the result's structure.
-            owned: Lists the storages that must not become the result's, by address.
+            owned: Lists the storages that must not become the result's, by address;
+                `None`: no product may.
         """
         self._blueprint = blueprint
         self._problem = blueprint.problem
@@ -160,6 +161,7 @@ class Assembly:
         address = storage.data_ptr()
         if (
             storage.nbytes() != piece.numel() * piece.element_size()
+            or self._owned is None
             or address in self._taken
             or address in self._owned()
         ):

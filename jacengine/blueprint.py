@@ -137,6 +137,10 @@ class Blueprint:
                 raise ArgumentError(
                     f"out= holds a {type(tensor).__name__}, not a tensor."
                 )
+            if tensor.device != block.device:
+                raise ArgumentError(
+                    f"out= is on {tensor.device}, but the result is on {block.device}."
+                )
             if tuple(tensor.shape) != shape or tensor.dtype != dtype:
                 raise ArgumentError(
                     f"out= has shape {tuple(tensor.shape)} and {tensor.dtype}, but the "

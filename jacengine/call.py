@@ -84,7 +84,7 @@ class Call:
         if parameters is None:
             returned = self.fn(*args, **kwargs)
         else:
-            returned = call_with_parameters(self._module, parameters, args, kwargs)
+            returned = call_with_parameters(self.module, parameters, args, kwargs)
         aux = None
         if self.has_aux:
             if not isinstance(returned, tuple) or len(returned) != 2:
@@ -98,7 +98,7 @@ class Call:
         return Output(tuple(outputs), structure, aux)
 
     @property
-    def _module(self) -> nn.Module:
+    def module(self) -> nn.Module:
         """The function, which is a module."""
         assert isinstance(self.fn, nn.Module)
         return self.fn
@@ -112,7 +112,7 @@ class Call:
         layout = self.layout
         if layout.names:
             found: list[Tensor] = [
-                parameter_of(self._module, name) for name in layout.names
+                parameter_of(self.module, name) for name in layout.names
             ]
         else:
             found = [

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from jacengine._internals import BatchNorm, version_of
+from jacengine._internals import BatchNorm, parameter_of, version_of
 from jacengine._torchfunc import Tensors
 from jacengine.call import Call, Output, bind
 from jacengine.errors import (
@@ -116,9 +116,11 @@ def _check_tensors(call: Call) -> None:
     Raises:
         InputTypeError: One is on the meta device or is not dense.
     """
-    for leaf, primal in zip(
-        call.layout.inputs, call.primals(connected=False), strict=True
-    ):
+    layout = call.layout
+    primals = [call.leaves[slot] for slot in layout.slots]
+    if layout.names:
+        primals = [parameter_of(call.module, name) for name in layout.names]
+    for leaf, primal in zip(layout.inputs, primals, strict=True):
         if primal.is_meta:
             raise InputTypeError(
                 f"{leaf.label} is on the meta device and has no values. Move it to a "
@@ -155,13 +157,27 @@ def _look(call: Call) -> tuple[Output, Tensors]:
             leaves.append(leaf.detach().clone())
     versions = [_version(leaf) for leaf in leaves]
     seen = call.run(leaves)
-    for leaf, before, label in zip(leaves, versions, call.layout.labels, strict=True):
-        if _version(leaf) != before:
+    for leaf, original, before, label in zip(
+        leaves, call.leaves, versions, call.layout.labels, strict=True
+    ):
+        # By value too: writes past autograd (.data, NumPy) are not counted.
+        if _version(leaf) != before or not _same(leaf, original):
             raise MutatedInputError(
                 f"The function changes {label} in place, so it would differ from one "
                 "pass to the next. Clone it inside the function first."
             )
     return seen, tuple(tracked)
+
+
+def _same(leaf: object, original: object) -> bool:
+    if not isinstance(leaf, Tensor) or not isinstance(original, Tensor):
+        return True
+    if leaf.layout != torch.strided:
+        return True
+    seen, given = leaf.detach(), original.detach()
+    return torch.equal(seen, given) or bool(
+        torch.equal(seen.nan_to_num(), given.nan_to_num())
+    )
 
 
 def _device(call: Call) -> torch.device:
@@ -243,7 +259,10 @@ def _indices(selection: Selection, name: str, count: int) -> Tensor | None:
     if selection is None:
         return None
     if isinstance(selection, slice):
-        return torch.arange(count)[selection]
+        try:
+            return torch.tensor(range(*selection.indices(count)), dtype=torch.int64)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(f"{name}={selection!r}: {error}.") from error
     if not isinstance(selection, Tensor) or selection.dtype not in (
         torch.int64,
         torch.int32,

@@ -95,8 +95,8 @@ def describe(
     """
     per_argument = [trees.flatten(argument)[0] for argument in args]
     leaves, structure = trees.flatten_call(args, kwargs)
-    labels = tuple(_label(path) for path in trees.paths((args, dict(kwargs))))
-    _reject_complex(leaves, labels)
+    labels = tuple(argument_labels(args, kwargs))
+    _reject_unfit(leaves, labels)
     dims = _batch_dims(per_argument, leaves, batch_dim)
     batch_size = _batch_size(leaves, labels, dims) if batch_dim is not None else None
     offsets = _offsets([len(inner) for inner in per_argument])
@@ -141,7 +141,12 @@ def _is_float(leaf: object) -> bool:
     return isinstance(leaf, Tensor) and leaf.is_floating_point()
 
 
-def _reject_complex(leaves: Sequence[Any], labels: Sequence[str]) -> None:
+def argument_labels(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[str]:
+    """Name each leaf of a call in the caller's words: `args[0]['x']`."""
+    return [_label(path) for path in trees.paths((args, dict(kwargs)))]
+
+
+def _reject_unfit(leaves: Sequence[Any], labels: Sequence[str]) -> None:
     for leaf, label in zip(leaves, labels, strict=True):
         if isinstance(leaf, Tensor) and leaf.is_complex():
             raise InputTypeError(

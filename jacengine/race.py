@@ -146,6 +146,13 @@ class Race:
         else:
             self.out.append(entered)
 
+    def expel(self, strategy: str, reason: str) -> None:
+        """Put a strategy out that broke its contract."""
+        dropped = [r for r in (*self.running, *self.out) if r.strategy == strategy]
+        self.running = [r for r in self.running if r.strategy != strategy]
+        self.out = [r for r in self.out if r.strategy != strategy]
+        self.out.append(replace(dropped[0], outcome="error", reason=reason))
+
     def _entered(self, record: Record) -> Record:
         if record.outcome != "ok":
             return record

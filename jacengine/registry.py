@@ -39,8 +39,8 @@ class Registry:
                 f"register() got {strategy!r}; expected an instance of a subclass of "
                 "Pushforward, Pullback or Contraction."
             )
-        name = strategy.name
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        name: object = strategy.name
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise ArgumentError(
                 f"The strategy name {name!r} is not of the form [a-z][a-z0-9_]*."
             )

@@ -12,6 +12,7 @@ import psutil
 
 from jacengine.call import Call
 from jacengine.costs import expected_cost
+from jacengine.guard import Guard
 from jacengine.interface import Strategy
 from jacengine.measure import warm_up
 from jacengine.problem import Problem
@@ -96,8 +97,10 @@ def select(
         warnings.simplefilter("ignore")
         warm_up()
         started, load = clock(), psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
-        race = Race(problem, call, Truth.of(problem, call), SPENDING[effort], clock)
-        _enter_all(race, strategies, budget, timed=effort != "none")
+        guard = Guard(call, problem.modules)
+        truth = Truth.of(problem, guard.call)
+        race = Race(problem, guard.call, truth, SPENDING[effort], clock)
+        _enter_all(race, guard, strategies, budget, timed=effort != "none")
         race.run()
         chosen = race.ranking([strategy.name for strategy in strategies])
         records = (*chosen, *race.out)
@@ -105,7 +108,12 @@ def select(
 
 
 def _enter_all(
-    race: Race, strategies: Sequence[Strategy], budget: int, *, timed: bool
+    race: Race,
+    guard: Guard,
+    strategies: Sequence[Strategy],
+    budget: int,
+    *,
+    timed: bool,
 ) -> None:
     """Qualify strategies in the order of the cost model, while it is worth it."""
     expected = [expected_cost(race.problem, strategy) for strategy in strategies]
@@ -119,3 +127,6 @@ def _enter_all(
             race.problem, race.call, strategy, race.truth, budget, timed=timed
         )
         race.enter(record, cost)
+        changed = guard.restore()
+        if changed is not None:
+            race.expel(strategy.name, f"changes what is the user's: {changed}")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from jacengine import trees
 from jacengine._internals import parameter_of
 from jacengine.errors import PlanMismatchError
+from jacengine.layout import argument_labels
 from jacengine.state import reachable_modules
 
 
@@ -89,9 +90,9 @@ class Signature:
     ) -> str:
         rows: list[tuple[str, object, object]] = []
         if self.structure == got.structure:
-            labels = trees.paths((args, dict(kwargs)))
+            labels = argument_labels(args, kwargs)
             rows += [
-                (f"argument {label}", mine, theirs)
+                (f"argument {label}", _words(mine), _words(theirs))
                 for label, mine, theirs in zip(
                     labels, self.leaves, got.leaves, strict=True
                 )
@@ -124,6 +125,13 @@ def _describe(leaf: object) -> object:
     if isinstance(leaf, Tensor):
         return (leaf.shape, leaf.dtype, leaf.device)
     return type(leaf)
+
+
+def _words(described: object) -> str:
+    if isinstance(described, tuple):
+        shape, dtype, device = described
+        return f"{tuple(shape)} {dtype} {device}"
+    return described.__name__ if isinstance(described, type) else str(described)
 
 
 def _parameters(

@@ -34,9 +34,16 @@ class Buffer:
 
     @property
     def changed(self) -> bool:
-        """Whether it was written or replaced since."""
+        """Whether it was written or replaced since.
+
+        Compared by value too: `batch_norm` does not count what it writes.
+        """
         now = buffers_of(self.owner).get(self.name)
-        return now is not self.tensor or version_of(self.tensor) != self.version
+        return (
+            now is not self.tensor
+            or version_of(self.tensor) != self.version
+            or not torch.equal(self.tensor, self.copy)
+        )
 
     def restore(self) -> None:
         """Put the tensor and its values back."""

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jacengine._internals import BatchNorm, hooked
+from jacengine._internals import BatchNorm, hooks_of
 from jacengine.layers.convolution import conv_weight, transposed_weight
 
 Contract = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
@@ -203,5 +203,7 @@ def rule_for(layer: nn.Module) -> Rule | None:
     """
     rule = RULES.get(type(layer))
     return (
-        rule if rule is not None and not hooked(layer) and rule.applies(layer) else None
+        rule
+        if rule is not None and not any(hooks_of(layer)) and rule.applies(layer)
+        else None
     )
