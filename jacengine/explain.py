@@ -96,6 +96,12 @@ def summary(problem: Problem, selection: Selection) -> str:
             f"Unstable: {selection.load:.1f} processes wanted each core when this was "
             "measured. Measure again on a quiet machine."
         )
+    if selection.doubt is not None:
+        lines.append(
+            "Doubt: finite differences disagree with autograd by "
+            f"{selection.doubt:.0%}. Some operator is silently not differentiable, "
+            "unless that is meant."
+        )
     break_even = selection.break_even
     paid = (
         f"; against the slowest right method it has paid for itself after {break_even} "

@@ -12,6 +12,7 @@ import psutil
 
 from jacengine.call import Call
 from jacengine.costs import expected_cost
+from jacengine.differences import disagreement
 from jacengine.guard import Guard
 from jacengine.interface import Strategy
 from jacengine.measure import warm_up
@@ -41,6 +42,8 @@ class Selection:
         effort: How much was spent on it.
         source: Whether it was measured here, or read from the cache and verified.
         load: Processes that wanted to run at its start, for each core.
+        doubt: How far plain autograd is from finite differences, relative, if it is
+            doubtfully far.
     """
 
     records: tuple[Record, ...]
@@ -49,6 +52,7 @@ class Selection:
     effort: Effort
     source: Literal["measured", "cache"] = "measured"
     load: float = 0.0
+    doubt: float | None = None
 
     @property
     def unstable(self) -> bool:
@@ -103,8 +107,17 @@ def select(
         _enter_all(race, guard, strategies, budget, timed=effort != "none")
         race.run()
         chosen = race.ranking([strategy.name for strategy in strategies])
-        records = (*chosen, *race.out)
-        return Selection(records, clock() - started, budget, effort, load=load)
+        doubt = None
+        if effort == "thorough":
+            doubt = disagreement(problem, guard.call, truth)
+        return Selection(
+            (*chosen, *race.out),
+            clock() - started,
+            budget,
+            effort,
+            load=load,
+            doubt=doubt,
+        )
 
 
 def _enter_all(

@@ -180,7 +180,7 @@ def test_an_input_that_is_overwritten() -> None:
         return y.tanh()
 
     model, x = Net(run, a=linear()), randn(5, 3)
-    model.get_parameter("a.weight").requires_grad_(requires_grad=False)
+    model.get_parameter("a.weight").requires_grad = False
     (visit,) = captured(model, x)[1]
     assert not visit.untouched
     wanted = reference_jacobian(Case(model, (x,), options=PER_SAMPLE))

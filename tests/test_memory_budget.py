@@ -183,6 +183,7 @@ def test_chunks_grow_with_the_budget(strategy: str) -> None:
             memory_budget=budget,
             effort="none",
         ).chosen.chunk_size
+        or 0
         for budget in ("1.5MB", "2.5MB", "10MB", "1GB")
     ]
     assert chunks == sorted(set(chunks))

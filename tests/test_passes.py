@@ -1,5 +1,6 @@
 """Predicted passes, counted: calls of the function, walks back through its graph."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -68,8 +69,8 @@ class Counted(torch.autograd.Function):
 
 
 def counted(x: Tensor, tally: Tally) -> Tensor:
-    found: Tensor = Counted.apply(x, tally)
-    return found
+    apply: Callable[[Tensor, Tally], Tensor] = Counted.apply
+    return apply(x, tally)
 
 
 class Counting(nn.Module):

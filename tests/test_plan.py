@@ -141,7 +141,6 @@ def test_other_keyword_arguments() -> None:
         plan(x)
 
 
-@pytest.mark.xfail(strict=True, reason="arguments are called [0][0] and [1]['scale']")
 def test_arguments_are_named_as_the_caller_has_them() -> None:
     plan = jacengine.plan(both, randn(3), kwargs={"scale": randn(3)}, effort="none")
     with pytest.raises(PlanMismatchError, match=r"args\[0\].*\n.*kwargs\['scale'\]"):

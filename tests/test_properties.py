@@ -168,7 +168,7 @@ def gradients(
 ) -> tuple[Tensor, ...]:
     """Differentiate `energy` of a Jacobian to the input and the parameters."""
     point = x.clone().requires_grad_()
-    parameters = dict(model.named_parameters())
+    parameters: dict[str, Tensor] = {**dict(model.named_parameters())}
     found = torch.autograd.grad(
         energy(make(point, parameters)),
         (point, *parameters.values()),

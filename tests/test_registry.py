@@ -64,7 +64,6 @@ def test_malformed_names(name: str) -> None:
     assert registry.names() == ()
 
 
-@pytest.mark.xfail(strict=True, reason="TypeError of re")
 @pytest.mark.parametrize("name", [None, 3])
 def test_names_that_are_no_text(name: object) -> None:
     with pytest.raises(ArgumentError, match="not of the form"):

@@ -1,7 +1,7 @@
 """What each strategy declines, and why: every pair that is not listed here is right.
 
 A pattern must be found in the reason that the strategy gives. Strategies that
-differentiate parameters only decline every scenario about inputs; that is declared once.
+differentiate parameters only decline every scenario about inputs: declared once.
 """
 
 from tests.contract.scenario import Scenario
