@@ -6,6 +6,7 @@ torch is checked in one place.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -36,6 +37,17 @@ def parameter_of(module: nn.Module, name: str) -> Tensor:
     if found is None:
         raise AttributeError(f"the module has no parameter {name!r} any more")
     return found
+
+
+def training_flags(roots: Iterable[nn.Module]) -> tuple[bool, ...]:
+    """List the training flags of modules and all their submodules, as they are now."""
+    flags: list[bool] = []
+    waiting = [*roots]
+    while waiting:
+        module = waiting.pop()
+        flags.append(module.training)
+        waiting += [child for child in module._modules.values() if child is not None]
+    return tuple(flags)
 
 
 def hooks_of(module: nn.Module) -> tuple[dict[int, Any], ...]:

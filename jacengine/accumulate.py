@@ -18,6 +18,7 @@ from jacengine.assembly import Assembly, check_products
 from jacengine.batching import Batching
 from jacengine.blueprint import Blueprint
 from jacengine.call import Call
+from jacengine.errors import RandomnessError
 from jacengine.interface import (
     Action,
     Contraction,
@@ -31,10 +32,10 @@ from jacengine.problem import Problem
 from jacengine.scopes import entered
 from jacengine.state import preserved
 
-_FORWARD_MODE = threading.RLock()
-"""Held by strategies that torch cannot run in several threads at once (2.13: wrong
-values and crashes with forward-mode AD)."""
-
+_ALONE = threading.RLock()
+"""Held by what cannot run in several threads at once: forward-mode AD (wrong values and
+crashes in torch 2.13), and functions whose random numbers or buffers are put back before
+each pass."""
 
 KEPT_SEEDS = 2**22
 """Bytes of seeds that a kernel of one block keeps for further calls."""
@@ -144,7 +145,8 @@ class Kernel:
         ]
         held += [leaf for leaf in call.leaves if isinstance(leaf, Tensor)]
         held += [seed for seeds in self._kept.values() for seed in seeds]
-        return {tensor.untyped_storage().data_ptr() for tensor in held}
+        dense = (tensor for tensor in held if tensor.layout == torch.strided)
+        return {tensor.untyped_storage().data_ptr() for tensor in dense}
 
     def _check(self, products: Tensors, point: Point, block: slice) -> None:
         count = block.stop - block.start
@@ -228,11 +230,12 @@ class settled:  # noqa: N801 - reads as the context manager it is
         """Set everything up."""
         problem, method = self._problem, self._method
         strategy = method.strategy
-        unusual = torch.is_inference_mode_enabled() or method.scopes
-        if unusual or not strategy.thread_safe:
+        changes = problem.stochastic or bool(problem.stateful)
+        alone = changes or not strategy.thread_safe
+        if alone or torch.is_inference_mode_enabled() or method.scopes:
             with contextlib.ExitStack() as stack:
-                if not strategy.thread_safe:
-                    stack.enter_context(_FORWARD_MODE)
+                if alone:
+                    stack.enter_context(_ALONE)
                 stack.enter_context(torch.inference_mode(mode=False))
                 stack.enter_context(entered(method.scopes))
                 self._stack = stack.pop_all()
@@ -243,15 +246,25 @@ class settled:  # noqa: N801 - reads as the context manager it is
             torch.set_grad_enabled(mode=recorded)
         self._preserved = preserved(problem.devices, problem.stateful)
         state = self._preserved.__enter__()
-        if problem.stochastic or problem.stateful:
+        if changes:
             return replace(self._call, reset=state.restore)
         return self._call
 
-    def __exit__(self, *_: object) -> None:
-        """Put everything back."""
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Put everything back.
+
+        Raises:
+            RandomnessError: The function drew random numbers, which it did not when it
+                was examined: its passes have not all seen one function.
+        """
         try:
             self._preserved.__exit__()
         finally:
             torch.set_grad_enabled(mode=self._recording)
             if self._stack is not None:
                 self._stack.close()
+        if self._preserved.drawn and kind is None and not self._problem.stochastic:
+            raise RandomnessError(
+                "The function draws random numbers now, which it did not when it was "
+                "examined. Make a plan anew with randomness='same', or call .eval()."
+            )

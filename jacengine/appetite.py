@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from jacengine import batching
 from jacengine.accumulate import accumulate
 from jacengine.call import Call
 from jacengine.interface import Pushforward
@@ -92,7 +93,7 @@ def appetite(problem: Problem, call: Call, method: Method) -> Appetite:
         directions = method.directions(part)
         if directions not in peaks:
             peaks[directions] = _measured(part, call, one_block)
-    return Appetite(_fitted(peaks))
+    return Appetite(_fitted(peaks, _unseeded(problem, method)))
 
 
 def in_chunks(
@@ -109,7 +110,7 @@ def in_chunks(
         if chunk not in peaks:
             peak = _measured(part, call, replace(method, chunk_size=chunk))
             peaks[chunk] = peak - round(directions * share)
-    return replace(needs, chunked=_fitted(peaks))
+    return replace(needs, chunked=_fitted(peaks, _unseeded(problem, method)))
 
 
 def _measured(problem: Problem, call: Call, method: Method) -> int:
@@ -151,7 +152,22 @@ def _first(chosen: Tensor | None, available: int, count: int) -> Tensor:
     return (torch.arange(available) if chosen is None else chosen)[:count]
 
 
-def _fitted(peaks: Mapping[int, int]) -> Line:
+def _unseeded(problem: Problem, method: Method) -> int:
+    """Count the bytes of a seed that the first directions do not have.
+
+    Seeds of tensors that no direction of a block lies in are views of a zero.
+    """
+    seeding = batching.seeding(problem, method.strategy, method.batching)
+    last = int(seeding.indices[: 2 * PROBES[-1]].max()) if seeding.count else 0
+    missing, start = 0, 0
+    for leaf in seeding.leaves:
+        if start > last:
+            missing += leaf.size * leaf.dtype.itemsize
+        start += leaf.size
+    return 0 if method.strategy.single else missing
+
+
+def _fitted(peaks: Mapping[int, int], unseeded: int) -> Line:
     (first, low), (last, high) = min(peaks.items()), max(peaks.items())
     slope = max(0.0, (high - low) / (last - first)) if last > first else 0.0
-    return Line(low - first * slope, slope)
+    return Line(low - first * slope, slope + unseeded)

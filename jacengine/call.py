@@ -195,12 +195,14 @@ def _ordinary(leaf: Any) -> Any:
 
 
 def _own_memory(tensor: Tensor) -> Tensor:
-    """Copy an expanded tensor: forward mode writes to each entry's tangent."""
-    overlaps = any(
-        stride == 0 and size > 1
-        for stride, size in zip(tensor.stride(), tensor.shape, strict=True)
-    )
-    return tensor.contiguous() if overlaps else tensor
+    """Copy a tensor whose entries share memory: forward mode writes to each of them."""
+    reach = 0
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1:
+            if stride <= reach:
+                return tensor.contiguous()
+            reach += stride * (size - 1)
+    return tensor
 
 
 def _to_front(tensor: Tensor, dim: int | None) -> Tensor:

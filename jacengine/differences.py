@@ -78,4 +78,4 @@ def _along(problem: Problem, call: Call, truth: Truth, seed: int) -> float | Non
     largest = max(abs(differences), abs(derivative), scale)
     if largest == 0 or not abs(differences) + abs(derivative) < float("inf"):
         return None
-    return abs(differences - derivative) / largest
+    return float(abs(differences - derivative) / largest)

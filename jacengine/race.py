@@ -51,7 +51,8 @@ class Spending:
         implausible: Do not even try those whose arithmetic is this many times that of
             the cheapest running.
         early: Rounds that are run in any case ...
-        near: ... with all candidates within this factor of the best.
+        near: ... with all candidates within this factor of the best ...
+        brief_s: ... or that take no longer than this.
         weighed: Measure the memory of those within this factor of the best.
     """
 
@@ -63,6 +64,7 @@ class Spending:
     implausible: float
     early: int
     near: float
+    brief_s: float
     weighed: float
 
 
@@ -76,10 +78,11 @@ QUICK = Spending(
     implausible=IMPLAUSIBLE,
     early=1,
     near=HOPELESS,
+    brief_s=0.0,
     weighed=1 + NOISE,
 )
 THOROUGH = Spending(
-    floor_s=5.0,
+    floor_s=20.0,
     factor=200,
     rounds=30,
     hopeless=_NEVER,
@@ -87,6 +90,7 @@ THOROUGH = Spending(
     implausible=_NEVER,
     early=3,
     near=20.0,
+    brief_s=0.2,
     weighed=20.0,
 )
 UNTIMED = replace(THOROUGH, floor_s=_NEVER, rounds=0)
@@ -171,14 +175,16 @@ class Race:
         for number in range(self._spending.rounds):
             # A first run pays for what it sets up, so others decide.
             early = number < self._spending.early
-            near = self._near(self._spending.near if early else CONTENDING)
+            near = self._near(CONTENDING)
+            if early:
+                near = self._near(self._spending.near, self._spending.brief_s)
             if not early and (self._left() <= 0 or (len(near) < 2 and number > 2)):
                 break
             for i in near if number % 2 == 0 else near[::-1]:
                 self.running[i] = self._again(self.running[i])
         if self._spending.rounds == 0:
             return
-        for i in self._near(self._spending.weighed):
+        for i in self._near(self._spending.weighed, self._spending.brief_s):
             self.running[i] = self._weighed(self.running[i])
 
     def ranking(self, order: Sequence[str]) -> list[Record]:
@@ -202,8 +208,8 @@ class Race:
     def _best(self) -> float:
         return min((r.time_s or 0.0 for r in self.running), default=float("inf"))
 
-    def _near(self, factor: float = CONTENDING) -> list[int]:
-        limit = factor * self._best()
+    def _near(self, factor: float, brief_s: float = 0.0) -> list[int]:
+        limit = max(factor * self._best(), brief_s)
         return [i for i, r in enumerate(self.running) if (r.time_s or 0.0) <= limit]
 
     def _left(self) -> float:

@@ -54,8 +54,7 @@ class Remembered:
         stateful = tuple(buffers[i] for i in entry.stateful if i < len(buffers))
         modules = tuple(reachable_modules(fn))
         problem = replace(entry.plan.problem, fn=fn, modules=modules, stateful=stateful)
-        parts = tuple(part for module in modules for part in module.modules())
-        signature = replace(entry.plan.signature, modules=parts)
+        signature = replace(entry.plan.signature, roots=modules)
         return Plan(problem, entry.plan.selection, signature)
 
     def keep(self, key: tuple[object, ...], plan: Plan) -> None:
@@ -75,7 +74,7 @@ class Remembered:
         emptied = Plan(
             replace(plan.problem, fn=_gone, modules=(), stateful=()),
             plan.selection,
-            replace(plan.signature, modules=()),
+            replace(plan.signature, roots=()),
         )
         with self._lock:
             self._entries[place] = _Entry(function, emptied, stateful)

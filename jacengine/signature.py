@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine import trees
-from jacengine._internals import parameter_of
+from jacengine._internals import parameter_of, training_flags
 from jacengine.errors import PlanMismatchError
 from jacengine.layout import argument_labels
 from jacengine.state import reachable_modules
@@ -26,7 +26,7 @@ class Signature:
         parameters: Name, shape and dtype of the parameters that are differentiated.
         training: The training flags of all modules.
         flags: Settings of torch that change values or speed.
-        modules: Those modules.
+        roots: The modules that the function can be seen to use.
     """
 
     structure: trees.Structure
@@ -34,7 +34,7 @@ class Signature:
     parameters: tuple[tuple[str, tuple[int, ...], torch.dtype], ...]
     training: tuple[bool, ...]
     flags: tuple[object, ...]
-    modules: tuple[nn.Module, ...] = field(compare=False, repr=False)
+    roots: tuple[nn.Module, ...] = field(compare=False, repr=False)
 
     @classmethod
     def of(
@@ -46,14 +46,14 @@ class Signature:
     ) -> Signature:
         """Take the signature of a call that differentiates the parameters named."""
         leaves, structure = trees.flatten_call(args, kwargs)
-        modules = tuple(m for root in reachable_modules(fn) for m in root.modules())
+        roots = tuple(reachable_modules(fn))
         return cls(
             structure,
             tuple(map(_describe, leaves)),
             _parameters(fn, names),
-            tuple(module.training for module in modules),
+            training_flags(roots),
             _flags(),
-            modules,
+            roots,
         )
 
     @property
@@ -76,7 +76,7 @@ class Signature:
             or tuple(map(_describe, leaves)) != self.leaves
             or _parameters(fn, [name for name, *_ in self.parameters])
             != self.parameters
-            or tuple(module.training for module in self.modules) != self.training
+            or training_flags(self.roots) != self.training
             or _flags() != self.flags
         ):
             names = [name for name, *_ in self.parameters]

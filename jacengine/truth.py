@@ -70,12 +70,14 @@ class Truth:
             input is shared.
         noise: The rounding that plain autograd shows in each column group.
         seeds: The cotangents as those of the outputs, `(S, *out)` or `(*out)`.
+        dtype: The least precise dtype among inputs and outputs.
     """
 
     cotangents: tuple[Tensor, ...]
     products: tuple[Tensor, ...]
     noise: tuple[float, ...]
     seeds: Tensors
+    dtype: torch.dtype
 
     @classmethod
     def of(cls, problem: Problem, call: Call, seed: int = 0) -> Truth:
@@ -103,7 +105,9 @@ class Truth:
             float(_largest(one + other - whole))
             for whole, one, other in zip(products, *parts, strict=True)
         )
-        return cls(cotangents, products, noise, full)
+        leaves = (*problem.inputs, *problem.outputs)
+        dtype = max((leaf.dtype for leaf in leaves), key=lambda d: torch.finfo(d).eps)
+        return cls(cotangents, products, noise, full, dtype)
 
     def judge(self, blocks: Sequence[Sequence[Tensor]]) -> Verdict:
         """Compare a Jacobian's projection.
@@ -115,8 +119,7 @@ class Truth:
             self._project([line[column] for line in blocks], truth)
             for column, truth in enumerate(self.products)
         ]
-        dtype = min((line[0].dtype for line in blocks), key=_precision)
-        return _judge(pairs, self.products, self.noise, dtype)
+        return _judge(pairs, self.products, self.noise, self.dtype)
 
     def judge_products(self, problem: Problem, products: Tensors) -> Verdict:
         """Compare what a pullback makes of the same cotangents.
@@ -135,8 +138,7 @@ class Truth:
         ]
         chosen = _choose(problem, summed)
         pairs = [(got, _largest(got).expand_as(got)) for got in chosen]
-        dtype = min((got.dtype for got in chosen), key=_precision)
-        return _judge(pairs, self.products, self.noise, dtype)
+        return _judge(pairs, self.products, self.noise, self.dtype)
 
     def _project(self, lines: Sequence[Tensor], truth: Tensor) -> tuple[Tensor, Tensor]:
         """Return `u^T J` and the scale of its terms, of one column group, `(S, N)`."""
@@ -196,10 +198,6 @@ def _largest(tensor: Tensor) -> Tensor:
     """Return the largest finite magnitude, zero if there is none."""
     known = tensor[tensor.isfinite()].abs()
     return known.max() if known.numel() else tensor.new_zeros(())
-
-
-def _precision(dtype: torch.dtype) -> float:
-    return -torch.finfo(dtype).eps
 
 
 def _fixed(seed: int) -> torch.Generator:

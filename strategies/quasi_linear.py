@@ -71,21 +71,21 @@ class QuasiLinear(Contraction):
         return Passes(forward=1, backward=blocks)
 
     def prepare(self, point: Point) -> QuasiLinear:
-        """Find the modules that answer for the parameters; takes a few passes."""
+        """Find the modules that answer for the parameters; takes a few passes.
+
+        Where several axes have the batch's size, where the samples lie must be looked
+        up at every point: another branch of the function may have moved them.
+        """
         if self.assignment is not None:
             return self
-        assert point.module is not None
-        found = assign(
-            point.module, point.names, point.tracked(), point.function, point.batch_size
-        )
-        return replace(self, assignment=found)
+        found = _assigned(point)
+        return replace(self, assignment=found) if found.settled else self
 
     def linearize(self, point: Point) -> Contract:
         """Run the module once, watching its layers."""
         root, primals = point.module, point.tracked()
         assert root is not None
-        assignment = self.prepare(point).assignment
-        assert assignment is not None
+        assignment = self.assignment or _assigned(point)
         with capturing(root, assignment.units) as visits:
             outputs = point.function(*primals)
         if not assignment.covers(visits, unaccounted(outputs, primals, visits)):
@@ -94,6 +94,13 @@ class QuasiLinear(Contraction):
             # This point takes another way through the module than the one prepared for.
             return replace(self, assignment=None).linearize(point)
         return _action(point, assignment, visits, outputs, primals)
+
+
+def _assigned(point: Point) -> Assignment:
+    assert point.module is not None
+    return assign(
+        point.module, point.names, point.tracked(), point.function, point.batch_size
+    )
 
 
 def _action(

@@ -126,13 +126,38 @@ def test_prediction_for_parameters(strategy: str, batch_dim: int | None) -> None
     assert plan.chosen.predicted_bytes == pytest.approx(peak_of(plan, x), rel=0.15)
 
 
+SPANNING = [
+    pytest.param(
+        name,
+        marks=pytest.mark.xfail(
+            strict=True, reason="predicted from seeds of the first parameter alone"
+        )
+        if name == "double_vjp_repeat"
+        else (),
+    )
+    for name in ("vmap_jvp", "double_vjp_repeat")
+]
+
+
+@pytest.mark.parametrize("strategy", SPANNING)
+def test_chunks_that_span_parameters(strategy: str) -> None:
+    model, x = mlp(16, 32, 16), randn(4, 16)
+    options: dict[str, Any] = {"strategies": [strategy], "effort": "none"}
+    free = jacengine.plan(model, x, wrt="params", **options)
+    budget = round(1.05 * (free.chosen.predicted_bytes or 0))
+    plan = jacengine.plan(model, x, wrt="params", memory_budget=budget, **options)
+    with peak_memory(CPU) as peak:
+        plan(x)
+    assert peak.bytes <= budget
+
+
 def wide(x: Tensor) -> Tensor:
     """Map 32 numbers to 512 by a network of many activations."""
     h = torch.cat([x.sin(), x.cos(), x.tanh(), x.exp()], dim=-1)
     return torch.cat([h * k for k in range(1, 5)], dim=-1)
 
 
-SHARES = (1.2, 1.5, 2.0, 4.0, 16.0)
+SHARES = (1.2, 2.0, 8.0)
 """Budgets, as multiples of the result."""
 
 

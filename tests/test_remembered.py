@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import jacengine
-from jacengine import cache, planning
+from jacengine import cache, planning, selection
 from jacengine.remembered import Remembered
 
 
@@ -25,7 +25,7 @@ def _forgetful(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
 def selections(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Count the selections that are made."""
     made: list[object] = []
-    select: Callable[..., Any] = planning.select
+    select: Callable[..., Any] = selection.select
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         made.append(args)

@@ -27,12 +27,14 @@ class Handling:
     """How one call of a unit is contracted.
 
     Attributes:
-        shapes: The shapes of its outputs, to recognise the call by.
+        path: Where its unit stands, and ...
+        shapes: ... the shapes of its outputs: to recognise the call by.
         rule: The rule, if the layer has one.
         placement: Where the rule finds the samples.
         separation: How the samples are taken apart, if there is no rule.
     """
 
+    path: str
     shapes: tuple[tuple[int, ...], ...]
     rule: Rule | None = None
     placement: Placement | None = None
@@ -48,18 +50,21 @@ class Assignment:
         handlings: How each of their calls is contracted, in the order of the calls.
         whole: Parameters that are pulled through the whole graph.
         vectorised: Whether the graph can be pulled back for many directions at once.
+        settled: Whether the shapes alone say where the samples lie, so that another
+            pass with the same shapes has them there too.
     """
 
     units: tuple[Unit, ...]
     handlings: tuple[Handling, ...]
     whole: frozenset[int]
     vectorised: bool
+    settled: bool
 
     def covers(self, visits: Sequence[Visit], missed: set[int]) -> bool:
         """Tell whether another forward pass went the same way as the first."""
-        return missed <= self.whole and [v.shapes for v in visits] == [
-            h.shapes for h in self.handlings
-        ]
+        return missed <= self.whole and [
+            (visit.unit.path, visit.shapes) for visit in visits
+        ] == [(handling.path, handling.shapes) for handling in self.handlings]
 
 
 def assign(
@@ -90,7 +95,13 @@ def assign(
             handlings, failed = _handle(root, visits, primals, outputs, batch_size)
         if not failed:
             vectorised = _vectorises(outputs, visits)
-            return Assignment(units, tuple(handlings), frozenset(whole), vectorised)
+            return Assignment(
+                units,
+                tuple(handlings),
+                frozenset(whole),
+                vectorised,
+                batch_size is None or all(_settled(v, batch_size) for v in visits),
+            )
         for index in failed:
             # Without samples to keep apart there is nothing a parent could do better.
             if batch_size is None or not paths[index]:
@@ -132,7 +143,9 @@ def _handle(
             failed |= {index for index, _ in visit.unit.parameters}
         else:
             placement = found[0] if rule is not None else None
-            handlings.append(Handling(visit.shapes, rule, placement, separation))
+            handlings.append(
+                Handling(visit.unit.path, visit.shapes, rule, placement, separation)
+            )
     return handlings, failed
 
 
@@ -214,6 +227,12 @@ def _separation(
         if reproduces(visit, separation, again):
             return separation
     return None
+
+
+def _settled(visit: Visit, batch_size: int) -> bool:
+    """Whether each tensor of a call has one place only where samples may lie."""
+    shapes = [*visit.shapes, *(tuple(tensor.shape) for tensor in visit.tensors())]
+    return all(sum(1 for _ in placements(shape, batch_size)) <= 1 for shape in shapes)
 
 
 def _vectorises(outputs: Tensors, visits: Sequence[Visit]) -> bool:
