@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -30,12 +29,7 @@ from jacengine.interface import (
 from jacengine.method import Method
 from jacengine.problem import Problem
 from jacengine.scopes import entered
-from jacengine.state import preserved
-
-_ALONE = threading.RLock()
-"""Held by what cannot run in several threads at once: forward-mode AD (wrong values and
-crashes in torch 2.13), and functions whose random numbers or buffers are put back before
-each pass."""
+from jacengine.state import ALONE, preserved
 
 KEPT_SEEDS = 2**22
 """Bytes of seeds that a kernel of one block keeps for further calls."""
@@ -230,12 +224,12 @@ class settled:  # noqa: N801 - reads as the context manager it is
         """Set everything up."""
         problem, method = self._problem, self._method
         strategy = method.strategy
-        changes = problem.stochastic or bool(problem.stateful)
+        changes = problem.changes_state
         alone = changes or not strategy.thread_safe
         if alone or torch.is_inference_mode_enabled() or method.scopes:
             with contextlib.ExitStack() as stack:
                 if alone:
-                    stack.enter_context(_ALONE)
+                    stack.enter_context(ALONE)
                 stack.enter_context(torch.inference_mode(mode=False))
                 stack.enter_context(entered(method.scopes))
                 self._stack = stack.pop_all()

@@ -22,7 +22,7 @@ from jacengine.independence import coupled_by_value, coupled_by_vjp
 from jacengine.layout import Leaf, describe
 from jacengine.measure import peak_memory
 from jacengine.problem import Options, Problem, Randomness, Selection
-from jacengine.state import all_buffers, preserved, reachable_modules
+from jacengine.state import ALONE, all_buffers, preserved, reachable_modules
 
 
 def examine(
@@ -48,7 +48,7 @@ def examine(
         call = bind(fn, layout, args, kwargs, has_aux=options.has_aux)
         _check_tensors(call)
         devices = {i.device for i in layout.inputs if i.device.type == "cuda"}
-        with preserved(devices, all_buffers(fn)) as state:
+        with ALONE, preserved(devices, all_buffers(fn)) as state:
             with peak_memory(_device(call)) as peak:
                 seen, tracked = _look(call)
             stochastic, stateful = state.drawn, state.changed_buffers()

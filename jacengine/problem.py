@@ -89,6 +89,11 @@ class Problem:
         return 1 if self.layout.batch_size is None else self.layout.batch_size
 
     @functools.cached_property
+    def changes_state(self) -> bool:
+        """Whether a call draws random numbers or writes buffers."""
+        return self.stochastic or bool(self.stateful)
+
+    @functools.cached_property
     def module(self) -> nn.Module | None:
         """The module whose parameters are differentiated, if they are."""
         return self.fn if self.layout.names and isinstance(self.fn, nn.Module) else None

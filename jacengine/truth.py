@@ -8,6 +8,7 @@ zeros. Where forward and reverse mode legitimately differ, reverse mode is the t
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from jacengine._torchfunc import Tensors, pull
 from jacengine.call import Call
 from jacengine.problem import Problem
-from jacengine.state import preserved
+from jacengine.state import ALONE, preserved
 
 TOLERANCE = {
     torch.float64: 1e-9,
@@ -85,6 +86,7 @@ class Truth:
         with (
             torch.inference_mode(mode=False),
             torch.enable_grad(),
+            ALONE if problem.changes_state else contextlib.nullcontext(),
             preserved(problem.devices, problem.stateful),
         ):
             primals = tuple(p.requires_grad_() for p in call.primals(connected=False))
