@@ -17,7 +17,6 @@ from jacengine.assembly import Assembly, check_products
 from jacengine.batching import Batching
 from jacengine.blueprint import Blueprint
 from jacengine.call import Call
-from jacengine.errors import RandomnessError
 from jacengine.interface import (
     Action,
     Contraction,
@@ -242,23 +241,13 @@ class settled:  # noqa: N801 - reads as the context manager it is
         state = self._preserved.__enter__()
         if changes:
             return replace(self._call, reset=state.restore)
-        return self._call
+        return replace(self._call, deterministic=True)
 
-    def __exit__(self, kind: object, *_: object) -> None:
-        """Put everything back.
-
-        Raises:
-            RandomnessError: The function drew random numbers, which it did not when it
-                was examined: its passes have not all seen one function.
-        """
+    def __exit__(self, *_: object) -> None:
+        """Put everything back."""
         try:
             self._preserved.__exit__()
         finally:
             torch.set_grad_enabled(mode=self._recording)
             if self._stack is not None:
                 self._stack.close()
-        if self._preserved.drawn and kind is None and not self._problem.stochastic:
-            raise RandomnessError(
-                "The function draws random numbers now, which it did not when it was "
-                "examined. Make a plan anew with randomness='same', or call .eval()."
-            )

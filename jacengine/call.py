@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from jacengine import trees
 from jacengine._internals import parameter_of
 from jacengine._torchfunc import Tensors, call_with_parameters, vmap
-from jacengine.errors import OutputTypeError
+from jacengine.errors import OutputTypeError, RandomnessError
 from jacengine.layout import Layout
 
 
@@ -39,6 +39,8 @@ class Call:
         has_aux: Whether `fn` returns `(out, aux)`.
         reset: Called before each evaluation, so that all see the same random numbers
             and buffers.
+        deterministic: Whether the function drew no random numbers when it was
+            examined; drawing some now is an error, since passes would differ.
     """
 
     fn: Callable[..., Any]
@@ -46,6 +48,7 @@ class Call:
     leaves: tuple[Any, ...]
     has_aux: bool = False
     reset: Callable[[], None] | None = None
+    deterministic: bool = False
 
     def __call__(self, *primals: Tensor) -> Tensors:
         """Return the output tensors at these primals."""
@@ -57,7 +60,20 @@ class Call:
         Raises:
             OutputTypeError: It returned something other than real floating-point
                 tensors.
+            RandomnessError: It drew random numbers, which it did not before.
         """
+        if not self.deterministic:
+            return self._evaluate(primals)
+        before = torch.get_rng_state()
+        output = self._evaluate(primals)
+        if not torch.equal(before, torch.get_rng_state()):
+            raise RandomnessError(
+                "The function draws random numbers now, which it did not when it was "
+                "examined. Make a plan anew with randomness='same', or call .eval()."
+            )
+        return output
+
+    def _evaluate(self, primals: Tensors) -> Output:
         if self.reset is not None:
             self.reset()
         layout = self.layout

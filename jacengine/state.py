@@ -77,21 +77,14 @@ class State:
         """List the buffers written or replaced since."""
         return tuple((b.owner, b.name) for b in self.buffers if b.changed)
 
-    def restore(self) -> bool:
-        """Put back whatever changed.
-
-        Returns:
-            Whether random numbers were drawn.
-        """
-        drawn = False
+    def restore(self) -> None:
+        """Put back whatever changed."""
         for device, state in self.generators.items():
             if not torch.equal(_rng_state(device), state):
                 _set_rng_state(device, state)
-                drawn = True
         for buffer in self.buffers:
             if buffer.changed:
                 buffer.restore()
-        return drawn
 
 
 class preserved:  # noqa: N801 - reads as the context manager it is
@@ -105,7 +98,6 @@ class preserved:  # noqa: N801 - reads as the context manager it is
         devices: Iterable[torch.device],
         buffers: Iterable[tuple[nn.Module, str]],
     ) -> None:
-        self.drawn = False
         self._devices = devices
         self._buffers = buffers
 
@@ -124,7 +116,7 @@ class preserved:  # noqa: N801 - reads as the context manager it is
 
     def __exit__(self, *_: object) -> None:
         """Put back whatever changed."""
-        self.drawn = self._state.restore()
+        self._state.restore()
 
 
 def all_buffers(fn: Any) -> list[tuple[nn.Module, str]]:

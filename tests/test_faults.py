@@ -103,7 +103,6 @@ def test_memory_layouts_of_inputs(batch_dim: int | None) -> None:
         survive(Case(mlp(x.shape[1], 3), (x,), options={"batch_dim": batch_dim}))
 
 
-@pytest.mark.xfail(strict=True, reason="forward mode writes to entries that overlap")
 @pytest.mark.parametrize("batch_dim", [None, 0])
 @pytest.mark.parametrize("strides", [(1, 1), (2, 1)])
 def test_inputs_that_overlap_themselves(
@@ -113,7 +112,6 @@ def test_inputs_that_overlap_themselves(
     survive(Case(mlp(4, 3), (x,), options={"batch_dim": batch_dim}))
 
 
-@pytest.mark.xfail(strict=True, reason="asks a sparse tensor for its storage")
 def test_sparse_side_input() -> None:
     matrix = randn(3, 3)
     case = Case(lambda x, m: m @ x, (randn(3, 2), matrix.to_sparse()))
@@ -132,7 +130,6 @@ def test_a_branch_taken_by_values() -> None:
             assert_same(plan(point), reference_jacobian(Case(fn, (point,))), 1e-12)
 
 
-@pytest.mark.xfail(strict=True, reason="a plan knows the modules it was made with only")
 def test_dropout_in_place_of_a_layer() -> None:
     model, x = mlp(3, 4, 2), randn(5, 3)
     plan = planned(Case(model, (x,), options={"batch_dim": 0}))
@@ -173,7 +170,6 @@ def test_four_threads(strategy: str) -> None:
     assert failures == []
 
 
-@pytest.mark.xfail(strict=True, reason="threads draw from one generator by turns")
 def test_threads_see_one_draw() -> None:
     x, together = randn(3), threading.Barrier(2)
 

@@ -126,20 +126,7 @@ def test_prediction_for_parameters(strategy: str, batch_dim: int | None) -> None
     assert plan.chosen.predicted_bytes == pytest.approx(peak_of(plan, x), rel=0.15)
 
 
-SPANNING = [
-    pytest.param(
-        name,
-        marks=pytest.mark.xfail(
-            strict=True, reason="predicted from seeds of the first parameter alone"
-        )
-        if name == "double_vjp_repeat"
-        else (),
-    )
-    for name in ("vmap_jvp", "double_vjp_repeat")
-]
-
-
-@pytest.mark.parametrize("strategy", SPANNING)
+@pytest.mark.parametrize("strategy", ["vmap_jvp", "double_vjp_repeat"])
 def test_chunks_that_span_parameters(strategy: str) -> None:
     model, x = mlp(16, 32, 16), randn(4, 16)
     options: dict[str, Any] = {"strategies": [strategy], "effort": "none"}

@@ -40,10 +40,14 @@ def test_one_wrong_among_eight(dtype: torch.dtype, factor: float, kind: Any) -> 
     assert not found(kind(scaling_where(3, 1.0)), fn, x)
 
 
+def noise(product: Tensor) -> Tensor:
+    return randn(*product.shape, seed=6).to(product.dtype)
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(
     "spoil",
-    [lambda p: 3 * p, lambda p: p.roll(1, -1), torch.randn_like],
+    [lambda p: 3 * p, lambda p: p.roll(1, -1), noise],
     ids=["scale", "order", "noise"],
 )
 def test_everything_wrong(
@@ -116,7 +120,6 @@ def test_rounding_under_autocast_is_no_error() -> None:
     assert jacengine.plan(mixed, x, batch_dim=0, effort="none")(x).shape == (8, 64, 64)
 
 
-@pytest.mark.xfail(strict=True, reason="the tolerance is that of the result's dtype")
 def test_rounding_of_one_output_among_rows() -> None:
     x = randn(32)
     plan = jacengine.plan(
