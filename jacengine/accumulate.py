@@ -76,7 +76,7 @@ class Kernel:
         """
         problem, method = self._problem, self._method
         with settled(problem, call, method) as ready:
-            fresh = method.strategy.fresh_products
+            fresh = method.strategy.trusted
             owned = functools.partial(self._owned, ready) if fresh else None
             assembly = Assembly(self._blueprint, out=out, owned=owned)
             for point, samples in batching.points(problem, ready, method.batching):
@@ -218,6 +218,7 @@ class settled:  # noqa: N801 - reads as the context manager it is
         self._call = call
         self._method = method
         self._stack: contextlib.ExitStack | None = None
+        self._preserved: preserved | None = None
 
     def __enter__(self) -> Call:
         """Set everything up."""
@@ -235,19 +236,23 @@ class settled:  # noqa: N801 - reads as the context manager it is
         self._recording = torch.is_grad_enabled()
         recorded = strategy.records_graph or problem.options.create_graph
         # A scope may be there to record what this strategy has no use for itself.
-        if not any(scope.records_graph for scope in method.scopes):
+        if recorded != self._recording and not any(
+            scope.records_graph for scope in method.scopes
+        ):
             torch.set_grad_enabled(mode=recorded)
+        if strategy.trusted and not changes:
+            return self._call
         self._preserved = preserved(problem.devices, problem.stateful)
         state = self._preserved.__enter__()
-        if changes:
-            return replace(self._call, reset=state.restore)
-        return replace(self._call, deterministic=True)
+        return replace(self._call, reset=state.restore) if changes else self._call
 
     def __exit__(self, *_: object) -> None:
         """Put everything back."""
         try:
-            self._preserved.__exit__()
+            if self._preserved is not None:
+                self._preserved.__exit__()
         finally:
-            torch.set_grad_enabled(mode=self._recording)
+            if torch.is_grad_enabled() != self._recording:
+                torch.set_grad_enabled(mode=self._recording)
             if self._stack is not None:
                 self._stack.close()

@@ -54,7 +54,10 @@ def to_bytes(budget: Budget, device: torch.device) -> int:
                 f"memory_budget={budget!r} is not a size; write a number and one of "
                 f"{', '.join(unit for unit in _UNITS if unit)}, as in '512MiB'."
             )
-        budget = int(float(found[1]) * _UNITS[found[2].upper()])
+        size = float(found[1]) * _UNITS[found[2].upper()]
+        if size > 2**63:
+            raise ArgumentError(f"memory_budget={budget[:40]!r} is more than there is.")
+        budget = int(size)
     if budget <= 0:
         raise ArgumentError(f"memory_budget={budget!r}: must be more than 0 bytes.")
     return budget

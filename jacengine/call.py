@@ -67,6 +67,7 @@ class Call:
         before = torch.get_rng_state()
         output = self._evaluate(primals)
         if not torch.equal(before, torch.get_rng_state()):
+            torch.set_rng_state(before)
             raise RandomnessError(
                 "The function draws random numbers now, which it did not when it was "
                 "examined. Make a plan anew with randomness='same', or call .eval()."
@@ -186,21 +187,14 @@ class Call:
 def bind(
     fn: Any,
     layout: Layout,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
+    leaves: Sequence[Any],
     *,
     has_aux: bool,
+    deterministic: bool = False,
 ) -> Call:
-    """Bind arguments to a layout they were described by."""
-    leaves = trees.flatten_call(args, kwargs)[0]
-    return bind_leaves(fn, layout, leaves, has_aux=has_aux)
-
-
-def bind_leaves(
-    fn: Any, layout: Layout, leaves: Sequence[Any], *, has_aux: bool
-) -> Call:
-    """Bind arguments that are flattened already."""
-    return Call(fn, layout, tuple(map(_ordinary, leaves)), has_aux)
+    """Bind flattened arguments to a layout they were described by."""
+    ordinary = tuple(map(_ordinary, leaves))
+    return Call(fn, layout, ordinary, has_aux, deterministic=deterministic)
 
 
 def _ordinary(leaf: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
+from jacengine import trees
 from jacengine._internals import BatchNorm, parameter_of, version_of
 from jacengine._torchfunc import Tensors
 from jacengine.call import Call, Output, bind
@@ -42,10 +43,11 @@ def examine(
         CoupledSamplesError: Samples depend on each other, and there is no
             per-sample answer.
     """
-    _check_function(fn, options)
+    _check_function(fn, kwargs, options)
     layout = describe(fn, args, kwargs, options.wrt, options.batch_dim)
     with torch.inference_mode(mode=False), torch.enable_grad():
-        call = bind(fn, layout, args, kwargs, has_aux=options.has_aux)
+        leaves = trees.flatten_call(args, kwargs)[0]
+        call = bind(fn, layout, leaves, has_aux=options.has_aux)
         _check_tensors(call)
         devices = {i.device for i in layout.inputs if i.device.type == "cuda"}
         with ALONE, preserved(devices, all_buffers(fn)) as state:
@@ -83,10 +85,15 @@ def examine(
     )
 
 
-def _check_function(fn: object, options: Options) -> None:
+def _check_function(fn: object, kwargs: object, options: Options) -> None:
     if not callable(fn):
         raise ArgumentError(
             f"Expected a function or an nn.Module, got {type(fn).__name__}."
+        )
+    if not isinstance(kwargs, Mapping):
+        raise ArgumentError(
+            f"kwargs={kwargs!r}: expected a dict of keyword arguments, got "
+            f"{type(kwargs).__name__}."
         )
     if options.randomness not in get_args(Randomness):
         raise ArgumentError(

@@ -105,8 +105,9 @@ class Strategy(ABC):
         wins: When it is the method of choice, in a few words.
         single: Whether the action takes one direction at a time (`K = 1`).
         records_graph: Whether it needs autograd to record the forward pass.
-        fresh_products: Whether nobody writes to or keeps a product after the action
-            has returned it, so that it may become the result without a copy.
+        trusted: Whether nobody writes to or keeps a product after the action has
+            returned it, so that it may become the result without a copy, and the
+            strategy itself draws no random numbers. Saves copies and checks.
         thread_safe: Whether several threads may run it at once.
     """
 
@@ -116,7 +117,7 @@ class Strategy(ABC):
     wins: ClassVar[str]
     single: ClassVar[bool] = False
     records_graph: ClassVar[bool] = True
-    fresh_products: ClassVar[bool] = False
+    trusted: ClassVar[bool] = False
     thread_safe: ClassVar[bool] = True
 
     def check(self, problem: Problem) -> Unsupported | None:

@@ -158,6 +158,11 @@ def _reject_unfit(leaves: Sequence[Any], labels: Sequence[str]) -> None:
 
 def _chosen_arguments(wrt: object, per_argument: list[list[Any]]) -> tuple[int, ...]:
     count = len(per_argument)
+    if count == 0:
+        raise ArgumentError(
+            f"wrt={wrt!r} differentiates a positional argument, but none was given. "
+            "Pass the arguments after the function; keyword arguments are side inputs."
+        )
     if wrt == "inputs":
         chosen = tuple(i for i in range(count) if any(map(_is_float, per_argument[i])))
         if not chosen:

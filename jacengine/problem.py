@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine import trees
-from jacengine.call import Call, bind, bind_leaves
+from jacengine.call import Call, bind
 from jacengine.layout import BatchDim, Layout, Leaf, Wrt
 
 Selection = Tensor | slice | None
@@ -127,8 +127,14 @@ class Problem:
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
         """Bind arguments of this signature."""
-        return bind(self.fn, self.layout, args, kwargs, has_aux=self.options.has_aux)
+        return self.bound(trees.flatten_call(args, kwargs)[0])
 
     def bound(self, leaves: Sequence[Any]) -> Call:
         """Bind arguments of this signature that are flattened already."""
-        return bind_leaves(self.fn, self.layout, leaves, has_aux=self.options.has_aux)
+        return bind(
+            self.fn,
+            self.layout,
+            leaves,
+            has_aux=self.options.has_aux,
+            deterministic=not self.stochastic,
+        )

@@ -31,7 +31,7 @@ class BatchedGrad(Pullback):
     method: ClassVar[str] = "autograd.grad(is_grads_batched=True)"
     source: ClassVar[str] = "torch.autograd.grad documentation"
     wins: ClassVar[str] = "few outputs, small models (low overhead)"
-    fresh_products: ClassVar[bool] = True
+    trusted: ClassVar[bool] = True
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass, and a vectorised backward pass a chunk."""

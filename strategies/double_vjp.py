@@ -34,7 +34,7 @@ class DoubleVjp(Pushforward):
     method: ClassVar[str] = "VJP of the VJP (Townsend), one pass an input entry"
     source: ClassVar[str] = "j-towns.github.io/2017/06/12/A-new-trick.html"
     wins: ClassVar[str] = "few inputs, operators without a forward formula"
-    fresh_products: ClassVar[bool] = True
+    trusted: ClassVar[bool] = True
     single: ClassVar[bool] = True
 
     def passes(self, blocks: int) -> Passes:

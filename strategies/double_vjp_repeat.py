@@ -32,7 +32,7 @@ class DoubleVjpRepeat(Pushforward):
     method: ClassVar[str] = "VJP of the VJP on replicated inputs, no loop"
     source: ClassVar[str] = "PyTorch forum, t/159037"
     wins: ClassVar[str] = "few inputs, no forward formula, no batching rule"
-    fresh_products: ClassVar[bool] = True
+    trusted: ClassVar[bool] = True
 
     def check(self, problem: Problem) -> Unsupported | None:
         """Decline random numbers: copies of one input must see one function."""

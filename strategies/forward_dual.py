@@ -32,7 +32,7 @@ class ForwardDual(Pushforward):
     method: ClassVar[str] = "forward_ad dual tensors, one pass an input entry"
     source: ClassVar[str] = "torch.autograd.forward_ad documentation"
     wins: ClassVar[str] = "very few inputs, large passes, little memory"
-    fresh_products: ClassVar[bool] = True
+    trusted: ClassVar[bool] = True
     single: ClassVar[bool] = True
     records_graph: ClassVar[bool] = False
     thread_safe: ClassVar[bool] = False

@@ -59,6 +59,7 @@ class QuasiLinear(Contraction):
     method: ClassVar[str] = "layer inputs x cotangents, contracted layer by layer"
     source: ClassVar[str] = "ChenAo-Phys/pytorch-Jacobian; BackPACK"
     wins: ClassVar[str] = "per-sample parameter Jacobians of layered models"
+    trusted: ClassVar[bool] = True
 
     def check(self, problem: Problem) -> Unsupported | None:
         """Decline inputs: it contracts what enters layers with what leaves them."""

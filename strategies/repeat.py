@@ -33,7 +33,7 @@ class Repeat(Pullback):
     method: ClassVar[str] = "input replicated once an output entry, one backward"
     source: ClassVar[str] = "S. Barratt's gist (repeat trick)"
     wins: ClassVar[str] = "few outputs, operators without a batching rule"
-    fresh_products: ClassVar[bool] = True
+    trusted: ClassVar[bool] = True
 
     def check(self, problem: Problem) -> Unsupported | None:
         """Decline random numbers: copies of one input must see one function."""

@@ -33,7 +33,7 @@ class ReverseLoop(Pullback):
     method: ClassVar[str] = "one autograd.grad an output entry, graph retained"
     source: ClassVar[str] = "PyTorch forum; autograd.functional.jacobian"
     wins: ClassVar[str] = "few outputs, large passes; any operator"
-    fresh_products: ClassVar[bool] = True
+    trusted: ClassVar[bool] = True
     single: ClassVar[bool] = True
 
     def passes(self, blocks: int) -> Passes:

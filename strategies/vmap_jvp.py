@@ -31,7 +31,7 @@ class VmapJvp(Pushforward):
     method: ClassVar[str] = "torch.func.jvp under vmap"
     source: ClassVar[str] = "torch.func (functorch)"
     wins: ClassVar[str] = "few inputs, many outputs; deep models, little memory"
-    fresh_products: ClassVar[bool] = True
+    trusted: ClassVar[bool] = True
     records_graph: ClassVar[bool] = False
     thread_safe: ClassVar[bool] = False
 

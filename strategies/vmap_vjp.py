@@ -29,7 +29,7 @@ class VmapVjp(Pullback):
     method: ClassVar[str] = "torch.func.vjp under vmap"
     source: ClassVar[str] = "torch.func (functorch)"
     wins: ClassVar[str] = "few outputs; composes with other transforms"
-    fresh_products: ClassVar[bool] = True
+    trusted: ClassVar[bool] = True
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass, and a vectorised backward pass a chunk."""
