@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -106,6 +107,8 @@ def main(out: Path, repeats: int, only: tuple[str, ...]) -> None:
     }
     path = out / "selector.json"
     path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+    command = " ".join(["python -m jacengine.bench.selector", *sys.argv[1:]])
+    (out / "selector.md").write_text(_markdown(figures, command))
     click.echo(f"median regret {document['median_regret']:.3f}, worst ", nl=False)
     click.echo(f"{document['worst_regret']:.3f}; figures in {path}")
 
@@ -215,32 +218,63 @@ def _shrinking(plan: Plan) -> Iterator[int]:
         yield int(result + factor * beside)
 
 
+def _markdown(figures: Sequence[Figures], command: str) -> str:
+    """Write the figures as a page, with the machine and the command."""
+    here = Machine.here()
+    lines = [
+        "# The selector, measured",
+        "",
+        f"`{command}` on {here.cpu}, {here.threads} threads, PyTorch {here.torch}, "
+        f"commit {here.commit or 'unknown'}.",
+        "",
+        "Regret: time of the quick pick over time of the best candidate of an "
+        "exhaustive run, medians of interleaved rounds. Selection: what it cost, and "
+        "the larger of 0.3 s and 12 times the winner. Overhead: of `plan(x)` beyond its "
+        "kernel. Prediction: predicted over measured peak, minus one. Over budget: "
+        "measured peaks above the budget, of the budgets tried from 1.1 times what the "
+        "pick takes down to the least that fits.",
+        "",
+        f"| {' | '.join(_TITLES)} |",
+        f"|{'---|' * len(_TITLES)}",
+        *(f"| {' | '.join(_cells(row))} |" for row in figures),
+        "",
+        f"Median regret {statistics.median(row.regret for row in figures):.3f}, worst "
+        f"{max(row.regret for row in figures):.3f}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_TITLES = (
+    "model",
+    "pick/chunk",
+    "best",
+    "regret",
+    "selection / allowed",
+    "overhead",
+    "prediction",
+    "over budget",
+    "same pick",
+)
+
+
+def _cells(row: Figures) -> tuple[str, ...]:
+    return (
+        row.model,
+        row.pick,
+        row.best,
+        f"{row.regret:.3f}",
+        f"{row.selection_s:.2f} / {row.allowed_s:.2f} s",
+        f"{row.overhead_s * 1e6:.0f} us",
+        f"{row.prediction_error:+.1%}",
+        f"{row.over_budget} of {row.budgets}",
+        f"{row.same_pick} of {row.repeats}",
+    )
+
+
 def _table(figures: Sequence[Figures]) -> Table:
-    drawn = Table(box=None, header_style="bold", pad_edge=False)
-    for title in (
-        "model",
-        "pick",
-        "best",
-        "regret",
-        "selection / allowed",
-        "overhead",
-        "prediction",
-        "over budget",
-        "same pick",
-    ):
-        drawn.add_column(title)
+    drawn = Table(*_TITLES, box=None, header_style="bold", pad_edge=False)
     for row in figures:
-        drawn.add_row(
-            row.model,
-            row.pick,
-            row.best,
-            f"{row.regret:.3f}",
-            f"{row.selection_s:.2f} / {row.allowed_s:.2f} s",
-            f"{row.overhead_s * 1e6:.0f} us",
-            f"{row.prediction_error:+.1%}",
-            f"{row.over_budget} of {row.budgets}",
-            f"{row.same_pick} of {row.repeats}",
-        )
+        drawn.add_row(*_cells(row))
     return drawn
 
 

@@ -136,7 +136,7 @@ class Race:
             return "not tried: a right method was found"
         if self._left() <= 0:
             return "not tried: the time for the selection was spent"
-        ratio = expected_cost / self._cheapest
+        ratio = expected_cost / self._cheapest if self._cheapest else 0.0
         if ratio > self._spending.implausible:
             return f"not tried: {ratio:.0f} x the arithmetic of another candidate"
         return None

@@ -1,0 +1,108 @@
+"""The race: who is left out, who wins, and that ties are settled the same way."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from jacengine.examine import examine
+from jacengine.problem import Options
+from jacengine.race import QUICK, UNTIMED, Race, Spending
+from jacengine.record import Record
+from jacengine.truth import Truth
+
+ORDER = ["reverse_loop", "batched_grad", "vmap_vjp"]
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _race(clock: Clock, spending: Spending = QUICK) -> Race:
+    x = torch.ones(2)
+    problem = examine(torch.sin, (x,), {}, Options())
+    call = problem.bind((x,), {})
+    return Race(problem, call, Truth.of(problem, call), spending, clock)
+
+
+def _record(strategy: str, time_s: float, **facts: Any) -> Record:
+    return Record(strategy, "ok", time_s=time_s, **facts)
+
+
+def test_the_fastest_comes_first() -> None:
+    race = _race(Clock())
+    race.running = [_record("reverse_loop", 2.0), _record("vmap_vjp", 1.0)]
+    assert [r.strategy for r in race.ranking(ORDER)] == ["vmap_vjp", "reverse_loop"]
+
+
+def test_within_noise_less_memory_wins() -> None:
+    race = _race(Clock())
+    race.running = [
+        _record("reverse_loop", 1.00, peak_bytes=500),
+        _record("batched_grad", 1.02, peak_bytes=100),
+        _record("vmap_vjp", 1.10, peak_bytes=1),
+    ]
+    assert [r.strategy for r in race.ranking(ORDER)] == [
+        "batched_grad",
+        "reverse_loop",
+        "vmap_vjp",
+    ]
+
+
+def test_then_the_registered_order() -> None:
+    race = _race(Clock())
+    race.running = [
+        _record("vmap_vjp", 1.00, peak_bytes=100),
+        _record("reverse_loop", 1.02, peak_bytes=100),
+    ]
+    assert race.ranking(ORDER)[0].strategy == "reverse_loop"
+
+
+def test_time_that_is_spent_stops_the_entering() -> None:
+    clock = Clock()
+    race = _race(clock)
+    assert race.reason_to_stop(1.0) is None
+    race.running = [_record("reverse_loop", 0.01)]
+    assert race.reason_to_stop(1.0) is None
+    clock.now = QUICK.floor_s
+    assert "time for the selection was spent" in str(race.reason_to_stop(1.0))
+
+
+def test_a_slow_winner_buys_more_time() -> None:
+    clock = Clock()
+    race = _race(clock)
+    race.running = [_record("reverse_loop", 1.0)]
+    clock.now = 0.9 * QUICK.factor
+    assert race.reason_to_stop(float("nan")) is None
+
+
+def test_an_unpromising_forecast_is_not_run() -> None:
+    race = _race(Clock())
+    race.running = [_record("reverse_loop", 0.01)]
+    race.enter(Record("vmap_vjp", "ok", forecast_s=1.0), 1.0)
+    (out,) = race.out
+    assert (out.outcome, out.runs) == ("skipped", 0)
+    assert "forecast to take 1 s" in out.reason
+
+
+def test_without_timing_the_first_right_one_is_taken() -> None:
+    race = _race(Clock(), UNTIMED)
+    race.running = [Record("reverse_loop", "ok")]
+    assert "a right method was found" in str(race.reason_to_stop(0.0))
+
+
+@pytest.mark.parametrize("where", ["running", "out"])
+def test_an_expelled_strategy_is_an_error(where: str) -> None:
+    race = _race(Clock())
+    setattr(race, where, [_record("vmap_vjp", 1.0)])
+    race.expel("vmap_vjp", "changes what is the user's: hooks")
+    assert race.running == []
+    assert [(r.outcome, r.reason) for r in race.out] == [
+        ("error", "changes what is the user's: hooks")
+    ]
