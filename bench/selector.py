@@ -229,8 +229,8 @@ def _markdown(figures: Sequence[Figures], command: str) -> str:
         "",
         "Regret: time of the quick pick over time of the best candidate of an "
         "exhaustive run, medians of interleaved rounds. Selection: what it cost, and "
-        "the larger of 0.3 s and 12 times the winner. Overhead: of `plan(x)` beyond its "
-        "kernel. Prediction: predicted over measured peak, minus one. Over budget: "
+        "the larger of 0.3 s and 12 times the winner. Overhead: of `plan(x)` beyond "
+        "its kernel. Prediction: predicted over measured peak, minus one. Over budget: "
         "measured peaks above the budget, of the budgets tried from 1.1 times what the "
         "pick takes down to the least that fits.",
         "",

@@ -56,7 +56,8 @@ def load_plan(
     """
     options = Options(wrt, batch_dim, create_graph, rows, columns, has_aux, randomness)
     text = Path(path).read_text(encoding="utf-8")
-    saved = from_json(text, known_strategies().choose(None, ()))
+    strategies = known_strategies().choose(None, ())
+    saved = from_json(text, strategies)
     made, asked = read_key(text), describe_options(options)
     if made != asked:
         raise PlanMismatchError(f"{path} was made with {made}, not with {asked}.")
@@ -70,4 +71,4 @@ def load_plan(
             "memory that is free. Make a plan anew with jacengine.plan(...)."
         )
     signature = Signature.of(fn, args, given, problem.layout.names)
-    return Plan(problem, revived, signature)
+    return Plan(problem, revived, signature, strategies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -17,13 +18,16 @@ from jacengine.explain import as_text
 from jacengine.interface import Strategy
 from jacengine.plans import Plan
 from jacengine.problem import Options, Problem
-from jacengine.remembered import Remembered
+from jacengine.remembered import CAPACITY, Remembered
 from jacengine.saved import describe_options
 from jacengine.selection import Effort, Selection, select
 from jacengine.signature import Signature
 from jacengine.truth import Truth
 
 _REMEMBERED = Remembered()
+_CHOICES: OrderedDict[str, Selection] = OrderedDict()
+"""What was chosen in this process, by key: a closure written inside a loop is a new
+object each time, and known by its code."""
 
 
 def remembered_plan(
@@ -51,6 +55,7 @@ def remembered_plan(
         strategies,
         memory_budget=memory_budget,
         effort=effort,
+        by_code=True,
     )
     _REMEMBERED.keep(key, made)
     return made
@@ -66,6 +71,7 @@ def make_plan(
     memory_budget: Budget,
     effort: Effort,
     cached: bool = True,
+    by_code: bool = False,
 ) -> Plan:
     """Examine a call, choose a method, and bind the choice to the signature.
 
@@ -78,6 +84,7 @@ def make_plan(
         memory_budget: Bytes that a call may allocate.
         effort: How much may be spent on the choice.
         cached: Whether a choice from the cache on disk will do.
+        by_code: Whether one made for other objects with the same code will do.
 
     Raises:
         MemoryBudgetError: The result, or every right method, exceeds the budget.
@@ -104,20 +111,25 @@ def make_plan(
     )
     # Without timing the choice is the same everywhere, whatever others have measured.
     keeps = cached and effort != "none"
-    saved = cache.find(key, strategies) if keeps else None
+    saved = _CHOICES.get(key) if by_code and keeps else None
+    if saved is None and keeps:
+        saved = cache.find(key, strategies)
     if saved is not None:
         revived = revive(problem, args, kwargs, saved, budget)
         if revived is not None:
-            return Plan(problem, revived, signature)
+            return Plan(problem, revived, signature, strategies)
     selection = select(
         problem, problem.bind(args, kwargs), strategies, budget=budget, effort=effort
     )
     if not selection.ranked:
         _raise_nothing(problem, selection, budget)
+    _CHOICES[key] = selection
+    while len(_CHOICES) > CAPACITY:
+        _CHOICES.popitem(last=False)
     # What was measured on a busy machine is good for now, and not to be believed later.
     if keeps and not selection.unstable:
         cache.keep(key, selection)
-    return Plan(problem, selection, signature)
+    return Plan(problem, selection, signature, strategies)
 
 
 def revive(

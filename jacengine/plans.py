@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,10 @@ from jacengine.errors import (
     nearest,
 )
 from jacengine.explain import as_frame, as_text
+from jacengine.interface import Strategy
+from jacengine.method import Method
 from jacengine.problem import Problem
+from jacengine.qualify import runnable
 from jacengine.record import Record
 from jacengine.saved import describe_options, to_json
 from jacengine.selection import Selection
@@ -40,15 +44,21 @@ class Plan:
         problem: What it computes.
         selection: Every candidate and what became of it.
         signature: What it is bound to.
+        strategies: The candidates, tried or not.
         fallen: What went wrong with candidates that were in use, in words.
     """
 
     def __init__(
-        self, problem: Problem, selection: Selection, signature: Signature
+        self,
+        problem: Problem,
+        selection: Selection,
+        signature: Signature,
+        strategies: Sequence[Strategy] = (),
     ) -> None:
         self.problem = problem
         self.selection = selection
         self.signature = signature
+        self.strategies = tuple(strategies)
         self.fallen: tuple[str, ...] = ()
         self._use(selection.ranked)
 
@@ -116,8 +126,7 @@ class Plan:
         """
         failed = self.chosen
         truth = Truth.of(self.problem, call)
-        for place in range(1, len(self._left)):
-            record = self._left[place]
+        for record in self._others(call, truth):
             if record.method is None:
                 continue
             kernel = Kernel(self.problem, record.method)
@@ -128,7 +137,7 @@ class Plan:
             outcome, reason = classify(error)
             said = f"{failed.strategy} failed ({outcome}: {reason})"
             self.fallen = (*self.fallen, said)
-            self._left = self._left[place:]
+            self._left = (record, *(r for r in self._left[1:] if r is not record))
             self._kernel = kernel
             warnings.warn(
                 f"jacengine: {said}; this plan goes on with {record.strategy}.",
@@ -136,6 +145,18 @@ class Plan:
             )
             return result
         return None
+
+    def _others(self, call: Call, truth: Truth) -> Iterator[Record]:
+        """Yield the candidates that come next: the verified, then those never tried."""
+        yield from self._left[1:]
+        untried = {r.strategy for r in self.selection.records if r.outcome == "skipped"}
+        for strategy in self.strategies:
+            if strategy.name in untried and strategy.check(self.problem) is None:
+                found = runnable(self.problem, call, strategy, truth)
+                if isinstance(found, Method):
+                    # One direction a pass: nothing is known of the memory it takes.
+                    method = replace(found, chunk_size=1)
+                    yield Record(strategy.name, "ok", method=method, chunk_size=1)
 
     def explain(self) -> str:
         """Say what was chosen and why, as a table of every candidate."""

@@ -8,6 +8,8 @@ order, so that the same call picks the same winner.
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -68,6 +70,20 @@ class Spending:
     weighed: float
 
 
+T95 = {
+    3: 2.92,
+    4: 2.35,
+    5: 2.13,
+    6: 2.02,
+    7: 1.94,
+    8: 1.90,
+    9: 1.86,
+    10: 1.83,
+    11: 1.81,
+}
+"""Student's t at 95 %, one-sided, by the number of rounds; beyond, the last."""
+TICK = 1e-9
+"""Seconds that a time is taken for at least: a clock may not have moved."""
 _NEVER = float("inf")
 QUICK = Spending(
     floor_s=0.16,
@@ -166,7 +182,7 @@ class Race:
             return replace(record, outcome="skipped", reason=reason)
         verified = self._verify(record)
         if self._spending.rounds == 0:
-            return replace(verified, time_s=None, first_s=None, runs=0)
+            return replace(verified, time_s=None, first_s=None)
         return verified
 
     def run(self) -> None:
@@ -175,10 +191,10 @@ class Race:
         for number in range(self._spending.rounds):
             # A first run pays for what it sets up, so others decide.
             early = number < self._spending.early
-            near = self._near(CONTENDING)
+            near = self._contenders()
             if early:
                 near = self._near(self._spending.near, self._spending.brief_s)
-            if not early and (self._left() <= 0 or (len(near) < 2 and number > 2)):
+            elif self._left() <= 0 or len(near) < 2:
                 break
             for i in near if number % 2 == 0 else near[::-1]:
                 self.running[i] = self._again(self.running[i])
@@ -211,6 +227,18 @@ class Race:
     def _near(self, factor: float, brief_s: float = 0.0) -> list[int]:
         limit = max(factor * self._best(), brief_s)
         return [i for i, r in enumerate(self.running) if (r.time_s or 0.0) <= limit]
+
+    def _contenders(self) -> list[int]:
+        """List those near the leader that are not slower with confidence."""
+        near = self._near(CONTENDING)
+        leader = min(near, key=lambda i: self.running[i].time_s or 0.0, default=None)
+        return [
+            i
+            for i in near
+            if leader is None
+            or i == leader
+            or not slower(self.running[i].times, self.running[leader].times)
+        ]
 
     def _left(self) -> float:
         """Seconds that may still be spent."""
@@ -247,7 +275,7 @@ class Race:
                 predicted_bytes=needs.peak(self.problem, changed, other),
                 time_s=None,
                 first_s=None,
-                runs=0,
+                times=(),
             )
             if self._left() > 0:
                 self.enter(record, self._cheapest)
@@ -272,9 +300,7 @@ class Race:
             outcome, reason = classify(error)
             return replace(record, outcome=outcome, reason=reason)
         verdict = self.truth.judge(blocks)
-        timed = replace(
-            record, time_s=taken, first_s=taken, runs=1, error=verdict.error
-        )
+        timed = replace(record, time_s=taken, first_s=taken, error=verdict.error)
         if verdict.right:
             return timed
         outcome = "wrong" if verdict.finite else "nonfinite"
@@ -283,7 +309,7 @@ class Race:
     def _again(self, record: Record) -> Record:
         taken = seconds(lambda: self._compute(_method(record)), self._device)
         fastest = min(taken, record.time_s or taken)
-        return replace(record, time_s=fastest, runs=record.runs + 1)
+        return replace(record, time_s=fastest, times=(*record.times, taken))
 
     def _weighed(self, record: Record) -> Record:
         with peak_memory(self._device) as peak:
@@ -306,6 +332,21 @@ class Race:
                 raise _Hopeless(taken / done)
 
         yield progress
+
+
+def slower(times: Sequence[float], leader: Sequence[float]) -> bool:
+    """Tell whether times are above the leader's, with 95 % confidence.
+
+    Rounds are paired, since the machine's speed drifts: a one-sided t-test of the mean
+    logarithm of the ratios.
+    """
+    count = min(len(times), len(leader))
+    if count < min(T95):
+        return False
+    pairs = zip(times[-count:], leader[-count:], strict=True)
+    ratios = [math.log(max(a, TICK) / max(b, TICK)) for a, b in pairs]
+    spread = statistics.stdev(ratios) / math.sqrt(count)
+    return statistics.mean(ratios) > T95[min(count, max(T95))] * spread
 
 
 def _method(record: Record) -> Method:

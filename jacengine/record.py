@@ -42,7 +42,7 @@ class Record:
         forecast_s: Time of a whole Jacobian, extrapolated from a few directions.
         time_s: Best time of a whole Jacobian; an extrapolation where `skipped`.
         first_s: Time of its first run, with whatever it set up.
-        runs: How many times it was timed.
+        times: Its times in the rounds of the race, after the first run.
         predicted_bytes: Predicted peak memory, the result included.
         peak_bytes: Measured peak memory, the result included.
         error: Relative error of the projection that verified it.
@@ -59,10 +59,15 @@ class Record:
     forecast_s: float | None = None
     time_s: float | None = None
     first_s: float | None = None
-    runs: int = 0
+    times: tuple[float, ...] = ()
     predicted_bytes: int | None = None
     peak_bytes: int | None = None
     error: float | None = None
+
+    @property
+    def runs(self) -> int:
+        """How many times it was timed."""
+        return len(self.times) + (self.first_s is not None)
 
     @property
     def notes(self) -> str:

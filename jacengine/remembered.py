@@ -55,7 +55,8 @@ class Remembered:
         modules = tuple(reachable_modules(fn))
         problem = replace(entry.plan.problem, fn=fn, modules=modules, stateful=stateful)
         signature = replace(entry.plan.signature, roots=modules)
-        return Plan(problem, entry.plan.selection, signature)
+        plan = entry.plan
+        return Plan(problem, plan.selection, signature, plan.strategies)
 
     def keep(self, key: tuple[object, ...], plan: Plan) -> None:
         """Remember a plan, as long as its function lives."""
@@ -75,6 +76,7 @@ class Remembered:
             replace(plan.problem, fn=_gone, modules=(), stateful=()),
             plan.selection,
             replace(plan.signature, roots=()),
+            plan.strategies,
         )
         with self._lock:
             self._entries[place] = _Entry(function, emptied, stateful)

@@ -26,7 +26,7 @@ LARGEST = 2**20
 """Bytes of a file that is still read."""
 
 _NUMBERS = ("time_s", "first_s", "forecast_s", "error")
-_COUNTS = ("runs", "predicted_bytes", "peak_bytes", "largest_chunk")
+_COUNTS = ("predicted_bytes", "peak_bytes", "largest_chunk")
 
 
 def describe_options(options: Options) -> str:
@@ -143,7 +143,6 @@ def _read(item: Any, strategies: Mapping[str, Strategy]) -> Record:
         method = _method(strategies[name], item["method"])
     numbers = {key: _number(item.get(key), float) for key in _NUMBERS}
     counts = {key: _number(item.get(key), int) for key in _COUNTS}
-    counts["runs"] = counts["runs"] or 0
     return Record(
         strategy=name,
         outcome=outcome,

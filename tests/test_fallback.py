@@ -58,3 +58,15 @@ def test_out_is_filled_by_the_one_that_takes_over() -> None:
     with pytest.warns(UserWarning, match="goes on with"):
         assert plan(X * 100, out=out) is out
     assert out.isfinite().all()
+
+
+def test_what_was_never_tried_is_tried_then() -> None:
+    # Many outputs of few inputs, so that the cost model takes the forward mode first.
+    plan = jacengine.plan(
+        _branching, X, strategies=["vmap_jvp", "reverse_loop"], effort="none"
+    )
+    assert plan.strategy == "vmap_jvp"
+    with pytest.warns(UserWarning, match="goes on with reverse_loop"):
+        J = plan(X * 100)
+    wanted = jacengine.jacobian(_branching, X * 100, strategy="reverse_loop")
+    torch.testing.assert_close(J, wanted)

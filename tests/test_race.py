@@ -7,7 +7,7 @@ import torch
 
 from jacengine.examine import examine
 from jacengine.problem import Options
-from jacengine.race import QUICK, UNTIMED, Race, Spending
+from jacengine.race import QUICK, UNTIMED, Race, Spending, slower
 from jacengine.record import Record
 from jacengine.truth import Truth
 
@@ -106,3 +106,20 @@ def test_an_expelled_strategy_is_an_error(where: str) -> None:
     assert [(r.outcome, r.reason) for r in race.out] == [
         ("error", "changes what is the user's: hooks")
     ]
+
+
+@pytest.mark.parametrize(
+    ("times", "leader", "expected"),
+    [
+        ((1.10, 1.11, 1.12), (1.0, 1.0, 1.0), True),
+        ((1.10, 0.95, 1.02), (1.0, 1.0, 1.0), False),
+        ((1.0, 2.2, 4.4), (0.9, 2.0, 4.0), True),  # the machine slows, both alike
+        ((9.0, 9.0), (1.0, 1.0), False),  # too few rounds
+        ((0.0,) * 5, (0.0,) * 5, False),  # a clock that does not move
+        ((1.01,) * 40, (1.0,) * 40, True),
+    ],
+)
+def test_slower_with_confidence(
+    times: tuple[float, ...], leader: tuple[float, ...], expected: bool
+) -> None:
+    assert slower(times, leader) is expected

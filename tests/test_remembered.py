@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from jacengine.remembered import Remembered
 @pytest.fixture(autouse=True)
 def _forgetful(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(planning, "_REMEMBERED", Remembered(capacity=3))
+    monkeypatch.setattr(planning, "_CHOICES", OrderedDict())
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path))
     monkeypatch.setattr("jacengine.selection.psutil.getloadavg", lambda: (0.0, 0, 0))
 
@@ -62,7 +64,12 @@ def test_another_signature_is_selected_for(selections: list[object]) -> None:
     assert len(selections) == 3
 
 
-def test_a_closure_in_a_loop_is_known_by_its_code(selections: list[object]) -> None:
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_a_closure_in_a_loop_is_known_by_its_code(
+    selections: list[object], monkeypatch: pytest.MonkeyPatch, *, on_disk: bool
+) -> None:
+    if not on_disk:
+        monkeypatch.setenv(cache.VARIABLE, "")
     model = nn.Linear(3, 2)
     for factor in (1.0, 1.0, 1.0):
         offset = torch.randn(3)
