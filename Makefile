@@ -11,15 +11,14 @@ RUN_STAMP := $(VENV)/installed
 DEV_STAMP := $(VENV)/installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench peers clean
+.PHONY: help demo test lint format bench clean
 
 help:
 	@echo "make demo    compare the strategies on a few problems, into reports/demo"
 	@echo "make test    lint, type checks and tests"
 	@echo "make lint    lint and type checks"
 	@echo "make format  format the code and mend what can be mended"
-	@echo "make bench   run the benchmarks"
-	@echo "make peers   install the libraries to compare with"
+	@echo "make bench   measure the selector: regret, cost, predictions"
 	@echo "make clean   remove what was built; $(VENV) stays"
 
 demo: $(RUN_STAMP)
@@ -39,16 +38,8 @@ format: $(DEV_STAMP)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# By way of the link, the files are imported as jacengine.bench.* and not as bench.*.
 bench: $(DEV_STAMP)
-	$(BIN)/python -m pytest jacengine/bench --benchmark-only
-
-# Without their requirements, some of which would replace torch, but with those that
-# are needed to import them.
-peers: $(DEV_STAMP)
-	$(INSTALL) --no-deps backpack-for-pytorch einops unfoldnd
-	$(INSTALL) --no-deps jax jaxlib ml-dtypes opt-einsum
-	$(INSTALL) --no-deps opacus
+	$(BIN)/python -m jacengine.bench.selector --out reports/selector
 
 clean:
 	rm -rf build dist *.egg-info reports/demo .coverage .coverage.* htmlcov

@@ -65,7 +65,8 @@ class Assembly:
                 inner, local = found
                 region = (self._samples(samples), local, _ALL)
                 for column, part in enumerate(flat):
-                    self._put((row, column), region, part[inner].transpose(0, 1))
+                    piece = part if inner == slice(0, part.shape[0]) else part[inner]
+                    self._put((row, column), region, piece.transpose(0, 1))
 
     def put_columns(self, samples: slice, block: slice, products: Tensors) -> None:
         """Place the products of a pushforward, one an output, `(K, S, *out)`."""
@@ -153,7 +154,8 @@ class Assembly:
             or piece.device != block.device
         ):
             return False
-        piece = piece.detach()
+        if piece.requires_grad:
+            piece = piece.detach()
         if not piece.is_contiguous():
             self._blocks[key] = piece.contiguous()
             return True

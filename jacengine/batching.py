@@ -65,16 +65,18 @@ def points(
     match batching:
         case Batching.NONE | Batching.JOINT:
             primals = call.primals(connected=connected)
-            yield _point(problem, call, vmap(call), primals, None), whole
+            yield _point(problem, call, _copies(call), primals, None), whole
         case Batching.TOGETHER:
             primals = call.primals(connected=connected)
-            copies = vmap(call) if problem.layout.shared else _along_samples(call)
+            copies = _copies(call) if problem.shares else _along_samples(call)
             yield _point(problem, call, copies, primals, problem.batch_size), whole
         case Batching.EXPANDED:
             function = call.per_sample()
             primals = _expanded(problem, call.primals(connected=connected))
             yield (
-                _point(problem, function, vmap(function), primals, problem.batch_size),
+                _point(
+                    problem, function, _copies(function), primals, problem.batch_size
+                ),
                 whole,
             )
         case Batching.LOOP:
@@ -82,7 +84,7 @@ def points(
                 one = call.samples(sample, sample + 1)
                 primals = one.primals(connected=connected)
                 yield (
-                    _point(problem, one, vmap(one), primals, 1),
+                    _point(problem, one, _copies(one), primals, 1),
                     slice(sample, sample + 1),
                 )
 
@@ -144,6 +146,16 @@ def _point(
         names=problem.layout.names,
         batch_size=batch_size,
     )
+
+
+def _copies(function: Function) -> Function:
+    """Evaluate `K` copies under vmap, which is built when it is used."""
+
+    def replicated(*primals: Tensor) -> Tensors:
+        outputs: Tensors = vmap(function)(*primals)
+        return outputs
+
+    return replicated
 
 
 def _along_samples(call: Call) -> Function:

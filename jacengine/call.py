@@ -206,6 +206,8 @@ def _ordinary(leaf: Any) -> Any:
 
 def _own_memory(tensor: Tensor) -> Tensor:
     """Copy a tensor whose entries share memory: forward mode writes to each of them."""
+    if tensor.is_contiguous():
+        return tensor
     reach = 0
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size > 1:

@@ -43,7 +43,7 @@ class Passes:
         return Passes(self.forward * times, self.backward * times)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Point:
     """A function and where to linearize it.
 

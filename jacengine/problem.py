@@ -89,6 +89,11 @@ class Problem:
         return 1 if self.layout.batch_size is None else self.layout.batch_size
 
     @functools.cached_property
+    def shares(self) -> bool:
+        """Whether samples share an input."""
+        return self.layout.shared
+
+    @functools.cached_property
     def changes_state(self) -> bool:
         """Whether a call draws random numbers or writes buffers."""
         return self.stochastic or bool(self.stateful)

@@ -1,1 +1,0 @@
-"""Other libraries behind the interface of the strategies."""
