@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from jacengine.accumulate import Kernel
+from jacengine.batch_dims import BatchDim
 from jacengine.budget import Budget
 from jacengine.call import Call
 from jacengine.classify import classify
@@ -19,7 +20,7 @@ from jacengine.errors import (
 )
 from jacengine.examine import examine
 from jacengine.interface import Strategy
-from jacengine.layout import BatchDim, Wrt
+from jacengine.layout import Wrt
 from jacengine.method import Method
 from jacengine.planning import make_plan, remembered_plan
 from jacengine.plans import Plan, compute

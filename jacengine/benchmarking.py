@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jacengine.batch_dims import BatchDim
 from jacengine.budget import Budget
 from jacengine.defaults import known_strategies
-from jacengine.layout import BatchDim, Wrt
+from jacengine.layout import Wrt
 from jacengine.planning import make_plan
 from jacengine.plans import Plan
 from jacengine.problem import Options, Randomness, Selection

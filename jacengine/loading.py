@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jacengine.batch_dims import BatchDim
 from jacengine.budget import to_bytes
 from jacengine.defaults import known_strategies
 from jacengine.errors import PlanMismatchError
 from jacengine.examine import examine
-from jacengine.layout import BatchDim, Wrt
+from jacengine.layout import Wrt
 from jacengine.planning import revive
 from jacengine.plans import Plan
 from jacengine.problem import Options, Randomness, Selection

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from jacengine import trees
+from jacengine.batch_dims import BatchDim
 from jacengine.call import Call, bind
-from jacengine.layout import BatchDim, Layout, Leaf, Wrt
+from jacengine.layout import Layout, Leaf, Wrt
 
 Selection = Tensor | slice | None
 Randomness = Literal["error", "same", "different"]

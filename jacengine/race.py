@@ -12,7 +12,7 @@ import math
 import statistics
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -24,51 +24,8 @@ from jacengine.method import Method
 from jacengine.problem import Problem
 from jacengine.record import Record
 from jacengine.seeding import balanced
+from jacengine.spending import CONTENDING, NOISE, OTHER_CHUNKS, Spending
 from jacengine.truth import Truth
-
-NOISE = 0.03
-"""Times closer than this share are a tie."""
-HOPELESS = 2.5
-"""A candidate is stopped when it has taken this many times the best whole run."""
-UNPROMISING = 3.0
-"""A candidate is not run whose forecast is this many times the best time."""
-IMPLAUSIBLE = 30.0
-"""A candidate is not tried whose arithmetic is this many times that of another."""
-CONTENDING = 1.5
-"""A candidate races on while its best time is within this factor of the leader's."""
-OTHER_CHUNKS = (1 / 4, 1 / 16, 4)
-"""The leader is also tried with its chunk times these; none is always the fastest."""
-
-
-@dataclass(frozen=True)
-class Spending:
-    """How much a selection may cost.
-
-    Attributes:
-        floor_s: Seconds the race may take in any case ...
-        factor: ... or this many times the best candidate's time, whichever is more.
-        rounds: Rounds of the race at most.
-        hopeless: Stop candidates that take this many times the best.
-        unpromising: Do not run those whose forecast is this many times the best.
-        implausible: Do not even try those whose arithmetic is this many times that of
-            the cheapest running.
-        early: Rounds that are run in any case ...
-        near: ... with all candidates within this factor of the best ...
-        brief_s: ... or that take no longer than this.
-        weighed: Measure the memory of those within this factor of the best.
-    """
-
-    floor_s: float
-    factor: float
-    rounds: int
-    hopeless: float
-    unpromising: float
-    implausible: float
-    early: int
-    near: float
-    brief_s: float
-    weighed: float
-
 
 T95 = {
     3: 2.92,
@@ -84,33 +41,6 @@ T95 = {
 """Student's t at 95 %, one-sided, by the number of rounds; beyond, the last."""
 TICK = 1e-9
 """Seconds that a time is taken for at least: a clock may not have moved."""
-_NEVER = float("inf")
-QUICK = Spending(
-    floor_s=0.16,
-    factor=7,
-    rounds=8,
-    hopeless=HOPELESS,
-    unpromising=UNPROMISING,
-    implausible=IMPLAUSIBLE,
-    early=1,
-    near=HOPELESS,
-    brief_s=0.0,
-    weighed=1 + NOISE,
-)
-THOROUGH = Spending(
-    floor_s=20.0,
-    factor=200,
-    rounds=30,
-    hopeless=_NEVER,
-    unpromising=_NEVER,
-    implausible=_NEVER,
-    early=3,
-    near=20.0,
-    brief_s=0.2,
-    weighed=20.0,
-)
-UNTIMED = replace(THOROUGH, floor_s=_NEVER, rounds=0)
-"""Takes the first right candidate in the order of the cost model."""
 
 
 class _Hopeless(Exception):  # noqa: N818 - it stops a run, it reports no error

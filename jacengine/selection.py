@@ -18,8 +18,9 @@ from jacengine.interface import Strategy
 from jacengine.measure import warm_up
 from jacengine.problem import Problem
 from jacengine.qualify import qualify
-from jacengine.race import QUICK, THOROUGH, UNTIMED, Race
+from jacengine.race import Race
 from jacengine.record import Record
+from jacengine.spending import QUICK, THOROUGH, UNTIMED
 from jacengine.truth import Truth
 
 Effort = Literal["none", "quick", "thorough"]

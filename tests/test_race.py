@@ -7,8 +7,9 @@ import torch
 
 from jacengine.examine import examine
 from jacengine.problem import Options
-from jacengine.race import QUICK, UNTIMED, Race, Spending, slower
+from jacengine.race import Race, slower
 from jacengine.record import Record
+from jacengine.spending import QUICK, UNTIMED, Spending
 from jacengine.truth import Truth
 
 ORDER = ["reverse_loop", "batched_grad", "vmap_vjp"]
