@@ -40,7 +40,7 @@ class Record:
         appetite: Its memory as a function of the chunk.
         passes: Predicted passes.
         forecast_s: Time of a whole Jacobian, extrapolated from a few directions.
-        time_s: Best time of a whole Jacobian; an extrapolation where `skipped`.
+        time_s: Median time of a whole Jacobian; an extrapolation where `skipped`.
         first_s: Time of its first run, with whatever it set up.
         times: Its times in the rounds of the race, after the first run.
         predicted_bytes: Predicted peak memory, the result included.
