@@ -11,9 +11,12 @@ import functools
 import hashlib
 import inspect
 import json
+import os
 import platform
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
@@ -64,7 +67,7 @@ def key_of(
             f"{p.name}={p.dist.version if p.dist else '?'}"
             for p in entry_points(group=ENTRY_POINTS)
         ),
-        "machine": [platform.machine(), platform.processor(), *_accelerators()],
+        "machine": [platform.machine(), _processor(), *_accelerators()],
         "flags": list(map(str, signature.flags)),
         "options": describe_options(options),
         "strategies": [f"{type(s).__module__}:{s!r}" for s in strategies],
@@ -74,6 +77,19 @@ def key_of(
         "function": list(_function(fn)),
     }
     return json.dumps(key, sort_keys=True)
+
+
+@functools.cache
+def _processor() -> str:
+    """Name the processor and count its cores; a home folder may serve many machines."""
+    name = platform.processor()
+    try:
+        facts = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        found = re.search(r"^model name\s*:\s*(.*)$", facts, re.MULTILINE)
+        name = found[1] if found else name
+    except OSError:  # not Linux
+        pass
+    return f"{name} x {os.cpu_count()}"
 
 
 def _accelerators() -> Iterator[str]:
