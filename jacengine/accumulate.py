@@ -25,6 +25,7 @@ from jacengine.interface import (
     Pushforward,
     Strategy,
 )
+from jacengine.layout import Leaf
 from jacengine.method import Method
 from jacengine.problem import Problem
 from jacengine.scopes import entered
@@ -40,15 +41,36 @@ class Kernel:
     Seeds are built once and kept where they are small.
     """
 
-    def __init__(self, problem: Problem, method: Method) -> None:
+    def __init__(
+        self, problem: Problem, method: Method, *, simulated: bool = False
+    ) -> None:
+        """Prepare a method.
+
+        Args:
+            problem: What to compute.
+            method: How.
+            simulated: Whether it will run on fake tensors, which have no memory to
+                take over and no values to choose seeds by: those are built now.
+        """
         self._problem = problem
         self._method = method
+        self._simulated = simulated
         self._blueprint = Blueprint(problem, joint=method.batching is Batching.JOINT)
         self._seeding = batching.seeding(problem, method.strategy, method.batching)
         self._blocks = tuple(self._seeding.blocks(method.block_size))
         self._kept: dict[int, Tensors] = {}
         # More than one block's seeds would be memory that no prediction knows of.
         self._keeps = len(self._blocks) == 1 and self._seeding.bytes <= KEPT_SEEDS
+        if simulated:
+            self._kept = {
+                number: self._seeding.seeds(block)
+                for number, block in enumerate(self._blocks)
+            }
+
+    @property
+    def seeded(self) -> tuple[Leaf, ...]:
+        """The tensors that seeds belong to."""
+        return self._seeding.leaves
 
     @property
     def name(self) -> str:
@@ -76,7 +98,7 @@ class Kernel:
         """
         problem, method = self._problem, self._method
         with settled(problem, call, method) as ready:
-            fresh = method.strategy.trusted
+            fresh = method.strategy.trusted and not self._simulated
             owned = functools.partial(self._owned, ready) if fresh else None
             assembly = Assembly(self._blueprint, out=out, owned=owned)
             for point, samples in batching.points(problem, ready, method.batching):

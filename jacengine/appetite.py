@@ -18,7 +18,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from jacengine import batching
-from jacengine.accumulate import accumulate
+from jacengine.accumulate import Kernel, accumulate
+from jacengine.batching import Batching
 from jacengine.call import Call
 from jacengine.interface import Pushforward
 from jacengine.measure import peak_memory
@@ -125,7 +126,11 @@ def fake_peak(problem: Problem, call: Call, method: Method) -> int | None:
     Returns:
         Bytes; `None` where the function cannot run on tensors without values.
     """
+    if method.batching is Batching.JOINT:
+        return None  # even one row has a direction for every sample
     part = narrowed(problem, method, 1)
+    kernel = Kernel(part, method, simulated=True)
+    held = [t for m in problem.modules for t in (*m.parameters(), *m.buffers())]
     try:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
 
@@ -133,11 +138,15 @@ def fake_peak(problem: Problem, call: Call, method: Method) -> int | None:
                 return mode.from_tensor(leaf) if isinstance(leaf, Tensor) else leaf
 
             leaves = tuple(map(fake, call.leaves))
-            with peak_memory(torch.device("cpu")) as peak:
-                accumulate(part, replace(call, leaves=leaves), method)
-    except Exception:
-        return None
-    return peak.bytes - part.result_bytes + problem.result_bytes
+            existing = [*map(fake, held), *filter(torch.is_tensor, leaves)]
+            # Fake tensors have no random state to compare either.
+            simulated = replace(call, leaves=leaves, deterministic=False)
+            with peak_memory(torch.device("cpu"), existing) as peak:
+                kernel.run(simulated)
+    except (RuntimeError, NotImplementedError, TypeError):
+        return None  # values are needed, or there is no fake kernel
+    seeds = sum(leaf.size * leaf.dtype.itemsize for leaf in kernel.seeded)
+    return peak.bytes + seeds - part.result_bytes + problem.result_bytes
 
 
 def narrowed(problem: Problem, method: Method, count: int) -> Problem:

@@ -159,11 +159,12 @@ class Assembly:
         if not piece.is_contiguous():
             self._blocks[key] = piece.contiguous()
             return True
+        if self._owned is None:
+            return False
         storage = piece.untyped_storage()
         address = storage.data_ptr()
         if (
             storage.nbytes() != piece.numel() * piece.element_size()
-            or self._owned is None
             or address in self._taken
             or address in self._owned()
         ):

@@ -6,7 +6,7 @@ import functools
 import gc
 import time
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
@@ -72,12 +72,19 @@ class Peak:
 
 
 @contextmanager
-def peak_memory(device: torch.device) -> Generator[Peak]:
+def peak_memory(
+    device: torch.device, existing: Iterable[Tensor] = ()
+) -> Generator[Peak]:
     """Measure the peak of torch's own allocations.
 
     On CUDA the allocator keeps count. On CPU it does not, so every storage that an
     operator returns is counted while it lives; what an operator takes and frees inside
     its kernel is not seen. Counting costs time: never measure both in one run.
+
+    Args:
+        device: Whose allocations.
+        existing: Tensors that are there already, if they are not to be told from how
+            they are first met (fake copies of a module's parameters).
 
     Yields:
         The peak, filled in at the end.
@@ -92,6 +99,8 @@ def peak_memory(device: torch.device) -> Generator[Peak]:
         peak.bytes = torch.cuda.max_memory_allocated(device) - before
     else:
         counter = _StorageCounter()
+        for tensor in existing:
+            counter.meet(tensor, made=False)
         with counter:
             yield peak
         peak.bytes = counter.peak
@@ -111,14 +120,14 @@ class _StorageCounter(TorchDispatchMode):
     ) -> Any:
         for leaf in pytree.tree_leaves((args, kwargs)):
             if isinstance(leaf, Tensor):
-                self._meet(leaf, made=False)
+                self.meet(leaf, made=False)
         result = func(*args, **(kwargs or {}))
         for leaf in pytree.tree_leaves(result):
             if isinstance(leaf, Tensor):
-                self._meet(leaf, made=True)
+                self.meet(leaf, made=True)
         return result
 
-    def _meet(self, tensor: Tensor, *, made: bool) -> None:
+    def meet(self, tensor: Tensor, *, made: bool) -> None:
         """Take note of a storage; one first met as an argument was there before."""
         if tensor.layout != torch.strided:
             return

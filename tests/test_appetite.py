@@ -1,0 +1,58 @@
+"""What a method takes is predicted without running it, on fake tensors."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from jacengine.appetite import appetite, fake_peak
+from jacengine.batching import choices
+from jacengine.defaults import known_strategies
+from jacengine.examine import examine
+from jacengine.method import Method
+from jacengine.problem import Options
+from jacengine.qualify import qualify
+from jacengine.truth import Truth
+from tests.problems import OF_INPUTS, randn
+
+
+@pytest.mark.parametrize("wrt", [0, "params"])
+@pytest.mark.parametrize("strategy", OF_INPUTS)
+def test_the_least_that_is_needed(strategy: str, wrt: int | str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(32, 64), nn.Tanh(), nn.Linear(64, 16)).double()
+    x = randn(64, 32)
+    problem = examine(model, (x,), {}, Options(wrt=wrt, batch_dim=0))
+    call = problem.bind((x,), {})
+    chosen = known_strategies().get(strategy)
+    method = Method(chosen, choices(problem, chosen)[0])
+    real = appetite(problem, call, method).peak(problem, method, 1)
+    fake = fake_peak(problem, call, method)
+    assert fake is not None
+    assert 0.75 * real <= fake <= 1.05 * real
+
+
+def test_what_needs_too_much_is_not_run() -> None:
+    calls: list[int] = []
+
+    def wide(x: Tensor) -> Tensor:
+        calls.append(1)
+        return torch.tanh(x @ torch.ones(4, 1000, dtype=x.dtype)).sum(1)
+
+    x = randn(50, 4)
+    problem = examine(wide, (x,), {}, Options(batch_dim=0))
+    call = problem.bind((x,), {})
+    truth = Truth.of(problem, call)
+    strategy = known_strategies().get("reverse_loop")
+    before = len(calls)
+    record = qualify(problem, call, strategy, truth, 200_000, timed=False)
+    assert record.outcome == "over_budget"
+    assert (record.predicted_bytes or 0) > 200_000
+    assert len(calls) == before + 1  # on fake tensors
+
+
+def test_a_function_that_needs_values_is_not_predicted() -> None:
+    x = randn(3)
+    problem = examine(lambda x: x * float(x.detach().sum()), (x,), {}, Options())
+    strategy = known_strategies().get("reverse_loop")
+    method = Method(strategy, choices(problem, strategy)[0])
+    assert fake_peak(problem, problem.bind((x,), {}), method) is None
