@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.markup import escape
 
 import jacengine
-from jacengine import explain
 from jacengine.bench.models import MODELS, Model
 from jacengine.defaults import known_strategies
-from jacengine.planning import make_plan
-from jacengine.problem import Options
+from jacengine.plans.planning import make_plan
+from jacengine.problems.problem import Options
 from jacengine.report import Case, Machine, Report, summary_table, write_report
-from jacengine.selection import Effort
+from jacengine.selection import explain
+from jacengine.selection.select import Effort
 
 
 @click.command()

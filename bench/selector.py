@@ -22,16 +22,16 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from jacengine.accumulate import Kernel
 from jacengine.bench.models import MODELS, Model
 from jacengine.defaults import known_strategies
 from jacengine.errors import MemoryBudgetError
 from jacengine.measure import peak_memory, seconds
-from jacengine.planning import make_plan
-from jacengine.plans import Plan
-from jacengine.problem import Options
+from jacengine.plans.plan import Plan
+from jacengine.plans.planning import make_plan
+from jacengine.problems.problem import Options
+from jacengine.products.accumulate import Kernel
 from jacengine.report import Machine
-from jacengine.selection import Effort
+from jacengine.selection.select import Effort
 
 ROUNDS = 15
 """Interleaved rounds that medians are taken over."""

@@ -37,7 +37,7 @@ from jacengine.interface import (
     Unsupported,
 )
 from jacengine.loading import load_plan
-from jacengine.plans import Plan
+from jacengine.plans.plan import Plan
 
 __all__ = [
     "ArgumentError",

@@ -7,27 +7,27 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
-from jacengine.accumulate import Kernel
-from jacengine.batch_dims import BatchDim
-from jacengine.budget import Budget
-from jacengine.call import Call
-from jacengine.classify import classify
 from jacengine.defaults import known_strategies
 from jacengine.errors import (
     ArgumentError,
     JacengineError,
     UnsupportedError,
 )
-from jacengine.examine import examine
 from jacengine.interface import Strategy
-from jacengine.layout import Wrt
-from jacengine.method import Method
-from jacengine.planning import make_plan, remembered_plan
-from jacengine.plans import Plan, compute
-from jacengine.problem import Options, Problem, Randomness, Selection
-from jacengine.qualify import runnable
-from jacengine.selection import Effort
-from jacengine.truth import Truth
+from jacengine.plans.plan import Plan, compute
+from jacengine.plans.planning import make_plan, remembered_plan
+from jacengine.problems.batch_dims import BatchDim
+from jacengine.problems.call import Call
+from jacengine.problems.examine import examine
+from jacengine.problems.layout import Wrt
+from jacengine.problems.problem import Options, Problem, Randomness, Selection
+from jacengine.products.accumulate import Kernel
+from jacengine.products.method import Method
+from jacengine.selection.budget import Budget
+from jacengine.selection.classify import classify
+from jacengine.selection.qualify import runnable
+from jacengine.selection.select import Effort
+from jacengine.selection.truth import Truth
 
 
 def jacobian(

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jacengine.batch_dims import BatchDim
-from jacengine.budget import Budget
 from jacengine.defaults import known_strategies
-from jacengine.layout import Wrt
-from jacengine.planning import make_plan
-from jacengine.plans import Plan
-from jacengine.problem import Options, Randomness, Selection
+from jacengine.plans.plan import Plan
+from jacengine.plans.planning import make_plan
+from jacengine.problems.batch_dims import BatchDim
+from jacengine.problems.layout import Wrt
+from jacengine.problems.problem import Options, Randomness, Selection
+from jacengine.selection.budget import Budget
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from jacengine import __version__
-from jacengine import cache as choices
 from jacengine.defaults import broken_plugins, known_strategies
 from jacengine.interface import Pushforward
+from jacengine.plans import cache as choices
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

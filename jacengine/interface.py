@@ -18,7 +18,7 @@ from typing import ClassVar, Protocol
 from torch import nn
 
 from jacengine._torchfunc import Function, Tensors
-from jacengine.problem import Problem
+from jacengine.problems.problem import Problem
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jacengine.batch_dims import BatchDim
-from jacengine.budget import to_bytes
 from jacengine.defaults import known_strategies
 from jacengine.errors import PlanMismatchError
-from jacengine.examine import examine
-from jacengine.layout import Wrt
-from jacengine.planning import revive
-from jacengine.plans import Plan
-from jacengine.problem import Options, Randomness, Selection
-from jacengine.saved import describe_options, from_json, read_key
-from jacengine.signature import Signature
+from jacengine.plans.plan import Plan
+from jacengine.plans.planning import revive
+from jacengine.plans.saved import describe_options, from_json, read_key
+from jacengine.problems.batch_dims import BatchDim
+from jacengine.problems.examine import examine
+from jacengine.problems.layout import Wrt
+from jacengine.problems.problem import Options, Randomness, Selection
+from jacengine.problems.signature import Signature
+from jacengine.selection.budget import to_bytes
 
 
 def load_plan(

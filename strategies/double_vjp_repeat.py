@@ -20,7 +20,7 @@ import torch
 
 from jacengine._torchfunc import Tensors, pull
 from jacengine.interface import Action, Passes, Point, Pushforward, Unsupported
-from jacengine.problem import Problem
+from jacengine.problems.problem import Problem
 
 
 @final

@@ -41,7 +41,7 @@ from jacengine.layers.contraction import (
     through_the_graph,
 )
 from jacengine.layers.visits import Visit, capturing
-from jacengine.problem import Problem
+from jacengine.problems.problem import Problem
 
 
 @final

@@ -21,7 +21,7 @@ from typing import ClassVar, final
 
 from jacengine._torchfunc import Tensors, pull
 from jacengine.interface import Action, Passes, Point, Pullback, Unsupported
-from jacengine.problem import Problem
+from jacengine.problems.problem import Problem
 
 
 @final

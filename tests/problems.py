@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jacengine.call import Call
-from jacengine.examine import examine
 from jacengine.interface import Strategy
-from jacengine.method import Method
-from jacengine.problem import Options, Problem
-from jacengine.qualify import runnable
+from jacengine.problems.call import Call
+from jacengine.problems.examine import examine
+from jacengine.problems.problem import Options, Problem
+from jacengine.products.method import Method
+from jacengine.selection.qualify import runnable
+from jacengine.selection.truth import Truth
 from jacengine.strategies import BUILTIN
-from jacengine.truth import Truth
 
 
 def prepared(

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jacengine.appetite import appetite, fake_peak
-from jacengine.batching import choices
 from jacengine.defaults import known_strategies
-from jacengine.examine import examine
-from jacengine.method import Method
-from jacengine.problem import Options
-from jacengine.qualify import qualify
-from jacengine.truth import Truth
+from jacengine.problems.examine import examine
+from jacengine.problems.problem import Options
+from jacengine.products.batching import choices
+from jacengine.products.method import Method
+from jacengine.selection.appetite import appetite, fake_peak
+from jacengine.selection.qualify import qualify
+from jacengine.selection.truth import Truth
 from tests.problems import OF_INPUTS, randn
 
 

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from torch import Tensor, nn
 
 import jacengine
-from jacengine import cache
 from jacengine.cli import main
-from jacengine.plans import Plan
+from jacengine.plans import cache
+from jacengine.plans.plan import Plan
 
 NAMES = ["reverse_loop", "batched_grad", "vmap_jvp"]
 
@@ -21,7 +21,9 @@ NAMES = ["reverse_loop", "batched_grad", "vmap_jvp"]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "choices"))
     # Load of the machine that runs the tests must not decide what is kept.
-    monkeypatch.setattr("jacengine.selection.psutil.getloadavg", lambda: (0.0, 0, 0))
+    monkeypatch.setattr(
+        "jacengine.selection.select.psutil.getloadavg", lambda: (0.0, 0, 0)
+    )
     return tmp_path / "choices"
 
 
@@ -146,7 +148,9 @@ def test_no_cache_if_the_variable_is_empty(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_times_of_a_busy_machine_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jacengine.selection.psutil.getloadavg", lambda: (999.0, 0, 0))
+    monkeypatch.setattr(
+        "jacengine.selection.select.psutil.getloadavg", lambda: (999.0, 0, 0)
+    )
     assert "Unstable" in _plan().explain()
     assert _plan().selection.source == "measured"
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine import CoupledSamplesError, RandomnessError
-from jacengine.independence import coupled_by_value, coupled_by_vjp, splits
+from jacengine.problems.independence import coupled_by_value, coupled_by_vjp, splits
 from tests.contract.compare import assert_same
 from tests.contract.reference import reference_jacobian
 from tests.contract.scenario import Case

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import jacengine
 from jacengine import PlanMismatchError, UnsupportedError
-from jacengine.plans import Plan
+from jacengine.plans.plan import Plan
 from tests.contract.compare import assert_same
 from tests.contract.reference import reference_jacobian
 from tests.contract.scenario import Case

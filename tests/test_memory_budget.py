@@ -8,12 +8,12 @@ from torch import Tensor
 
 import jacengine
 from jacengine import ArgumentError, MemoryBudgetError
-from jacengine import budget as budget_module
-from jacengine.budget import format_bytes, free_bytes, to_bytes
 from jacengine.defaults import known_strategies
 from jacengine.interface import Pushforward
 from jacengine.measure import peak_memory
-from jacengine.plans import Plan
+from jacengine.plans.plan import Plan
+from jacengine.selection import budget as budget_module
+from jacengine.selection.budget import format_bytes, free_bytes, to_bytes
 from tests.contract.compare import assert_same
 from tests.problems import OF_INPUTS, OF_PARAMETERS, mlp, randn
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 import jacengine
-from jacengine.accumulate import accumulate
-from jacengine.batching import Batching
 from jacengine.interface import Passes, Pullback
-from jacengine.method import Method
+from jacengine.products.accumulate import accumulate
+from jacengine.products.batching import Batching
+from jacengine.products.method import Method
 from jacengine.strategies import BUILTIN
 from tests.contract.compare import assert_same
 from tests.contract.reference import reference_jacobian

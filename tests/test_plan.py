@@ -13,10 +13,10 @@ from torch import Tensor, nn
 import jacengine
 from jacengine import ArgumentError, PlanMismatchError
 from jacengine.defaults import known_strategies
-from jacengine.planning import make_plan
-from jacengine.plans import Plan
-from jacengine.problem import Options
-from jacengine.selection import select
+from jacengine.plans.plan import Plan
+from jacengine.plans.planning import make_plan
+from jacengine.problems.problem import Options
+from jacengine.selection.select import select
 from tests.contract.compare import assert_same
 from tests.contract.reference import reference_jacobian
 from tests.contract.scenario import Case

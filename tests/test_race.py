@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import torch
 
-from jacengine.examine import examine
-from jacengine.problem import Options
-from jacengine.race import Race, slower
-from jacengine.record import Record
-from jacengine.spending import QUICK, UNTIMED, Spending
-from jacengine.truth import Truth
+from jacengine.problems.examine import examine
+from jacengine.problems.problem import Options
+from jacengine.selection.race import Race, slower
+from jacengine.selection.record import Record
+from jacengine.selection.spending import QUICK, UNTIMED, Spending
+from jacengine.selection.truth import Truth
 
 ORDER = ["reverse_loop", "batched_grad", "vmap_vjp"]
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import jacengine
-from jacengine import cache, planning, selection
-from jacengine.remembered import Remembered
+from jacengine.plans import cache, planning
+from jacengine.plans.remembered import Remembered
+from jacengine.selection import select as selecting
 
 
 @pytest.fixture(autouse=True)
@@ -20,14 +21,16 @@ def _forgetful(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(planning, "_REMEMBERED", Remembered(capacity=3))
     monkeypatch.setattr(planning, "_CHOICES", OrderedDict())
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path))
-    monkeypatch.setattr("jacengine.selection.psutil.getloadavg", lambda: (0.0, 0, 0))
+    monkeypatch.setattr(
+        "jacengine.selection.select.psutil.getloadavg", lambda: (0.0, 0, 0)
+    )
 
 
 @pytest.fixture
 def selections(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Count the selections that are made."""
     made: list[object] = []
-    select: Callable[..., Any] = selection.select
+    select: Callable[..., Any] = selecting.select
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         made.append(args)

@@ -4,8 +4,8 @@ import hypothesis.strategies as st
 import torch
 from hypothesis import given
 
-from jacengine.layout import Leaf
-from jacengine.seeding import Seeding, balanced
+from jacengine.problems.layout import Leaf
+from jacengine.products.seeding import Seeding, balanced
 
 CPU = torch.device("cpu")
 

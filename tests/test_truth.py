@@ -11,9 +11,9 @@ from torch import Tensor, nn
 import jacengine
 from jacengine import NoStrategyError, Point, Strategy, UnsupportedError
 from jacengine.interface import Action
-from jacengine.planning import make_plan
-from jacengine.plans import Plan
-from jacengine.problem import Options
+from jacengine.plans.plan import Plan
+from jacengine.plans.planning import make_plan
+from jacengine.problems.problem import Options
 from jacengine.strategies.reverse_loop import ReverseLoop
 from tests.contract.compare import assert_same
 from tests.contract.reference import reference_jacobian

@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from jacengine._torchfunc import Tensors, pull_to_edges
-from jacengine.independence import random_cotangent, splits
 from jacengine.layers.accounting import unaccounted
 from jacengine.layers.rerun import Separation, reproduces, rerun, separations
 from jacengine.layers.rules import Rule, rule_for
 from jacengine.layers.samples import Placement, placements, reaches_others
 from jacengine.layers.visits import Unit, Visit, capturing
+from jacengine.problems.independence import random_cotangent, splits
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jacengine.report.machine import Machine
 from jacengine.report.text import one_line, without_paths
 
 if TYPE_CHECKING:
-    from jacengine.problem import Problem
-    from jacengine.record import Record
-    from jacengine.selection import Selection
+    from jacengine.problems.problem import Problem
+    from jacengine.selection.record import Record
+    from jacengine.selection.select import Selection
+
+
+Kind = Literal["strategy", "auto", "library"]
+"""Whose a row is: a named method of jacengine, what `auto` chose, another library."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One candidate: the figures of a `jacengine.record.Record`, as plain values.
+    """One candidate: the figures of its `Record` in a selection, as plain values.
 
     Attributes:
         strategy: Its strategy's name.
@@ -26,12 +30,16 @@ class Row:
         chunk_size: Directions a pass.
         forward_passes: Predicted calls of the function.
         backward_passes: Predicted backward passes.
-        time_s: Best time of a whole Jacobian; an extrapolation where `skipped`.
+        time_s: Median time of a whole Jacobian; an extrapolation where `skipped`.
         first_s: Time of the first run.
         runs: How many times it was timed.
         predicted_bytes: Predicted peak memory.
         peak_bytes: Measured peak memory.
         error: Relative error of the projection that verified it.
+        kind: Whose it is.
+        picked: For `auto`, the strategy that it chose.
+        times: The times of the interleaved rounds, in seconds, in their order.
+        flops: Floating-point operations of one Jacobian, as counted.
     """
 
     strategy: str
@@ -46,6 +54,10 @@ class Row:
     predicted_bytes: int | None = None
     peak_bytes: int | None = None
     error: float | None = None
+    kind: Kind = "strategy"
+    picked: str = ""
+    times: tuple[float, ...] = ()
+    flops: int | None = None
 
     @classmethod
     def of(cls, record: Record) -> Row:
@@ -86,6 +98,14 @@ class Case:
         result_bytes: The size of the Jacobian.
         selection_s: What verifying and timing took.
         failure: Why there are no candidates, where there are none.
+        workload: The workload it is a size of; empty where there are no sizes.
+        size: The value of the workload's parameter ...
+        parameter: ... and what that is, in words.
+        origin: Where the workload is from.
+        dtype: Of the differentiated function, as `float32`.
+        device: Where it ran, as `cpu`.
+        threads: Threads of one operator.
+        unstable: Whether other work disturbed the times.
     """
 
     name: str
@@ -97,6 +117,14 @@ class Case:
     result_bytes: int | None = None
     selection_s: float | None = None
     failure: str = ""
+    workload: str = ""
+    size: int | None = None
+    parameter: str = ""
+    origin: str = ""
+    dtype: str = ""
+    device: str = ""
+    threads: int | None = None
+    unstable: bool = False
 
     @classmethod
     def of(
@@ -125,12 +153,16 @@ class Report:
         command: How.
         planned: How many cases there were to be, if it was interrupted more than
             there are.
+        fill_rate: Bytes a second that memory is filled with, measured beside them.
+        matmul_rate: Floating-point operations a second of a large float32 product.
     """
 
     cases: tuple[Case, ...]
     machine: Machine
     command: str
     planned: int
+    fill_rate: float | None = None
+    matmul_rate: float | None = None
 
     @property
     def interrupted(self) -> bool:

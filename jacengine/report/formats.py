@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jacengine.budget import format_bytes
 from jacengine.measure import format_seconds
+from jacengine.selection.budget import format_bytes
 
 NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from jacengine.budget import format_bytes
+from jacengine.selection.budget import format_bytes
 
 _FOLDER = Path(__file__).parent
 

@@ -87,10 +87,15 @@ def _inert(cell: object) -> object:
 
 
 def _case(*, rows: Sequence[Mapping[str, Any]], **figures: Any) -> Case:
-    return Case(rows=tuple(Row(**row) for row in rows), **figures)
+    return Case(rows=tuple(_row(**row) for row in rows), **figures)
+
+
+def _row(*, times: Sequence[float], **figures: Any) -> Row:
+    return Row(times=tuple(times), **figures)
 
 
 def _report(content: Mapping[str, Any]) -> Report:
     cases = tuple(_case(**case) for case in content["cases"])
     machine = Machine(**content["machine"])
-    return Report(cases, machine, content["command"], content["planned"])
+    others = {k: v for k, v in content.items() if k not in {"schema", "cases"}}
+    return Report(**{**others, "cases": cases, "machine": machine})

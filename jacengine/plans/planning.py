@@ -1,0 +1,180 @@
+"""Making plans: remembered, from the cache on disk, or by a selection."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NoReturn
+
+from jacengine._version import __version__
+from jacengine.errors import JacengineError, MemoryBudgetError, NoStrategyError
+from jacengine.interface import Strategy
+from jacengine.plans import cache
+from jacengine.plans.cachekey import key_of
+from jacengine.plans.plan import Plan
+from jacengine.plans.remembered import CAPACITY, Remembered
+from jacengine.plans.saved import describe_options
+from jacengine.problems.examine import examine
+from jacengine.problems.problem import Options, Problem
+from jacengine.problems.signature import Signature
+from jacengine.products.accumulate import Kernel, prepared
+from jacengine.selection.budget import Budget, format_bytes, to_bytes
+from jacengine.selection.explain import as_text
+from jacengine.selection.select import Effort, Selection, select
+from jacengine.selection.truth import Truth
+
+_REMEMBERED = Remembered()
+_CHOICES: OrderedDict[str, Selection] = OrderedDict()
+"""What was chosen in this process, by key: a closure written inside a loop is a new
+object each time, and known by its code."""
+
+
+def remembered_plan(
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    options: Options,
+    strategies: Sequence[Strategy],
+    *,
+    memory_budget: Budget,
+    effort: Effort,
+) -> Plan:
+    """Return the plan that was made for this function and signature, or make one."""
+    signature = Signature.of(fn, args, kwargs)
+    names = tuple(strategy.name for strategy in strategies)
+    key = (describe_options(options), names, repr(memory_budget), effort, signature.key)
+    found = _REMEMBERED.find(key, fn)
+    if found is not None and _fits(found, memory_budget):
+        return found
+    made = make_plan(
+        fn,
+        args,
+        kwargs,
+        options,
+        strategies,
+        memory_budget=memory_budget,
+        effort=effort,
+        by_code=True,
+    )
+    _REMEMBERED.keep(key, made)
+    return made
+
+
+def make_plan(
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    options: Options,
+    strategies: Sequence[Strategy],
+    *,
+    memory_budget: Budget,
+    effort: Effort,
+    cached: bool = True,
+    by_code: bool = False,
+) -> Plan:
+    """Examine a call, choose a method, and bind the choice to the signature.
+
+    Args:
+        fn: The function or module.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        options: What Jacobian is asked for.
+        strategies: The candidates.
+        memory_budget: Bytes that a call may allocate.
+        effort: How much may be spent on the choice.
+        cached: Whether a choice from the cache on disk will do.
+        by_code: Whether one made for other objects with the same code will do.
+
+    Raises:
+        MemoryBudgetError: The result, or every right method, exceeds the budget.
+        NoStrategyError: No candidate computes this Jacobian.
+    """
+    problem = examine(fn, args, kwargs, options)
+    budget = to_bytes(memory_budget, problem.outputs[0].device)
+    if problem.result_bytes > budget:
+        raise MemoryBudgetError(
+            f"The Jacobian itself has {format_bytes(problem.result_bytes)}, and the "
+            f"budget is {format_bytes(budget)}. Raise memory_budget, choose rows= or "
+            "columns=, differentiate fewer parameters, or use a smaller batch."
+        )
+    signature = Signature.of(fn, args, kwargs, problem.layout.names)
+    asked = {"effort": effort, "budget": memory_budget, "jacengine": __version__}
+    key = key_of(
+        fn,
+        args,
+        kwargs,
+        options,
+        strategies=strategies,
+        signature=signature,
+        asked=asked,
+    )
+    # Without timing the choice is the same everywhere, whatever others have measured.
+    keeps = cached and effort != "none"
+    saved = _CHOICES.get(key) if by_code and keeps else None
+    if saved is None and keeps:
+        saved = cache.find(key, strategies)
+    if saved is not None:
+        revived = revive(problem, args, kwargs, saved, budget)
+        if revived is not None:
+            return Plan(problem, revived, signature, strategies)
+    selection = select(
+        problem, problem.bind(args, kwargs), strategies, budget=budget, effort=effort
+    )
+    if not selection.ranked:
+        _raise_nothing(problem, selection, budget)
+    _CHOICES[key] = selection
+    while len(_CHOICES) > CAPACITY:
+        _CHOICES.popitem(last=False)
+    # What was measured on a busy machine is good for now, and not to be believed later.
+    if keeps and not selection.unstable:
+        cache.keep(key, selection)
+    return Plan(problem, selection, signature, strategies)
+
+
+def revive(
+    problem: Problem,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    saved: Selection,
+    budget: int,
+) -> Selection | None:
+    """Verify a choice made elsewhere, by one projection.
+
+    Returns:
+        The choice, bound to this problem; `None` if it does not hold here.
+    """
+    record = saved.ranked[0]
+    if record.method is None or (record.predicted_bytes or 0) > budget:
+        return None
+    call = problem.bind(args, kwargs)
+    try:
+        method = prepared(problem, call, record.method)
+        blocks = Kernel(problem, method).run(call, checked=True)
+        if not Truth.of(problem, call).judge(blocks).right:
+            return None
+    except (RuntimeError, MemoryError, JacengineError):
+        return None
+    bound = replace(record, method=method, passes=method.passes(problem))
+    others = [
+        replace(r, passes=None if r.method is None else r.method.passes(problem))
+        for r in saved.records
+        if r is not record
+    ]
+    return replace(saved, records=(bound, *others), source="cache")
+
+
+def _fits(plan: Plan, memory_budget: Budget) -> bool:
+    """Whether a plan that was made earlier fits what is free now."""
+    needed = plan.chosen.peak_bytes or plan.chosen.predicted_bytes or 0
+    return needed <= to_bytes(memory_budget, plan.problem.outputs[0].device)
+
+
+def _raise_nothing(problem: Problem, selection: Selection, budget: int) -> NoReturn:
+    table = as_text(problem, selection)
+    if any(record.outcome == "over_budget" for record in selection.records):
+        raise MemoryBudgetError(
+            f"No method fits into {format_bytes(budget)}. Raise memory_budget, or use "
+            f"a smaller batch:\n{table}"
+        )
+    raise NoStrategyError(f"No strategy computes this Jacobian:\n{table}")

@@ -1,0 +1,253 @@
+"""The user's function at one set of arguments, as a function of its primals alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from jacengine import trees
+from jacengine._internals import parameter_of
+from jacengine._torchfunc import Tensors, call_with_parameters, vmap
+from jacengine.errors import OutputTypeError, RandomnessError
+from jacengine.problems.layout import Layout
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one evaluation returned."""
+
+    leaves: Tensors
+    structure: trees.Structure
+    aux: Any
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function with its arguments bound and its primals left open.
+
+    Samples lie along axis 0 of every batched primal and of every output, wherever
+    the user has them.
+
+    Attributes:
+        fn: The user's function or module.
+        layout: What of it is differentiated.
+        leaves: The argument leaves; the primals' places are overwritten.
+        has_aux: Whether `fn` returns `(out, aux)`.
+        reset: Called before each evaluation, so that all see the same random numbers
+            and buffers.
+        deterministic: Whether the function drew no random numbers when it was
+            examined; drawing some now is an error, since passes would differ.
+    """
+
+    fn: Callable[..., Any]
+    layout: Layout
+    leaves: tuple[Any, ...]
+    has_aux: bool = False
+    reset: Callable[[], None] | None = None
+    deterministic: bool = False
+
+    def __call__(self, *primals: Tensor) -> Tensors:
+        """Return the output tensors at these primals."""
+        return self.evaluate(primals).leaves
+
+    def evaluate(self, primals: Tensors) -> Output:
+        """Run the function once, at these primals.
+
+        Raises:
+            OutputTypeError: It returned something other than real floating-point
+                tensors.
+            RandomnessError: It drew random numbers, which it did not before.
+        """
+        if not self.deterministic:
+            return self._evaluate(primals)
+        before = torch.get_rng_state()
+        output = self._evaluate(primals)
+        if not torch.equal(before, torch.get_rng_state()):
+            torch.set_rng_state(before)
+            raise RandomnessError(
+                "The function draws random numbers now, which it did not when it was "
+                "examined. Make a plan anew with randomness='same', or call .eval()."
+            )
+        return output
+
+    def _evaluate(self, primals: Tensors) -> Output:
+        if self.reset is not None:
+            self.reset()
+        layout = self.layout
+        if layout.names:
+            parameters = dict(zip(layout.names, primals, strict=True))
+            return self.run(self.leaves, parameters)
+        leaves = list(self.leaves)
+        for slot, leaf, primal in zip(
+            layout.slots, layout.inputs, primals, strict=True
+        ):
+            leaves[slot] = _from_front(primal, leaf.batch_dim)
+        return self.run(leaves)
+
+    def run(
+        self, leaves: Sequence[Any], parameters: Mapping[str, Tensor] | None = None
+    ) -> Output:
+        """Call the function on these argument leaves, with these parameters replaced.
+
+        Raises:
+            OutputTypeError: It returned something other than real floating-point
+                tensors.
+        """
+        args, kwargs = self.layout.structure.unflatten(leaves)
+        if parameters is None:
+            returned = self.fn(*args, **kwargs)
+        else:
+            returned = call_with_parameters(self.module, parameters, args, kwargs)
+        aux = None
+        if self.has_aux:
+            if not isinstance(returned, tuple) or len(returned) != 2:
+                raise OutputTypeError(
+                    "has_aux=True expects the function to return (out, aux), got "
+                    f"{type(returned).__name__}."
+                )
+            returned, aux = returned
+        outputs, structure = trees.flatten(returned)
+        _check_outputs(outputs)
+        return Output(tuple(outputs), structure, aux)
+
+    @property
+    def module(self) -> nn.Module:
+        """The function, which is a module."""
+        assert isinstance(self.fn, nn.Module)
+        return self.fn
+
+    def primals(self, *, connected: bool) -> Tensors:
+        """Return the values to differentiate at.
+
+        Args:
+            connected: Keep them in the user's autograd graph (for `create_graph`).
+        """
+        layout = self.layout
+        if layout.names:
+            found: list[Tensor] = [
+                parameter_of(self.module, name) for name in layout.names
+            ]
+        else:
+            found = [
+                _to_front(self.leaves[slot], leaf.batch_dim)
+                for slot, leaf in zip(layout.slots, layout.inputs, strict=True)
+            ]
+        if connected:
+            return tuple(found)
+        return tuple(_own_memory(_ordinary(tensor).detach()) for tensor in found)
+
+    def samples(self, start: int, stop: int) -> Call:
+        """Return the call on a range of the samples."""
+        return self._map_side(lambda leaf: leaf[start:stop])
+
+    def copies(self, count: int) -> Call:
+        """Return the call on the batch repeated, as one batch of `count * B`."""
+        return self._map_side(
+            lambda leaf: leaf.expand(count, *leaf.shape).flatten(0, 1)
+        )
+
+    def per_sample(self) -> Callable[..., Tensors]:
+        """Return a function that gives every sample its own primals.
+
+        Returns:
+            A function of primals `(B, *leaf)`, shared inputs included, to outputs
+            `(B, *out)`: `fn` under vmap, on batches of one.
+        """
+        layout = self.layout
+        batched = [i for i, dim in enumerate(layout.dims) if dim is not None]
+        fronts = [_to_front(self.leaves[i], layout.dims[i]) for i in batched]
+
+        def one(primals: Tensors, side: list[Tensor]) -> Tensors:
+            leaves = list(self.leaves)
+            for i, tensor in zip(batched, side, strict=True):
+                leaves[i] = _from_front(tensor.unsqueeze(0), layout.dims[i])
+            inputs = zip(layout.inputs, primals, strict=True)
+            single = [p if q.batch_dim is None else p.unsqueeze(0) for q, p in inputs]
+            outputs = replace(self, leaves=tuple(leaves))(*single)
+            return tuple(output.squeeze(0) for output in outputs)
+
+        return lambda *primals: vmap(one)(primals, fronts)
+
+    def select(self, index: Tensor) -> Call:
+        """Return the call on the samples with these indices."""
+        return self._map_side(lambda leaf: leaf[index.to(leaf.device)])
+
+    def _map_side(self, change: Callable[[Tensor], Tensor]) -> Call:
+        leaves = [
+            leaf if dim is None else _from_front(change(_to_front(leaf, dim)), dim)
+            for leaf, dim in zip(self.leaves, self.layout.dims, strict=True)
+        ]
+        return replace(self, leaves=tuple(leaves))
+
+
+def bind(
+    fn: Any,
+    layout: Layout,
+    leaves: Sequence[Any],
+    *,
+    has_aux: bool,
+    deterministic: bool = False,
+) -> Call:
+    """Bind flattened arguments to a layout they were described by."""
+    ordinary = tuple(map(_ordinary, leaves))
+    return Call(fn, layout, ordinary, has_aux, deterministic=deterministic)
+
+
+def _ordinary(leaf: Any) -> Any:
+    """Copy an inference tensor, which autograd refuses, into an ordinary one."""
+    if isinstance(leaf, Tensor) and leaf.is_inference():
+        return leaf.clone()
+    return leaf
+
+
+def _own_memory(tensor: Tensor) -> Tensor:
+    """Copy a tensor whose entries share memory: forward mode writes to each of them."""
+    if tensor.is_contiguous():
+        return tensor
+    reach = 0
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1:
+            if stride <= reach:
+                return tensor.contiguous()
+            reach += stride * (size - 1)
+    return tensor
+
+
+def _to_front(tensor: Tensor, dim: int | None) -> Tensor:
+    return tensor.movedim(dim, 0) if dim else tensor
+
+
+def _from_front(tensor: Tensor, dim: int | None) -> Tensor:
+    return tensor.movedim(0, dim) if dim else tensor
+
+
+def _check_outputs(outputs: list[Any]) -> None:
+    if not outputs:
+        raise OutputTypeError("The function returned no tensor (an empty container).")
+    for output in outputs:
+        if not isinstance(output, Tensor):
+            raise OutputTypeError(
+                f"The function returned a {type(output).__name__}; expected tensors, or"
+                " containers of tensors. Return (out, aux) and pass has_aux=True to "
+                "return something beside them."
+            )
+        if output.is_complex():
+            raise OutputTypeError(
+                f"The function returned a complex tensor ({output.dtype}); jacengine "
+                "differentiates real functions. Return torch.view_as_real(out)."
+            )
+        if not output.is_floating_point():
+            raise OutputTypeError(
+                f"The function returned a tensor of {output.dtype}, which has no "
+                "derivative; expected a floating-point tensor. Return (out, aux) and "
+                "pass has_aux=True to return it beside the output."
+            )
+        if output.layout != torch.strided:
+            raise OutputTypeError(
+                f"The function returned a tensor of layout {output.layout}; expected a "
+                "dense one. Return out.to_dense()."
+            )

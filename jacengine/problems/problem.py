@@ -1,0 +1,146 @@
+"""A Jacobian to compute: what is differentiated, and what one look at it showed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from jacengine import trees
+from jacengine.problems.batch_dims import BatchDim
+from jacengine.problems.call import Call, bind
+from jacengine.problems.layout import Layout, Leaf, Wrt
+
+Selection = Tensor | slice | None
+Randomness = Literal["error", "same", "different"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a call that decide what the Jacobian is.
+
+    Attributes:
+        wrt: What to differentiate.
+        batch_dim: Where samples lie, if they are independent.
+        create_graph: Whether the result can be differentiated again.
+        rows: Which output entries, `None` for all.
+        columns: Which input entries, `None` for all.
+        has_aux: Whether the function returns `(out, aux)`.
+        randomness: What to do about a function that draws random numbers.
+    """
+
+    wrt: Wrt = 0
+    batch_dim: BatchDim = None
+    create_graph: bool = False
+    rows: Selection = None
+    columns: Selection = None
+    has_aux: bool = False
+    randomness: Randomness = "error"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What every strategy may know of the Jacobian that is asked for.
+
+    Attributes:
+        fn: The user's function or module.
+        options: What was asked for.
+        layout: The inputs, and how the call is laid out.
+        outputs: The outputs (of one sample).
+        output_structure: How the outputs nest.
+        rows: The chosen output entries over all outputs flattened; `None` for all.
+        columns: The chosen input entries over all inputs flattened; `None` for all.
+        stochastic: Whether the function draws random numbers.
+        stateful: The buffers that a call writes.
+        coupled: Whether a sample's output depends on other samples.
+        forward_bytes: What one recorded forward pass allocates.
+        modules: The modules that the function can be seen to use.
+    """
+
+    fn: Callable[..., Any]
+    options: Options
+    layout: Layout
+    outputs: tuple[Leaf, ...]
+    output_structure: trees.Structure
+    rows: Tensor | None
+    columns: Tensor | None
+    stochastic: bool
+    stateful: tuple[tuple[nn.Module, str], ...]
+    coupled: bool
+    forward_bytes: int
+    modules: tuple[nn.Module, ...]
+
+    @property
+    def inputs(self) -> tuple[Leaf, ...]:
+        """The inputs, in order (of one sample where they are batched)."""
+        return self.layout.inputs
+
+    @property
+    def batch_size(self) -> int | None:
+        """The number of independent samples, `None` without `batch_dim`."""
+        return self.layout.batch_size
+
+    @functools.cached_property
+    def sample_count(self) -> int:
+        """The number of samples; without `batch_dim` the one point there is."""
+        return 1 if self.layout.batch_size is None else self.layout.batch_size
+
+    @functools.cached_property
+    def shares(self) -> bool:
+        """Whether samples share an input."""
+        return self.layout.shared
+
+    @functools.cached_property
+    def changes_state(self) -> bool:
+        """Whether a call draws random numbers or writes buffers."""
+        return self.stochastic or bool(self.stateful)
+
+    @functools.cached_property
+    def module(self) -> nn.Module | None:
+        """The module whose parameters are differentiated, if they are."""
+        return self.fn if self.layout.names and isinstance(self.fn, nn.Module) else None
+
+    @functools.cached_property
+    def row_count(self) -> int:
+        """How many output entries (of one sample) are asked for."""
+        if self.rows is not None:
+            return self.rows.numel()
+        return sum(leaf.size for leaf in self.outputs)
+
+    @functools.cached_property
+    def column_count(self) -> int:
+        """How many input entries are asked for."""
+        if self.columns is not None:
+            return self.columns.numel()
+        return sum(leaf.size for leaf in self.inputs)
+
+    @functools.cached_property
+    def result_bytes(self) -> int:
+        """The size of the Jacobian."""
+        entries = self.row_count * self.column_count * self.sample_count
+        widest = max(leaf.dtype.itemsize for leaf in self.outputs)
+        return entries * widest
+
+    @functools.cached_property
+    def devices(self) -> tuple[torch.device, ...]:
+        """The accelerators in play, whose random state is guarded."""
+        leaves = (*self.inputs, *self.outputs)
+        return tuple({leaf.device for leaf in leaves if leaf.device.type == "cuda"})
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
+        """Bind arguments of this signature."""
+        return self.bound(trees.flatten_call(args, kwargs)[0])
+
+    def bound(self, leaves: Sequence[Any]) -> Call:
+        """Bind arguments of this signature that are flattened already."""
+        return bind(
+            self.fn,
+            self.layout,
+            leaves,
+            has_aux=self.options.has_aux,
+            deterministic=not self.stochastic,
+        )

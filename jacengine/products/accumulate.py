@@ -1,0 +1,280 @@
+"""The one loop: seeds to products to their places in J."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jacengine._torchfunc import Tensors
+from jacengine.interface import (
+    Action,
+    Contraction,
+    Point,
+    Pullback,
+    Pushforward,
+    Strategy,
+)
+from jacengine.problems.call import Call
+from jacengine.problems.layout import Leaf
+from jacengine.problems.problem import Problem
+from jacengine.problems.state import ALONE, preserved
+from jacengine.products import batching
+from jacengine.products.assembly import Assembly, check_products
+from jacengine.products.batching import Batching
+from jacengine.products.blueprint import Blueprint
+from jacengine.products.method import Method
+from jacengine.products.scopes import entered
+
+KEPT_SEEDS = 2**22
+"""Bytes of seeds that a kernel of one block keeps for further calls."""
+
+
+class Kernel:
+    """A method made ready for a problem: what does not depend on the arguments.
+
+    Seeds are built once and kept where they are small.
+    """
+
+    def __init__(
+        self, problem: Problem, method: Method, *, simulated: bool = False
+    ) -> None:
+        """Prepare a method.
+
+        Args:
+            problem: What to compute.
+            method: How.
+            simulated: Whether it will run on fake tensors, which have no memory to
+                take over and no values to choose seeds by: those are built now.
+        """
+        self._problem = problem
+        self._method = method
+        self._simulated = simulated
+        self._blueprint = Blueprint(problem, joint=method.batching is Batching.JOINT)
+        self._seeding = batching.seeding(problem, method.strategy, method.batching)
+        self._blocks = tuple(self._seeding.blocks(method.block_size))
+        self._kept: dict[int, Tensors] = {}
+        # More than one block's seeds would be memory that no prediction knows of.
+        self._keeps = len(self._blocks) == 1 and self._seeding.bytes <= KEPT_SEEDS
+        if simulated:
+            self._kept = {
+                number: self._seeding.seeds(block)
+                for number, block in enumerate(self._blocks)
+            }
+
+    @property
+    def seeded(self) -> tuple[Leaf, ...]:
+        """The tensors that seeds belong to."""
+        return self._seeding.leaves
+
+    @property
+    def name(self) -> str:
+        """The strategy's name."""
+        return self._method.strategy.name
+
+    def run(
+        self,
+        call: Call,
+        *,
+        out: Any = None,
+        progress: Callable[[float], None] | None = None,
+        checked: bool = False,
+    ) -> list[list[Tensor]]:
+        """Compute the Jacobian.
+
+        Args:
+            call: The function at the arguments to compute it at.
+            out: Preallocated result, nested as the user has it, to write into.
+            progress: Told the share that is done after each block; may raise to stop.
+            checked: Whether to hold the strategy's products to their shapes.
+
+        Returns:
+            The blocks of the Jacobian, outputs by inputs; `assembly.nest` nests them.
+        """
+        problem, method = self._problem, self._method
+        with settled(problem, call, method) as ready:
+            fresh = method.strategy.trusted and not self._simulated
+            owned = functools.partial(self._owned, ready) if fresh else None
+            assembly = Assembly(self._blueprint, out=out, owned=owned)
+            for point, samples in batching.points(problem, ready, method.batching):
+                advance = self._linearized(point, samples, assembly, checked=checked)
+                for number, block in enumerate(self._blocks):
+                    advance(block, self._seeds(number))
+                    if progress is not None:
+                        progress(self._done(samples, block))
+            return assembly.finish()
+
+    def _linearized(
+        self, point: Point, samples: slice, assembly: Assembly, *, checked: bool
+    ) -> Callable[[slice, Tensors], None]:
+        """Linearize at a point; return what brings seeds to their place in J."""
+        strategy = self._method.strategy
+        if isinstance(strategy, Contraction):
+            contract = strategy.linearize(point)
+
+            def contracted(block: slice, seeds: Tensors) -> None:
+                into = assembly.rows_view(samples, block)
+                products = contract(seeds, into)
+                if checked:
+                    self._check(products, point, block)
+                if into is None:
+                    assembly.put_rows(samples, block, products)
+
+            return contracted
+        action = linearized(strategy, point)
+        forward = isinstance(strategy, Pushforward)
+        put = assembly.put_columns if forward else assembly.put_rows
+
+        def placed(block: slice, seeds: Tensors) -> None:
+            products = action(seeds)
+            if checked:
+                self._check(products, point, block)
+            put(samples, block, products)
+
+        return placed
+
+    def _seeds(self, number: int) -> Tensors:
+        if number in self._kept:
+            return self._kept[number]
+        seeds = self._seeding.seeds(self._blocks[number])
+        if self._keeps:
+            self._kept[number] = seeds
+        return seeds
+
+    def _done(self, samples: slice, block: slice) -> float:
+        """Return the share of the work that ends with a block."""
+        count = self._seeding.count
+        before = samples.start * count
+        here = (samples.stop - samples.start) * block.stop
+        return float(before + here) / max(1, self._problem.sample_count * count)
+
+    def _owned(self, call: Call) -> set[int]:
+        """Return the storages that a result must not share: the user's, kept seeds."""
+        held = [
+            t for m in self._problem.modules for t in (*m.parameters(), *m.buffers())
+        ]
+        held += [leaf for leaf in call.leaves if isinstance(leaf, Tensor)]
+        held += [seed for seeds in self._kept.values() for seed in seeds]
+        dense = (tensor for tensor in held if tensor.layout == torch.strided)
+        return {tensor.untyped_storage().data_ptr() for tensor in dense}
+
+    def _check(self, products: Tensors, point: Point, block: slice) -> None:
+        count = block.stop - block.start
+        shapes = _shapes(self._problem, self._method.strategy, point)
+        check_products(products, [(count, *shape) for shape in shapes])
+
+
+def accumulate(
+    problem: Problem,
+    call: Call,
+    method: Method,
+    *,
+    progress: Callable[[float], None] | None = None,
+    checked: bool = False,
+) -> list[list[Tensor]]:
+    """Compute a Jacobian once by a method; see `Kernel.run`."""
+    return Kernel(problem, method).run(call, progress=progress, checked=checked)
+
+
+def prepared(problem: Problem, call: Call, method: Method) -> Method:
+    """Let a strategy do once what it can do for all calls of one signature."""
+    if not isinstance(method.strategy, Contraction):
+        return method
+    with settled(problem, call, method) as ready:
+        point, _ = next(batching.points(problem, ready, method.batching))
+        return replace(method, strategy=method.strategy.prepare(point))
+
+
+def pull_all_samples(
+    problem: Problem, call: Call, method: Method, cotangents: Tensors
+) -> Tensors:
+    """Pull one cotangent `(B, *out)` back by a method that takes samples together.
+
+    Returns:
+        One product an input, `(B, *in)`.
+    """
+    with settled(problem, call, method) as ready:
+        point, _ = next(batching.points(problem, ready, method.batching))
+        action = linearized(method.strategy, point)
+        products = action(tuple(c.unsqueeze(0) for c in cotangents))
+        return tuple(product.squeeze(0) for product in products)
+
+
+def linearized(strategy: Strategy, point: Point) -> Action:
+    """Linearize at a point.
+
+    Raises:
+        TypeError: It is none of the three kinds of strategies.
+    """
+    if not isinstance(strategy, Pushforward | Pullback | Contraction):
+        raise TypeError(f"{strategy!r} can neither push nor pull")
+    return strategy.linearize(point)
+
+
+def _shapes(
+    problem: Problem, strategy: Strategy, point: Point
+) -> list[tuple[int, ...]]:
+    """Shapes of a strategy's products, without the axis of directions."""
+    samples = () if point.batch_size is None else (point.batch_size,)
+    if isinstance(strategy, Pushforward):
+        return [(*samples, *leaf.shape) for leaf in problem.outputs]
+    if isinstance(strategy, Contraction):
+        return [(*samples, *leaf.shape) for leaf in problem.inputs]
+    return [tuple(primal.shape) for primal in point.primals]
+
+
+class settled:  # noqa: N801 - reads as the context manager it is
+    """Hold every setting that a method needs, and leave no trace.
+
+    Entering gives the call, which starts each evaluation from the same state. A class
+    and not a generator, because every call of a plan enters it.
+    """
+
+    def __init__(self, problem: Problem, call: Call, method: Method) -> None:
+        self._problem = problem
+        self._call = call
+        self._method = method
+        self._stack: contextlib.ExitStack | None = None
+        self._preserved: preserved | None = None
+
+    def __enter__(self) -> Call:
+        """Set everything up."""
+        problem, method = self._problem, self._method
+        strategy = method.strategy
+        changes = problem.changes_state
+        alone = changes or not strategy.thread_safe
+        if alone or torch.is_inference_mode_enabled() or method.scopes:
+            with contextlib.ExitStack() as stack:
+                if alone:
+                    stack.enter_context(ALONE)
+                stack.enter_context(torch.inference_mode(mode=False))
+                stack.enter_context(entered(method.scopes))
+                self._stack = stack.pop_all()
+        self._recording = torch.is_grad_enabled()
+        recorded = strategy.records_graph or problem.options.create_graph
+        # A scope may be there to record what this strategy has no use for itself.
+        if recorded != self._recording and not any(
+            scope.records_graph for scope in method.scopes
+        ):
+            torch.set_grad_enabled(mode=recorded)
+        if strategy.trusted and not changes:
+            return self._call
+        self._preserved = preserved(problem.devices, problem.stateful)
+        state = self._preserved.__enter__()
+        return replace(self._call, reset=state.restore) if changes else self._call
+
+    def __exit__(self, *_: object) -> None:
+        """Put everything back."""
+        try:
+            if self._preserved is not None:
+                self._preserved.__exit__()
+        finally:
+            if torch.is_grad_enabled() != self._recording:
+                torch.set_grad_enabled(mode=self._recording)
+            if self._stack is not None:
+                self._stack.close()

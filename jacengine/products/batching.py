@@ -1,0 +1,177 @@
+"""How the samples of a batch share the work, and the points that follow from it.
+
+| batching | a pass serves | when |
+|---|---|---|
+| `none` | the one point there is | no `batch_dim` |
+| `together` | the same entry of every sample | independent samples, own inputs |
+| `expanded` | the same, each with a copy of what is shared | VJPs to shared inputs |
+| `loop` | one sample | the same, where vmap cannot make the copies |
+| `joint` | one entry of one sample | shared inputs of coupled samples |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from jacengine._torchfunc import Function, Tensors, vmap
+from jacengine.interface import Contraction, Point, Pushforward, Strategy
+from jacengine.problems.call import Call
+from jacengine.problems.layout import Leaf
+from jacengine.problems.problem import Problem
+from jacengine.products.seeding import Seeding
+
+
+class Batching(StrEnum):
+    """How the samples of a batch share the work."""
+
+    NONE = "none"
+    TOGETHER = "together"
+    EXPANDED = "expanded"
+    LOOP = "loop"
+    JOINT = "joint"
+
+
+def choices(problem: Problem, strategy: Strategy) -> tuple[Batching, ...]:
+    """List the batchings that are right for a strategy, the best first."""
+    if problem.batch_size is None:
+        return (Batching.NONE,)
+    if isinstance(strategy, Pushforward):
+        return (Batching.TOGETHER,)
+    if problem.coupled:
+        return (Batching.JOINT,)
+    if isinstance(strategy, Contraction) or not problem.layout.shared:
+        return (Batching.TOGETHER,)
+    if problem.stochastic:
+        # Only the batch as a whole draws the numbers that the user's call draws.
+        return (Batching.JOINT,)
+    return (Batching.EXPANDED, Batching.LOOP)
+
+
+def sweeps(problem: Problem, batching: Batching) -> int:
+    """Count the linearizations that one Jacobian takes."""
+    return problem.sample_count if batching is Batching.LOOP else 1
+
+
+def points(
+    problem: Problem, call: Call, batching: Batching
+) -> Iterator[tuple[Point, slice]]:
+    """Yield what to linearize, and which samples of the result it gives."""
+    connected = problem.options.create_graph
+    whole = slice(0, problem.sample_count)
+    match batching:
+        case Batching.NONE | Batching.JOINT:
+            primals = call.primals(connected=connected)
+            yield _point(problem, call, _copies(call), primals, None), whole
+        case Batching.TOGETHER:
+            primals = call.primals(connected=connected)
+            copies = _copies(call) if problem.shares else _along_samples(call)
+            yield _point(problem, call, copies, primals, problem.batch_size), whole
+        case Batching.EXPANDED:
+            function = call.per_sample()
+            primals = _expanded(problem, call.primals(connected=connected))
+            yield (
+                _point(
+                    problem, function, _copies(function), primals, problem.batch_size
+                ),
+                whole,
+            )
+        case Batching.LOOP:
+            for sample in range(problem.sample_count):
+                one = call.samples(sample, sample + 1)
+                primals = one.primals(connected=connected)
+                yield (
+                    _point(problem, one, _copies(one), primals, 1),
+                    slice(sample, sample + 1),
+                )
+
+
+def seeding(problem: Problem, strategy: Strategy, batching: Batching) -> Seeding:
+    """Choose the directions that a strategy takes through the points."""
+    samples = {Batching.LOOP: 1, Batching.NONE: None, Batching.JOINT: None}.get(
+        batching, problem.batch_size
+    )
+    if isinstance(strategy, Pushforward):
+        entries = _every(problem.columns, problem.column_count)
+        per_leaf = [None if i.batch_dim is None else samples for i in problem.inputs]
+        return Seeding(problem.inputs, tuple(per_leaf), entries)
+    entries = _every(problem.rows, problem.row_count)
+    if batching is not Batching.JOINT:
+        return Seeding(problem.outputs, (samples,) * len(problem.outputs), entries)
+    size = problem.sample_count
+    joined = tuple(
+        Leaf(leaf.label, (size, *leaf.shape), leaf.dtype, leaf.device)
+        for leaf in problem.outputs
+    )
+    if problem.rows is None:
+        entries = torch.arange(size * entries.numel())
+    else:
+        entries = _joint_entries(problem.outputs, entries, size)
+    return Seeding(joined, (None,) * len(joined), entries)
+
+
+def _every(chosen: Tensor | None, count: int) -> Tensor:
+    return torch.arange(count) if chosen is None else chosen
+
+
+def _joint_entries(outputs: tuple[Leaf, ...], rows: Tensor, batch_size: int) -> Tensor:
+    """Find entry `(b, r)` among all outputs of the whole batch flattened."""
+    sample = torch.arange(batch_size).unsqueeze(1)
+    found = torch.zeros(batch_size, rows.numel(), dtype=torch.int64)
+    offset = 0
+    for leaf in outputs:
+        inside = (rows >= offset) & (rows < offset + leaf.size)
+        joint = offset * batch_size + sample * leaf.size + (rows - offset)
+        found = torch.where(inside, joint, found)
+        offset += leaf.size
+    return found.flatten()
+
+
+def _point(
+    problem: Problem,
+    function: Function,
+    replicated: Function,
+    primals: Tensors,
+    batch_size: int | None,
+) -> Point:
+    return Point(
+        function=function,
+        replicated=replicated,
+        primals=primals,
+        create_graph=problem.options.create_graph,
+        module=problem.module,
+        names=problem.layout.names,
+        batch_size=batch_size,
+    )
+
+
+def _copies(function: Function) -> Function:
+    """Evaluate `K` copies under vmap, which is built when it is used."""
+
+    def replicated(*primals: Tensor) -> Tensors:
+        outputs: Tensors = vmap(function)(*primals)
+        return outputs
+
+    return replicated
+
+
+def _along_samples(call: Call) -> Function:
+    """Evaluate `K` copies as one batch of `K * B` samples: no vmap involved."""
+
+    def replicated(*primals: Tensor) -> Tensors:
+        count = primals[0].shape[0]
+        outputs = call.copies(count)(*(p.flatten(0, 1) for p in primals))
+        return tuple(output.unflatten(0, (count, -1)) for output in outputs)
+
+    return replicated
+
+
+def _expanded(problem: Problem, primals: Tensors) -> Tensors:
+    size = problem.sample_count
+    return tuple(
+        primal.expand(size, *primal.shape) if leaf.batch_dim is None else primal
+        for primal, leaf in zip(primals, problem.inputs, strict=True)
+    )

@@ -1,0 +1,190 @@
+"""The shape of a result: its blocks, their places, and how they nest.
+
+Every pair of an output and an input has a block of J. All of this follows from the
+problem alone and is worked out once.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jacengine import trees
+from jacengine.errors import ArgumentError
+from jacengine.problems.layout import Leaf
+from jacengine.problems.problem import Problem
+
+Key = tuple[int, int]
+"""A block: the number of its group of rows, and of its group of columns."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A run of rows or columns that belong to one tensor of the result."""
+
+    shape: tuple[int, ...]
+    start: int
+    size: int
+
+    def overlap(self, block: slice, times: int) -> tuple[slice, slice] | None:
+        """Return where a block of directions and the group meet.
+
+        Args:
+            block: The directions.
+            times: How many directions each entry of the group has.
+
+        Returns:
+            Where in the block, and where in the group; `None` if they do not meet.
+        """
+        start, size = self.start * times, self.size * times
+        first, last = max(block.start, start), min(block.stop, start + size)
+        if first >= last:
+            return None
+        inner = slice(first - block.start, last - block.start)
+        return inner, slice(first - start, last - start)
+
+
+@dataclass(frozen=True)
+class Block:
+    """What one block of J looks like.
+
+    Attributes:
+        extent: Its size as samples, rows, columns.
+        shape: Its shape in the result.
+        dtype: Its dtype.
+        device: Its device.
+    """
+
+    extent: tuple[int, int, int]
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+
+
+class Blueprint:
+    """The blocks of a problem's Jacobian.
+
+    Attributes:
+        problem: Whose.
+        joint: Rows come for `(sample, entry)` pairs instead of for entries.
+        rows: The groups of rows.
+        columns: The groups of columns.
+        blocks: What each block looks like.
+        times: How many directions each row has: the samples, if `joint`.
+    """
+
+    def __init__(self, problem: Problem, *, joint: bool = False) -> None:
+        self.problem = problem
+        self.joint = joint
+        self.rows = _groups(problem.outputs, problem.rows)
+        self.columns = _groups(problem.inputs, problem.columns)
+        self.times = problem.sample_count if joint else 1
+        self.blocks = {
+            (r, c): self._block(r, c)
+            for r in range(len(self.rows))
+            for c in range(len(self.columns))
+        }
+
+    def _block(self, row: int, column: int) -> Block:
+        outputs, size = self.problem.outputs, self.problem.batch_size
+        rows, columns = self.rows[row], self.columns[column]
+        samples = 1 if self.joint else self.problem.sample_count
+        whole = () if size is None else (size,)
+        dtype = outputs[row].dtype
+        if self.problem.rows is not None:
+            dtypes = (leaf.dtype for leaf in outputs)
+            dtype = functools.reduce(torch.promote_types, dtypes)
+        return Block(
+            (samples, rows.size * self.times, columns.size),
+            (*whole, *rows.shape, *columns.shape),
+            dtype,
+            outputs[row].device,
+        )
+
+    def opened(self, out: Any) -> dict[Key, Tensor]:
+        """Check a preallocated result and view its tensors as blocks.
+
+        Raises:
+            ArgumentError: It is not of the result's structure, shapes or dtype.
+        """
+        if self.problem.options.create_graph:
+            raise ArgumentError(
+                "out= is written in place, which create_graph=True cannot record. Use "
+                "one or the other."
+            )
+        keys = [
+            [(r, c) for c in range(len(self.columns))] for r in range(len(self.rows))
+        ]
+        expected, structure = trees.flatten(nest(self.problem, keys, leaf=_Key))
+        given, got = trees.flatten(out)
+        if got.spec != structure.spec:
+            raise ArgumentError(
+                f"out= nests as {got.spec}, but the result nests as {structure.spec}."
+            )
+        found: dict[Key, Tensor] = {}
+        for place, tensor in zip(expected, given, strict=True):
+            if place is None:
+                continue
+            key = place.key
+            block = self.blocks[key]
+            shape, dtype = block.shape, block.dtype
+            if not isinstance(tensor, Tensor):
+                raise ArgumentError(
+                    f"out= holds a {type(tensor).__name__}, not a tensor."
+                )
+            if tensor.device != block.device:
+                raise ArgumentError(
+                    f"out= is on {tensor.device}, but the result is on {block.device}."
+                )
+            if tuple(tensor.shape) != shape or tensor.dtype != dtype:
+                raise ArgumentError(
+                    f"out= has shape {tuple(tensor.shape)} and {tensor.dtype}, but the "
+                    f"result has shape {shape} and {dtype}."
+                )
+            if not tensor.is_contiguous():
+                raise ArgumentError(
+                    f"out= of shape {shape} is not contiguous; pass one that is."
+                )
+            found[key] = tensor.detach().view(block.extent)
+        return found
+
+
+class _Key:
+    """A place in the result; a class that no tree flattening looks into."""
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+
+
+def _groups(leaves: Sequence[Leaf], chosen: Tensor | None) -> tuple[Group, ...]:
+    if chosen is not None:
+        return (Group((chosen.numel(),), 0, chosen.numel()),)
+    starts = [sum(leaf.size for leaf in leaves[:i]) for i in range(len(leaves))]
+    return tuple(
+        Group(leaf.shape, start, leaf.size)
+        for leaf, start in zip(leaves, starts, strict=True)
+    )
+
+
+def nest(problem: Problem, grid: Sequence[Sequence[Any]], *, leaf: Any = None) -> Any:
+    """Nest a grid of blocks (outputs by inputs) as `torch.func.jacrev` does.
+
+    Chosen rows or columns take the place of the whole tree on their side.
+    """
+    wrap = (lambda value: value) if leaf is None else leaf
+    lines: list[Any] = []
+    for line in grid:
+        cells = [wrap(cell) for cell in line]
+        if problem.columns is not None:
+            lines.append(cells[0])
+        else:
+            places = [None if p is None else cells[p] for p in problem.layout.places]
+            lines.append(problem.layout.nesting.unflatten(places))
+    if problem.rows is not None:
+        return lines[0]
+    return problem.output_structure.unflatten(lines)

@@ -1,0 +1,57 @@
+"""One way to compute a Jacobian: a strategy and a choice on every other axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jacengine.interface import Passes, Pushforward, Strategy
+from jacengine.problems.problem import Problem
+from jacengine.products.batching import Batching, sweeps
+from jacengine.products.scopes import Scope
+from jacengine.products.seeding import balanced
+
+
+@dataclass(frozen=True)
+class Method:
+    """A strategy, how samples share its work, how many directions a pass takes.
+
+    Attributes:
+        strategy: How one block of products is obtained.
+        batching: How samples share a pass.
+        chunk_size: Directions a pass, `None` for all.
+        scopes: Settings of torch that hold meanwhile.
+    """
+
+    strategy: Strategy
+    batching: Batching
+    chunk_size: int | None = None
+    scopes: tuple[Scope, ...] = ()
+
+    @property
+    def block_size(self) -> int | None:
+        """Directions a call of the action."""
+        return 1 if self.strategy.single else self.chunk_size
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a table says beside the strategy's name."""
+        batching = {
+            Batching.EXPANDED: "shared inputs expanded over samples",
+            Batching.LOOP: "sample by sample",
+            Batching.JOINT: "every sample's outputs as rows of one Jacobian",
+        }
+        said = [batching[self.batching]] if self.batching in batching else []
+        return (*said, *(scope.name for scope in self.scopes))
+
+    def directions(self, problem: Problem) -> int:
+        """Count the directions of one sweep."""
+        if isinstance(self.strategy, Pushforward):
+            return problem.column_count
+        joint = self.batching is Batching.JOINT
+        return problem.row_count * (problem.sample_count if joint else 1)
+
+    def passes(self, problem: Problem) -> Passes:
+        """Predict the calls of the function and the backward passes, all in all."""
+        directions = self.directions(problem)
+        blocks = sum(1 for _ in balanced(directions, self.block_size))
+        return self.strategy.passes(blocks) * sweeps(problem, self.batching)

@@ -1,0 +1,47 @@
+"""What a method should cost, from facts alone: an order to try candidates in.
+
+Counted in forward passes on one direction. It only decides who is tried first and what
+`effort="none"` takes; measurements decide everything else.
+"""
+
+from __future__ import annotations
+
+from jacengine.interface import Contraction, Pushforward, Strategy
+from jacengine.problems.problem import Problem
+from jacengine.products.batching import Batching, choices
+from jacengine.products.method import Method
+from jacengine.products.seeding import balanced
+
+LAUNCH = 20.0
+"""A pass costs this many directions before it computes anything."""
+REVERSE = 2.0
+"""Arithmetic of one direction pulled back: of inputs' and weights' cotangents ..."""
+PER_DIRECTION = {Pushforward: 1.5, Contraction: 0.8}
+"""... and of one pushed forward, or pulled back without forming weight gradients."""
+EXPANDED = 1.5
+"""Copies of shared inputs turn matrix products into batched ones."""
+
+
+def expected_cost(problem: Problem, strategy: Strategy) -> float:
+    """Predict the cost of a strategy's Jacobian, in one pass where it can."""
+    kinds = choices(problem, strategy)
+    return predicted_cost(problem, Method(strategy, kinds[0]))
+
+
+def predicted_cost(problem: Problem, method: Method) -> float:
+    """Predict the cost of one Jacobian, in forward passes on one direction."""
+    directions = method.directions(problem)
+    blocks = sum(1 for _ in balanced(directions, method.block_size))
+    passes = method.strategy.passes(blocks)
+    each = next(
+        (c for kind, c in PER_DIRECTION.items() if isinstance(method.strategy, kind)),
+        REVERSE,
+    )
+    replays = max(1, (passes.forward + passes.backward) // max(1, blocks))
+    launched = passes.forward + passes.backward
+    cost = LAUNCH * launched + directions * each * replays
+    if method.batching is Batching.EXPANDED:
+        cost *= EXPANDED
+    if method.batching is Batching.LOOP:
+        cost *= problem.sample_count
+    return cost

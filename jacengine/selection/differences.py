@@ -1,0 +1,81 @@
+"""Does plain autograd itself tell the truth? Finite differences, which use none of it.
+
+An operator that is silently not differentiable (a detour through NumPy or `.item()`,
+`torch.special.bessel_j0`) gives every method the same wrong Jacobian. Differences along
+a random direction notice. They also notice what is meant: a straight-through estimator,
+a `detach`, `padding_idx`. So a disagreement is told and decides nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from jacengine._torchfunc import Tensors
+from jacengine.problems.call import Call
+from jacengine.problems.problem import Problem
+from jacengine.problems.state import preserved
+from jacengine.selection.truth import Truth
+
+DIRECTIONS = 3
+"""Directions tried; each must disagree, since one may cross a kink."""
+DOUBTFUL = {torch.float64: 1e-4, torch.float32: 5e-2}
+"""Relative disagreement that is told. Half precision resolves no differences."""
+
+
+def disagreement(problem: Problem, call: Call, truth: Truth) -> float | None:
+    """Compare plain autograd with central differences along random directions.
+
+    Returns:
+        The smallest relative disagreement over the directions, if it is doubtful;
+        else `None`.
+    """
+    dtypes = {leaf.dtype for leaf in (*problem.inputs, *problem.outputs)}
+    if problem.columns is not None or not dtypes <= DOUBTFUL.keys():
+        return None
+    allowed = max(DOUBTFUL[dtype] for dtype in dtypes)
+    found: list[float] = []
+    for seed in range(DIRECTIONS):
+        off = _along(problem, call, truth, seed)
+        if off is None or off <= allowed:
+            return None
+        found.append(off)
+    return min(found)
+
+
+def _along(problem: Problem, call: Call, truth: Truth, seed: int) -> float | None:
+    """Return the relative disagreement along one direction."""
+    generator = torch.Generator().manual_seed(seed)
+    primals = call.primals(connected=False)
+    tangents = tuple(
+        torch.randn(p.shape, generator=generator, dtype=torch.float32).to(p)
+        for p in primals
+    )
+    eps = max(torch.finfo(p.dtype).eps for p in primals)
+    size = max((float(p.abs().max()) for p in primals if p.numel()), default=0.0)
+    step = eps ** (1 / 3) * max(1.0, size)
+
+    def projected(scale: float) -> Tensor:
+        moved: Tensors = tuple(
+            p + scale * step * t for p, t in zip(primals, tangents, strict=True)
+        )
+        with torch.no_grad(), preserved(problem.devices, problem.stateful):
+            outputs = call(*moved)
+        return torch.stack(
+            [
+                (u.to(torch.float64) * o.to(torch.float64)).sum()
+                for u, o in zip(truth.seeds, outputs, strict=True)
+            ]
+        ).sum()
+
+    differences = float(projected(1.0) - projected(-1.0)) / (2 * step)
+    terms = [
+        (g.to(torch.float64) * t.to(torch.float64).reshape(g.shape[0], -1))
+        for g, t in zip(truth.products, tangents, strict=True)
+    ]
+    derivative = float(sum(float(term.sum()) for term in terms))
+    scale = sum(float(term.square().sum()) for term in terms) ** 0.5
+    largest = max(abs(differences), abs(derivative), scale)
+    if largest == 0 or not abs(differences) + abs(derivative) < float("inf"):
+        return None
+    return float(abs(differences - derivative) / largest)

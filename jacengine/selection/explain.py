@@ -1,0 +1,169 @@
+"""A selection as a table: for people (rich), for pandas, for a pipe (plain text)."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from jacengine.measure import format_seconds
+from jacengine.problems.problem import Problem
+from jacengine.selection.budget import format_bytes
+from jacengine.selection.record import Record
+from jacengine.selection.select import Selection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WIDTH = 110
+"""Columns of the table where no terminal says how many there are."""
+
+
+def table(selection: Selection) -> Table:
+    """Lay a selection out, the chosen candidate first."""
+    drawn = Table(box=None, header_style="bold", pad_edge=False, expand=False)
+    for title, side in (
+        ("strategy", "left"),
+        ("chunk", "right"),
+        ("passes", "right"),
+        ("time", "right"),
+        ("of best", "right"),
+        ("peak", "right"),
+        ("predicted", "right"),
+        ("outcome", "left"),
+        ("notes", "left"),
+    ):
+        drawn.add_column(
+            title,
+            justify="right" if side == "right" else "left",
+            no_wrap=title not in {"notes", "passes"},
+            overflow="fold",
+        )
+    ranked = selection.ranked
+    best = ranked[0].time_s if ranked else None
+    for i, record in enumerate(selection.records):
+        style = "bold green" if ranked and i == 0 else _style(record)
+        drawn.add_row(*map(escape, _cells(record, best)), style=style)
+    return drawn
+
+
+def _style(record: Record) -> str:
+    return {"ok": "", "wrong": "red", "nonfinite": "red", "error": "red"}.get(
+        record.outcome, "dim"
+    )
+
+
+def _cells(record: Record, best: float | None) -> tuple[str, ...]:
+    passes = record.passes
+    relative = record.time_s / best if record.time_s and best else None
+    return (
+        record.strategy,
+        "" if record.chunk_size is None else str(record.chunk_size),
+        "" if passes is None else f"{passes.forward} fwd, {passes.backward} bwd",
+        "" if record.time_s is None else format_seconds(record.time_s),
+        "" if relative is None else f"{relative:.2f}",
+        "" if record.peak_bytes is None else format_bytes(record.peak_bytes),
+        "" if record.predicted_bytes is None else format_bytes(record.predicted_bytes),
+        record.outcome,
+        record.notes,
+    )
+
+
+def summary(problem: Problem, selection: Selection) -> str:
+    """Say in a few lines what was asked for, what was chosen and what it cost."""
+    rows = f"{problem.row_count} outputs x {problem.column_count} inputs"
+    samples = "" if problem.batch_size is None else f", {problem.batch_size} samples"
+    lines = [
+        f"Jacobian of {rows}{samples}: {format_bytes(problem.result_bytes)}, budget "
+        f"{format_bytes(selection.budget)}."
+    ]
+    if problem.coupled:
+        lines.append(
+            "The samples depend on each other; parameters still have a Jacobian."
+        )
+    if not selection.ranked:
+        return "\n".join(lines)
+    chosen = selection.ranked[0]
+    how = "by the cost model, untimed" if chosen.time_s is None else "measured"
+    if selection.source == "cache":
+        how = "measured earlier, verified now"
+    if selection.unstable:
+        lines.append(
+            f"Unstable: {selection.load:.1f} processes wanted each core when this was "
+            "measured. Measure again on a quiet machine."
+        )
+    if selection.doubt is not None:
+        lines.append(
+            "Doubt: finite differences disagree with autograd by "
+            f"{selection.doubt:.0%}. Some operator is silently not differentiable, "
+            "unless that is meant."
+        )
+    break_even = selection.break_even
+    paid = (
+        f"; against the slowest right method it has paid for itself after {break_even} "
+        f"call{'s' if break_even != 1 else ''}"
+        if break_even is not None
+        else ""
+    )
+    lines.append(
+        f"Chosen: {chosen.strategy} ({how}). The selection took "
+        f"{format_seconds(selection.cost_s)}{paid}."
+    )
+    return "\n".join(lines)
+
+
+def as_text(problem: Problem, selection: Selection) -> str:
+    """Draw summary and table; in colour where standard output is a terminal."""
+    terminal = sys.stdout.isatty()
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        force_terminal=terminal,
+        width=None if terminal else WIDTH,
+        highlight=False,
+    )
+    console.print(summary(problem, selection), markup=False, soft_wrap=True)
+    console.print(table(selection))
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+
+
+def as_frame(selection: Selection) -> pd.DataFrame:
+    """Return the candidates as a data frame, one row each, the chosen one first."""
+    import pandas as pd  # noqa: PLC0415 - slow to import, and auto() needs none of it
+
+    columns = [
+        "strategy",
+        "outcome",
+        "reason",
+        "chunk_size",
+        "forward_passes",
+        "backward_passes",
+        "time_s",
+        "first_s",
+        "runs",
+        "predicted_bytes",
+        "peak_bytes",
+        "error",
+    ]
+    rows = [
+        (
+            record.strategy,
+            record.outcome,
+            record.notes,
+            record.chunk_size,
+            None if record.passes is None else record.passes.forward,
+            None if record.passes is None else record.passes.backward,
+            record.time_s,
+            record.first_s,
+            record.runs,
+            record.predicted_bytes,
+            record.peak_bytes,
+            record.error,
+        )
+        for record in selection.records
+    ]
+    return pd.DataFrame(rows, columns=columns)

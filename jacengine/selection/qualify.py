@@ -1,0 +1,168 @@
+"""Which methods run at all, how much memory they take, and about how long.
+
+Each strategy is tried on the Jacobian's first few rows or columns at the real sizes.
+What it raises is its reason to be out, unless a scoped setting of torch or another
+batching mends it. What it allocates on two and on four directions gives its peak as an
+affine function of the chunk, from which the largest chunk within the budget follows;
+how long those take forecasts the whole.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+from jacengine.interface import Strategy
+from jacengine.measure import seconds
+from jacengine.problems.call import Call
+from jacengine.problems.problem import Problem
+from jacengine.products import batching
+from jacengine.products.accumulate import accumulate, prepared, pull_all_samples
+from jacengine.products.batching import Batching
+from jacengine.products.method import Method
+from jacengine.products.scopes import mending
+from jacengine.selection.appetite import appetite, fake_peak, in_chunks, narrowed
+from jacengine.selection.budget import format_bytes
+from jacengine.selection.classify import classify
+from jacengine.selection.record import Record
+from jacengine.selection.truth import Truth
+
+COMFORT = 2**28
+"""Bytes that a pass may take at first, beside twice the result; more is seldom faster,
+and the race tries larger chunks of the leader."""
+TIGHT = 8
+"""A budget below this many times what a plain forward pass takes is tight: what a
+candidate needs is then predicted on fake tensors before it runs at all."""
+
+
+def qualify(
+    problem: Problem,
+    call: Call,
+    strategy: Strategy,
+    truth: Truth,
+    budget: int,
+    *,
+    timed: bool,
+) -> Record:
+    """Try a strategy out and choose its largest comfortable chunk within the budget.
+
+    Args:
+        problem: What to compute.
+        call: The function at the arguments to try it on.
+        strategy: The candidate.
+        truth: What is right.
+        budget: Bytes.
+        timed: Whether to forecast its time.
+
+    Returns:
+        A record that is `ok` so far, with method and predicted peak; or why not.
+    """
+    refusal = strategy.check(problem)
+    if refusal is not None:
+        return Record(strategy.name, "unsupported", refusal.reason)
+    if budget < problem.result_bytes + TIGHT * problem.forward_bytes:
+        least = _least(problem, call, strategy)
+        if least is not None and least > budget:
+            return _over_budget(strategy, least, budget)
+    found = runnable(problem, call, strategy, truth)
+    if isinstance(found, Exception):
+        return Record(strategy.name, *classify(found))
+    try:
+        needs = appetite(problem, call, found)
+        comfort = min(budget, max(COMFORT, 2 * problem.result_bytes))
+        directions = found.directions(problem)
+        if needs.chunked is None and needs.whole.at(directions) > comfort:
+            needs = in_chunks(problem, call, found, needs)
+        fitted = needs.largest_chunk(problem, found, budget)
+        if fitted is None:
+            return _over_budget(strategy, needs.peak(problem, found, 1), budget)
+        chunk = needs.largest_chunk(problem, found, comfort) or 1
+        chosen = replace(found, chunk_size=min(chunk, fitted))
+        return Record(
+            strategy.name,
+            "ok",
+            method=chosen,
+            chunk_size=chosen.chunk_size,
+            largest_chunk=fitted,
+            passes=chosen.passes(problem),
+            forecast_s=_forecast(problem, call, chosen) if timed else None,
+            predicted_bytes=needs.peak(problem, chosen, chosen.chunk_size or 1),
+            appetite=needs,
+        )
+    except Exception as error:
+        return Record(strategy.name, *classify(error))
+
+
+def runnable(
+    problem: Problem, call: Call, strategy: Strategy, truth: Truth
+) -> Method | Exception:
+    """Find a batching and scopes under which a strategy runs, on one direction.
+
+    Shared inputs are expanded over samples by vmap, whose rules differ from the plain
+    operator's now and then (`Embedding` forgets its padding), so that batching must
+    reproduce the truth, or the next one is taken.
+
+    Returns:
+        The method; or what the last attempt raised.
+    """
+    raised: Exception = RuntimeError("no batching of this strategy is right here")
+    for kind in batching.choices(problem, strategy):
+        method = Method(strategy, kind)
+        while True:
+            try:
+                method = prepared(problem, call, method)
+                accumulate(narrowed(problem, method, 1), call, method, checked=True)
+                if kind is Batching.EXPANDED:
+                    _require_truth(problem, call, method, truth)
+            except Exception as error:
+                raised = error
+                scope = mending(error)
+                if scope is None or scope in method.scopes:
+                    break
+                method = replace(method, scopes=(*method.scopes, scope))
+            else:
+                return method
+    return raised
+
+
+def _require_truth(problem: Problem, call: Call, method: Method, truth: Truth) -> None:
+    products = pull_all_samples(problem, call, method, truth.seeds)
+    verdict = truth.judge_products(problem, products)
+    if not verdict.right:
+        raise RuntimeError(f"wrong under vmap over samples: {verdict.complaint}")
+
+
+def _least(problem: Problem, call: Call, strategy: Strategy) -> int | None:
+    """Predict the least that a strategy takes, without running it; `None`: unknown."""
+    peaks = [
+        peak
+        for kind in batching.choices(problem, strategy)
+        if (peak := fake_peak(problem, call, Method(strategy, kind))) is not None
+    ]
+    return min(peaks, default=None)
+
+
+def _over_budget(strategy: Strategy, needed: int, budget: int) -> Record:
+    reason = (
+        f"needs {format_bytes(needed)} with one direction at a time, of "
+        f"{format_bytes(budget)}"
+    )
+    return Record(strategy.name, "over_budget", reason, predicted_bytes=needed)
+
+
+def _forecast(problem: Problem, call: Call, method: Method) -> float:
+    """Extrapolate the time of a whole Jacobian from one and four directions.
+
+    An underestimate: a pass on few directions is dearer a direction than one on many.
+    """
+    device = problem.outputs[0].device
+    times: dict[int, float] = {}
+    for count in (1, 4):
+        part = narrowed(problem, method, count)
+        directions = method.directions(part)
+        if directions not in times:
+            run = functools.partial(accumulate, part, call, method)
+            times[directions] = seconds(run, device)
+    (first, low), (last, high) = min(times.items()), max(times.items())
+    slope = max(0.0, (high - low) / (last - first)) if last > first else 0.0
+    return low + max(0, method.directions(problem) - first) * slope

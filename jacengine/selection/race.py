@@ -1,0 +1,286 @@
+"""The race: candidates verified by their first run, then timed in interleaved rounds.
+
+Candidates come in the order of a cost model. One that takes several times the best is
+stopped between two of its passes. Those near the best race until the leader is clear or
+the effort is spent. Within noise the one with less memory wins, then the registered
+order, so that the same call picks the same winner.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from torch import Tensor
+
+from jacengine.measure import format_seconds, peak_memory, seconds
+from jacengine.problems.call import Call
+from jacengine.problems.problem import Problem
+from jacengine.products.accumulate import accumulate
+from jacengine.products.method import Method
+from jacengine.products.seeding import balanced
+from jacengine.selection.classify import classify
+from jacengine.selection.record import Record
+from jacengine.selection.spending import CONTENDING, NOISE, OTHER_CHUNKS, Spending
+from jacengine.selection.truth import Truth
+
+T95 = {
+    3: 2.92,
+    4: 2.35,
+    5: 2.13,
+    6: 2.02,
+    7: 1.94,
+    8: 1.90,
+    9: 1.86,
+    10: 1.83,
+    11: 1.81,
+}
+"""Student's t at 95 %, one-sided, by the number of rounds; beyond, the last."""
+TICK = 1e-9
+"""Seconds that a time is taken for at least: a clock may not have moved."""
+
+
+class _Hopeless(Exception):  # noqa: N818 - it stops a run, it reports no error
+    """Raised between two passes of a candidate that is too slow to win."""
+
+    def __init__(self, expected_s: float) -> None:
+        super().__init__()
+        self.expected_s = expected_s
+
+
+class Race:
+    """Candidates that run, and those that are out."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        call: Call,
+        truth: Truth,
+        spending: Spending,
+        clock: Callable[[], float],
+    ) -> None:
+        """Prepare a race, in which `truth` tells what is right."""
+        self.problem = problem
+        self.call = call
+        self._spending = spending
+        self._clock = clock
+        self._started = clock()
+        self._device = problem.outputs[0].device
+        self.truth = truth
+        self._cheapest = float("inf")
+        self.running: list[Record] = []
+        self.out: list[Record] = []
+
+    def reason_to_stop(self, expected_cost: float) -> str | None:
+        """Say why another candidate need not even be tried, if so."""
+        if not self.running:
+            return None
+        if self._spending.rounds == 0:
+            return "not tried: a right method was found"
+        if self._left() <= 0:
+            return "not tried: the time for the selection was spent"
+        ratio = expected_cost / self._cheapest if self._cheapest else 0.0
+        if ratio > self._spending.implausible:
+            return f"not tried: {ratio:.0f} x the arithmetic of another candidate"
+        return None
+
+    def enter(self, record: Record, expected_cost: float) -> None:
+        """Run a qualified candidate once and verify it, if it is worth it."""
+        entered = self._entered(record)
+        if entered.outcome == "ok":
+            self.running.append(entered)
+            self._cheapest = min(self._cheapest, expected_cost)
+        else:
+            self.out.append(entered)
+
+    def expel(self, strategy: str, reason: str) -> None:
+        """Put a strategy out that broke its contract."""
+        dropped = [r for r in (*self.running, *self.out) if r.strategy == strategy]
+        self.running = [r for r in self.running if r.strategy != strategy]
+        self.out = [r for r in self.out if r.strategy != strategy]
+        self.out.append(replace(dropped[0], outcome="error", reason=reason))
+
+    def _entered(self, record: Record) -> Record:
+        if record.outcome != "ok":
+            return record
+        forecast = record.forecast_s or 0.0
+        if forecast > self._spending.unpromising * self._best():
+            reason = f"not run: forecast to take {format_seconds(forecast)}"
+            return replace(record, outcome="skipped", reason=reason)
+        verified = self._verify(record)
+        if self._spending.rounds == 0:
+            return replace(verified, time_s=None, first_s=None)
+        return verified
+
+    def run(self) -> None:
+        """Race those near the best, in rounds; measure what memory they take."""
+        self._enter_other_chunks()
+        for number in range(self._spending.rounds):
+            # A first run pays for what it sets up, so others decide.
+            early = number < self._spending.early
+            near = self._contenders()
+            if early:
+                near = self._near(self._spending.near, self._spending.brief_s)
+            elif self._left() <= 0 or len(near) < 2:
+                break
+            for i in near if number % 2 == 0 else near[::-1]:
+                self.running[i] = self._again(self.running[i])
+        if self._spending.rounds == 0:
+            return
+        for i in self._near(self._spending.weighed, self._spending.brief_s):
+            self.running[i] = self._weighed(self.running[i])
+
+    def ranking(self, order: Sequence[str]) -> list[Record]:
+        """Order the verified candidates; ties go to less memory, then a fixed order."""
+        best = self._best()
+
+        def key(record: Record) -> tuple[float, float, int, int]:
+            taken = record.time_s or 0.0
+            tied = taken <= best * (1 + NOISE)
+            memory = record.peak_bytes or record.predicted_bytes or 0
+            place = order.index(record.strategy)
+            return (
+                best if tied else taken,
+                memory if tied else 0,
+                place,
+                -(record.chunk_size or 0),
+            )
+
+        return sorted(self.running, key=key)
+
+    def _best(self) -> float:
+        return min((r.time_s or 0.0 for r in self.running), default=float("inf"))
+
+    def _near(self, factor: float, brief_s: float = 0.0) -> list[int]:
+        limit = max(factor * self._best(), brief_s)
+        return [i for i, r in enumerate(self.running) if (r.time_s or 0.0) <= limit]
+
+    def _contenders(self) -> list[int]:
+        """List those near the leader that are not slower with confidence."""
+        near = self._near(CONTENDING)
+        leader = min(near, key=lambda i: self.running[i].time_s or 0.0, default=None)
+        return [
+            i
+            for i in near
+            if leader is None
+            or i == leader
+            or not slower(self.running[i].times, self.running[leader].times)
+        ]
+
+    def _left(self) -> float:
+        """Seconds that may still be spent."""
+        best = self._best()
+        if best == float("inf"):
+            return best
+        allowed = max(self._spending.floor_s, self._spending.factor * best)
+        return allowed - (self._clock() - self._started)
+
+    def _enter_other_chunks(self) -> None:
+        """Enter the leader once more, with other chunks."""
+        if not self.running or self._spending.rounds == 0:
+            return
+        leader = min(self.running, key=lambda r: r.time_s or 0.0)
+        method, needs = leader.method, leader.appetite
+        if method is None or needs is None or method.strategy.single:
+            return
+        directions = method.directions(self.problem)
+        chunk = leader.chunk_size or directions
+        largest = leader.largest_chunk or chunk
+        for factor in OTHER_CHUNKS:
+            wanted = min(largest, max(1, round(chunk * factor)))
+            other = next(
+                (b.stop - b.start for b in balanced(directions, wanted)), chunk
+            )
+            if other in {chunk, 1}:
+                continue
+            changed = replace(method, chunk_size=other)
+            record = replace(
+                leader,
+                method=changed,
+                chunk_size=other,
+                passes=changed.passes(self.problem),
+                predicted_bytes=needs.peak(self.problem, changed, other),
+                time_s=None,
+                first_s=None,
+                times=(),
+            )
+            if self._left() > 0:
+                self.enter(record, self._cheapest)
+
+    def _verify(self, record: Record) -> Record:
+        """Run a candidate to the end, if it is fast enough, and check its values."""
+        method = _method(record)
+        blocks: list[list[Tensor]] = []
+        try:
+            with self._stopping() as progress:
+                taken = seconds(
+                    lambda: blocks.extend(self._compute(method, progress)), self._device
+                )
+        except _Hopeless as stopped:
+            return replace(
+                record,
+                outcome="skipped",
+                reason="stopped: too slow to win",
+                time_s=stopped.expected_s,
+            )
+        except Exception as error:
+            outcome, reason = classify(error)
+            return replace(record, outcome=outcome, reason=reason)
+        verdict = self.truth.judge(blocks)
+        timed = replace(record, time_s=taken, first_s=taken, error=verdict.error)
+        if verdict.right:
+            return timed
+        outcome = "wrong" if verdict.finite else "nonfinite"
+        return replace(timed, outcome=outcome, reason=verdict.complaint)
+
+    def _again(self, record: Record) -> Record:
+        taken = seconds(lambda: self._compute(_method(record)), self._device)
+        # The median, not the minimum: a large fresh result is cheap when the allocator
+        # happens to have its pages, and that is not what the next call will find.
+        times = (*record.times, taken)
+        return replace(record, time_s=statistics.median(times), times=times)
+
+    def _weighed(self, record: Record) -> Record:
+        with peak_memory(self._device) as peak:
+            self._compute(_method(record))
+        return replace(record, peak_bytes=peak.bytes)
+
+    def _compute(
+        self, method: Method, progress: Callable[[float], None] | None = None
+    ) -> list[list[Tensor]]:
+        return accumulate(self.problem, self.call, method, progress=progress)
+
+    @contextmanager
+    def _stopping(self) -> Generator[Callable[[float], None]]:
+        begun = self._clock()
+        limit = self._spending.hopeless * self._best()
+
+        def progress(done: float) -> None:
+            taken = self._clock() - begun
+            if done < 1 and taken > limit:
+                raise _Hopeless(taken / done)
+
+        yield progress
+
+
+def slower(times: Sequence[float], leader: Sequence[float]) -> bool:
+    """Tell whether times are above the leader's, with 95 % confidence.
+
+    Rounds are paired, since the machine's speed drifts: a one-sided t-test of the mean
+    logarithm of the ratios.
+    """
+    count = min(len(times), len(leader))
+    if count < min(T95):
+        return False
+    pairs = zip(times[-count:], leader[-count:], strict=True)
+    ratios = [math.log(max(a, TICK) / max(b, TICK)) for a, b in pairs]
+    spread = statistics.stdev(ratios) / math.sqrt(count)
+    return statistics.mean(ratios) > T95[min(count, max(T95))] * spread
+
+
+def _method(record: Record) -> Method:
+    assert record.method is not None
+    return record.method

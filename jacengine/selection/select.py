@@ -1,0 +1,146 @@
+"""Choosing a method: qualified, put in order, verified, raced, recorded."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil
+
+from jacengine.interface import Strategy
+from jacengine.measure import warm_up
+from jacengine.problems.call import Call
+from jacengine.problems.problem import Problem
+from jacengine.selection.costs import expected_cost
+from jacengine.selection.differences import disagreement
+from jacengine.selection.guard import Guard
+from jacengine.selection.qualify import qualify
+from jacengine.selection.race import Race
+from jacengine.selection.record import Record
+from jacengine.selection.spending import QUICK, THOROUGH, UNTIMED
+from jacengine.selection.truth import Truth
+
+Effort = Literal["none", "quick", "thorough"]
+
+BUSY = 0.9
+"""Load a core above which times are not to be trusted: on CPU a parallel region then
+waits for a core's time slice, which costs more than the work itself."""
+
+SPENDING = {"none": UNTIMED, "quick": QUICK, "thorough": THOROUGH}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Every candidate with what became of it, the chosen one first.
+
+    Attributes:
+        records: The verified candidates from the best to the worst, then the others.
+        cost_s: What the selection took.
+        budget: The memory budget in bytes.
+        effort: How much was spent on it.
+        source: Whether it was measured here, or read from the cache and verified.
+        load: Processes that wanted to run at its start, for each core.
+        doubt: How far plain autograd is from finite differences, relative, if it is
+            doubtfully far.
+    """
+
+    records: tuple[Record, ...]
+    cost_s: float
+    budget: int
+    effort: Effort
+    source: Literal["measured", "cache"] = "measured"
+    load: float = 0.0
+    doubt: float | None = None
+
+    @property
+    def unstable(self) -> bool:
+        """Whether other work disturbed the times: see `BUSY`."""
+        return self.load > BUSY
+
+    @property
+    def ranked(self) -> tuple[Record, ...]:
+        """The candidates that may be used, the chosen one first."""
+        return tuple(record for record in self.records if record.outcome == "ok")
+
+    @property
+    def break_even(self) -> int | None:
+        """After how many calls the selection has paid for itself.
+
+        Compared with the slowest verified candidate: what a user may have picked.
+        """
+        times = [r.time_s for r in self.ranked if r.time_s is not None]
+        if len(times) < 2 or times[-1] <= times[0]:
+            return None
+        return int(self.cost_s / (times[-1] - times[0])) + 1
+
+
+def select(
+    problem: Problem,
+    call: Call,
+    strategies: Sequence[Strategy],
+    *,
+    budget: int,
+    effort: Effort,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Selection:
+    """Choose the fastest method that is right and fits.
+
+    Args:
+        problem: What to compute.
+        call: The function at the arguments to try methods on.
+        strategies: The candidates.
+        budget: Bytes that a candidate may allocate, its result included.
+        effort: `"none"` times nothing and takes the first right one in the order of
+            the cost model.
+        clock: Seconds, for the selection's own cost.
+    """
+    with warnings.catch_warnings():
+        # Of candidates that will not be chosen: a slow batching rule, a resized buffer.
+        warnings.simplefilter("ignore")
+        warm_up()
+        started, load = clock(), psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
+        guard = Guard(call, problem.modules)
+        truth = Truth.of(problem, guard.call)
+        race = Race(problem, guard.call, truth, SPENDING[effort], clock)
+        _enter_all(race, guard, strategies, budget, timed=effort != "none")
+        race.run()
+        chosen = race.ranking([strategy.name for strategy in strategies])
+        doubt = None
+        if effort == "thorough":
+            doubt = disagreement(problem, guard.call, truth)
+        return Selection(
+            (*chosen, *race.out),
+            clock() - started,
+            budget,
+            effort,
+            load=load,
+            doubt=doubt,
+        )
+
+
+def _enter_all(
+    race: Race,
+    guard: Guard,
+    strategies: Sequence[Strategy],
+    budget: int,
+    *,
+    timed: bool,
+) -> None:
+    """Qualify strategies in the order of the cost model, while it is worth it."""
+    expected = [expected_cost(race.problem, strategy) for strategy in strategies]
+    for cost, place in sorted((cost, place) for place, cost in enumerate(expected)):
+        strategy = strategies[place]
+        reason = race.reason_to_stop(cost)
+        if reason is not None:
+            race.out.append(Record(strategy.name, "skipped", reason))
+            continue
+        record = qualify(
+            race.problem, race.call, strategy, race.truth, budget, timed=timed
+        )
+        race.enter(record, cost)
+        changed = guard.restore()
+        if changed is not None:
+            race.expel(strategy.name, f"changes what is the user's: {changed}")

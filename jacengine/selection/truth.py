@@ -1,0 +1,261 @@
+"""Is a Jacobian right? A random projection of it against plain autograd.
+
+For a random cotangent `u`, plain reverse mode gives `g = u^T J` with one ordinary
+backward pass through the user's own function at the real sizes. A candidate's J must
+give the same `u^T J`. An error in any entry shows in its column, because `u` has no
+zeros. Where forward and reverse mode legitimately differ, reverse mode is the truth.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jacengine._torchfunc import Tensors, pull
+from jacengine.problems.call import Call
+from jacengine.problems.problem import Problem
+from jacengine.problems.state import ALONE, preserved
+
+TOLERANCE = {
+    torch.float64: 1e-9,
+    torch.float32: 1e-4,
+    torch.float16: 1e-2,
+    torch.bfloat16: 8e-2,
+}
+"""Error that an entry of `u^T J` may have, relative to the root of the sum of the
+squares of its terms: the terms' own rounding adds up no faster than that."""
+NOISE = 32
+"""... and multiples of what plain autograd itself differs by when the same cotangent is
+pulled back in two parts, which shows rounding that no dtype tells of (autocast)."""
+CANCELLED, ELSEWHERE = 1e3, 64
+"""... and multiples of eps of the largest entry of the same input's projection, and of
+all inputs': entries that cancel to almost nothing carry the rounding of their terms."""
+
+SLICE = 2**15
+"""Entries of J looked at in one go, so that checking takes no memory to speak of."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a projection showed.
+
+    Attributes:
+        right: Whether every entry agrees within the tolerance.
+        error: The largest relative error.
+        finite: Whether J is finite wherever the truth is.
+    """
+
+    right: bool
+    error: float
+    finite: bool
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong, in words."""
+        if not self.finite:
+            return "not finite where plain autograd is"
+        return f"off by {self.error:.1e} from plain autograd (relative)"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One random projection by plain reverse mode.
+
+    Attributes:
+        cotangents: One a row group, `(S, R)`.
+        products: One a column group, `(S, N)`, summed over samples (`S = 1`) where the
+            input is shared.
+        noise: The rounding that plain autograd shows in each column group.
+        seeds: The cotangents as those of the outputs, `(S, *out)` or `(*out)`.
+        dtype: The least precise dtype among inputs and outputs.
+    """
+
+    cotangents: tuple[Tensor, ...]
+    products: tuple[Tensor, ...]
+    noise: tuple[float, ...]
+    seeds: Tensors
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, problem: Problem, call: Call, seed: int = 0) -> Truth:
+        """Take the projection at a call's arguments."""
+        with (
+            torch.inference_mode(mode=False),
+            torch.enable_grad(),
+            ALONE if problem.changes_state else contextlib.nullcontext(),
+            preserved(problem.devices, problem.stateful),
+        ):
+            primals = tuple(p.requires_grad_() for p in call.primals(connected=False))
+            outputs = call(*primals)
+            cotangents = _draw(problem, seed)
+            full = _spread(problem, cotangents, outputs)
+            products = _flat(problem, pull(outputs, primals, full))
+            # A sum of two parts without common entries, so the parts are exact.
+            masks = tuple(
+                torch.rand(u.shape, generator=_fixed(seed)) < 0.5 for u in full
+            )
+            halves = [
+                tuple(u * (m == side).to(u) for u, m in zip(full, masks, strict=True))
+                for side in (True, False)
+            ]
+            parts = [_flat(problem, pull(outputs, primals, half)) for half in halves]
+        noise = tuple(
+            float(_largest(one + other - whole))
+            for whole, one, other in zip(products, *parts, strict=True)
+        )
+        leaves = (*problem.inputs, *problem.outputs)
+        dtype = max((leaf.dtype for leaf in leaves), key=lambda d: torch.finfo(d).eps)
+        return cls(cotangents, products, noise, full, dtype)
+
+    def judge(self, blocks: Sequence[Sequence[Tensor]]) -> Verdict:
+        """Compare a Jacobian's projection.
+
+        Args:
+            blocks: The blocks of J, outputs by inputs.
+        """
+        pairs = [
+            self._project([line[column] for line in blocks], truth)
+            for column, truth in enumerate(self.products)
+        ]
+        return _judge(pairs, self.products, self.noise, self.dtype)
+
+    def judge_products(self, problem: Problem, products: Tensors) -> Verdict:
+        """Compare what a pullback makes of the same cotangents.
+
+        Args:
+            problem: What is computed.
+            products: One an input, `(B, *in)`; those of shared inputs too.
+        """
+        flat = [
+            product.detach().reshape(product.shape[0], leaf.size)
+            for product, leaf in zip(products, problem.inputs, strict=True)
+        ]
+        summed = [
+            part.sum(0, keepdim=True) if leaf.batch_dim is None else part
+            for part, leaf in zip(flat, problem.inputs, strict=True)
+        ]
+        chosen = _choose(problem, summed)
+        pairs = [(got, _largest(got).expand_as(got)) for got in chosen]
+        return _judge(pairs, self.products, self.noise, self.dtype)
+
+    def _project(self, lines: Sequence[Tensor], truth: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `u^T J` and the scale of its terms, of one column group, `(S, N)`."""
+        precise = torch.promote_types(truth.dtype, torch.float32)
+        size = self.cotangents[0].shape[0]
+        got = torch.zeros(size, truth.shape[1], dtype=precise, device=truth.device)
+        scale = torch.zeros_like(got)
+        for cotangent, block in zip(self.cotangents, lines, strict=True):
+            u = cotangent.to(truth.device, precise)
+            rows, columns = u.shape[1], truth.shape[1]
+            whole = block.detach().reshape(size, rows, columns)
+            for samples, some in _slices(size, rows, columns):
+                part = whole[samples, some].to(truth.device, precise)
+                weights = u[samples, None, some]
+                got[samples] += (weights @ part).squeeze(1)
+                scale[samples] += (weights.square() @ part.square()).squeeze(1)
+        if truth.shape[0] != size:
+            got, scale = got.sum(0, keepdim=True), scale.sum(0, keepdim=True)
+        return got, scale.sqrt()
+
+
+def _slices(size: int, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+    """Yield samples and rows such that no slice of J has many more than `SLICE`."""
+    step = max(1, SLICE // max(1, columns))
+    samples = max(1, step // max(1, rows))
+    for first in range(0, size, samples):
+        for row in range(0, rows, step):
+            yield slice(first, first + samples), slice(row, row + step)
+
+
+def _judge(
+    pairs: Sequence[tuple[Tensor, Tensor]],
+    truths: Sequence[Tensor],
+    noise: Sequence[float],
+    dtype: torch.dtype,
+) -> Verdict:
+    """Compare projections `(got, scale)` with the truth, entry by entry."""
+    eps, tolerance = torch.finfo(dtype).eps, TOLERANCE[dtype]
+    overall = max((float(_largest(scale)) for _, scale in pairs), default=0.0)
+    right, finite, worst = True, True, 0.0
+    for (got, scale), truth, rounding in zip(pairs, truths, noise, strict=True):
+        known = truth.isfinite()
+        finite &= bool(got[known].isfinite().all())
+        floor = min(CANCELLED * eps, tolerance) * float(_largest(scale))
+        floor += NOISE * rounding + min(ELSEWHERE * eps, tolerance) * overall
+        difference = (got - truth)[known].abs()
+        magnitude = torch.maximum(scale[known], truth[known].abs())
+        right &= bool((difference <= tolerance * magnitude + floor).all())
+        tiny = torch.finfo(magnitude.dtype).tiny
+        relative = difference / (magnitude + floor + tiny)
+        if relative.numel():
+            worst = max(worst, float(relative.nan_to_num(nan=float("inf")).max()))
+    return Verdict(right and finite, worst, finite)
+
+
+def _largest(tensor: Tensor) -> Tensor:
+    """Return the largest finite magnitude, zero if there is none."""
+    known = tensor[tensor.isfinite()].abs()
+    return known.max() if known.numel() else tensor.new_zeros(())
+
+
+def _fixed(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _flat(problem: Problem, found: Tensors) -> tuple[Tensor, ...]:
+    """Flatten cotangents of the inputs to `(S, N)`, the chosen columns of them."""
+    size = problem.sample_count
+    flat = [
+        g.detach().reshape(1 if leaf.batch_dim is None else size, leaf.size)
+        for g, leaf in zip(found, problem.inputs, strict=True)
+    ]
+    return _choose(problem, flat)
+
+
+def _draw(problem: Problem, seed: int) -> tuple[Tensor, ...]:
+    """Draw cotangents for the rows of J, away from zero."""
+    generator = _fixed(seed)
+    size = problem.sample_count
+    counts = (
+        [leaf.size for leaf in problem.outputs]
+        if problem.rows is None
+        else [problem.rows.numel()]
+    )
+    drawn = []
+    for count in counts:
+        magnitude = torch.rand(size, count, generator=generator, dtype=torch.float64)
+        sign = torch.randint(0, 2, (size, count), generator=generator) * 2 - 1
+        drawn.append((magnitude + 0.5) * sign)
+    return tuple(drawn)
+
+
+def _spread(
+    problem: Problem, cotangents: tuple[Tensor, ...], outputs: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """Turn cotangents of the chosen rows into cotangents of the outputs."""
+    if problem.rows is None:
+        flat = list(cotangents)
+    else:
+        sizes = [leaf.size for leaf in problem.outputs]
+        every = torch.zeros(cotangents[0].shape[0], sum(sizes), dtype=torch.float64)
+        every.index_add_(1, problem.rows, cotangents[0])
+        flat = list(every.split(sizes, dim=1))
+    return tuple(
+        part.to(output).reshape(output.shape)
+        for part, output in zip(flat, outputs, strict=True)
+    )
+
+
+def _choose(problem: Problem, flat: list[Tensor]) -> tuple[Tensor, ...]:
+    if problem.columns is None:
+        return tuple(flat)
+    size = max(part.shape[0] for part in flat)
+    if len({part.shape[0] for part in flat}) == 1:
+        return (torch.cat(flat, dim=1)[:, problem.columns.to(flat[0].device)],)
+    # Shared and per-sample inputs side by side: the shared sums stand once a sample.
+    summed = [p.sum(0, keepdim=True) if p.shape[0] == size else p for p in flat]
+    return (torch.cat(summed, dim=1)[:, problem.columns.to(flat[0].device)],)
