@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from jacengine.report.case import Case, Report, Row
 from jacengine.report.machine import Machine
-from jacengine.report.results import read_results
+from jacengine.report.results import case_from_json, case_to_json, read_results
 from jacengine.report.terminal import summary_table
 from jacengine.report.write import write_report
 
@@ -17,6 +17,8 @@ __all__ = [
     "Machine",
     "Report",
     "Row",
+    "case_from_json",
+    "case_to_json",
     "read_results",
     "summary_table",
     "write_report",

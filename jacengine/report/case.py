@@ -106,6 +106,7 @@ class Case:
         device: Where it ran, as `cpu`.
         threads: Threads of one operator.
         unstable: Whether other work disturbed the times.
+        budget_bytes: The memory budget, `None` if none was given.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Case:
     device: str = ""
     threads: int | None = None
     unstable: bool = False
+    budget_bytes: int | None = None
 
     @classmethod
     def of(
@@ -175,17 +177,43 @@ def presentable(report: Report) -> Report:
     return replace(
         report,
         command=_clean(report.command),
-        cases=tuple(
-            replace(
-                case,
-                name=_clean(case.name) or "unnamed",
-                description=_clean(case.description),
-                failure=_clean(case.failure),
-                selection_s=_number(case.selection_s),
-                rows=tuple(_presentable_row(row) for row in case.rows),
-            )
-            for case in report.cases
-        ),
+        fill_rate=_number(report.fill_rate),
+        matmul_rate=_number(report.matmul_rate),
+        cases=tuple(_presentable_case(finite(case)) for case in report.cases),
+    )
+
+
+def _presentable_case(case: Case) -> Case:
+    return replace(
+        case,
+        name=_clean(case.name) or "unnamed",
+        description=_clean(case.description),
+        failure=_clean(case.failure),
+        workload=_clean(case.workload),
+        parameter=_clean(case.parameter),
+        origin=_clean(case.origin),
+        dtype=_clean(case.dtype),
+        device=_clean(case.device),
+        rows=tuple(_presentable_row(row) for row in case.rows),
+    )
+
+
+def finite(case: Case) -> Case:
+    """Leave out the numbers that JSON does not know: NaN and infinity."""
+    return replace(
+        case,
+        selection_s=_number(case.selection_s),
+        rows=tuple(_finite_row(row) for row in case.rows),
+    )
+
+
+def _finite_row(row: Row) -> Row:
+    return replace(
+        row,
+        time_s=_number(row.time_s),
+        first_s=_number(row.first_s),
+        error=_number(row.error),
+        times=tuple(time for time in row.times if math.isfinite(time)),
     )
 
 
@@ -195,9 +223,7 @@ def _presentable_row(row: Row) -> Row:
         strategy=_clean(row.strategy) or "unnamed",
         outcome=_clean(row.outcome),
         notes=_clean(row.notes),
-        time_s=_number(row.time_s),
-        first_s=_number(row.first_s),
-        error=_number(row.error),
+        picked=_clean(row.picked),
     )
 
 

@@ -14,7 +14,13 @@ from jacengine.report import Report, Row, read_results, write_report
 from jacengine.report.case import presentable
 from jacengine.report.html import to_html
 from jacengine.report.markdown import to_markdown
-from jacengine.report.results import from_json, to_csv, to_json
+from jacengine.report.results import (
+    case_from_json,
+    case_to_json,
+    from_json,
+    to_csv,
+    to_json,
+)
 from tests.report.build import HOSTILE, case, example, hostile, ok, report
 
 FORMULA = ("=", "+", "-", "@")
@@ -139,15 +145,47 @@ def test_json_is_read_back(tmp_path: Path) -> None:
         assert from_json(to_json(found)) == found
         write_report(found, tmp_path)
         assert read_results(tmp_path) == presentable(found)
-    assert json.loads(to_json(example()))["schema"] == 1
+    assert json.loads(to_json(example()))["schema"] == 2
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"schema": 1}', '{"schema": 1, "cases": [{}]}', "nan"]
+    "text", ["", "[]", "{}", '{"schema": 2}', '{"schema": 2, "cases": [{}]}', "nan"]
 )
 def test_other_json_is_refused(text: str) -> None:
     with pytest.raises(jacengine.ArgumentError, match="results"):
         from_json(text)
+
+
+def test_a_case_is_one_line_and_read_back() -> None:
+    for found in REPORTS.values():
+        for each in found.cases:
+            line = case_to_json(each)
+            assert line.splitlines() == [line]
+            assert case_from_json(line) == each
+
+
+def test_a_line_keeps_every_field_and_no_nan() -> None:
+    row = replace(
+        ok("auto", math.nan),
+        times=(0.1, math.inf, 0.2),
+        kind="auto",
+        picked="fast",
+        flops=7,
+    )
+    found = replace(case("a", row), workload="w", size=3, budget_bytes=10, threads=2)
+    read = case_from_json(case_to_json(found))
+
+    assert read == replace(
+        found, rows=(replace(row, time_s=None, first_s=None, times=(0.1, 0.2)),)
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["", "{", "3", "{}", '{"schema": 2}', '{"schema": 2, "rows": [{}]}', "[]"]
+)
+def test_a_torn_line_is_refused(line: str) -> None:
+    with pytest.raises(jacengine.ArgumentError, match="results"):
+        case_from_json(line)
 
 
 def test_another_schema_is_refused() -> None:
