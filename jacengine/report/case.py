@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from jacengine.report.machine import Machine
-from jacengine.report.text import one_line, without_paths
+from jacengine.report.words import one_line, without_paths
 
 if TYPE_CHECKING:
     from jacengine.problems.problem import Problem

@@ -11,16 +11,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from jacengine.report import formats
-from jacengine.report.answers import answers, headline
-from jacengine.report.bars import bars
+from jacengine.report import words
+from jacengine.report.answers import answers, headline, verdict
 from jacengine.report.case import Report, Row
-from jacengine.report.phrases import Name
-from jacengine.report.scatter import scatter
+from jacengine.report.figures.bars import bars
+from jacengine.report.figures.scatter import scatter
 from jacengine.report.standing import BASELINE, CLOSE, Standing, strategies, wins
 from jacengine.report.terminal import outcomes
-from jacengine.report.text import clipped
-from jacengine.report.verdict import verdict
+from jacengine.report.words import Name, clipped
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -90,11 +88,11 @@ def _numbers(standings: Sequence[Standing]) -> list[tuple[str, str]]:
     gains = [s.gain for s in solved if s.gain is not None]
     if gains:
         said.append(
-            (formats.ratio(median(gains)), f"as fast as {BASELINE}, in the median")
+            (words.ratio(median(gains)), f"as fast as {BASELINE}, in the median")
         )
     slowest = [s.relative(s.ranked[-1]) or 1.0 for s in solved]
     said.append(
-        (formats.ratio(max(slowest)), "from the best to the worst choice, at most")
+        (words.ratio(max(slowest)), "from the best to the worst choice, at most")
     )
     return said
 
@@ -104,18 +102,18 @@ def _question(standing: Standing) -> str:
     case = standing.case
     if case.outputs is None or case.inputs is None:
         return ""
-    count = formats.count
+    count = words.count
     samples = "" if case.samples is None else f"{count(case.samples, 'sample')} of "
     sides = count(case.outputs, "output"), count(case.inputs, "input")
-    entries = f" {formats.TIMES} ".join(sides)
-    result = "" if case.result_bytes is None else f", {formats.size(case.result_bytes)}"
+    entries = f" {words.TIMES} ".join(sides)
+    result = "" if case.result_bytes is None else f", {words.size(case.result_bytes)}"
     return f"{samples}{entries}{result}"
 
 
 _FILTERS: dict[str, Any] = {
-    "seconds": formats.seconds,
-    "size": formats.size,
-    "ratio": formats.ratio,
+    "seconds": words.seconds,
+    "size": words.size,
+    "ratio": words.ratio,
     "breakable": _breakable,
     "clipped": clipped,
     "unbroken": _unbroken,

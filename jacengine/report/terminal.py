@@ -8,9 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from jacengine.report.case import Case
-from jacengine.report.formats import ratio, seconds, size
 from jacengine.report.standing import Standing
-from jacengine.report.text import clipped, one_line
+from jacengine.report.words import clipped, one_line, ratio, seconds, size
 
 WIDEST = 40
 

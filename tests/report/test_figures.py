@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jacengine.report import Row
-from jacengine.report.axes import spaced
-from jacengine.report.bars import bars
-from jacengine.report.labels import Box, place
-from jacengine.report.scatter import scatter
+from jacengine.report.figures.axes import spaced
+from jacengine.report.figures.bars import bars
+from jacengine.report.figures.labels import Box, place
+from jacengine.report.figures.scatter import scatter
 from jacengine.report.standing import Standing
 from tests.report.build import case, example, ok
 

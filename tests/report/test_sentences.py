@@ -9,11 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jacengine.report import Report, Row
-from jacengine.report.answers import answers, headline
-from jacengine.report.formats import TIMES
-from jacengine.report.phrases import Name, Sentence, listed
+from jacengine.report.answers import answers, headline, verdict
 from jacengine.report.standing import Standing
-from jacengine.report.verdict import verdict
+from jacengine.report.words import TIMES, Name, Sentence, listed
 from tests.report.build import MACHINE, case, example, ok, report
 
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from jacengine.report.axes import FONT, blank, names, shade, spaced, ticks, titled
-from jacengine.report.formats import TIMES, ratio, seconds
+from jacengine.report.figures.axes import (
+    FONT,
+    blank,
+    names,
+    shade,
+    spaced,
+    ticks,
+    titled,
+)
+from jacengine.report.figures.svg import colour, inline_svg
 from jacengine.report.standing import Standing
-from jacengine.report.svg import colour, inline_svg
-from jacengine.report.text import clipped
+from jacengine.report.words import TIMES, clipped, ratio, seconds
 
 _ROW = 25
 _START = 0.75

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from jacengine.report.case import Row
+from jacengine.report.figures.svg import colour
 from jacengine.report.standing import BASELINE, Standing
-from jacengine.report.svg import colour
-from jacengine.report.text import clipped
+from jacengine.report.words import clipped
 
 WIDTH = 430
 """Of a figure, in CSS pixels; the page scales it."""

@@ -8,12 +8,20 @@ from collections.abc import Sequence
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from jacengine.report.axes import FONT, blank, names, shade, spaced, ticks, titled
 from jacengine.report.case import Row
-from jacengine.report.formats import seconds, size
-from jacengine.report.labels import Box, place
+from jacengine.report.figures.axes import (
+    FONT,
+    blank,
+    names,
+    shade,
+    spaced,
+    ticks,
+    titled,
+)
+from jacengine.report.figures.labels import Box, place
+from jacengine.report.figures.svg import colour, inline_svg
 from jacengine.report.standing import Standing
-from jacengine.report.svg import colour, inline_svg
+from jacengine.report.words import seconds, size
 
 _HEIGHT = 302
 _LETTER = 0.56 * FONT
