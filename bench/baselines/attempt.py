@@ -1,0 +1,37 @@
+"""Whether a baseline works at all, tried at the workload's tiny size."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+from jacengine.bench.baselines.baseline import Baseline
+from jacengine.bench.workload import Question, Workload
+from jacengine.interface import Unsupported
+
+
+def attempt(
+    baseline: Baseline, workload: Workload, question: Question
+) -> Unsupported | None:
+    """Run a baseline once at the tiny size.
+
+    Args:
+        baseline: Which one.
+        workload: What is asked for.
+        question: The same at the size that is asked for; gives device and dtype.
+
+    Returns:
+        `None` if it ran, else what it raised.
+    """
+    like: torch.Tensor = question.args[0]
+    dtype = like.dtype if like.is_floating_point() else None
+    tiny = workload.build(workload.tiny).to(device=like.device, dtype=dtype)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            baseline.prepare(workload, workload.tiny, tiny)()
+    except Exception as error:
+        said = next(iter(str(error).splitlines()), "")
+        return Unsupported(f"{type(error).__name__}: {said}")
+    return None

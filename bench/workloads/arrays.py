@@ -1,0 +1,19 @@
+"""Tensors as JAX arrays of the same precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def array(tensor: Tensor) -> Any:
+    """Copy a tensor; JAX must have been told to allow float64."""
+    import jax.numpy as jnp  # noqa: PLC0415 - only where it is installed
+
+    return jnp.array(tensor.detach().cpu().numpy())
+
+
+def arrays(module: nn.Module) -> dict[str, Any]:
+    """Copy a module's parameters, by name."""
+    return {name: array(p) for name, p in module.named_parameters()}

@@ -1,0 +1,168 @@
+"""Feed-forward networks, by their inputs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from jacengine.bench.workload import Question, Workload, seeded
+from jacengine.bench.workloads.perceptrons import mlp, mlp_twin
+
+
+def _classifier(samples: int) -> Question:
+    return Question(mlp(64, 128, 128, 10), (torch.randn(samples, 64),))
+
+
+def _decoder(samples: int) -> Question:
+    return Question(mlp(8, 64, 64, 256), (torch.randn(samples, 8),))
+
+
+def _encoder(samples: int) -> Question:
+    return Question(mlp(512, 256, 128, 4), (torch.randn(samples, 512),))
+
+
+def _autoencoder(samples: int) -> Question:
+    return Question(mlp(784, 128, 16, 128, 784), (torch.rand(samples, 784),))
+
+
+class _Residual(nn.Module):
+    """`x + W2 tanh(W1 x)`, many times over."""
+
+    def __init__(self, width: int, blocks: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(mlp(width, width, width) for _ in range(blocks))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = x + block(x)
+        return x
+
+
+def _residual(blocks: int) -> Question:
+    return Question(_Residual(32, blocks), (torch.randn(32, 32),))
+
+
+def _image_classifier(samples: int) -> Question:
+    net = nn.Sequential(
+        nn.Conv2d(1, 8, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(16 * 7 * 7, 10),
+    )
+    return Question(net, (torch.rand(samples, 1, 28, 28),))
+
+
+class _GraphConvolution(nn.Module):
+    """Two layers `A X W` with the neighbours' mean taken by a normalised A."""
+
+    def __init__(self, nodes: int, features: int, hidden: int, classes: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(features, hidden)
+        self.second = nn.Linear(hidden, classes)
+        edges = torch.eye(nodes)
+        for step in (1, 2, nodes // 2):
+            edges += torch.eye(nodes).roll(step, 0) + torch.eye(nodes).roll(-step, 0)
+        edges = (edges > 0).float()
+        root = edges.sum(1).rsqrt()
+        self.register_buffer("adjacency", root[:, None] * edges * root)
+
+    def forward(self, features: Tensor) -> Tensor:
+        adjacency = self.get_buffer("adjacency")
+        hidden = (adjacency @ self.first(features)).relu()
+        classes: Tensor = adjacency @ self.second(hidden)
+        return classes
+
+
+def _graph(nodes: int) -> Question:
+    net = _GraphConvolution(nodes, features=8, hidden=16, classes=4)
+    return Question(net, (torch.randn(nodes, 8),), batch_dim=None)
+
+
+NETWORKS: tuple[Workload, ...] = (
+    Workload(
+        name="mlp_classifier",
+        origin="MLP 64-128-128-10; J. Hoffman, D. A. Roberts, S. Yaida, Robust "
+        "learning with Jacobian regularization, 2019, https://arxiv.org/abs/1908.02729",
+        use="Jacobian regularisation penalises the class scores' derivatives by the "
+        "inputs, to make a network robust.",
+        parameter="samples",
+        sizes=(64, 512, 2048),
+        tiny=3,
+        build=seeded(_classifier),
+        twin=mlp_twin,
+    ),
+    Workload(
+        name="mlp_decoder",
+        origin="MLP 8-64-64-256, few inputs, many outputs; G. Arvanitidis, L. K. "
+        "Hansen, S. Hauberg, Latent space oddity, 2018, "
+        "https://arxiv.org/abs/1710.11379",
+        use="The Jacobian of a decoder gives the metric of its latent space, for "
+        "distances and geodesics.",
+        parameter="samples",
+        sizes=(64, 512, 4096),
+        tiny=2,
+        build=seeded(_decoder),
+        twin=mlp_twin,
+    ),
+    Workload(
+        name="mlp_encoder",
+        origin="MLP 512-256-128-4, many inputs, few outputs",
+        use="Sensitivity analysis ranks hundreds of inputs of a surrogate model by "
+        "their effect on a few quantities of interest.",
+        parameter="samples",
+        sizes=(64, 512, 4096),
+        tiny=2,
+        build=seeded(_encoder),
+        twin=mlp_twin,
+    ),
+    Workload(
+        name="autoencoder",
+        origin="Autoencoder 784-128-16-128-784; S. Rifai et al., Contractive "
+        "auto-encoders, 2011",
+        use="Contractive autoencoders penalise the derivatives of the reconstruction "
+        "by the pixels, through a bottleneck of 16.",
+        parameter="samples",
+        sizes=(1, 8, 32),
+        tiny=1,
+        build=seeded(_autoencoder),
+        twin=mlp_twin,
+    ),
+    Workload(
+        name="residual_mlp",
+        origin="Residual MLP of width 32 on 32 samples; J. Pennington, S. Schoenholz, "
+        "S. Ganguli, Resurrecting the sigmoid, 2017, https://arxiv.org/abs/1711.04735",
+        use="The singular values of the input-output Jacobian say whether signals and "
+        "gradients survive the depth.",
+        parameter="residual blocks",
+        sizes=(8, 32, 128),
+        tiny=2,
+        build=seeded(_residual),
+    ),
+    Workload(
+        name="image_classifier",
+        origin="Convolutional network on 28x28 images; K. Simonyan, A. Vedaldi, A. "
+        "Zisserman, Deep inside convolutional networks, 2014, "
+        "https://arxiv.org/abs/1312.6034",
+        use="Saliency maps and adversarial examples: every class score by every pixel, "
+        "image by image.",
+        parameter="samples",
+        sizes=(16, 128, 512),
+        tiny=1,
+        build=seeded(_image_classifier),
+    ),
+    Workload(
+        name="graph_convolution",
+        origin="Two-layer graph convolution, 8 features and 4 classes a node, 7 "
+        "neighbours each; T. Kipf, M. Welling, 2017, https://arxiv.org/abs/1609.02907; "
+        "K. Xu et al., 2018, https://arxiv.org/abs/1806.03536",
+        use="Influence scores: how much each node's features move each node's classes, "
+        "to see over-smoothing.",
+        parameter="nodes",
+        sizes=(32, 128, 384),
+        tiny=6,
+        build=seeded(_graph),
+    ),
+)
+"""Feed-forward networks, by their inputs."""

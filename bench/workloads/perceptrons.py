@@ -1,0 +1,44 @@
+"""Multilayer perceptrons, and the same in JAX."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from jacengine.bench.workload import Question, Twin
+from jacengine.bench.workloads.arrays import array, arrays
+
+
+def mlp(*sizes: int) -> nn.Sequential:
+    """Stack linear layers with tanh between them."""
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(sizes):
+        layers += [nn.Linear(before, after), nn.Tanh()]
+    return nn.Sequential(*layers[:-1])
+
+
+def mlp_twin(question: Question) -> Twin:
+    """Return an `mlp` by its inputs or its parameters, in JAX."""
+    network = cast("nn.Sequential", question.fn)
+    params = arrays(network)
+    x = array(cast("Tensor", question.args[0]))
+    apply = applied(len(network))
+    if question.wrt == "params":
+        return Twin(apply, params, (x,), (None, 0))
+    return Twin(lambda x, params: apply(params, x), x, (params,), (0, None))
+
+
+def applied(layers: int) -> Callable[[dict[str, Any], Any], Any]:
+    """Return what an `mlp` of so many layers does, in JAX, from its parameters."""
+    import jax.numpy as jnp  # noqa: PLC0415 - only where it is installed
+
+    def apply(params: dict[str, Any], x: Any) -> Any:
+        for index in range(0, layers, 2):
+            x = params[f"{index}.weight"] @ x + params[f"{index}.bias"]
+            x = jnp.tanh(x) if index < layers - 1 else x
+        return x
+
+    return apply
