@@ -46,7 +46,8 @@ class Varied:
             }
 
             def with_params(value: dict[str, Tensor], *args: Any) -> Tensor:
-                return functional_call(module, value, args)
+                output: Tensor = functional_call(module, value, args)
+                return output
 
             return cls(with_params, params, question.args, samples, by_params=True)
         index = cast("int", question.wrt)

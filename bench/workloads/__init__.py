@@ -3,7 +3,25 @@
 from __future__ import annotations
 
 from jacengine.bench.workload import Workload
+from jacengine.bench.workloads.dynamics import DYNAMICS
+from jacengine.bench.workloads.mixtures import MIXTURES
 from jacengine.bench.workloads.networks import NETWORKS
+from jacengine.bench.workloads.parameters import PARAMETERS
+from jacengine.bench.workloads.physics import PHYSICS
+from jacengine.bench.workloads.robots import ROBOTS
+from jacengine.bench.workloads.sequences import SEQUENCES
+from jacengine.bench.workloads.vision import VISION
 
-WORKLOADS: tuple[Workload, ...] = (*NETWORKS,)
+__all__ = ["WORKLOADS"]
+
+WORKLOADS: tuple[Workload, ...] = (
+    *NETWORKS,
+    *PARAMETERS,
+    *SEQUENCES,
+    *DYNAMICS,
+    *PHYSICS,
+    *ROBOTS,
+    *VISION,
+    *MIXTURES,
+)
 """Every workload, in the order in which tables show them."""

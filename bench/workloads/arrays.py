@@ -6,10 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from jacengine.bench.peers import peer
+
 
 def array(tensor: Tensor) -> Any:
     """Copy a tensor; JAX must have been told to allow float64."""
-    import jax.numpy as jnp  # noqa: PLC0415 - only where it is installed
+    jnp = peer("jax.numpy")
 
     return jnp.array(tensor.detach().cpu().numpy())
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from jacengine.bench.peers import peer
 from jacengine.bench.workload import Question, Twin
 from jacengine.bench.workloads.arrays import array, arrays
 
@@ -33,7 +34,7 @@ def mlp_twin(question: Question) -> Twin:
 
 def applied(layers: int) -> Callable[[dict[str, Any], Any], Any]:
     """Return what an `mlp` of so many layers does, in JAX, from its parameters."""
-    import jax.numpy as jnp  # noqa: PLC0415 - only where it is installed
+    jnp = peer("jax.numpy")
 
     def apply(params: dict[str, Any], x: Any) -> Any:
         for index in range(0, layers, 2):

@@ -1,0 +1,26 @@
+"""Data sets that scikit-learn brings, or random numbers in their shape without it.
+
+What a Jacobian costs depends on the sizes, hardly on the values.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from jacengine.bench.peers import installed, peer
+
+
+def diabetes() -> Tensor:
+    """Return 442 patients' 10 features, scaled to unit variance."""
+    if not installed("sklearn"):
+        return torch.randn(442, 10)
+    features = torch.from_numpy(peer("sklearn.datasets").load_diabetes().data).float()
+    return features / features.std(0)
+
+
+def digits() -> Tensor:
+    """Return 1797 images of handwritten digits, 64 grey values from 0 to 1 each."""
+    if not installed("sklearn"):
+        return torch.rand(1797, 64)
+    return torch.from_numpy(peer("sklearn.datasets").load_digits().data).float() / 16

@@ -1,0 +1,206 @@
+"""Right-hand sides and residuals of differential equations."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.func import jvp
+
+from jacengine.bench.peers import peer
+from jacengine.bench.workload import Question, Twin, Workload, seeded
+from jacengine.bench.workloads.arrays import array, arrays
+from jacengine.bench.workloads.perceptrons import applied, mlp
+
+
+def _reactions(y: Any, stack: Any) -> Any:
+    """Return the rates of Robertson's three species, of tensors or JAX arrays."""
+    slow, fast, back = 0.04, 3e7, 1e4
+    a, b, c = y[..., 0], y[..., 1], y[..., 2]
+    return stack(
+        [
+            back * b * c - slow * a,
+            slow * a - back * b * c - fast * b**2,
+            fast * b**2,
+        ],
+        -1,
+    )
+
+
+def kinetics(y: Tensor) -> Tensor:
+    """Return the rates of change of Robertson's three species."""
+    return cast("Tensor", _reactions(y, torch.stack))
+
+
+def _kinetics(cells: int) -> Question:
+    scale = torch.tensor([1.0, 1e-4, 1.0], dtype=torch.float64)
+    return Question(kinetics, (torch.rand(cells, 3, dtype=torch.float64) * scale,))
+
+
+def _kinetics_jacobian(question: Question) -> Tensor:
+    y: Tensor = question.args[0]
+    _, b, c = y.unbind(-1)
+    slow, none = torch.full_like(b, 0.04), torch.zeros_like(b)
+    rows = (
+        (-slow, 1e4 * c, 1e4 * b),
+        (slow, -1e4 * c - 6e7 * b, -1e4 * b),
+        (none, 6e7 * b, none),
+    )
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
+def _kinetics_twin(question: Question) -> Twin:
+    jnp = peer("jax.numpy")
+
+    y = array(question.args[0])
+    return Twin(lambda y: _reactions(y, jnp.stack), y, (), (0,))
+
+
+_FEED, _RELEASE, _DIFFUSION = 1.0, 3.4, 0.1
+
+
+def _spread(fields: Any, xp: Any) -> Any:
+    """Return the rates of the Brusselator's two fields on a periodic square."""
+    u, v = fields[0], fields[1]
+
+    def laplacian(w: Any) -> Any:
+        around = xp.roll(w, 1, 0) + xp.roll(w, -1, 0)
+        around = around + xp.roll(w, 1, 1) + xp.roll(w, -1, 1)
+        return _DIFFUSION * w.shape[0] ** 2 * (around - 4 * w)
+
+    made = u**2 * v
+    return xp.stack(
+        [
+            _FEED + made - (_RELEASE + 1) * u + laplacian(u),
+            _RELEASE * u - made + laplacian(v),
+        ]
+    )
+
+
+def brusselator(fields: Tensor) -> Tensor:
+    """Return the rates of change of the Brusselator's fields, `(2, side, side)`."""
+    return cast("Tensor", _spread(fields, torch))
+
+
+def _brusselator(side: int) -> Question:
+    fields = torch.rand(2, side, side, dtype=torch.float64)
+    return Question(brusselator, (fields,), batch_dim=None)
+
+
+def _brusselator_jacobian(question: Question) -> Tensor:
+    """Return blocks of the Laplacian and of diagonals."""
+    fields: Tensor = question.args[0]
+    u, v = fields.flatten(1)
+    side = fields.shape[1]
+    one = torch.eye(side, dtype=fields.dtype, device=fields.device)
+    line = one.roll(1, 0) + one.roll(-1, 0) - 2 * one
+    laplacian = _DIFFUSION * side**2 * (torch.kron(line, one) + torch.kron(one, line))
+    made_u, made_v = torch.diag(2 * u * v), torch.diag(u**2)
+    fed = torch.eye(side**2, dtype=fields.dtype, device=fields.device)
+    rows = (
+        torch.cat([laplacian + made_u - (_RELEASE + 1) * fed, made_v], 1),
+        torch.cat([_RELEASE * fed - made_u, laplacian - made_v], 1),
+    )
+    return torch.cat(rows).reshape(*fields.shape, *fields.shape)
+
+
+def _brusselator_twin(question: Question) -> Twin:
+    jnp = peer("jax.numpy")
+
+    return Twin(lambda fields: _spread(fields, jnp), array(question.args[0]))
+
+
+_VISCOSITY = 0.01 / torch.pi
+
+
+class _Burgers(nn.Module):
+    """The residual of Burgers' equation for a network u(t, x)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.u = mlp(2, 32, 32, 1)
+
+    def forward(self, points: Tensor) -> Tensor:
+        time = torch.zeros_like(points)
+        time[..., 0] = 1
+        space = 1 - time
+
+        def slope(points: Tensor) -> tuple[Tensor, Tensor]:
+            u, u_x = cast("list[Tensor]", jvp(self.u, (points,), (space,)))
+            return u, u_x
+
+        u_t = cast("list[Tensor]", jvp(self.u, (points,), (time,)))[1]
+        (u, u_x), (_, u_xx) = cast(
+            "list[tuple[Tensor, Tensor]]", jvp(slope, (points,), (space,))
+        )
+        return u_t + u * u_x - _VISCOSITY * u_xx
+
+
+def _pinn(points: int) -> Question:
+    where = torch.rand(points, 2) * torch.tensor([1.0, 2.0]) - torch.tensor([0.0, 1.0])
+    return Question(_Burgers(), (where,), wrt="params")
+
+
+def _pinn_twin(question: Question) -> Twin:
+    jax, jnp = peer("jax"), peer("jax.numpy")
+
+    apply = applied(5)
+
+    def residual(named: dict[str, Any], point: Any) -> Any:
+        params = {name.removeprefix("u."): value for name, value in named.items()}
+        time = jnp.zeros_like(point).at[0].set(1)
+        space = 1 - time
+
+        def slope(point: Any) -> Any:
+            return jax.jvp(lambda p: apply(params, p), (point,), (space,))
+
+        u_t = jax.jvp(lambda p: apply(params, p), (point,), (time,))[1]
+        (u, u_x), (_, u_xx) = jax.jvp(slope, (point,), (space,))
+        return u_t + u * u_x - _VISCOSITY * u_xx
+
+    named = arrays(cast("nn.Module", question.fn))
+    return Twin(residual, named, (array(question.args[0]),), (None, 0))
+
+
+PHYSICS: tuple[Workload, ...] = (
+    Workload(
+        name="robertson",
+        origin="Three reactions with rates from 0.04 to 3e7; H. H. Robertson, 1966; "
+        "E. Hairer, G. Wanner, Solving ordinary differential equations II, 1996",
+        use="A combustion or reservoir code solves stiff kinetics in every cell, and "
+        "takes this Jacobian in every Newton step.",
+        parameter="cells",
+        sizes=(100, 10_000, 100_000),
+        tiny=3,
+        build=seeded(_kinetics),
+        closed_form=_kinetics_jacobian,
+        twin=_kinetics_twin,
+    ),
+    Workload(
+        name="reaction_diffusion",
+        origin="Brusselator on a periodic square, five-point stencil; E. Hairer, G. "
+        "Wanner, 1996; https://docs.sciml.ai/DiffEqDocs/stable/tutorials/advanced_ode_example",
+        use="Implicit time stepping: most of this Jacobian is zero.",
+        parameter="grid points a side",
+        sizes=(8, 20, 40),
+        tiny=3,
+        build=seeded(_brusselator),
+        closed_form=_brusselator_jacobian,
+        twin=_brusselator_twin,
+    ),
+    Workload(
+        name="pinn",
+        origin="MLP 2-32-32-1 as solution of Burgers' equation; M. Raissi, P. "
+        "Perdikaris, G. Karniadakis, 2019; J. Mueller, M. Zeinhofer, 2023, "
+        "https://arxiv.org/abs/2302.13163",
+        use="Natural-gradient and Gauss-Newton training of physics-informed networks: "
+        "the equation's residuals by the weights.",
+        parameter="collocation points",
+        sizes=(100, 500, 2000),
+        tiny=2,
+        build=seeded(_pinn),
+        twin=_pinn_twin,
+    ),
+)
+"""Right-hand sides and residuals of differential equations."""

@@ -1,0 +1,166 @@
+"""Kinematics and dynamics of robots: one point for a control loop, or a batch."""
+
+from __future__ import annotations
+
+import math
+from math import pi
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from jacengine.bench.peers import peer
+from jacengine.bench.workload import Question, Twin, Workload, seeded
+from jacengine.bench.workloads.arrays import array
+
+_LENGTHS = (0.36, 0.0, 0.42, 0.0, 0.4, 0.0, 0.126)
+_TWISTS = (-pi / 2, pi / 2, pi / 2, -pi / 2, -pi / 2, pi / 2, 0.0)
+
+
+def _frames(angles: Any, xp: Any) -> list[Any]:
+    """Return the frame after each joint, `(4, 4)` each.
+
+    Each link has its length along the joint's axis and the twist to the next axis
+    (J. Denavit, R. S. Hartenberg, 1955).
+    """
+    frames: list[Any] = []
+    for joint, (length, twist) in enumerate(zip(_LENGTHS, _TWISTS, strict=True)):
+        c, s = xp.cos(angles[..., joint]), xp.sin(angles[..., joint])
+        ct, st = math.cos(twist), math.sin(twist)
+        none, one = xp.zeros_like(c), xp.ones_like(c)
+        rows = (
+            xp.stack([c, -s * ct, s * st, none], -1),
+            xp.stack([s, c * ct, -c * st, none], -1),
+            xp.stack([none, st * one, ct * one, length * one], -1),
+            xp.stack([none, none, none, one], -1),
+        )
+        link = xp.stack(rows, -2)
+        frames.append(frames[-1] @ link if frames else link)
+    return frames
+
+
+def hand(angles: Tensor) -> Tensor:
+    """Return the axes and then the position, `(4, 3)`, of a seven-joint arm's hand."""
+    return cast("Tensor", _frames(angles, torch)[-1][..., :3, :].swapaxes(-1, -2))
+
+
+def _poses(poses: int) -> Question:
+    angles = torch.randn(poses, 7, dtype=torch.float64)
+    return _points(hand, angles)
+
+
+def _points(fn: Any, *args: Tensor) -> Question:
+    """Ask about one point where there is one, and else about independent samples."""
+    if len(args[0]) == 1:
+        return Question(fn, tuple(arg[0] for arg in args), batch_dim=None)
+    return Question(fn, args)
+
+
+def _hand_jacobian(question: Question) -> Tensor:
+    """Return `z x axis` and `z x (hand - joint)` for each joint's axis z."""
+    angles: Tensor = question.args[0]
+    frames = cast("list[Tensor]", _frames(angles, torch))
+    first = torch.eye(4, dtype=angles.dtype, device=angles.device)
+    tip = frames[-1][..., :3, :].swapaxes(-1, -2)
+    columns: list[Tensor] = []
+    for joint in [first.expand_as(frames[0]), *frames[:-1]]:
+        arms = torch.cat(
+            [tip[..., :3, :], tip[..., 3:, :] - joint[..., None, :3, 3]], -2
+        )
+        columns.append(torch.linalg.cross(joint[..., None, :3, 2], arms, dim=-1))
+    return torch.stack(columns, -1)
+
+
+def _hand_twin(question: Question) -> Twin:
+    jnp = peer("jax.numpy")
+
+    def pose(angles: Any) -> Any:
+        return _frames(angles, jnp)[-1][:3, :].T
+
+    axis = None if question.batch_dim is None else 0
+    return Twin(pose, array(question.args[0]), (), (axis,))
+
+
+_MASS, _GRAVITY, _ARM, _DRAG = 0.6, 9.81, 0.18, 0.03
+_INERTIA = (3.7e-3, 3.9e-3, 7.4e-3)
+
+
+def _flight(state: Any, thrusts: Any, xp: Any) -> Any:
+    """Return the rates of position, velocity, roll-pitch-yaw and body rates."""
+    vx, vy, vz = state[..., 3], state[..., 4], state[..., 5]
+    roll, pitch, yaw = state[..., 6], state[..., 7], state[..., 8]
+    p, q, r = state[..., 9], state[..., 10], state[..., 11]
+    front, left, back, right = (thrusts[..., rotor] for rotor in range(4))
+    lift = (front + left + back + right) / _MASS
+    sr, cr, sp, cp = xp.sin(roll), xp.cos(roll), xp.sin(pitch), xp.cos(pitch)
+    sy, cy = xp.sin(yaw), xp.cos(yaw)
+    ix, iy, iz = _INERTIA
+    turning = q * sr + r * cr
+    return xp.stack(
+        [
+            vx,
+            vy,
+            vz,
+            lift * (cy * sp * cr + sy * sr),
+            lift * (sy * sp * cr - cy * sr),
+            lift * cp * cr - _GRAVITY,
+            p + turning * sp / cp,
+            q * cr - r * sr,
+            turning / cp,
+            (_ARM * (left - right) - (iz - iy) * q * r) / ix,
+            (_ARM * (back - front) - (ix - iz) * p * r) / iy,
+            (_DRAG * (front - left + back - right) - (iy - ix) * p * q) / iz,
+        ],
+        -1,
+    )
+
+
+def quadrotor(state: Tensor, thrusts: Tensor) -> Tensor:
+    """Return the rates of change of a quadrotor's 12 states under four thrusts."""
+    return cast("Tensor", _flight(state, thrusts, torch))
+
+
+def _knots(knots: int) -> Question:
+    state = torch.randn(knots, 12, dtype=torch.float64) / 3
+    return _points(quadrotor, state, 1 + torch.rand(knots, 4, dtype=torch.float64))
+
+
+def _flight_twin(question: Question) -> Twin:
+    jnp = peer("jax.numpy")
+
+    def rates(state: Any, thrusts: Any) -> Any:
+        return _flight(state, thrusts, jnp)
+
+    axis = None if question.batch_dim is None else 0
+    state, thrusts = map(array, question.args)
+    return Twin(rates, state, (thrusts,), (axis, axis))
+
+
+ROBOTS: tuple[Workload, ...] = (
+    Workload(
+        name="robot_arm",
+        origin="Seven-joint arm by the rules of J. Denavit, R. S. Hartenberg, 1955, "
+        "with the link lengths of a KUKA iiwa",
+        use="Control loops and inverse kinematics wait for the pose's derivatives by "
+        "the joint angles; planners take them for many poses.",
+        parameter="poses",
+        sizes=(1, 100, 5000),
+        tiny=2,
+        build=seeded(_poses),
+        closed_form=_hand_jacobian,
+        twin=_hand_twin,
+    ),
+    Workload(
+        name="quadrotor",
+        origin="Rigid body with four rotors; R. Mahony, V. Kumar, P. Corke, "
+        "Multirotor aerial vehicles, 2012",
+        use="LQR and model-predictive control linearise the 12-state dynamics at every "
+        "knot of the horizon.",
+        parameter="knots",
+        sizes=(1, 100, 10_000),
+        tiny=2,
+        build=seeded(_knots),
+        twin=_flight_twin,
+    ),
+)
+"""Kinematics and dynamics of robots."""
