@@ -5,55 +5,67 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from jacengine.report.case import Report
+from jacengine.report.answers_auto import auto_answers, auto_headline
+from jacengine.report.case import Kind, Report
+from jacengine.report.scaling import places
 from jacengine.report.standing import (
     BASELINE,
     CLOSE,
     Standing,
+    competitors,
     safest,
-    strategies,
     wins,
 )
+from jacengine.report.verdicts import failed
 from jacengine.report.words import (
     Name,
     Sentence,
     count,
+    few,
     joined,
-    listed,
+    percent,
     ratio,
-    seconds,
     size,
 )
 
 WRONG = ("wrong", "nonfinite")
 BUSY = 0.5
 """A load above this share of the cores disturbs times."""
+_MOST = 6
+"""So many winners are named."""
 
 
 def headline(standings: Sequence[Standing]) -> str:
     """Say the most important thing in a line."""
+    about_auto = auto_headline(standings)
+    if about_auto:
+        return about_auto
     won = wins(standings)
     cases = count(sum(number for _, number in won), "problem")
     if not won:
         return "No Jacobian was computed"
     if len(won) == 1:
-        return f"One strategy is the fastest on {cases}"
-    return f"No strategy is always the fastest: {cases}, {len(won)} winners"
+        return f"One method is the fastest on {cases}"
+    return f"No method is always the fastest: {cases}, {len(won)} winners"
 
 
 def answers(report: Report, standings: Sequence[Standing]) -> list[Sentence]:
     """Say what the report as a whole shows, the most important first."""
     said = (
+        *auto_answers(standings),
         _wins(standings),
         _gains(standings),
         _one_for_all(standings),
         _close(standings),
         _memory(standings),
         _verified(standings),
-        _caught(standings),
+        _caught(standings, "strategy"),
+        _caught(standings, "auto"),
+        _caught(standings, "library"),
         *(failed(s) for s in standings if not _solved(s)),
         _interrupted(report),
         _busy(report),
+        _unstable(standings),
     )
     return [sentence for sentence in said if sentence]
 
@@ -67,7 +79,11 @@ def _wins(standings: Sequence[Standing]) -> Sentence:
         Name(won[0][0]),
         f" is the fastest on {won[0][1]} of {count(total, 'problem')}",
     )
-    rest = [(Name(name), f" on {number}") for name, number in won[1:]]
+    rest: list[Sentence] = [(Name(name), f" on {n}") for name, n in won[1:_MOST]]
+    others = won[_MOST:]
+    if others:
+        number = sum(number for _, number in others)
+        rest.append((f"{len(others)} others on {number}",))
     return (*joined([first, *rest]), ".")
 
 
@@ -79,7 +95,7 @@ def _gains(standings: Sequence[Standing]) -> Sentence:
     said: Sentence = (
         "Against the plain loop, ",
         Name(BASELINE),
-        f", the fastest strategy is {ratio(median(g for g, _ in gains))} as fast in "
+        f", the fastest method is {ratio(median(g for g, _ in gains))} as fast in "
         f"the median of {count(len(gains), 'problem')}, and {ratio(largest)} at most, "
         "on ",
         Name(where.case.name),
@@ -109,11 +125,11 @@ def _close(standings: Sequence[Standing]) -> Sentence:
     close = [Name(s.case.name) for s in standings if s.close]
     if not close:
         return ()
-    share = f"{CLOSE - 1:.0%}".replace("%", " %")
     return (
-        f"On {count(len(close), 'problem')} the runner-up is within {share}, so that "
+        f"On {count(len(close), 'problem')} the runner-up is within "
+        f"{percent(CLOSE - 1)}, so that "
         "either will do: ",
-        *listed(close),
+        *few(close),
         ".",
     )
 
@@ -149,7 +165,20 @@ def _saving(standing: Standing) -> float:
 
 
 def _verified(standings: Sequence[Standing]) -> Sentence:
-    outcomes = [s.outcomes for s in standings if s.rows]
+    tried = [s for s in standings if s.rows]
+    said = [
+        _tally(tried, "strategy", ("strategy", "strategies")),
+        _tally(
+            tried,
+            "library",
+            ("method of other libraries", "methods of other libraries"),
+        ),
+    ]
+    return tuple(part for sentence in said for part in sentence)
+
+
+def _tally(tried: Sequence[Standing], kind: Kind, noun: tuple[str, str]) -> Sentence:
+    outcomes = [s.outcomes(kind) for s in tried]
     total = sum(found.total() for found in outcomes)
     if not total:
         return ()
@@ -158,24 +187,32 @@ def _verified(standings: Sequence[Standing]) -> Sentence:
     declined = sum(found["unsupported"] for found in outcomes)
     wrong = sum(found[name] for found in outcomes for name in WRONG)
     other = total - right - declined - wrong
-    names = count(len(strategies(standings)), "strategy", "strategies")
+    names = count(len(competitors(tried, kind)), *noun)
     return (
-        f"Of {total} combinations of {names} with {count(len(outcomes), 'problem')}, "
-        f"{right} {verb} with plain autograd ({wrong} wrong, {declined} unsupported, "
-        f"{other} not finished).",
+        f"{' ' if kind == 'library' else ''}Of {total} combinations of {names} with "
+        f"{count(len(outcomes), 'problem')}, {right} {verb} with plain autograd "
+        f"({wrong} wrong, {declined} unsupported, {other} not finished).",
     )
 
 
-def _caught(standings: Sequence[Standing]) -> Sentence:
-    caught = [
-        (Name(row.strategy), " on ", Name(s.case.name))
-        for s in standings
-        for row in s.rows
-        if row.outcome in WRONG
-    ]
+def _caught(standings: Sequence[Standing], kind: Kind) -> Sentence:
+    caught: dict[str, list[Standing]] = {}
+    for standing in standings:
+        for row in standing.rows:
+            if row.outcome in WRONG and row.kind == kind:
+                caught.setdefault(row.strategy, []).append(standing)
     if not caught:
         return ()
-    return ("Wrong results were found out and take no part: ", *joined(caught), ".")
+    told = [
+        (Name(name), " on ", *few(places(where, standings)))
+        for name, where in caught.items()
+    ]
+    whose = " of other libraries" if kind == "library" else ""
+    return (
+        f"Wrong results{whose} were found out and take no part: ",
+        *joined(told, between="; "),
+        ".",
+    )
 
 
 def _interrupted(report: Report) -> Sentence:
@@ -197,41 +234,16 @@ def _busy(report: Report) -> Sentence:
     )
 
 
+def _unstable(standings: Sequence[Standing]) -> Sentence:
+    disturbed = [Name(s.case.name) for s in standings if s.case.unstable]
+    if not disturbed:
+        return ()
+    return (
+        f"Other work disturbed the times of {count(len(disturbed), 'problem')}: ",
+        *few(disturbed),
+        ".",
+    )
+
+
 def _solved(standing: Standing) -> bool:
     return any(row.outcome == "ok" for row in standing.rows)
-
-
-def verdict(standing: Standing) -> Sentence:
-    """Say how one case ended."""
-    winner, second = standing.winner, standing.runner_up
-    if winner is None:
-        right = [Name(row.strategy) for row in standing.rows if row.outcome == "ok"]
-        return (
-            (*listed(right), " agree; nothing was timed.")
-            if right
-            else failed(standing)
-        )
-    said: Sentence = (
-        Name(winner.strategy),
-        f" is the fastest: {seconds(winner.time_s)}",
-    )
-    lead = standing.relative(second)
-    if second is not None and lead is not None:
-        said += (f", {ratio(lead)} as fast as ", Name(second.strategy))
-    if standing.gain is not None and BASELINE not in {
-        winner.strategy,
-        second.strategy if second else "",
-    }:
-        about = "about " if standing.estimated else ""
-        said += (f" and {about}{ratio(standing.gain)} as fast as ", Name(BASELINE))
-    return (*said, ".")
-
-
-def failed(standing: Standing) -> Sentence:
-    """Say that there is no result, and why if that is known."""
-    reason = f": {standing.case.failure}" if standing.case.failure else ""
-    return (
-        "There is no result for ",
-        Name(standing.case.name),
-        f"{reason.rstrip('.')}.",
-    )

@@ -76,6 +76,7 @@ class Row:
             record.predicted_bytes,
             record.peak_bytes,
             _number(record.error),
+            times=record.times,
         )
 
     @property

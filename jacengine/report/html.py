@@ -5,22 +5,41 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
+from statistics import quantiles
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from jacengine.report import words
-from jacengine.report.answers import answers, headline, verdict
+from jacengine.report.answers import answers, headline
 from jacengine.report.case import Report, Row
+from jacengine.report.failures import failures
 from jacengine.report.figures.bars import bars
+from jacengine.report.figures.growth import growth_figure
+from jacengine.report.figures.overview import (
+    floor_figure,
+    gains_figure,
+    regret_figure,
+)
 from jacengine.report.figures.scatter import scatter
-from jacengine.report.standing import BASELINE, CLOSE, Standing, strategies, wins
+from jacengine.report.numbers import numbers
+from jacengine.report.rivals import rivals
+from jacengine.report.scaling import all_series
+from jacengine.report.standing import (
+    BASELINE,
+    CLOSE,
+    Standing,
+    competitors,
+    wins,
+)
 from jacengine.report.terminal import outcomes
+from jacengine.report.verdicts import growth, verdict
 from jacengine.report.words import Name, clipped
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
+_HUES = 5
+"""So many strategies that win somewhere have a colour of their own."""
 
 
 def to_html(report: Report) -> str:
@@ -34,22 +53,76 @@ def to_html(report: Report) -> str:
     )
     environment.filters.update(_FILTERS)
     environment.tests.update(_TESTS)
+    environment.globals.update(_FUNCTIONS)
     standings = [Standing.of(case) for case in report.cases]
     return environment.get_template("report.html.jinja").render(
         report=report,
-        standings=standings,
         headline=headline(standings),
         answers=answers(report, standings),
-        numbers=_numbers(standings),
-        strategies=strategies(standings),
-        grade=_grade,
-        outcomes=outcomes,
-        verdict=verdict,
-        question=_question,
-        bars=bars,
-        scatter=scatter,
-        baseline=BASELINE,
+        numbers=numbers(standings),
+        strategies=competitors(standings, "strategy"),
+        libraries=competitors(standings, "library"),
+        autos=competitors(standings, "auto"),
+        failures=failures(standings),
+        **_workloads(report, standings),
+        **_singles(standings),
     )
+
+
+def _workloads(report: Report, standings: Sequence[Standing]) -> dict[str, Any]:
+    """Gather what is said of workloads in several sizes."""
+    series = all_series(standings)
+    sized = [standing for found in series for standing in found.standings]
+    hues = _hues(sized)
+
+    def hue(row: Row) -> str:
+        return "library" if row.kind == "library" else hues.get(row.strategy, "")
+
+    legend = list(hues.items())
+    if any(s.winner and s.winner.kind == "library" for s in sized):
+        legend.append(("another library", "library"))
+    return {
+        "series": series,
+        "series_rows": [
+            (f"workload-{number}", found.title, found.largest)
+            for number, found in enumerate(series, start=1)
+        ],
+        "most_sizes": max((len(found.standings) for found in series), default=0),
+        "hue": hue,
+        "legend": legend,
+        "regret": regret_figure(sized),
+        "gains": gains_figure(sized),
+        "rivals": [rival for rival in rivals(sized) if rival.factors],
+        "floor": floor_figure(report, sized),
+    }
+
+
+def _hues(standings: Sequence[Standing]) -> dict[str, str]:
+    """Give colours to the strategies that win most."""
+    ours = {
+        s.winner.strategy for s in standings if s.winner and s.winner.kind != "library"
+    }
+    won = [name for name, _ in wins(standings) if name in ours]
+    return {name: f"hue-{place}" for place, name in enumerate(won[:_HUES], start=1)}
+
+
+def _singles(standings: Sequence[Standing]) -> dict[str, Any]:
+    """Gather what is said of problems that are not sizes of a workload."""
+    sized = {id(s) for found in all_series(standings) for s in found.standings}
+    singles = [standing for standing in standings if id(standing) not in sized]
+    return {
+        "singles": singles,
+        "single_rows": [
+            (f"problem-{number}", standing.case.name, standing)
+            for number, standing in enumerate(singles, start=1)
+        ],
+    }
+
+
+def _spread(times: Sequence[float]) -> str:
+    """Write half of the middle half's width, as a share of the median."""
+    lower, middle, upper = quantiles(times, n=4, method="inclusive")
+    return words.percent((upper - lower) / 2 / middle) if middle else ""
 
 
 def _breakable(name: str) -> Markup:
@@ -73,30 +146,6 @@ def _grade(standing: Standing, row: Row | None) -> str:
     return next((name for limit, name in grades if factor <= limit), "worst")
 
 
-def _numbers(standings: Sequence[Standing]) -> list[tuple[str, str]]:
-    """List the few figures that stand out, each with what it is."""
-    solved = [s for s in standings if s.winner is not None]
-    if not solved:
-        return []
-    said = [
-        (
-            f"{len(solved)} of {len(standings)}",
-            "problems solved, every result verified",
-        ),
-        (f"{len(wins(standings))}", "strategies are the fastest somewhere"),
-    ]
-    gains = [s.gain for s in solved if s.gain is not None]
-    if gains:
-        said.append(
-            (words.ratio(median(gains)), f"as fast as {BASELINE}, in the median")
-        )
-    slowest = [s.relative(s.ranked[-1]) or 1.0 for s in solved]
-    said.append(
-        (words.ratio(max(slowest)), "from the best to the worst choice, at most")
-    )
-    return said
-
-
 def _question(standing: Standing) -> str:
     """Say in figures what was computed."""
     case = standing.case
@@ -116,6 +165,18 @@ _FILTERS: dict[str, Any] = {
     "ratio": words.ratio,
     "breakable": _breakable,
     "clipped": clipped,
+    "spread": _spread,
     "unbroken": _unbroken,
 }
 _TESTS: dict[str, Any] = {"name": lambda part: isinstance(part, Name)}
+_FUNCTIONS: dict[str, Any] = {
+    "bars": bars,
+    "baseline": BASELINE,
+    "grade": _grade,
+    "growth": growth,
+    "growth_figure": growth_figure,
+    "outcomes": outcomes,
+    "question": _question,
+    "scatter": scatter,
+    "verdict": verdict,
+}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from jacengine.report.answers import answers, headline, verdict
+from jacengine.report.answers import answers, headline
 from jacengine.report.case import Report, Row
 from jacengine.report.standing import Standing
+from jacengine.report.verdicts import verdict
 from jacengine.report.words import Name, Sentence, clipped, ratio, seconds, size
 
 _PLAIN = re.compile(r"[\w .:+-]+")

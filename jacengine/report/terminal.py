@@ -40,7 +40,8 @@ def summary_table(cases: Sequence[Case]) -> Table:
 
 
 def outcomes(standing: Standing) -> str:
-    """Count what became of the strategies: `9 right, 1 unsupported`."""
-    counted = sorted(standing.outcomes.items(), key=lambda item: item[0] != "ok")
+    """Count what became of the competitors: `9 right, 1 unsupported`."""
+    found = standing.outcomes("strategy", "library")
+    counted = sorted(found.items(), key=lambda item: item[0] != "ok")
     words = {"ok": "right", "over_budget": "over budget", "oom": "out of memory"}
     return ", ".join(f"{number} {words.get(name, name)}" for name, number in counted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -40,6 +41,19 @@ def ratio(value: float | None) -> str:
     return f"{value:,.{digits}f}{TIMES}"
 
 
+def percent(share: float) -> str:
+    """Write a share: `3 %`."""
+    return f"{100 * share:.0f} %"
+
+
+def rounded(value: float) -> str:
+    """Write a number to two digits: `310`, `4,700`."""
+    if value <= 0:
+        return "0"
+    digits = 1 - math.floor(math.log10(value))
+    return f"{round(value, digits):,.{max(digits, 0)}f}"
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """Write a number with its noun: `1 problem`, `2 problems`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
@@ -60,10 +74,19 @@ def listed(names: Iterable[str]) -> Sentence:
     return joined([(name,) for name in names])
 
 
-def joined(items: Sequence[Sentence]) -> Sentence:
-    """Join with commas, and `and` before the last."""
-    between = [", "] * (len(items) - 2) + [" and "] * (len(items) > 1)
-    pairs = zip(items, [*between, ""], strict=False)
+def few(names: Sequence[str], most: int = 5) -> Sentence:
+    """List some names, and count the others: `a, b and 3 more`."""
+    if len(names) <= most + 1:
+        return listed(names)
+    left = f"{len(names) - most} more"
+    return joined([*((name,) for name in names[:most]), (left,)])
+
+
+def joined(items: Sequence[Sentence], *, between: str = ", ") -> Sentence:
+    """Join with commas, or something else, and `and` before the last."""
+    last = " and " if between == ", " else between
+    separators = [between] * (len(items) - 2) + [last] * (len(items) > 1)
+    pairs = zip(items, [*separators, ""], strict=False)
     parts = chain.from_iterable((*item, separator) for item, separator in pairs)
     return tuple(part for part in parts if part)
 

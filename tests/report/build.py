@@ -1,5 +1,6 @@
-"""Reports with known figures."""
+"""Reports with known figures, all of them made up."""
 
+import random
 from dataclasses import replace
 
 from jacengine.report import Case, Machine, Report, Row
@@ -120,3 +121,106 @@ def hostile() -> Report:
     cases += [Case(name, name, failure=name) for name in HOSTILE]
     machine = replace(MACHINE, cpu=HOSTILE[0], gpu=HOSTILE[1], commit=HOSTILE[3])
     return Report(tuple(cases), machine, HOSTILE[2], len(cases))
+
+
+STRATEGIES = {
+    "reverse_loop": (8.0, 1.3, 1.1),
+    "batched_grad": (1.6, 1.1, 2.0),
+    "vmap_vjp": (1.5, 1.1, 2.0),
+    "vmap_jvp": (0.7, 1.3, 2.5),
+    "forward_dual": (6.0, 1.5, 1.05),
+    "quasi_linear": (1.1, 0.95, 1.4),
+}
+LIBRARIES = {
+    "double loop": (30.0, 1.6, 1.1),
+    "functional.jacobian(vectorize)": (2.6, 1.2, 2.6),
+    "torch.func.jacrev": (2.2, 1.2, 2.4),
+    "vmap(jacrev)": (1.9, 1.1, 2.2),
+    "vmap(jacfwd)": (1.0, 1.35, 2.6),
+    "backpack.BatchGrad": (2.4, 1.0, 1.6),
+    "opacus": (3.1, 1.0, 1.8),
+    "jax.jit(vmap(jacrev))": (1.2, 1.15, 0.0),
+}
+WORKLOADS = 22
+SIZES = (10, 100, 1000)
+
+
+def sweep(workloads: int = WORKLOADS, sizes: tuple[int, ...] = SIZES) -> Report:
+    """Make up a whole sweep: every section of the report has something to show."""
+    drawn = random.Random(4)
+    cases = [
+        case
+        for number in range(workloads)
+        for case in _sized(f"workload_{number:02}", sizes, drawn)
+    ]
+    return replace(report(*cases), fill_rate=8e9, matmul_rate=1e11)
+
+
+def _sized(name: str, sizes: tuple[int, ...], drawn: random.Random) -> list[Case]:
+    methods = {**STRATEGIES, **LIBRARIES}
+    luck = {
+        method: drawn.lognormvariate(0.6 if method in LIBRARIES else 0, 0.4)
+        for method in methods
+    }
+    fate = {method: drawn.random() for method in methods}
+    start = drawn.lognormvariate(-10, 1)
+    return [
+        Case(
+            f"{name}[{size}]",
+            f"Somebody makes up {name} and shows it.",
+            _made_up(size, start, luck, fate, drawn),
+            outputs=10,
+            inputs=size,
+            samples=100,
+            result_bytes=4000 * size,
+            workload=name,
+            size=size,
+            parameter="samples",
+            origin="made up for these tests",
+            dtype="float32",
+            device="cpu",
+            threads=2,
+            unstable=drawn.random() < 0.05,
+            budget_bytes=2 * 10**7,
+        )
+        for size in sizes
+    ]
+
+
+def _made_up(
+    size: int,
+    start: float,
+    luck: dict[str, float],
+    fate: dict[str, float],
+    drawn: random.Random,
+) -> tuple[Row, ...]:
+    rows: list[Row] = []
+    for method, (cost, power, memory) in {**STRATEGIES, **LIBRARIES}.items():
+        kind = "strategy" if method in STRATEGIES else "library"
+        time_s = start * cost * luck[method] * (0.5 + (size / 10) ** power)
+        peak = int(4000 * size * memory) + 3000 if memory else None
+        if method == "opacus":
+            reason = "opacus is not installed; make peers"
+            rows.append(Row(method, "skipped", reason, kind=kind))
+        elif fate[method] < 0.05 and kind == "library":
+            rows.append(Row(method, "wrong", "off by 3.1e-02", 1, kind=kind))
+        elif fate[method] < 0.2 and method != "reverse_loop":
+            reason = f"no rule for aten::made_up_{len(method)}"
+            rows.append(Row(method, "unsupported", reason, kind=kind))
+        elif time_s > 40 * start * size:
+            row = ok(method, time_s, peak)
+            rows.append(
+                replace(row, outcome="skipped", kind=kind, runs=0, notes="slow")
+            )
+        else:
+            times = tuple(time_s * drawn.lognormvariate(0, 0.02) for _ in range(7))
+            row = ok(method, sorted(times)[3], peak)
+            flops = 10**4 * size
+            rows.append(replace(row, kind=kind, times=times, flops=flops, runs=7))
+    right = [row for row in rows if row.outcome == "ok" and row.kind == "strategy"]
+    ours = min(right, key=lambda row: row.time_s or 0.0)
+    slower = 1.0 if drawn.random() < 0.85 else drawn.uniform(1.0, 1.5)
+    times = tuple(slower * time * drawn.lognormvariate(0, 0.005) for time in ours.times)
+    auto = replace(ours, strategy="auto", kind="auto", picked=ours.strategy)
+    rows.append(replace(auto, times=times, time_s=sorted(times)[3]))
+    return tuple(rows)

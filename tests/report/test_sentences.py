@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jacengine.report import Report, Row
-from jacengine.report.answers import answers, headline, verdict
+from jacengine.report.answers import answers, headline
 from jacengine.report.standing import Standing
+from jacengine.report.verdicts import verdict
 from jacengine.report.words import TIMES, Name, Sentence, listed
 from tests.report.build import MACHINE, case, example, ok, report
 
@@ -32,7 +33,7 @@ def ended(*rows: Row, failure: str = "") -> str:
 def test_example_in_full() -> None:
     assert said(example()) == [
         "fast is the fastest on 2 of 3 problems and picky on 1.",
-        "Against the plain loop, reverse_loop, the fastest strategy is 8.00x as fast "
+        "Against the plain loop, reverse_loop, the fastest method is 8.00x as fast "
         "in the median of 3 problems, and 20.0x at most, on third (the loop's time is "
         "extrapolated on 1).",
         "Of the strategies that are right on every problem, fast loses least in its "
@@ -50,9 +51,9 @@ def test_headlines() -> None:
     first, second, third = (Standing.of(each) for each in example().cases)
 
     assert headline([first, second, third]) == (
-        "No strategy is always the fastest: 3 problems, 2 winners"
+        "No method is always the fastest: 3 problems, 2 winners"
     )
-    assert headline([first, second]) == "One strategy is the fastest on 2 problems"
+    assert headline([first, second]) == "One method is the fastest on 2 problems"
     assert headline([]) == "No Jacobian was computed"
 
 
@@ -68,6 +69,9 @@ def test_verdicts() -> None:
     )
     assert ended(loop, ok("b", 0.006)) == (
         "reverse_loop is the fastest: 3 ms, 2.00x as fast as b."
+    )
+    assert ended(fast, ok("b", 0.00104)) == (
+        "fast is the fastest: 1 ms, within noise of b."
     )
     assert ended(fast) == "fast is the fastest: 1 ms."
     assert ended(ok("a", None), ok("b", None)) == "a and b agree; nothing was timed."

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jacengine.report import Case, Row
-from jacengine.report.standing import Standing, safest, strategies, wins
+from jacengine.report.standing import Standing, competitors, safest, wins
 from tests.report.build import case, example, ok
 
 FIRST, SECOND, THIRD = (Standing.of(each) for each in example().cases)
@@ -38,14 +38,19 @@ def test_close_runner_up() -> None:
 
 
 def test_a_strategy_counts_once() -> None:
-    assert FIRST.outcomes == {"ok": 2, "wrong": 1, "unsupported": 1}
+    assert FIRST.outcomes("strategy") == {"ok": 2, "wrong": 1, "unsupported": 1}
 
 
 def test_wins_and_order() -> None:
     standings = [FIRST, SECOND, THIRD]
 
     assert wins(standings) == [("fast", 2), ("picky", 1)]
-    assert strategies(standings) == ["fast", "picky", "reverse_loop", "broken"]
+    assert competitors(standings, "strategy") == [
+        "fast",
+        "picky",
+        "reverse_loop",
+        "broken",
+    ]
 
 
 def test_safest_is_right_everywhere() -> None:

@@ -61,20 +61,31 @@ def spaced(low: float, high: float) -> list[float]:
     """Choose round numbers between two limits of a logarithmic axis."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     powers = [10.0**n for n in range(first, last + 1)]
-    for steps in ((1, 2, 5), (1, 3), (1,)):
+    for steps in ((1, 1.2, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         found = [p * s for p in powers for s in steps if low <= p * s <= high]
         if len(found) <= _MOST_TICKS:
             return found
     return found[:: -(-len(found) // _MOST_TICKS)]
 
 
+def around(values: Sequence[float]) -> tuple[float, float]:
+    """Return limits a little beyond the values, at least a factor of 4 apart."""
+    low, high = min(values), max(values)
+    margin = max((high / low) ** 0.1, 1.25, 2 / (high / low) ** 0.5)
+    return low / margin, high * margin
+
+
 def shade(standing: Standing, row: Row) -> str:
-    """Choose a row's colour: the winner's, the plain loop's, or that of the others."""
+    """Choose a row's colour: by its place in the case, or else by whose it is."""
     if row.outcome in {"wrong", "nonfinite"}:
         return colour("bad")
     if row is standing.winner:
         return colour("accent")
-    return colour("baseline" if row.strategy == BASELINE else "bar")
+    if row.kind == "auto":
+        return colour("ink")
+    if row.strategy == BASELINE:
+        return colour("baseline")
+    return colour("library" if row.kind == "library" else "bar")
 
 
 def names(standing: Standing, rows: Sequence[Row]) -> list[str]:

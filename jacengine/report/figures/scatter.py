@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from jacengine.report.case import Row
 from jacengine.report.figures.axes import (
     FONT,
+    around,
     blank,
     names,
     shade,
@@ -26,6 +27,8 @@ from jacengine.report.words import seconds, size
 _HEIGHT = 302
 _LETTER = 0.56 * FONT
 _LINE = 1.2 * FONT
+_FAR = 4
+"""A budget this many times the highest peak is not drawn."""
 _Point = tuple[float, float]
 
 
@@ -47,8 +50,9 @@ def scatter(standing: Standing, *, salt: str) -> Markup | None:
     figure, axes = blank(_HEIGHT, left=72, right=8, above=30)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(*_around(times))
-    axes.set_ylim(*_around([*peaks, float(standing.case.result_bytes or peaks[0])]))
+    axes.set_xlim(*around(times))
+    limits = _limits(standing, max(peaks))
+    axes.set_ylim(*around([*peaks, *(float(size) for _, size, _ in limits)]))
     best = [row in standing.front for row in rows]
     points = list(zip(times, peaks, strict=True))
     steps = _steps([point for point, good in zip(points, best, strict=True) if good])
@@ -77,8 +81,18 @@ def scatter(standing: Standing, *, salt: str) -> Markup | None:
     axes.set_title(
         "peak memory", loc="left", fontsize=FONT, color=colour("muted"), x=0, pad=10
     )
-    if standing.case.result_bytes:  # nothing can be below
-        axes.axhline(standing.case.result_bytes, color=colour("muted"), linewidth=1)
+    for text, limit, paint in limits:
+        axes.axhline(limit, color=colour(paint), linewidth=1)
+        axes.annotate(
+            text,
+            (1, limit),
+            (0, 3),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="right",
+            fontsize=FONT - 1,
+            color=colour(paint),
+        )
     _names(axes, names(standing, rows), points, best, steps)
     said = "; ".join(_said(row) for row in rows if row in standing.front)
     return inline_svg(
@@ -88,15 +102,22 @@ def scatter(standing: Standing, *, salt: str) -> Markup | None:
     )
 
 
+def _limits(standing: Standing, highest: float) -> list[tuple[str, int, str]]:
+    """List what peaks lie between, each with its name and colour.
+
+    A budget far above every peak is left out: it bounded nothing.
+    """
+    found: list[tuple[str, int, str]] = []
+    case = standing.case
+    if case.result_bytes:
+        found.append(("the Jacobian", case.result_bytes, "muted"))
+    if case.budget_bytes and case.budget_bytes <= _FAR * highest:
+        found.append(("budget", case.budget_bytes, "bad"))
+    return found
+
+
 def _said(row: Row) -> str:
     return f"{row.strategy} {seconds(row.time_s)} {size(row.memory_bytes)}"
-
-
-def _around(values: Sequence[float]) -> tuple[float, float]:
-    """Return limits a little beyond the values, at least a factor of 4 apart."""
-    low, high = min(values), max(values)
-    margin = max((high / low) ** 0.1, 1.25, 2 / (high / low) ** 0.5)
-    return low / margin, high * margin
 
 
 def _steps(points: Sequence[_Point]) -> list[_Point]:

@@ -18,7 +18,17 @@ from matplotlib.figure import Figure
 _STAND_INS = {
     name: f"#0{index:x}0b0d"
     for index, name in enumerate(
-        ("ink", "muted", "line", "bar", "accent", "baseline", "bad", "surface"), start=1
+        (
+            "ink",
+            "muted",
+            "line",
+            "bar",
+            "accent",
+            "baseline",
+            "bad",
+            "library",
+        ),
+        start=1,
     )
 }
 """What is drawn for each CSS variable."""
