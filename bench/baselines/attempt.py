@@ -8,6 +8,7 @@ import torch
 
 from jacengine.bench.baselines.baseline import Baseline
 from jacengine.bench.workload import Question, Workload
+from jacengine.errors import UnsupportedError
 from jacengine.interface import Unsupported
 
 
@@ -31,6 +32,8 @@ def attempt(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             baseline.prepare(workload, workload.tiny, tiny)()
+    except UnsupportedError as error:
+        return Unsupported(str(error))
     except Exception as error:
         said = next(iter(str(error).splitlines()), "")
         return Unsupported(f"{type(error).__name__}: {said}")

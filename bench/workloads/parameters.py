@@ -51,26 +51,16 @@ def _amplitude_twin(question: Question) -> Twin:
     return Twin(amplitude, params, (array(question.args[0]),), (None, 0))
 
 
-class _Conv3d(nn.Module):
-    """The example of pytorch-Jacobian, with its one number a sample."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv3d(1, 2, 2, bias=False),
-            nn.ReLU(),
-            nn.Conv3d(2, 1, 2),
-            nn.ReLU(),
-            nn.AvgPool3d(4),
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        averages: Tensor = self.layers(images)
-        return averages.flatten(1)
-
-
 def _conv3d(samples: int) -> Question:
-    return Question(_Conv3d(), (torch.rand(samples, 1, 6, 6, 6),), wrt="params")
+    net = nn.Sequential(
+        nn.Conv3d(1, 2, 2, bias=False),
+        nn.ReLU(),
+        nn.Conv3d(2, 1, 2),
+        nn.ReLU(),
+        nn.AvgPool3d(4),
+        nn.Flatten(),
+    )
+    return Question(net, (torch.rand(samples, 1, 6, 6, 6),), wrt="params")
 
 
 def _backpack(scale: int) -> Question:

@@ -1,0 +1,66 @@
+"""Opacus: each sample's gradient by hooks, for one output entry after another.
+
+Its hooks use up what the forward pass left, so there is a forward pass an entry too.
+A. Yousefpour et al., Opacus: User-friendly differential privacy library in PyTorch,
+2021.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from torch import Tensor
+
+from jacengine.bench.baselines.attempt import attempt
+from jacengine.bench.baselines.baseline import Baseline, Prepared
+from jacengine.bench.baselines.by_outputs import (
+    by_outputs,
+    declined,
+    entry_sum,
+    own,
+    taken,
+    trained,
+)
+from jacengine.bench.peers import absent, peer
+from jacengine.bench.workload import Question, Workload
+from jacengine.interface import Unsupported
+
+
+@final
+@dataclass(frozen=True)
+class Opacus(Baseline):
+    """`GradSampleModule`, one backward pass an output entry."""
+
+    name: ClassVar[str] = "opacus.GradSampleModule"
+    source: ClassVar[str] = "Opacus documentation"
+
+    def missing(self) -> str | None:
+        """Opacus is a package of its own."""
+        return absent("opacus")
+
+    def check(
+        self, workload: Workload, size: int, question: Question
+    ) -> Unsupported | None:
+        """Try it at the tiny size, by parameters."""
+        del size
+        return declined(question) or attempt(self, workload, question)
+
+    def prepare(self, workload: Workload, size: int, question: Question) -> Prepared:
+        """Put the hooks on a copy of the module."""
+        del workload, size
+        inner = own(question)
+        module = peer("opacus").GradSampleModule(inner, loss_reduction="sum")
+        params = trained(inner)
+
+        def run() -> dict[str, Tensor]:
+            waiting = [module(*question.args)]
+
+            def gradients(entry: int) -> list[Tensor]:
+                output = waiting.pop() if waiting else module(*question.args)
+                entry_sum(output, entry).backward()
+                return [taken(p, "grad_sample") for p in params.values()]
+
+            return by_outputs(waiting[0], params, gradients)
+
+        return Prepared(run)
