@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from jacengine.report.answers import answers, headline
 from jacengine.report.case import Report, Row
+from jacengine.report.failures import Failure, failures
+from jacengine.report.rivals import Rival, rivals
+from jacengine.report.scaling import all_series
 from jacengine.report.standing import Standing
 from jacengine.report.verdicts import verdict
 from jacengine.report.words import Name, Sentence, clipped, ratio, seconds, size
@@ -30,13 +33,23 @@ def code(name: str) -> str:
 
 
 def to_markdown(report: Report) -> str:
-    """Write the whole report."""
+    """Write the report; of workloads in several sizes, without every candidate."""
     standings = [Standing.of(case) for case in report.cases]
+    series = all_series(standings)
+    sized = {id(standing) for found in series for standing in found.standings}
     lines = [f"# {escaped(headline(standings))}", ""]
     lines += [f"- {_said(sentence)}" for sentence in answers(report, standings)]
     lines += ["", "## At a glance", "", *_glance(standings)]
-    lines += ["", "## Problems"]
-    for standing in standings:
+    compared = [rival for rival in rivals(standings) if rival.factors]
+    if compared:
+        lines += ["", "## Other libraries", "", *_rivals(compared)]
+    if series:
+        found = failures(standings)
+        lines += ["", "## What did not work", "", *_failures(found)]
+    singles = [standing for standing in standings if id(standing) not in sized]
+    if singles or not series:
+        lines += ["", "## Problems"]
+    for standing in singles:
         lines += ["", f"### {code(standing.case.name)}", ""]
         lines += [escaped(standing.case.description), "", _said(verdict(standing))]
         if standing.rows:
@@ -52,20 +65,58 @@ def _facts(report: Report) -> list[Sequence[str]]:
 
 
 def _glance(standings: Iterable[Standing]) -> list[str]:
-    titles = ("problem", "fastest", "time", "peak", "runner-up", "plain loop")
+    titles = ("problem", "fastest", "time", "peak", "runner-up", "auto", "plain loop")
     return _table(
         titles,
-        "llrrrr",
+        "llrrrrr",
         [
             (
                 code(s.case.name),
                 code(s.winner.strategy) if s.winner else "none",
                 seconds(s.winner.time_s if s.winner else None),
                 size(s.winner.memory_bytes if s.winner else None),
-                ratio(s.relative(s.runner_up)),
+                f"{ratio(s.relative(s.runner_up))}{' (noise)' if s.noisy else ''}",
+                ratio(s.relative(s.best("auto"))),
                 f"{'≈ ' if s.estimated and s.gain else ''}{ratio(s.gain)}",
             )
             for s in standings
+        ],
+    )
+
+
+def _rivals(compared: Iterable[Rival]) -> list[str]:
+    titles = ("library", "right", "wrong", "its time over that of auto", "from", "to")
+    return _table(
+        titles,
+        "lrrrrr",
+        [
+            (
+                code(rival.name),
+                f"{rival.right} of {rival.tried}",
+                str(rival.wrong),
+                ratio(rival.mean),
+                ratio(rival.least),
+                ratio(rival.most),
+            )
+            for rival in compared
+        ],
+    )
+
+
+def _failures(found: Iterable[Failure]) -> list[str]:
+    return _table(
+        ("method", "outcome", "reason", "where"),
+        "llll",
+        [
+            (
+                code(failure.method),
+                escaped(failure.outcome),
+                escaped(failure.reason),
+                "everywhere"
+                if failure.everywhere
+                else ", ".join(code(clipped(name, 60)) for name in failure.where),
+            )
+            for failure in found
         ],
     )
 

@@ -224,3 +224,30 @@ def _made_up(
     auto = replace(ours, strategy="auto", kind="auto", picked=ours.strategy)
     rows.append(replace(auto, times=times, time_s=sorted(times)[3]))
     return tuple(rows)
+
+
+def hostile_sweep() -> Report:
+    """Put foreign text wherever a sweep has some."""
+    cases = [
+        Case(
+            f"{name}[{size}]",
+            name,
+            (
+                replace(ok(name, 0.001 * size, 100), picked=name),
+                replace(ok("auto", 0.001 * size), kind="auto", picked=name),
+                replace(ok(f"{name} too", 0.002, 90), kind="library"),
+                Row(f"{name} no", "wrong", name, kind="library"),
+                Row(f"{name} not", "unsupported", name, kind="library"),
+            ),
+            result_bytes=10,
+            workload=name or "w",
+            size=size,
+            parameter=name,
+            origin=name,
+            dtype=name,
+            device=name,
+        )
+        for name in HOSTILE
+        for size in (1, 5)
+    ]
+    return replace(report(*cases), fill_rate=1e9, command=HOSTILE[2])

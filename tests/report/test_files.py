@@ -21,10 +21,26 @@ from jacengine.report.results import (
     to_csv,
     to_json,
 )
-from tests.report.build import HOSTILE, case, example, hostile, ok, report
+from tests.report.build import (
+    HOSTILE,
+    case,
+    example,
+    hostile,
+    hostile_sweep,
+    ok,
+    report,
+    sweep,
+)
 
 FORMULA = ("=", "+", "-", "@")
-REPORTS = {"example": example(), "hostile": hostile(), "empty": report(planned=3)}
+REPORTS = {
+    "example": example(),
+    "hostile": hostile(),
+    "empty": report(planned=3),
+    "sweep": sweep(4),
+    "one size": sweep(2, (10,)),
+    "hostile sweep": hostile_sweep(),
+}
 
 
 class Page(HTMLParser):

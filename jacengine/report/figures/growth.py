@@ -83,16 +83,21 @@ def growth_figure(series: Series, *, salt: str) -> Markup | None:
 
 
 def _paints(series: Series) -> dict[str, str]:
-    """Choose who is named, and in which colour."""
+    """Choose who is named, and in which colour.
+
+    Winners come from large sizes to small, in colours of their own while there are any.
+    """
     paints: dict[str, str] = {}
     if any(standing.best("auto") for standing in series.standings):
         paints["auto"] = "ink"
-    for standing in (series.largest, *series.standings):
-        for kind, paint in (("strategy", "accent"), ("library", "library")):
-            row = next((r for r in standing.ranked if r.kind == kind), None)
-            wins = row is not None and row is standing.winner
-            if row is not None and (wins or standing is series.largest):
-                paints.setdefault(row.strategy, paint)
+    colours = iter(("accent", "second"))
+    for standing in (series.largest, *reversed(series.standings)):
+        for row in (standing.best("strategy"), standing.best("library")):
+            told = row is standing.winner or standing is series.largest
+            if row is None or not told or row.strategy in paints:
+                continue
+            ours = row.kind == "strategy"
+            paints[row.strategy] = next(colours, "muted") if ours else "library"
     paints.setdefault(BASELINE, "baseline")
     return paints
 

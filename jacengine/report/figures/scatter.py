@@ -51,7 +51,8 @@ def scatter(standing: Standing, *, salt: str) -> Markup | None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(*around(times))
-    limits = _limits(standing, max(peaks))
+    highest = max(peaks)
+    limits = _limits(standing, highest)
     axes.set_ylim(*around([*peaks, *(float(size) for _, size, _ in limits)]))
     best = [row in standing.front for row in rows]
     points = list(zip(times, peaks, strict=True))
@@ -85,11 +86,10 @@ def scatter(standing: Standing, *, salt: str) -> Markup | None:
         axes.axhline(limit, color=colour(paint), linewidth=1)
         axes.annotate(
             text,
-            (1, limit),
-            (0, 3),
+            (0, limit),
+            (2, 3 if limit > highest else -12),
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
-            ha="right",
             fontsize=FONT - 1,
             color=colour(paint),
         )

@@ -27,6 +27,7 @@ _STAND_INS = {
             "baseline",
             "bad",
             "library",
+            "second",
         ),
         start=1,
     )
