@@ -10,8 +10,11 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -c constrain
 RUN_STAMP := $(VENV)/installed
 DEV_STAMP := $(VENV)/installed-dev
 
+PEERS := backpack-for-pytorch cloudpickle einops jax jaxlib joblib ml-dtypes narwhals \
+    opacus opt-einsum scikit-learn threadpoolctl unfoldnd
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench peers clean
 
 help:
 	@echo "make demo    compare the strategies on a few problems, into reports/demo"
@@ -19,6 +22,7 @@ help:
 	@echo "make lint    lint and type checks"
 	@echo "make format  format the code and mend what can be mended"
 	@echo "make bench   measure the selector: regret, cost, predictions"
+	@echo "make peers   install the libraries that are compared with"
 	@echo "make clean   remove what was built; $(VENV) stays"
 
 demo: $(RUN_STAMP)
@@ -40,6 +44,10 @@ format: $(DEV_STAMP)
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m jacengine.bench.selector --out reports/selector
+
+# Without their dependencies: BackPACK asks for torchvision, which brings another torch.
+peers: $(DEV_STAMP)
+	$(INSTALL) --no-deps $(PEERS)
 
 clean:
 	rm -rf build dist *.egg-info reports/demo .coverage .coverage.* htmlcov
