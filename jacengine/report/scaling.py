@@ -51,12 +51,14 @@ class Series:
             (s.case.size, next((r for r in s.timed if r.strategy == name), None))
             for s in self.standings
         )
-        return [(size, row) for size, row in found if size and row is not None]
+        return [
+            (size, row) for size, row in found if size and size > 0 and row is not None
+        ]
 
     def slope(self, name: str) -> float | None:
         """Fit the power of the size that a method's time grows with."""
         points = [(n, row.time_s) for n, row in self.points(name) if row.time_s]
-        if len(points) < 2:
+        if len({n for n, _ in points}) < 2:
             return None
         xs = [math.log(n) for n, _ in points]
         ys = [math.log(time_s) for _, time_s in points]

@@ -51,7 +51,7 @@ def rounded(value: float) -> str:
     if value <= 0:
         return "0"
     digits = 1 - math.floor(math.log10(value))
-    return f"{round(value, digits):,.{max(digits, 0)}f}"
+    return f"{round(value, digits):,.{max(digits, 0)}f}".removesuffix(".0")
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
