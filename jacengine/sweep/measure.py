@@ -157,7 +157,7 @@ class _Measurement:
         racing = {
             str(place): entry
             for place, entry in enumerate(entries)
-            if entry.right and entry.best_s <= near
+            if entry.right and (entry.best_s <= near or entry.row.kind == "auto")
         }
         self._tell("rounds")
         times = interleaved(
