@@ -176,9 +176,15 @@ class Contraction(Strategy):
     contraction gives `(K, B, *param)`, and writes into the result directly.
     """
 
-    def prepare(self, point: Point) -> Contraction:
-        """Do once what depends on the signature only; return what to linearize."""
-        del point
+    def prepare(self, point: Point, *, timed: bool) -> Contraction:
+        """Do once what depends on the signature only; return what to linearize.
+
+        Args:
+            point: An example of the points it will be linearized at.
+            timed: Whether choices may be made by measurement; else they must be the
+                same everywhere.
+        """
+        del point, timed
         return self
 
     @abstractmethod

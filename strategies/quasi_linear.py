@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from jacengine._torchfunc import Tensors
 from jacengine.interface import Contract, Contraction, Passes, Point, Unsupported
@@ -41,6 +41,7 @@ from jacengine.layers.contraction import (
     through_the_graph,
 )
 from jacengine.layers.visits import Visit, capturing
+from jacengine.layers.ways import with_fastest
 from jacengine.problems.problem import Problem
 
 
@@ -71,7 +72,7 @@ class QuasiLinear(Contraction):
         """One forward pass, and a backward pass a chunk."""
         return Passes(forward=1, backward=blocks)
 
-    def prepare(self, point: Point) -> QuasiLinear:
+    def prepare(self, point: Point, *, timed: bool) -> QuasiLinear:
         """Find the modules that answer for the parameters; takes a few passes.
 
         Where several axes have the batch's size, where the samples lie must be looked
@@ -80,12 +81,25 @@ class QuasiLinear(Contraction):
         if self.assignment is not None:
             return self
         found = _assigned(point)
-        return replace(self, assignment=found) if found.settled else self
+        if not found.settled:
+            return self
+        if timed:
+            root, primals = _module(point), point.tracked()
+            with capturing(root, found.units) as visits:
+                outputs = point.function(*primals)
+            found = with_fastest(
+                found,
+                root,
+                visits,
+                outputs,
+                primals,
+                batch_size=point.batch_size,
+            )
+        return replace(self, assignment=found)
 
     def linearize(self, point: Point) -> Contract:
         """Run the module once, watching its layers."""
-        root, primals = point.module, point.tracked()
-        assert root is not None
+        root, primals = _module(point), point.tracked()
         assignment = self.assignment or _assigned(point)
         with capturing(root, assignment.units) as visits:
             outputs = point.function(*primals)
@@ -97,10 +111,14 @@ class QuasiLinear(Contraction):
         return _action(point, assignment, visits, outputs, primals)
 
 
-def _assigned(point: Point) -> Assignment:
+def _module(point: Point) -> nn.Module:
     assert point.module is not None
+    return point.module
+
+
+def _assigned(point: Point) -> Assignment:
     return assign(
-        point.module, point.names, point.tracked(), point.function, point.batch_size
+        _module(point), point.names, point.tracked(), point.function, point.batch_size
     )
 
 
@@ -111,8 +129,7 @@ def _action(
     outputs: Tensors,
     primals: Tensors,
 ) -> Contract:
-    root, graph = point.module, point.create_graph
-    assert root is not None
+    root, graph = _module(point), point.create_graph
     edges = [edge for visit in visits for edge in visit.edges]
     contractors = [
         contractor(

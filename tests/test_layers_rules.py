@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jacengine.layers.rules import RULES, rule_for
+from jacengine.layers.rule import Contract
+from jacengine.layers.rules import RULES
 from tests.problems import randn
 
 K, S = 3, 2
@@ -92,37 +93,54 @@ def varied(make: Make) -> nn.Module:
 
 def check(layer: nn.Module, x: Tensor) -> None:
     """Check the rule of a layer on its input `(S, N, *own)`."""
-    rule = rule_for(layer)
+    rule = RULES.find(layer)
     assert rule is not None
     y = layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-    g = randn(K, *y.shape, seed=4)
-    assert rule.input_axes(layer, x.dim() - 1) == x.dim() - 2
-    assert rule.output_axes(layer, y.dim() - 1) == y.dim() - 2
+    g = randn(y.shape[0], K, *y.shape[1:], seed=4)
+    assert rule.axes_in(layer, x.dim() - 1) == x.dim() - 2
+    assert rule.axes_out(layer, y.dim() - 1) == y.dim() - 2
     for name, parameter in layer.named_parameters():
         wanted = torch.stack(
             [
                 torch.stack(
                     [
                         torch.autograd.grad(
-                            y[s], parameter, g[k, s], retain_graph=True
+                            y[s], parameter, g[s, k], retain_graph=True
                         )[0]
-                        for s in range(x.shape[0])
+                        for k in range(K)
                     ]
                 )
-                for k in range(K)
+                for s in range(x.shape[0])
             ]
         )
-        contract = rule.parameters[name]
-        block = contract(layer, x, g, None)
-        assert block.shape == wanted.shape
-        assert torch.allclose(block, wanted, rtol=1e-10, atol=1e-12), name
-        # Rows of a larger result: strided, and with something in it.
-        whole = torch.full((x.shape[0], 2 * K, *parameter.shape), float("nan")).double()
-        place = whole[:, 1 : 1 + K].transpose(0, 1)
-        contract(layer, x, g, place)
-        assert torch.allclose(place, wanted, rtol=1e-10, atol=1e-12), name
-        assert whole[:, 0].isnan().all()
-        assert whole[:, 1 + K :].isnan().all()
+        form = rule.form(name)
+        for contract in form.ways:
+            block = contract(layer, x, g, None)
+            assert block.shape == wanted.shape
+            assert torch.allclose(block, wanted, rtol=1e-10, atol=1e-12), name
+            _check_places(contract, layer, x, g, wanted)
+        if form.factors is not None:
+            left, right = form.factors(layer, x, g)
+            block = torch.einsum("skqon,sqin->skqoi", left, right).reshape(wanted.shape)
+            assert torch.allclose(block, wanted, rtol=1e-10, atol=1e-12), name
+
+
+def _check_places(
+    contract: Contract, layer: nn.Module, x: Tensor, g: Tensor, wanted: Tensor
+) -> None:
+    """Check what is written into a larger result: strided, with something in it."""
+    parameter, size = wanted.shape[2:], wanted[0, 0].numel()
+    rows = torch.full((x.shape[0], 2 * K, *parameter), float("nan")).double()
+    place = rows[:, 1 : 1 + K]
+    contract(layer, x, g, place)
+    assert torch.allclose(place, wanted, rtol=1e-10, atol=1e-12)
+    assert rows[:, 0].isnan().all()
+    assert rows[:, 1 + K :].isnan().all()
+    columns = torch.full((x.shape[0], K, size + 2), float("nan")).double()
+    place = columns[..., 1:-1].unflatten(2, parameter)
+    contract(layer, x, g, place)
+    assert torch.allclose(place, wanted, rtol=1e-10, atol=1e-12)
+    assert columns[..., [0, -1]].isnan().all()
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
@@ -143,19 +161,20 @@ def test_rule_of_embeddings(make: Make, positions: int) -> None:
 
 def test_every_rule_is_checked_here() -> None:
     makes = [*(m for m, _ in (*OTHERS, *CONVOLUTIONS)), *EMBEDDINGS]
-    assert {type(make()) for make in makes} == set(RULES)
+    assert {type(make()) for make in makes} == set(RULES.layers)
 
 
-def test_rules_can_be_differentiated() -> None:
+@pytest.mark.parametrize("way", [0, 1, 2])
+def test_rules_can_be_differentiated(way: int) -> None:
     """With `create_graph` a rule is itself part of the graph."""
     layer, x = varied(lambda: nn.Conv2d(2, 2, 2)), randn(S, 1, 2, 3, 3)
-    rule = rule_for(layer)
+    rule = RULES.find(layer)
     assert rule is not None
     x.requires_grad_()
-    g = randn(K, S, 1, 2, 2, 2).requires_grad_()
+    g = randn(S, K, 1, 2, 2, 2).requires_grad_()
 
     def run(x: Tensor, g: Tensor) -> Tensor:
-        return rule.parameters["weight"](layer, x, g, None)
+        return rule.form("weight").ways[way](layer, x, g, None)
 
     assert torch.autograd.gradcheck(run, (x, g))
 
@@ -193,4 +212,4 @@ def hooked(register: str) -> nn.Module:
     ],
 )
 def test_no_rule(layer: nn.Module) -> None:
-    assert rule_for(layer) is None
+    assert RULES.find(layer) is None

@@ -16,7 +16,8 @@ from torch import nn
 from jacengine._torchfunc import Tensors, pull_to_edges
 from jacengine.layers.accounting import unaccounted
 from jacengine.layers.rerun import Separation, reproduces, rerun, separations
-from jacengine.layers.rules import Rule, rule_for
+from jacengine.layers.rule import Contract, Rule
+from jacengine.layers.rules import RULES
 from jacengine.layers.samples import Placement, placements, reaches_others
 from jacengine.layers.visits import Unit, Visit, capturing
 from jacengine.problems.independence import random_cotangent, splits
@@ -32,6 +33,8 @@ class Handling:
         rule: The rule, if the layer has one.
         placement: Where the rule finds the samples.
         separation: How the samples are taken apart, if there is no rule.
+        ways: Which of the rule's ways is taken to each parameter; the first of those
+            not named.
     """
 
     path: str
@@ -39,6 +42,12 @@ class Handling:
     rule: Rule | None = None
     placement: Placement | None = None
     separation: Separation | None = None
+    ways: tuple[tuple[str, int], ...] = ()
+
+    def way(self, name: str) -> Contract:
+        """Return the contraction of a parameter that is in use."""
+        assert self.rule is not None
+        return self.rule.form(name).ways[dict(self.ways).get(name, 0)]
 
 
 @dataclass(frozen=True)
@@ -151,15 +160,15 @@ def _handle(
 
 def _rule(module: nn.Module, visit: Visit) -> Rule | None:
     """Find the rule for a call: of its layer, and fitting what went in and came out."""
-    rule = rule_for(module)
+    rule = RULES.find(module)
     tensors = visit.tensors()
     if rule is None or len(tensors) != 1 or len(visit.shapes) != 1:
         return None
     if any(name not in rule.parameters for _, name in visit.unit.parameters):
         return None
     before, after = tuple(tensors[0].shape), visit.shapes[0]
-    own_before = rule.input_axes(module, len(before))
-    own_after = rule.output_axes(module, len(after))
+    own_before = rule.axes_in(module, len(before))
+    own_after = rule.axes_out(module, len(after))
     same = before[: len(before) - own_before] == after[: len(after) - own_after]
     return rule if same else None
 
@@ -181,7 +190,7 @@ def _samples(
     left: list[list[Placement]] = []
     for visit, module, rule in zip(visits, modules, rules, strict=True):
         for shape in visit.shapes:
-            axes = 0 if rule is None else rule.output_axes(module, len(shape))
+            axes = 0 if rule is None else rule.axes_out(module, len(shape))
             lead = shape[: len(shape) - axes]
             kinds = {"axis"} if rule is None else {"axis", "outer", "inner"}
             own.append(axes)

@@ -11,8 +11,6 @@ from torch.autograd.graph import GradientEdge
 from jacengine._torchfunc import Tensors, pull, pull_to_edges
 from jacengine.layers.assignment import Handling
 from jacengine.layers.rerun import rerun
-from jacengine.layers.rules import Rule
-from jacengine.layers.samples import Placement
 from jacengine.layers.visits import Visit
 
 Piece = Callable[[Tensor | None], Tensor]
@@ -50,9 +48,8 @@ def contractor(
             f"an input of {type(module).__name__} {visit.unit.path!r} is overwritten "
             "in place after the layer has read it"
         )
-    if handling.rule is not None and handling.placement is not None:
-        x = visit.tensors()[0] if create_graph else visit.tensors()[0].detach()
-        return _by_rule(module, visit, handling.rule, handling.placement, x)
+    if handling.rule is not None:
+        return _by_rule(module, visit, handling, create_graph=create_graph)
     assert handling.separation is not None
     assert batch_size is not None
     copies = tuple(
@@ -85,22 +82,50 @@ def contractor(
 
 
 def _by_rule(
-    module: nn.Module, visit: Visit, rule: Rule, placement: Placement, x: Tensor
+    module: nn.Module, visit: Visit, handling: Handling, *, create_graph: bool
 ) -> Contractor:
-    items = placement.front(x, rule.input_axes(module, x.dim()))
-    own = rule.output_axes(module, len(visit.shapes[0]))
+    x = ruled_input(module, visit, handling, create_graph=create_graph)
 
     def pieces(arriving: Sequence[Tensor | None]) -> dict[int, Piece]:
-        cotangent = arriving[0]
-        assert cotangent is not None
-        g = placement.front(cotangent, own, skip=1)
+        g = ruled_cotangent(module, visit, handling, arriving)
 
         def piece(name: str) -> Piece:
-            return lambda out: rule.parameters[name](module, items, g, out)
+            contract = handling.way(name)
+
+            def written(out: Tensor | None) -> Tensor:
+                into = None if out is None else out.transpose(0, 1)
+                return contract(module, x, g, into).transpose(0, 1)
+
+            return written
 
         return {index: piece(name) for index, name in visit.unit.parameters}
 
     return pieces
+
+
+def ruled_input(
+    module: nn.Module, visit: Visit, handling: Handling, *, create_graph: bool
+) -> Tensor:
+    """Return what a call took in, `(s, n, *own)`, as rules expect it."""
+    assert handling.rule is not None
+    assert handling.placement is not None
+    x = visit.tensors()[0] if create_graph else visit.tensors()[0].detach()
+    return handling.placement.front(x, handling.rule.axes_in(module, x.dim()))
+
+
+def ruled_cotangent(
+    module: nn.Module,
+    visit: Visit,
+    handling: Handling,
+    arriving: Sequence[Tensor | None],
+) -> Tensor:
+    """Return the cotangents of a call's output, `(s, k, n, *own)`."""
+    assert handling.rule is not None
+    assert handling.placement is not None
+    own = handling.rule.axes_out(module, len(visit.shapes[0]))
+    cotangent = arriving[0]
+    assert cotangent is not None
+    return handling.placement.front(cotangent, own, skip=1).transpose(0, 1)
 
 
 def given(block: Tensor) -> Piece:

@@ -149,7 +149,8 @@ def revive(
         return None
     call = problem.bind(args, kwargs)
     try:
-        method = prepared(problem, call, record.method)
+        timed = saved.effort != "none"
+        method = prepared(problem, call, record.method, timed=timed)
         blocks = Kernel(problem, method).run(call, checked=True)
         if not Truth.of(problem, call).judge(blocks).right:
             return None

@@ -181,13 +181,20 @@ def accumulate(
     return Kernel(problem, method).run(call, progress=progress, checked=checked)
 
 
-def prepared(problem: Problem, call: Call, method: Method) -> Method:
-    """Let a strategy do once what it can do for all calls of one signature."""
+def prepared(problem: Problem, call: Call, method: Method, *, timed: bool) -> Method:
+    """Let a strategy do once what it can do for all calls of one signature.
+
+    Args:
+        problem: What to compute.
+        call: An example of the calls.
+        method: How.
+        timed: Whether the strategy may make choices by measurement.
+    """
     if not isinstance(method.strategy, Contraction):
         return method
     with settled(problem, call, method) as ready:
         point, _ = next(batching.points(problem, ready, method.batching))
-        return replace(method, strategy=method.strategy.prepare(point))
+        return replace(method, strategy=method.strategy.prepare(point, timed=timed))
 
 
 def pull_all_samples(

@@ -64,7 +64,7 @@ def qualify(
         least = _least(problem, call, strategy)
         if least is not None and least > budget:
             return _over_budget(strategy, least, budget)
-    found = runnable(problem, call, strategy, truth)
+    found = runnable(problem, call, strategy, truth, timed=timed)
     if isinstance(found, Exception):
         return Record(strategy.name, *classify(found))
     try:
@@ -94,13 +94,25 @@ def qualify(
 
 
 def runnable(
-    problem: Problem, call: Call, strategy: Strategy, truth: Truth
+    problem: Problem,
+    call: Call,
+    strategy: Strategy,
+    truth: Truth,
+    *,
+    timed: bool = False,
 ) -> Method | Exception:
     """Find a batching and scopes under which a strategy runs, on one direction.
 
     Shared inputs are expanded over samples by vmap, whose rules differ from the plain
     operator's now and then (`Embedding` forgets its padding), so that batching must
     reproduce the truth, or the next one is taken.
+
+    Args:
+        problem: What to compute.
+        call: The function at the arguments to try it on.
+        strategy: What is to run.
+        truth: What is right.
+        timed: Whether the strategy may make choices by measurement.
 
     Returns:
         The method; or what the last attempt raised.
@@ -110,7 +122,7 @@ def runnable(
         method = Method(strategy, kind)
         while True:
             try:
-                method = prepared(problem, call, method)
+                method = prepared(problem, call, method, timed=timed)
                 accumulate(narrowed(problem, method, 1), call, method, checked=True)
                 if kind is Batching.EXPANDED:
                     _require_truth(problem, call, method, truth)

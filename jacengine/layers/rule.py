@@ -1,0 +1,127 @@
+"""What a rule is, and where rules are registered.
+
+A layer's output is linear in each of its parameters, so the parameter's block of J is
+one contraction of the layer's input with the cotangents of its output, and nothing has
+to be pulled back a second time. A rule says how, for one class of layers, as pure
+functions of tensors in one form:
+
+    x [s n ...]     the layer's input: samples, positions, the layer's own axes
+    g [s k n ...]   cotangents of its output: samples, directions, positions, own axes
+    block [s k ...] the cotangents of one parameter; written into `out` where given
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from jacengine._internals import hooks_of
+from jacengine.errors import ArgumentError
+
+Contract = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
+"""From a layer, `x`, `g` and `out` to the block of one parameter."""
+
+Factors = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From a layer, `x` and `g` to factors of the block, see `jacengine.layers.outer`."""
+
+OwnAxes = int | Callable[[nn.Module, int], int]
+"""How many trailing axes of a tensor belong to the layer; the others are samples and
+positions. A number, or a function of the layer and the tensor's number of axes."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """The contraction of one parameter.
+
+    Attributes:
+        ways: Functions that all give the block; the fastest is found by measurement.
+        factors: Gives two factors of the block, where it has them.
+    """
+
+    ways: tuple[Contract, ...]
+    factors: Factors | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is known of a class of layers.
+
+    Attributes:
+        parameters: The contraction of each parameter, by name.
+        input_axes: How many trailing axes of the input belong to the layer.
+        output_axes: The same for the output.
+        applies: Whether the rule holds for a layer as it is configured now.
+
+    Example:
+        The rule of a layer that computes `scale * x`:
+
+        >>> def scale(layer, x, g, out):
+        ...     block = (g * x.unsqueeze(1)).sum(2)
+        ...     return block if out is None else out.copy_(block)
+        >>> rule = Rule({"scale": scale}, input_axes=1, output_axes=1)
+    """
+
+    parameters: Mapping[str, Contract | Form]
+    input_axes: OwnAxes
+    output_axes: OwnAxes
+    applies: Callable[[nn.Module], bool] = lambda _: True
+
+    def form(self, name: str) -> Form:
+        """Return the contraction of a parameter."""
+        found = self.parameters[name]
+        return found if isinstance(found, Form) else Form((found,))
+
+    def axes_in(self, layer: nn.Module, dim: int) -> int:
+        """Count the layer's own axes of an input with `dim` axes."""
+        own = self.input_axes
+        return own if isinstance(own, int) else own(layer, dim)
+
+    def axes_out(self, layer: nn.Module, dim: int) -> int:
+        """Count the layer's own axes of an output with `dim` axes."""
+        own = self.output_axes
+        return own if isinstance(own, int) else own(layer, dim)
+
+
+class Rules:
+    """Rules by exact class of layer: a subclass may compute something else."""
+
+    def __init__(self, rules: Mapping[type[nn.Module], Rule]) -> None:
+        """Begin with these rules."""
+        self._rules = dict(rules)
+
+    @property
+    def layers(self) -> tuple[type[nn.Module], ...]:
+        """The classes that have a rule."""
+        return tuple(self._rules)
+
+    def register(self, layer: type[nn.Module], rule: Rule) -> None:
+        """Add a rule, or put another in the place of one.
+
+        Raises:
+            ArgumentError: It is no rule, or no class of layers.
+        """
+        if not (inspect.isclass(layer) and issubclass(layer, nn.Module)):
+            raise ArgumentError(
+                f"Rules belong to classes of layers; expected a subclass of nn.Module, "
+                f"got {layer!r}."
+            )
+        if not isinstance(rule, Rule):
+            raise ArgumentError(
+                f"The rule of {layer.__name__} is a {type(rule).__name__}; expected a "
+                "jacengine.Rule."
+            )
+        self._rules[layer] = rule
+
+    def find(self, layer: nn.Module) -> Rule | None:
+        """Find the rule of a layer as it is configured now.
+
+        Layers with hooks of the user's have none: what comes out of them is no longer
+        what the class computes. Nor have parametrized ones, whose class is another.
+        """
+        rule = self._rules.get(type(layer))
+        if rule is None or any(hooks_of(layer)) or not rule.applies(layer):
+            return None
+        return rule
