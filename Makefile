@@ -17,7 +17,7 @@ PEERS := backpack-for-pytorch cloudpickle einops jax jaxlib joblib ml-dtypes nar
 .PHONY: help demo test lint format bench peers clean
 
 help:
-	@echo "make demo    compare the strategies on a few problems, into reports/demo"
+	@echo "make demo    time every method on small sizes of all workloads, into reports/demo"
 	@echo "make test    lint, type checks and tests"
 	@echo "make lint    lint and type checks"
 	@echo "make format  format the code and mend what can be mended"
@@ -26,7 +26,7 @@ help:
 	@echo "make clean   remove what was built; $(VENV) stays"
 
 demo: $(RUN_STAMP)
-	$(BIN)/python -m jacengine.bench.demo --out reports/demo
+	$(BIN)/jacengine bench --sizes small --out reports/demo --replace
 
 test: lint
 	$(BIN)/python -m pytest

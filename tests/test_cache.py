@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from torch import Tensor, nn
 
 import jacengine
-from jacengine.cli import main
+from jacengine.commands import main
 from jacengine.plans import cache
 from jacengine.plans.plan import Plan
 

@@ -86,7 +86,7 @@ def test_is_typed(wheel: dict[str, str]) -> None:
 def test_console_script(wheel: dict[str, str]) -> None:
     entry_points = metadata(wheel, "entry_points.txt").splitlines()
 
-    assert entry_points == ["[console_scripts]", "jacengine = jacengine.cli:main"]
+    assert entry_points == ["[console_scripts]", "jacengine = jacengine.commands:main"]
 
 
 def test_licence(wheel: dict[str, str]) -> None:
