@@ -8,6 +8,8 @@ from typing import Literal
 from jacengine.report.case import Report
 from jacengine.report.standing import Standing
 
+Bound = Literal["memory", "arithmetic"]
+
 
 @dataclass(frozen=True)
 class Distance:
@@ -25,7 +27,7 @@ class Distance:
 
     factor: float
     floor_s: float
-    bound: Literal["memory", "arithmetic"]
+    bound: Bound
 
 
 def distance(report: Report, standing: Standing) -> Distance | None:
@@ -44,5 +46,5 @@ def distance(report: Report, standing: Standing) -> Distance | None:
     floor_s = max(fill_s, product_s)
     if not floor_s:
         return None
-    bound = "memory" if fill_s >= product_s else "arithmetic"
+    bound: Bound = "memory" if fill_s >= product_s else "arithmetic"
     return Distance(row.time_s / floor_s, floor_s, bound)

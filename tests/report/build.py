@@ -4,6 +4,7 @@ import random
 from dataclasses import replace
 
 from jacengine.report import Case, Machine, Report, Row
+from jacengine.report.case import Kind
 
 MACHINE = Machine(
     cpu="Example 9000",
@@ -196,7 +197,7 @@ def _made_up(
 ) -> tuple[Row, ...]:
     rows: list[Row] = []
     for method, (cost, power, memory) in {**STRATEGIES, **LIBRARIES}.items():
-        kind = "strategy" if method in STRATEGIES else "library"
+        kind: Kind = "strategy" if method in STRATEGIES else "library"
         time_s = start * cost * luck[method] * (0.5 + (size / 10) ** power)
         peak = int(4000 * size * memory) + 3000 if memory else None
         if method == "opacus":
