@@ -73,10 +73,10 @@ def read_journal(folder: Path) -> Journal:
         raise ArgumentError(
             f"There is no sweep in {folder}: {FILE} cannot be read."
         ) from error
-    first, *lines = text.split("\n")
-    header = Header.from_json(first)
+    *lines, torn = text.split("\n")
+    header = Header.from_json(lines.pop(0) if lines else torn)
     cases: dict[str, Case] = {}
-    damaged = 0
+    damaged = 1 if torn else 0
     for line in filter(None, lines):
         try:
             case = case_from_json(line)

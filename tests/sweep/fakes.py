@@ -1,0 +1,64 @@
+"""Workloads that take no time, and some that do harm; imported by workers too."""
+
+import os
+import signal
+import sys
+import time
+from typing import NoReturn
+
+import torch
+
+from jacengine.bench.workload import Question, Workload
+
+
+def fine(size: int) -> Question:
+    weight = torch.linspace(-1, 1, 3 * size).reshape(size, 3)
+    return Question(lambda x: torch.tanh(x @ weight), (torch.ones(2, size),))
+
+
+def slow(size: int) -> Question:
+    time.sleep(1.5)
+    return fine(size)
+
+
+def crash(size: int) -> NoReturn:
+    sys.stderr.write("last words\n")
+    sys.stderr.flush()
+    os._exit(size)
+
+
+def kill(size: int) -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError(size)
+
+
+def hang(size: int) -> NoReturn:
+    while True:
+        time.sleep(size)
+
+
+def fail(size: int) -> NoReturn:
+    raise ValueError(f"no [bold]{size}[/] today")
+
+
+def misfit(size: int) -> Question:
+    return Question(lambda x: torch.ones(size).int(), (torch.ones(2, size),))
+
+
+def workload(name: str, build: object) -> Workload:
+    assert callable(build)
+    return Workload(name, "made up", f"Tests {name}.", "width", (2, 3, 4), 1, build)
+
+
+FINE = (workload("one", fine), workload("two", fine), workload("three", fine))
+SLOW = (workload("one", slow), workload("two", slow), workload("three", slow))
+HARMFUL = (
+    workload("crashes", crash),
+    workload("is_killed", kill),
+    workload("hangs", hang),
+    workload("raises", fail),
+    workload("misfits", misfit),
+    workload("one", fine),
+)
+TWICE = (workload("one", fine), workload("one", fine))
+NOT_ONE = 3
