@@ -101,8 +101,9 @@ def _holds(J: Any) -> bool:
 
 
 def _children(J: Any) -> list[tuple[str, Any]]:
-    items = J.items() if isinstance(J, Mapping) else enumerate(J)
-    return [(str(name), child) for name, child in items]
+    if isinstance(J, Mapping):
+        return [(str(name), child) for name, child in J.items()]
+    return [(f"[{place}]", child) for place, child in enumerate(J)]
 
 
 def _leaves(J: Any, prefix: str = "") -> list[tuple[str, Any]]:

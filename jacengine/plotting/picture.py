@@ -13,13 +13,16 @@ from matplotlib.figure import Figure
 from jacengine.plotting.blocks import Block, Blocks
 from jacengine.plotting.pixels import Pixels
 
-_WIDTH, _LEAST, _MOST = 7.0, 2.4, 8.0
+_WIDTH, _LEAST, _MOST = 7.0, 3.0, 8.0
 """The width of a figure and the bounds of its height, in inches."""
+_TIMES = "\N{MULTIPLICATION SIGN}"
 _INK = "#1d1c1a"
 _FAINT = "#8a877f"
 _ODD = "#ffd400"
 _NARROW = 0.02
-"""Blocks below this share of a side have no name, samples below it no border."""
+"""Outputs below this share of the height have no name, samples no border."""
+_NEAR, _ROOMY = 0.045, 0.25
+"""Names nearer than this share of the width are left out; with this, they lie flat."""
 _MOST_TICKS = 10
 _LETTERS = 28
 
@@ -85,21 +88,32 @@ def _columns(axes: Axes, blocks: Sequence[Block], total: int) -> None:
         axes.xaxis.set_label_position("bottom")
         axes.set_title(_size("input", blocks[0]), fontsize=9, loc="left", color=_INK)
         return
-    wide = [
-        (end - block.size / 2, _size(block.name, block))
-        for block, end in zip(blocks, ends, strict=True)
-        if block.size >= _NARROW * total
-    ]
-    axes.set_xticks([place for place, _ in wide])
-    flat = len(wide) == 1
+    places, names = _spaced(blocks, ends)
+    flat = all(block.size >= _ROOMY * total for block in blocks)
+    axes.set_xticks(places)
     axes.set_xticklabels(
-        [text for _, text in wide],
-        rotation=0 if flat else 30,
+        names,
+        rotation=0 if flat else 35,
         ha="center" if flat else "left",
+        rotation_mode="anchor",
         fontsize=8,
         parse_math=False,
     )
     axes.tick_params(axis="x", length=2, color=_FAINT)
+
+
+def _spaced(
+    blocks: Sequence[Block], ends: Sequence[int]
+) -> tuple[list[float], list[str]]:
+    """Choose the blocks with names, none too near to the one before it."""
+    places: list[float] = []
+    names: list[str] = []
+    for block, end in zip(blocks, ends, strict=True):
+        place = end - block.size / 2
+        if not places or place - places[-1] >= _NEAR * ends[-1]:
+            places.append(place)
+            names.append(_size(block.name, block))
+    return places, names
 
 
 def _rows(axes: Axes, blocks: Blocks, total: int) -> None:
@@ -137,15 +151,15 @@ def _row_ticks(blocks: Blocks, ends: Sequence[int]) -> Iterator[tuple[float, str
 
 
 def _size(name: str, block: Block) -> str:
-    """Name a block with its shape: `0.weight 5x7`."""
+    """Name a block with its shape: `0.weight (5x7)`."""
     short = name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
-    shape = "\N{MULTIPLICATION SIGN}".join(map(str, block.shape))
-    return f"{short} {shape}".strip()
+    shape = _TIMES.join(map(str, block.shape))
+    return f"{short} ({shape})" if shape else short
 
 
 def _told(shown: Pixels, rows: int, columns: int) -> str:
     """Say what the picture does not show."""
-    said = [f"{rows:,} \N{MULTIPLICATION SIGN} {columns:,}"]
+    said = [f"{rows:,} {_TIMES} {columns:,}"]
     if shown.zeros:
         said.append(f"{_share(shown.zeros)} exactly zero")
     if tuple(shown.values.shape) != (rows, columns):

@@ -45,17 +45,29 @@ def test_blocks_are_named() -> None:
     J = {"0.weight": torch.randn(3, 2, 5, 7), "0.bias": torch.randn(3, 2, 5)}
     figure = plot(J, batch_dim=0, title="J")
 
-    assert f"0.weight 5{TIMES}7" in texts(figure)
-    assert "0.bias 5" in texts(figure)
+    assert f"0.weight (5{TIMES}7)" in texts(figure)
+    assert "0.bias (5)" in texts(figure)
     assert {"0", "1", "2"} < set(texts(figure))
-    assert figure.axes[0].get_ylabel() == "samples of output 2"
+    assert figure.axes[0].get_ylabel() == "samples of output (2)"
     assert saved(figure) > 1000
 
 
 def test_outputs_are_named() -> None:
     figure = plot({"y": torch.randn(2, 4), "z": torch.randn(3, 4)})
 
-    assert {"y 2", "z 3"} < set(texts(figure))
+    assert {"y (2)", "z (3)"} < set(texts(figure))
+
+
+def test_outputs_and_inputs_in_tuples_are_numbered() -> None:
+    figure = plot(((torch.randn(2, 3),), (torch.randn(4, 3),)))
+
+    assert {"[0] (2)", "[1] (4)", "[0] (3)"} < set(texts(figure)) | {""}
+
+
+def test_names_too_near_to_each_other_are_left_out() -> None:
+    J = {f"p{i}": torch.randn(2, 1) for i in range(200)}
+
+    assert 5 < len([text for text in texts(plot(J)) if text.startswith("p")]) < 30
 
 
 def test_names_are_no_formulas() -> None:
