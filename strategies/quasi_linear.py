@@ -23,8 +23,8 @@ https://github.com/ChenAo-Phys/pytorch-Jacobian ; F. Dangel, F. Kunstner, P. Hen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, final
 
 from torch import Tensor, nn
@@ -51,10 +51,13 @@ class QuasiLinear(Contraction):
     """Hooks, one batched backward pass, one contraction a layer.
 
     Attributes:
-        assignment: Which module answers for which parameter, once it is known.
+        assignments: Which module answers for which parameter, for each number of
+            samples that it is known for.
     """
 
-    assignment: Assignment | None = None
+    assignments: Mapping[int | None, Assignment] = field(
+        default_factory=dict[int | None, Assignment], compare=False
+    )
 
     name: ClassVar[str] = "quasi_linear"
     method: ClassVar[str] = "layer inputs x cotangents, contracted layer by layer"
@@ -78,7 +81,7 @@ class QuasiLinear(Contraction):
         Where several axes have the batch's size, where the samples lie must be looked
         up at every point: another branch of the function may have moved them.
         """
-        if self.assignment is not None:
+        if point.batch_size in self.assignments:
             return self
         found = _assigned(point)
         if not found.settled:
@@ -95,19 +98,20 @@ class QuasiLinear(Contraction):
                 primals,
                 batch_size=point.batch_size,
             )
-        return replace(self, assignment=found)
+        return replace(self, assignments={**self.assignments, point.batch_size: found})
 
     def linearize(self, point: Point) -> Contract:
         """Run the module once, watching its layers."""
         root, primals = _module(point), point.tracked()
-        assignment = self.assignment or _assigned(point)
+        known = self.assignments.get(point.batch_size)
+        assignment = known or _assigned(point)
         with capturing(root, assignment.units) as visits:
             outputs = point.function(*primals)
         if not assignment.covers(visits, unaccounted(outputs, primals, visits)):
-            if self.assignment is None:
+            if known is None:
                 raise RuntimeError("every forward pass calls other layers")
             # This point takes another way through the module than the one prepared for.
-            return replace(self, assignment=None).linearize(point)
+            return replace(self, assignments={}).linearize(point)
         return _action(point, assignment, visits, outputs, primals)
 
 

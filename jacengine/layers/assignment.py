@@ -161,7 +161,7 @@ def _handle(
 def _rule(module: nn.Module, visit: Visit) -> Rule | None:
     """Find the rule for a call: of its layer, and fitting what went in and came out."""
     rule = RULES.find(module)
-    tensors = visit.tensors()
+    tensors = visit.tensors
     if rule is None or len(tensors) != 1 or len(visit.shapes) != 1:
         return None
     if any(name not in rule.parameters for _, name in visit.unit.parameters):
@@ -240,7 +240,7 @@ def _separation(
 
 def _settled(visit: Visit, batch_size: int) -> bool:
     """Whether each tensor of a call has one place only where samples may lie."""
-    shapes = [*visit.shapes, *(tuple(tensor.shape) for tensor in visit.tensors())]
+    shapes = [*visit.shapes, *(tuple(tensor.shape) for tensor in visit.tensors)]
     return all(sum(1 for _ in placements(shape, batch_size)) <= 1 for shape in shapes)
 
 

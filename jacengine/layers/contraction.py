@@ -109,7 +109,7 @@ def ruled_input(
     """Return what a call took in, `(s, n, *own)`, as rules expect it."""
     assert handling.rule is not None
     assert handling.placement is not None
-    x = visit.tensors()[0] if create_graph else visit.tensors()[0].detach()
+    x = visit.tensors[0] if create_graph else visit.tensors[0].detach()
     return handling.placement.front(x, handling.rule.axes_in(module, x.dim()))
 
 

@@ -43,7 +43,7 @@ def separations(
 ) -> Iterator[Separation]:
     """List ways to take the samples of a call apart, likeliest first."""
     options: list[list[int | None]] = []
-    for tensor in visit.tensors():
+    for tensor in visit.tensors:
         axes = [axis for axis, size in enumerate(tensor.shape) if size == batch_size]
         options.append([*axes, None])
     attempts = itertools.islice(itertools.product(*options), MOST_ATTEMPTS)

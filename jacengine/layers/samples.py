@@ -39,6 +39,9 @@ class Placement:
         Returns:
             `(*skipped, S, N, *own)`.
         """
+        axes = tensor.shape
+        if self == _FIRST and len(axes) == skip + 1 + own:
+            return tensor.unsqueeze(skip + 1)
         match self.kind:
             case "axis":
                 moved = tensor.movedim(skip + self.at, skip)
@@ -51,6 +54,9 @@ class Placement:
         axes = moved.shape
         positions = axes[skip + 1 : len(axes) - own].numel()
         return moved.reshape(*axes[: skip + 1], positions, *axes[len(axes) - own :])
+
+
+_FIRST = Placement("axis", 0)
 
 
 def placements(lead: tuple[int, ...], batch_size: int) -> Iterator[Placement]:

@@ -40,6 +40,7 @@ class Visit:
         unit: Whose call it is.
         args: The positional arguments.
         kwargs: The keyword arguments.
+        tensors: The tensors among them.
         places: Which leaves of what it returned carry a graph ...
         outputs: ... and those tensors.
         edges: Where in the graph those tensors are made; stays true when one of them
@@ -52,6 +53,7 @@ class Visit:
     unit: Unit
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    tensors: tuple[Tensor, ...]
     places: tuple[int, ...]
     outputs: tuple[Tensor, ...]
     edges: tuple[GradientEdge, ...]
@@ -59,15 +61,10 @@ class Visit:
     window: range
     versions: tuple[int, ...]
 
-    def tensors(self) -> list[Tensor]:
-        """List the tensor arguments."""
-        leaves = trees.flatten((self.args, self.kwargs))[0]
-        return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-
     @property
     def untouched(self) -> bool:
         """Whether the arguments still have the values that the call saw."""
-        return self.versions == _versions(self.tensors())
+        return self.versions == tuple(map(version_of, self.tensors))
 
 
 @contextmanager
@@ -99,17 +96,17 @@ def capturing(root: nn.Module, units: Sequence[Unit]) -> Generator[list[Visit]]:
 def _hooks(
     unit: Unit, visits: list[Visit]
 ) -> tuple[Callable[..., None], Callable[..., Any]]:
-    begun: list[tuple[int, tuple[int, ...]]] = []
+    begun: list[tuple[int, tuple[Tensor, ...], tuple[int, ...]]] = []
 
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        leaves = trees.flatten((args, kwargs))[0]
-        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        begun.append((nodes_made(), _versions(tensors)))
+        leaves = trees.flatten_call(args, kwargs)[0]
+        tensors = tuple(leaf for leaf in leaves if isinstance(leaf, Tensor))
+        begun.append((nodes_made(), tensors, tuple(map(version_of, tensors))))
 
     def after(
         _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], returned: Any
     ) -> Any:
-        start, versions = begun.pop()
+        start, tensors, versions = begun.pop()
         leaves, structure = trees.flatten(returned)
         places = tuple(
             i for i, t in enumerate(leaves) if isinstance(t, Tensor) and t.requires_grad
@@ -125,6 +122,7 @@ def _hooks(
                 unit=unit,
                 args=args,
                 kwargs=dict(kwargs),
+                tensors=tensors,
                 places=places,
                 outputs=outputs,
                 edges=tuple(get_gradient_edge(output) for output in outputs),
@@ -137,6 +135,3 @@ def _hooks(
 
     return before, after
 
-
-def _versions(tensors: Sequence[Tensor]) -> tuple[int, ...]:
-    return tuple(map(version_of, tensors))

@@ -60,6 +60,7 @@ def _record(record: Record) -> dict[str, Any]:
         chosen = {
             "batching": method.batching.value,
             "chunk_size": method.chunk_size,
+            "samples": method.samples,
             "scopes": [scope.name for scope in method.scopes],
         }
     numbers = {name: _finite(getattr(record, name)) for name in _NUMBERS}
@@ -160,11 +161,12 @@ def _method(strategy: Strategy, item: Any) -> Method:
         scopes = tuple(by_name[name] for name in item["scopes"])
         kind = Batching(item["batching"])
         chunk_size = _number(item["chunk_size"], int)
+        samples = _number(item["samples"], int)
     except (KeyError, TypeError, ValueError) as error:
         raise ArgumentError(
             f"The saved plan has a malformed method: {error}"
         ) from error
-    return Method(strategy, kind, chunk_size, scopes)
+    return Method(strategy, kind, chunk_size, scopes, samples)
 
 
 def _number(value: Any, kind: type) -> Any:

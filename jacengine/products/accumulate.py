@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -101,10 +101,11 @@ class Kernel:
             fresh = method.strategy.trusted and not self._simulated
             owned = functools.partial(self._owned, ready) if fresh else None
             assembly = Assembly(self._blueprint, out=out, owned=owned)
-            for point, samples in batching.points(problem, ready, method.batching):
+            for point, samples in _points(problem, ready, method):
                 advance = self._linearized(point, samples, assembly, checked=checked)
+                size = samples.stop - samples.start
                 for number, block in enumerate(self._blocks):
-                    advance(block, self._seeds(number))
+                    advance(block, self._seeding.of_samples(self._seeds(number), size))
                     if progress is not None:
                         progress(self._done(samples, block))
             return assembly.finish()
@@ -192,9 +193,15 @@ def prepared(problem: Problem, call: Call, method: Method, *, timed: bool) -> Me
     """
     if not isinstance(method.strategy, Contraction):
         return method
+    strategy: Contraction = method.strategy
     with settled(problem, call, method) as ready:
-        point, _ = next(batching.points(problem, ready, method.batching))
-        return replace(method, strategy=method.strategy.prepare(point, timed=timed))
+        seen: set[int] = set()
+        for point, samples in _points(problem, ready, method):
+            # Slices are of one size or of two; each is an example for all of its size.
+            if samples.stop - samples.start not in seen:
+                strategy = strategy.prepare(point, timed=timed)
+                seen.add(samples.stop - samples.start)
+    return replace(method, strategy=strategy)
 
 
 def pull_all_samples(
@@ -205,11 +212,19 @@ def pull_all_samples(
     Returns:
         One product an input, `(B, *in)`.
     """
+    parts: list[Tensors] = []
     with settled(problem, call, method) as ready:
-        point, _ = next(batching.points(problem, ready, method.batching))
-        action = linearized(method.strategy, point)
-        products = action(tuple(c.unsqueeze(0) for c in cotangents))
-        return tuple(product.squeeze(0) for product in products)
+        for point, samples in _points(problem, ready, method):
+            action = linearized(method.strategy, point)
+            products = action(tuple(c[samples].unsqueeze(0) for c in cotangents))
+            parts.append(tuple(product.squeeze(0) for product in products))
+    return tuple(torch.cat(those) for those in zip(*parts, strict=True))
+
+
+def _points(
+    problem: Problem, call: Call, method: Method
+) -> Iterator[tuple[Point, slice]]:
+    return batching.points(problem, call, method.batching, method.samples)
 
 
 def linearized(strategy: Strategy, point: Point) -> Action:

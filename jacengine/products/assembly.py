@@ -17,6 +17,7 @@ from jacengine._torchfunc import Tensors
 from jacengine.errors import StrategyError
 from jacengine.problems.layout import Leaf
 from jacengine.products.blueprint import Blueprint, Key
+from jacengine.products.memory import allocate
 
 Region = tuple[slice, slice, slice]
 
@@ -178,7 +179,7 @@ class Assembly:
             return self._given[key]
         if key not in self._blocks:
             block = self._blueprint.blocks[key]
-            made = torch.empty(block.extent, dtype=block.dtype, device=block.device)
+            made = allocate(block.extent, dtype=block.dtype, device=block.device)
             self._blocks[key] = made
         return self._blocks[key]
 

@@ -22,7 +22,7 @@ from jacengine.interface import Contraction, Point, Pushforward, Strategy
 from jacengine.problems.call import Call
 from jacengine.problems.layout import Leaf
 from jacengine.problems.problem import Problem
-from jacengine.products.seeding import Seeding
+from jacengine.products.seeding import Seeding, balanced
 
 
 class Batching(StrEnum):
@@ -51,49 +51,63 @@ def choices(problem: Problem, strategy: Strategy) -> tuple[Batching, ...]:
     return (Batching.EXPANDED, Batching.LOOP)
 
 
-def sweeps(problem: Problem, batching: Batching) -> int:
-    """Count the linearizations that one Jacobian takes."""
-    return problem.sample_count if batching is Batching.LOOP else 1
+def sliceable(problem: Problem, batching: Batching) -> bool:
+    """Tell whether samples may go through the function some at a time.
+
+    A function that draws random numbers draws others for a part of the batch, and one
+    that writes buffers would write them several times.
+    """
+    apart = batching in {Batching.TOGETHER, Batching.EXPANDED}
+    return apart and not (problem.changes_state or problem.coupled)
+
+
+def slices(
+    problem: Problem, batching: Batching, samples: int | None
+) -> tuple[slice, ...]:
+    """Split the samples into those of each linearization, evenly.
+
+    Args:
+        problem: What is computed.
+        batching: How samples share a pass.
+        samples: How many share one at most, `None` for all.
+    """
+    most = 1 if batching is Batching.LOOP else samples
+    return tuple(balanced(problem.sample_count, most))
 
 
 def points(
-    problem: Problem, call: Call, batching: Batching
+    problem: Problem, call: Call, batching: Batching, samples: int | None
 ) -> Iterator[tuple[Point, slice]]:
     """Yield what to linearize, and which samples of the result it gives."""
-    connected = problem.options.create_graph
-    whole = slice(0, problem.sample_count)
+    parts = slices(problem, batching, samples)
+    for part in parts:
+        some = call if len(parts) == 1 else call.samples(part.start, part.stop)
+        size = None if problem.batch_size is None else part.stop - part.start
+        yield _point_of(problem, some, batching, size), part
+
+
+def _point_of(
+    problem: Problem, call: Call, batching: Batching, size: int | None
+) -> Point:
+    """Make the point of a call on `size` samples."""
+    primals = call.primals(connected=problem.options.create_graph)
     match batching:
         case Batching.NONE | Batching.JOINT:
-            primals = call.primals(connected=connected)
-            yield _point(problem, call, _copies(call), primals, None), whole
-        case Batching.TOGETHER:
-            primals = call.primals(connected=connected)
-            copies = _copies(call) if problem.shares else _along_samples(call)
-            yield _point(problem, call, copies, primals, problem.batch_size), whole
+            return _point(problem, call, _copies(call), primals, None)
         case Batching.EXPANDED:
             function = call.per_sample()
-            primals = _expanded(problem, call.primals(connected=connected))
-            yield (
-                _point(
-                    problem, function, _copies(function), primals, problem.batch_size
-                ),
-                whole,
-            )
-        case Batching.LOOP:
-            for sample in range(problem.sample_count):
-                one = call.samples(sample, sample + 1)
-                primals = one.primals(connected=connected)
-                yield (
-                    _point(problem, one, _copies(one), primals, 1),
-                    slice(sample, sample + 1),
-                )
+            expanded = _expanded(problem, primals, size or 1)
+            return _point(problem, function, _copies(function), expanded, size)
+        case Batching.TOGETHER | Batching.LOOP:
+            plain = problem.shares or batching is Batching.LOOP
+            copies = _copies(call) if plain else _along_samples(call)
+            return _point(problem, call, copies, primals, size)
 
 
 def seeding(problem: Problem, strategy: Strategy, batching: Batching) -> Seeding:
     """Choose the directions that a strategy takes through the points."""
-    samples = {Batching.LOOP: 1, Batching.NONE: None, Batching.JOINT: None}.get(
-        batching, problem.batch_size
-    )
+    apart = batching not in {Batching.NONE, Batching.JOINT}
+    samples = problem.batch_size if apart else None
     if isinstance(strategy, Pushforward):
         entries = _every(problem.columns, problem.column_count)
         per_leaf = [None if i.batch_dim is None else samples for i in problem.inputs]
@@ -169,8 +183,7 @@ def _along_samples(call: Call) -> Function:
     return replicated
 
 
-def _expanded(problem: Problem, primals: Tensors) -> Tensors:
-    size = problem.sample_count
+def _expanded(problem: Problem, primals: Tensors, size: int) -> Tensors:
     return tuple(
         primal.expand(size, *primal.shape) if leaf.batch_dim is None else primal
         for primal, leaf in zip(primals, problem.inputs, strict=True)

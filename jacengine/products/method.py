@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jacengine.interface import Passes, Pushforward, Strategy
 from jacengine.problems.problem import Problem
-from jacengine.products.batching import Batching, sweeps
+from jacengine.products.batching import Batching, slices
 from jacengine.products.scopes import Scope
 from jacengine.products.seeding import balanced
 
@@ -20,12 +20,14 @@ class Method:
         batching: How samples share a pass.
         chunk_size: Directions a pass, `None` for all.
         scopes: Settings of torch that hold meanwhile.
+        samples: Samples that go through the function at once, `None` for all.
     """
 
     strategy: Strategy
     batching: Batching
     chunk_size: int | None = None
     scopes: tuple[Scope, ...] = ()
+    samples: int | None = None
 
     @property
     def block_size(self) -> int | None:
@@ -41,6 +43,8 @@ class Method:
             Batching.JOINT: "every sample's outputs as rows of one Jacobian",
         }
         said = [batching[self.batching]] if self.batching in batching else []
+        if self.samples is not None:
+            said.append(f"{self.samples} samples at a time")
         return (*said, *(scope.name for scope in self.scopes))
 
     def directions(self, problem: Problem) -> int:
@@ -54,4 +58,5 @@ class Method:
         """Predict the calls of the function and the backward passes, all in all."""
         directions = self.directions(problem)
         blocks = sum(1 for _ in balanced(directions, self.block_size))
-        return self.strategy.passes(blocks) * sweeps(problem, self.batching)
+        sweeps = len(slices(problem, self.batching, self.samples))
+        return self.strategy.passes(blocks) * sweeps

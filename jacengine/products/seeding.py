@@ -67,6 +67,13 @@ class Seeding:
             )
         )
 
+    def of_samples(self, seeds: Tensors, count: int) -> Tensors:
+        """Take the seeds of `count` samples; all samples have the same."""
+        return tuple(
+            seed if samples in {None, count} else seed[:, :count]
+            for seed, samples in zip(seeds, self.samples, strict=True)
+        )
+
 
 def balanced(total: int, chunk_size: int | None) -> Iterator[slice]:
     """Split `total` into the fewest blocks of at most `chunk_size`, evenly."""
