@@ -46,11 +46,10 @@ def pixels(matrix: Tensor, most: int = MOST) -> Pixels:
     are far larger than the others, or else their maximum.
     """
     zeros = 1.0 - torch.count_nonzero(matrix).item() / matrix.numel()
-    finite = torch.isfinite(matrix)
-    odd = matrix.numel() - int(finite.sum())
-    kept = torch.where(finite, matrix, 0.0) if odd else matrix
-    values = _pooled(kept, most)
-    if odd:
+    values, odd = _pooled(matrix, most), 0
+    if not torch.isfinite(values).all():
+        finite = torch.isfinite(matrix)
+        odd = matrix.numel() - int(finite.sum())
         hidden = _pooled((~finite).to(matrix.dtype), most) > 0
         values = values.masked_fill(hidden, torch.nan)
     sizes = values[torch.isfinite(values) & (values != 0)].abs()
@@ -67,5 +66,5 @@ def _pooled(matrix: Tensor, most: int) -> Tensor:
     if size == (rows, columns):
         return matrix
     highest = adaptive_max_pool2d(matrix[None], size)[0]
-    lowest = -adaptive_max_pool2d(-matrix[None], size)[0]
-    return torch.where(highest >= -lowest, highest, lowest)
+    lowest = adaptive_max_pool2d(-matrix[None], size)[0]
+    return torch.where(highest >= lowest, highest, -lowest)

@@ -10,6 +10,7 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -43,6 +44,7 @@ class Machine:
         dirty: Whether files differed from that commit.
         load: Running processes at the start, averaged over a minute.
         date: When, in UTC.
+        libraries: Other libraries that took part, each with its version.
     """
 
     cpu: str
@@ -60,10 +62,15 @@ class Machine:
     dirty: bool
     load: float | None
     date: str
+    libraries: tuple[str, ...] = ()
 
     @classmethod
-    def here(cls) -> Machine:
-        """Describe this one, now."""
+    def here(cls, libraries: Iterable[str] = ()) -> Machine:
+        """Describe this one, now.
+
+        Args:
+            libraries: Distributions whose versions matter, where they are installed.
+        """
         commit, dirty = _commit()
         return cls(
             cpu=_cpu(),
@@ -76,11 +83,14 @@ class Machine:
             threads=torch.get_num_threads(),
             instructions=torch.backends.cpu.get_cpu_capability(),
             matmul_precision=torch.get_float32_matmul_precision(),
-            jacengine=_version(),
+            jacengine=_version("jacengine") or "not installed",
             commit=commit,
             dirty=dirty,
             load=_load(),
             date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            libraries=tuple(
+                f"{name} {found}" for name in libraries if (found := _version(name))
+            ),
         )
 
     def facts(self) -> list[tuple[str, str]]:
@@ -98,6 +108,7 @@ class Machine:
             ("Vector instructions", self.instructions),
             ("float32 products", self.matmul_precision),
             ("jacengine", self.jacengine),
+            ("Other libraries", ", ".join(self.libraries)),
             ("Commit", f"{self.commit}{state}" if self.commit else ""),
             ("Load at the start", "" if self.load is None else f"{self.load:.2f}"),
             ("Date", self.date),
@@ -126,11 +137,11 @@ def _load() -> float | None:
         return None
 
 
-def _version() -> str:
+def _version(name: str) -> str:
     try:
-        return version("jacengine")
+        return version(name)
     except PackageNotFoundError:
-        return "not installed"
+        return ""
 
 
 def _commit() -> tuple[str, bool]:

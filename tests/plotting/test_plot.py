@@ -121,6 +121,17 @@ def test_an_outlier_does_not_take_all_colours() -> None:
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_what_is_not_finite_is_seen_among_many(value: float) -> None:
+    J = torch.randn(1500, 1100)
+    J[700, 700] = value
+    shown = pixels(J)
+
+    assert shown.odd == 1
+    assert 1 <= int(shown.values.isnan().sum()) <= 4
+    assert shown.limit < 10
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 def test_what_is_not_finite_is_told(value: float) -> None:
     J = torch.randn(5, 5)
     J[1, 2] = value

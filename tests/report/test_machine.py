@@ -24,3 +24,9 @@ def test_nobody_is_named() -> None:
     assert platform.node() not in told
     assert getuser() not in told
     assert str(Path.home()) not in told
+
+
+def test_versions_of_other_libraries_are_told_where_they_are_installed() -> None:
+    facts = dict(Machine.here(["torch", "no-such-library"]).facts())
+
+    assert facts["Other libraries"] == f"torch {torch.__version__}"

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from jacengine.report.case import Row
 from jacengine.report.figures.svg import colour
 from jacengine.report.standing import BASELINE, Standing
-from jacengine.report.words import clipped
+from jacengine.report.words import TIMES, clipped
 
 WIDTH = 430
 """Of a figure, in CSS pixels; the page scales it."""
@@ -55,6 +55,11 @@ def ticks(axis: Axis, places: Sequence[float], text: Callable[[float], str]) -> 
     axis.set_major_locator(FixedLocator(list(places)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+
+
+def times(value: float) -> str:
+    """Write a tick that is a multiple."""
+    return f"{value:,.10g}{TIMES}"
 
 
 def spaced(low: float, high: float) -> list[float]:

@@ -11,11 +11,12 @@ from jacengine.report.figures.axes import (
     shade,
     spaced,
     ticks,
+    times,
     titled,
 )
 from jacengine.report.figures.svg import colour, inline_svg
 from jacengine.report.standing import Standing
-from jacengine.report.words import TIMES, clipped, ratio, seconds
+from jacengine.report.words import clipped, ratio, seconds
 
 _ROW = 25
 _START = 0.75
@@ -53,7 +54,7 @@ def bars(standing: Standing, *, salt: str) -> Markup | None:
         time = seconds(row.time_s)
         axes.annotate(
             time if finished else clipped(f"{time} {row.outcome}", 16),
-            (factor, place),
+            (max(factor, _START), place),
             (6, 0),
             textcoords="offset points",
             va="center",
@@ -62,7 +63,7 @@ def bars(standing: Standing, *, salt: str) -> Markup | None:
             color=colour("ink"),
             annotation_clip=False,
         )
-    ticks(axes.xaxis, spaced(1, last), _times)
+    ticks(axes.xaxis, spaced(1, last), times)
     titled(axes.xaxis, "time relative to the fastest")
     axes.set_yticks(range(len(timed)), labels)
     axes.tick_params(axis="y", labelcolor=colour("ink"))
@@ -70,7 +71,3 @@ def bars(standing: Standing, *, salt: str) -> Markup | None:
     return inline_svg(
         figure, label=f"Times relative to the fastest: {'; '.join(said)}", salt=salt
     )
-
-
-def _times(value: float) -> str:
-    return f"{value:,.0f}{TIMES}"

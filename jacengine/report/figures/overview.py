@@ -8,6 +8,7 @@ from typing import TypeVar
 from markupsafe import Markup
 
 from jacengine.report.case import Report
+from jacengine.report.figures.axes import times
 from jacengine.report.figures.strips import Dot, Strip, draw_strips
 from jacengine.report.floor import Distance, distance
 from jacengine.report.rivals import (
@@ -20,7 +21,7 @@ from jacengine.report.rivals import (
 )
 from jacengine.report.scaling import all_series
 from jacengine.report.standing import Standing
-from jacengine.report.words import TIMES, ratio
+from jacengine.report.words import ratio
 
 _Value = TypeVar("_Value")
 
@@ -43,7 +44,7 @@ def regret_figure(standings: Sequence[Standing]) -> Markup | None:
         title="time of auto over that of the best method",
         label="Time of auto over that of the best method, the largest: "
         + _listed(strips),
-        text=_times,
+        text=times,
         salt="regret",
     )
 
@@ -68,7 +69,7 @@ def gains_figure(standings: Sequence[Standing]) -> Markup | None:
         title="time of the other library over that of auto",
         label="Time of other libraries over that of auto, geometric means: "
         + _listed(strips),
-        text=_times,
+        text=times,
         salt="gains",
     )
 
@@ -108,7 +109,7 @@ def floor_figure(report: Report, standings: Sequence[Standing]) -> Markup | None
         strips,
         title="time over the floor",
         label="Time over the floor, at the largest size: " + _listed(strips),
-        text=_times,
+        text=times,
         salt="floor",
     )
 
@@ -136,7 +137,3 @@ def _grouped(
 
 def _listed(strips: Sequence[Strip]) -> str:
     return "; ".join(f"{strip.label} {strip.text}" for strip in strips)
-
-
-def _times(value: float) -> str:
-    return f"{value:,.10g}{TIMES}"
