@@ -5,15 +5,15 @@ from __future__ import annotations
 import click
 
 from jacengine import __version__
-from jacengine.commands.auto import auto
-from jacengine.commands.bench import bench
-from jacengine.commands.cache import cache
-from jacengine.commands.compare import compare
-from jacengine.commands.doctor import doctor
+from jacengine.commands.auto import auto_command
+from jacengine.commands.bench import bench_command
+from jacengine.commands.cache import cache_group
+from jacengine.commands.compare import compare_command
+from jacengine.commands.doctor import doctor_command
 from jacengine.commands.group import Commands
-from jacengine.commands.merge import merge
-from jacengine.commands.report import report
-from jacengine.commands.strategies import strategies, workloads
+from jacengine.commands.merge import merge_command
+from jacengine.commands.report import report_command
+from jacengine.commands.strategies import strategies_command, workloads_command
 
 __all__ = ["main"]
 
@@ -25,14 +25,14 @@ def main() -> None:
 
 
 for _command in (
-    bench,
-    auto,
-    compare,
-    report,
-    merge,
-    strategies,
-    workloads,
-    doctor,
-    cache,
+    bench_command,
+    auto_command,
+    compare_command,
+    report_command,
+    merge_command,
+    strategies_command,
+    workloads_command,
+    doctor_command,
+    cache_group,
 ):
     main.add_command(_command)

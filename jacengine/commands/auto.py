@@ -23,7 +23,7 @@ from jacengine.selection.select import Effort
 from jacengine.sweep.catalogue import load_object
 
 
-@click.command()
+@click.command("auto")
 @click.argument("factory", metavar="MODULE:FACTORY")
 @click.option(
     "--wrt",
@@ -63,7 +63,7 @@ from jacengine.sweep.catalogue import load_object
     metavar="FILE",
     help="Keep the choice, for jacengine.load_plan.",
 )
-def auto(
+def auto_command(
     factory: str,
     *,
     wrt: str | None,

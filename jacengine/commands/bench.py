@@ -45,7 +45,7 @@ from jacengine.sweep.trial import CATALOGUE, Trial
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-@click.command()
+@click.command("bench")
 @click.option(
     "-k",
     "expression",
@@ -178,7 +178,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     help="What to print on standard output.",
 )
 @click.pass_context
-def bench(ctx: click.Context, /, **options: Any) -> None:
+def bench_command(ctx: click.Context, /, **options: Any) -> None:
     """Time every method on real workloads, verified against plain autograd.
 
     Results go to DIR case by case, so that nothing is lost; a report is written at the

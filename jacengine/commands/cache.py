@@ -8,19 +8,19 @@ from jacengine.commands.listing import print_list
 from jacengine.plans import cache as choices
 
 
-@click.group()
-def cache() -> None:
+@click.group("cache")
+def cache_group() -> None:
     """Look at the choices that are kept on disk, or clear them."""
 
 
-@cache.command("path")
+@cache_group.command("path")
 def cache_path() -> None:
     """Print the folder that choices are kept in."""
     place = choices.folder()
     click.echo(f"none ({choices.VARIABLE} is empty)" if place is None else place)
 
 
-@cache.command("list")
+@cache_group.command("list")
 def cache_list() -> None:
     """List the choices: the method, its time, and what it was chosen for."""
     titles = ("strategy", "time", "chosen for", "file")
@@ -28,7 +28,7 @@ def cache_list() -> None:
     print_list([dict(zip(titles, entry, strict=True)) for entry in entries], "table")
 
 
-@cache.command("clear")
+@cache_group.command("clear")
 def cache_clear() -> None:
     """Delete the choices; they are measured again when they are needed."""
     count = choices.clear()

@@ -28,7 +28,7 @@ _STYLES: dict[Word, str] = {"regressed": "red", "improved": "green", "unclear": 
 _FORMATS = ("table", "json", "csv", "markdown")
 
 
-@click.command()
+@click.command("compare")
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option(
@@ -42,7 +42,7 @@ _FORMATS = ("table", "json", "csv", "markdown")
     "--format", "form", type=click.Choice(_FORMATS), default="table", show_default=True
 )
 @click.pass_context
-def compare(
+def compare_command(
     ctx: click.Context,
     base: Path,
     new: Path,

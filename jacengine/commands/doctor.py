@@ -43,12 +43,12 @@ class Finding:
     said: str
 
 
-@click.command()
+@click.command("doctor")
 @click.option(
     "--format", "form", type=click.Choice(LISTS), default="table", show_default=True
 )
 @click.pass_context
-def doctor(ctx: click.Context, form: str) -> None:
+def doctor_command(ctx: click.Context, form: str) -> None:
     """Check the machine, the strategies, plug-ins, other libraries and the cache."""
     findings = list(examined())
     if form == "json":

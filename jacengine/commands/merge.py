@@ -10,7 +10,7 @@ from jacengine.report.write import write_report
 from jacengine.sweep.merge import merged, write_journal
 
 
-@click.command()
+@click.command("merge")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -20,7 +20,7 @@ from jacengine.sweep.merge import merged, write_journal
     help="Where the whole goes.",
 )
 @click.option("--mixed", is_flag=True, help="Even if their machines differ.")
-def merge(runs: tuple[Path, ...], out: Path, *, mixed: bool) -> None:
+def merge_command(runs: tuple[Path, ...], out: Path, *, mixed: bool) -> None:
     """Put RUNS, the shares of one sweep (bench --shard I/N), together."""
     journal = merged(runs, mixed=mixed)
     write_journal(out, journal)

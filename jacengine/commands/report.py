@@ -10,7 +10,7 @@ from jacengine.report.write import write_report
 from jacengine.sweep.runs import joined
 
 
-@click.command()
+@click.command("report")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -18,7 +18,7 @@ from jacengine.sweep.runs import joined
     metavar="DIR",
     help="Where the report goes [default: the first run's folder].",
 )
-def report(runs: tuple[Path, ...], out: Path | None) -> None:
+def report_command(runs: tuple[Path, ...], out: Path | None) -> None:
     """Write the report of RUNS: HTML, Markdown, CSV and JSON."""
     content = joined(runs)
     folder = runs[0] if runs[0].is_dir() else runs[0].parent

@@ -17,10 +17,10 @@ _FORMAT = click.option(
 )
 
 
-@click.command()
+@click.command("strategies")
 @click.option("--peers", is_flag=True, help="List the other libraries instead.")
 @_FORMAT
-def strategies(form: str, *, peers: bool) -> None:
+def strategies_command(form: str, *, peers: bool) -> None:
     """List the methods: how each works, and when it wins."""
     if peers:
         print_list(
@@ -41,7 +41,7 @@ def strategies(form: str, *, peers: bool) -> None:
         aside().print(f"plug-in {name} is broken: {reason}", markup=False)
 
 
-@click.command()
+@click.command("workloads")
 @click.option(
     "--catalogue",
     default=CATALOGUE,
@@ -49,7 +49,7 @@ def strategies(form: str, *, peers: bool) -> None:
     help="Workloads of your own.",
 )
 @_FORMAT
-def workloads(catalogue: str, form: str) -> None:
+def workloads_command(catalogue: str, form: str) -> None:
     """List the workloads: what each is, and who takes its Jacobian."""
     print_list(
         [

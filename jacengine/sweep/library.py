@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -47,7 +48,9 @@ class Library(Contender):
         self._size = size
         self._question = question
         self._problem = problem
+        begun = time.monotonic()
         self._prepared = self._prepare(question)
+        self._preparing_s = time.monotonic() - begun
 
     def first(self, limit_s: float) -> Any:
         """Run, and stop if it takes too long.
@@ -96,6 +99,8 @@ class Library(Contender):
         """Time a few samples: a line through two points, as loops are."""
         samples = self._problem.batch_size
         if samples is None or samples <= max(PARTS):
+            return None
+        if self._preparing_s > limit_s:  # each part would be compiled anew
             return None
         device = self._problem.outputs[0].device
         times: list[float] = []

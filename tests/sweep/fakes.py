@@ -4,9 +4,12 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import NoReturn
 
 import torch
+from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from jacengine.bench.workload import Question, Workload
 
@@ -45,8 +48,19 @@ def misfit(size: int) -> Question:
     return Question(lambda x: torch.ones(size).int(), (torch.ones(2, size),))
 
 
-def workload(name: str, build: object) -> Workload:
-    assert callable(build)
+def alone(size: int) -> Question:
+    """Make a function that does not bear a single sample."""
+    weight = torch.linspace(-1, 1, 3 * size).reshape(size, 3)
+
+    def fn(x: Tensor) -> Tensor:
+        if x.shape[0] == 1 and not is_functorch_wrapped_tensor(x):
+            os._exit(9)
+        return torch.tanh(x @ weight)
+
+    return Question(fn, (torch.ones(2, size),))
+
+
+def workload(name: str, build: Callable[[int], Question]) -> Workload:
     return Workload(name, "made up", f"Tests {name}.", "width", (2, 3, 4), 1, build)
 
 
@@ -58,6 +72,7 @@ HARMFUL = (
     workload("hangs", hang),
     workload("raises", fail),
     workload("misfits", misfit),
+    workload("alone", alone),
     workload("one", fine),
 )
 TWICE = (workload("one", fine), workload("one", fine))

@@ -1,0 +1,262 @@
+import csv
+import io
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from jacengine.commands import bench as module
+from jacengine.report import Case
+from jacengine.sweep.journal import FILE, read_journal
+from jacengine.sweep.trial import Trial
+from tests.commands.build import FAKES, FakePool, answered, failing, run
+
+
+@pytest.fixture(autouse=True)
+def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakePool]:
+    """Measure nothing, and look for no settings."""
+
+    class Pool(FakePool):
+        pass
+
+    monkeypatch.setattr(module, "Pool", Pool)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    return Pool
+
+
+def bench(*arguments: object) -> list[str]:
+    """List cases."""
+    result = run("bench", *FAKES, "--list", *arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout.split()
+
+
+def test_cases_are_chosen() -> None:
+    assert bench() == ["one/2", "two/2", "three/2"]
+    assert bench("--sizes", "all", "-k", "one") == ["one/2", "one/3", "one/4"]
+    assert bench("--sizes", "large,small", "-k", "one") == ["one/4", "one/2"]
+    assert bench("--workloads", "t*") == ["two/2", "three/2"]
+    assert bench("--workloads", "one,two") == ["one/2", "two/2"]
+    assert bench("-k", "not t") == ["one/2"]
+    assert bench("--threads", "1,2", "-k", "one") == ["one/2/t1", "one/2/t2"]
+    assert bench("--dtype", "float64", "-k", "one") == ["one/2/float64"]
+
+
+def test_shards() -> None:
+    shares = [bench("--sizes", "all", "--shard", f"{i}/4") for i in range(1, 5)]
+
+    assert sorted(itertools.chain(*shares)) == sorted(bench("--sizes", "all"))
+
+
+def test_a_forecast() -> None:
+    result = run("bench", *FAKES, "--dry-run")
+
+    assert result.exit_code == 0
+    assert "3 cases" in result.stdout
+    assert "about" in result.stdout
+    assert not Path("reports").exists()
+
+
+def test_a_sweep(tmp_path: Path) -> None:
+    result = run("bench", *FAKES, "--out", "here")
+
+    assert result.exit_code == 0, result.output
+    assert "(1/3) one/2  vmap_vjp 1.05 ms" in result.stderr
+    assert "Report: here/report.html" in result.stderr
+    assert "Summary" in result.stdout
+    assert "takes vmap_vjp" in result.stdout
+    assert "a [b] ([/] [31m <script>)" in result.stdout
+    assert "\x1b" not in result.stdout
+    journal = read_journal(tmp_path / "here")
+    assert journal.left == ()
+    assert (tmp_path / "here" / "report.html").exists()
+
+
+def test_results_go_to_a_folder_of_their_own() -> None:
+    assert run("bench", *FAKES, "-k", "one").exit_code == 0
+
+    [folder] = Path("reports").iterdir()
+    assert folder.name.startswith("bench-")
+
+
+def test_only_data_on_standard_output() -> None:
+    result = run("bench", *FAKES, "--format", "json", "--out", "a", "--regret")
+    assert [case["name"] for case in json.loads(result.stdout)["cases"]] == [
+        "one/2",
+        "two/2",
+        "three/2",
+    ]
+    result = run("bench", *FAKES, "--format", "csv", "--out", "b")
+    table = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert len(table) == 9
+    assert table[0]["problem"] == "one/2"
+    result = run("bench", *FAKES, "--format", "markdown", "--out", "c")
+    assert result.stdout.startswith("#")
+
+
+def test_quiet() -> None:
+    result = run("bench", *FAKES, "-q", "--out", "a")
+
+    assert "(1/3)" not in result.stderr
+
+
+def test_regret() -> None:
+    result = run("bench", *FAKES, "--regret", "--out", "a")
+
+    assert "What auto loses" in result.stdout
+
+
+def test_nothing_is_overwritten_unasked() -> None:
+    assert run("bench", *FAKES, "--out", "a").exit_code == 0
+
+    refused = run("bench", *FAKES, "--out", "a")
+    assert refused.exit_code == 2
+    assert "--resume a" in refused.stderr
+
+    assert run("bench", *FAKES, "-k", "one", "--out", "a", "--replace").exit_code == 0
+    assert len(read_journal(Path("a")).cases) == 1
+
+
+def test_another_report_is_not_overwritten() -> None:
+    Path("a").mkdir()
+    Path("a/results.json").write_text("{}")
+
+    assert run("bench", *FAKES, "--out", "a").exit_code == 2
+
+
+def test_a_failure_is_exit_code_3(made_up: type[FakePool]) -> None:
+    def answer(trial: Trial) -> Case:
+        return failing(trial) if trial.workload == "two" else answered(trial)
+
+    made_up.answer = staticmethod(answer)
+
+    result = run("bench", *FAKES, "--out", "a")
+
+    assert result.exit_code == 3
+    assert "(2/3) two/2  crash: [gone]" in result.stderr
+    assert "No right method on: two/2" in result.stderr
+    assert len(read_journal(Path("a")).cases) == 3
+
+
+def interrupted(pool: type[FakePool], at: str) -> None:
+    """Sweep into `a`, and press Ctrl-C twice during a case."""
+
+    def answer(trial: Trial) -> Case:
+        if trial.workload == at:
+            raise KeyboardInterrupt
+        return answered(trial)
+
+    pool.answer = staticmethod(answer)
+    result = run("bench", *FAKES, "--seed", "3", "--out", "a")
+    pool.answer = staticmethod(answered)
+    assert result.exit_code == 130, result.output
+    assert "jacengine bench --resume a" in result.stderr
+
+
+def test_an_interrupted_sweep_is_resumed(made_up: type[FakePool]) -> None:
+    interrupted(made_up, "two")
+    assert len(read_journal(Path("a")).cases) == 1
+
+    result = run("bench", "--resume", "a")
+
+    assert result.exit_code == 0, result.output
+    assert "(1/2) two/2" in result.stderr
+    assert "one/2" in result.stdout  # the summary is of all
+    assert [case.name for case in read_journal(Path("a")).cases] == [
+        "one/2",
+        "two/2",
+        "three/2",
+    ]
+
+
+def test_an_interruption_at_once(made_up: type[FakePool]) -> None:
+    interrupted(made_up, "one")
+
+    assert not Path("a/report.html").exists()
+    assert run("bench", "--resume", "a").exit_code == 0
+
+
+def test_resuming_with_the_same_options_is_fine(made_up: type[FakePool]) -> None:
+    interrupted(made_up, "two")
+
+    assert run("bench", *FAKES, "--seed", "3", "--resume", "a").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--seed", "4"),
+        ("--sizes", "large"),
+        ("--no-peers",),
+        ("--strategies", "vmap_vjp"),
+        ("--effort", "thorough"),
+        ("-k", "one"),
+    ],
+)
+def test_resuming_otherwise_is_refused(
+    made_up: type[FakePool], options: tuple[str, ...]
+) -> None:
+    interrupted(made_up, "two")
+
+    result = run("bench", "--resume", "a", *options)
+
+    assert result.exit_code == 2
+    assert "a was begun with" in result.stderr
+    assert len(read_journal(Path("a")).cases) == 1
+
+
+def test_resuming_on_another_machine_is_refused(made_up: type[FakePool]) -> None:
+    interrupted(made_up, "two")
+    path = Path("a") / FILE
+    first, *rest = path.read_text().split("\n")
+    header = json.loads(first)
+    header["machine"]["cpu"] = "Another"
+    path.write_text("\n".join([json.dumps(header), *rest]))
+
+    result = run("bench", "--resume", "a")
+
+    assert result.exit_code == 4
+    assert "other conditions" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--sizes", "smal"), "Did you mean 'small'"),
+        (("--sizes", ","), "expected a name"),
+        (("--workloads", "onee"), "Did you mean 'one'"),
+        (("--strategies", "vmap_vpj"), "Did you mean 'vmap_vjp'"),
+        (("--exclude", "vmap(jacrew)"), "Did you mean 'vmap(jacrev)'"),
+        (("--dtype", "float23"), "Did you mean 'float"),
+        (("--device", "gpu"), "neither 'cpu' nor 'cuda'"),
+        (("--device", "cuda:99"), "there is no 'cuda:99'"),
+        (("--threads", "0"), "no number of threads"),
+        (("--threads", "many"), "no number of threads"),
+        (("--memory-budget", "much"), "is not a size"),
+        (("--effort", "none"), "'quick', 'thorough'"),
+        (("--shard", "0/2"), "no share"),
+        (("--shard", "3/2"), "no share"),
+        (("--shard", "9/9"), "only 3 cases"),
+        (("--seed", "-1"), "range"),
+        (("-k", "one and"), "cannot be read"),
+        (("-k", "four"), "leaves no case"),
+        (("--format", "xml"), "'json'"),
+        (("--catalogue", "tests.sweep.fakes:FIN"), "Did you mean 'FINE'"),
+        (("--resume", "nowhere"), "no sweep in nowhere"),
+        (("--worklods", "one"), "--workloads"),
+    ],
+)
+def test_mistakes(arguments: tuple[str, ...], message: str) -> None:
+    result = run("bench", *FAKES, *arguments)
+
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_resume_has_its_own_folder(made_up: type[FakePool]) -> None:
+    interrupted(made_up, "two")
+
+    assert run("bench", "--resume", "a", "--out", "b").exit_code == 2
