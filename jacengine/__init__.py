@@ -9,7 +9,14 @@ torch.Size([5, 2, 3])
 from __future__ import annotations
 
 from jacengine._version import __version__
-from jacengine.api import auto, jacobian, list_strategies, plan, register
+from jacengine.api import (
+    auto,
+    jacobian,
+    list_strategies,
+    plan,
+    register,
+    register_rule,
+)
 from jacengine.benchmarking import Benchmark, benchmark
 from jacengine.errors import (
     ArgumentError,
@@ -36,8 +43,11 @@ from jacengine.interface import (
     Strategy,
     Unsupported,
 )
+from jacengine.layers.rule import Form, Rule
 from jacengine.loading import load_plan
 from jacengine.plans.plan import Plan
+from jacengine.plotting import plot
+from jacengine.views import named_views
 
 __all__ = [
     "ArgumentError",
@@ -45,6 +55,7 @@ __all__ = [
     "Contraction",
     "CoupledSamplesError",
     "DuplicateStrategyError",
+    "Form",
     "InputTypeError",
     "JacengineError",
     "MemoryBudgetError",
@@ -58,6 +69,7 @@ __all__ = [
     "Pullback",
     "Pushforward",
     "RandomnessError",
+    "Rule",
     "Strategy",
     "StrategyError",
     "UnknownStrategyError",
@@ -69,6 +81,9 @@ __all__ = [
     "jacobian",
     "list_strategies",
     "load_plan",
+    "named_views",
     "plan",
+    "plot",
     "register",
+    "register_rule",
 ]

@@ -6,7 +6,8 @@ torch is checked in one place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -37,6 +38,31 @@ def parameter_of(module: nn.Module, name: str) -> Tensor:
     if found is None:
         raise AttributeError(f"the module has no parameter {name!r} any more")
     return found
+
+
+@contextmanager
+def replaced_parameters(
+    module: nn.Module, values: Mapping[str, Tensor]
+) -> Generator[None]:
+    """Put other tensors in the place of parameters, wherever the module holds them.
+
+    As `torch.func.functional_call` with tied weights, which in torch 2.13 leaves its
+    tensors behind in a submodule that has two names.
+    """
+    new = {id(parameter_of(module, name)): value for name, value in values.items()}
+    held = [
+        (owner._parameters, name, parameter)
+        for owner in module.modules()
+        for name, parameter in owner._parameters.items()
+        if id(parameter) in new
+    ]
+    try:
+        for slots, name, parameter in held:
+            slots[name] = new[id(parameter)]  # type: ignore[assignment]
+        yield
+    finally:
+        for slots, name, parameter in held:
+            slots[name] = parameter
 
 
 def training_flags(roots: Iterable[nn.Module]) -> tuple[bool, ...]:

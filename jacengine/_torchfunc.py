@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
+from jacengine._internals import replaced_parameters
+
 Tensors = tuple[Tensor, ...]
 """One tensor a leaf: primals, outputs, tangents or cotangents."""
 
@@ -44,9 +46,8 @@ def call_with_parameters(
     kwargs: Mapping[str, Any],
 ) -> Any:
     """Call a module with some parameters replaced, tied names together."""
-    return torch.func.functional_call(
-        module, dict(parameters), args, dict(kwargs), tie_weights=True
-    )
+    with replaced_parameters(module, parameters):
+        return module(*args, **kwargs)
 
 
 def pull_to_edges(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
+from torch import nn
+
 from jacengine.defaults import known_strategies
 from jacengine.errors import (
     ArgumentError,
@@ -14,13 +16,21 @@ from jacengine.errors import (
     UnsupportedError,
 )
 from jacengine.interface import Strategy
+from jacengine.layers.rule import Rule
+from jacengine.layers.rules import RULES
 from jacengine.plans.plan import Plan, compute
 from jacengine.plans.planning import make_plan, remembered_plan
 from jacengine.problems.batch_dims import BatchDim
 from jacengine.problems.call import Call
 from jacengine.problems.examine import examine
 from jacengine.problems.layout import Wrt
-from jacengine.problems.problem import Options, Problem, Randomness, Selection
+from jacengine.problems.problem import (
+    Options,
+    Problem,
+    Randomness,
+    ResultLayout,
+    Selection,
+)
 from jacengine.products.accumulate import Kernel
 from jacengine.products.method import Method
 from jacengine.selection.budget import Budget
@@ -44,6 +54,7 @@ def jacobian(
     columns: Selection = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
+    layout: ResultLayout = "dict",
 ) -> Any:
     """Compute a Jacobian by a named method, and check it by one random projection.
 
@@ -68,6 +79,9 @@ def jacobian(
             or `"same"` or `"different"`, which differentiate it at the draw that a
             plain call would make now (all directions see that draw; samples draw as the
             plain call does).
+        layout: `"dict"` nests the result as the inputs nest; `"flat"` puts all inputs
+            side by side into the last axis: `(*out, N)`, per sample `(B, *out, N)`.
+            `named_views` finds parameters in it.
 
     Returns:
         J with shape `(*out, *in)`, per sample `(B, *out, *in)`, nested outputs outside
@@ -86,7 +100,9 @@ def jacobian(
         tensor([[2., 0.],
                 [0., 4.]])
     """
-    options = Options(wrt, batch_dim, create_graph, rows, columns, has_aux, randomness)
+    options = Options(
+        wrt, batch_dim, create_graph, rows, columns, has_aux, randomness, layout
+    )
     given = kwargs or {}
     _check_chunk_size(chunk_size)
     if strategy == "auto":
@@ -138,6 +154,7 @@ def auto(
     columns: Selection = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
+    layout: ResultLayout = "dict",
 ) -> Any:
     """Compute a Jacobian by the fastest method that is right and fits.
 
@@ -166,6 +183,9 @@ def auto(
             or `"same"` or `"different"`, which differentiate it at the draw that a
             plain call would make now (all directions see that draw; samples draw as the
             plain call does).
+        layout: `"dict"` nests the result as the inputs nest; `"flat"` puts all inputs
+            side by side into the last axis: `(*out, N)`, per sample `(B, *out, N)`.
+            `named_views` finds parameters in it.
 
     Returns:
         As `jacobian`.
@@ -180,7 +200,9 @@ def auto(
         >>> jacengine.auto(model, torch.randn(5, 3), batch_dim=0).shape
         torch.Size([5, 2, 3])
     """
-    options = Options(wrt, batch_dim, create_graph, rows, columns, has_aux, randomness)
+    options = Options(
+        wrt, batch_dim, create_graph, rows, columns, has_aux, randomness, layout
+    )
     _check_effort(effort)
     found = remembered_plan(
         fn,
@@ -209,6 +231,7 @@ def plan(
     columns: Selection = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
+    layout: ResultLayout = "dict",
 ) -> Plan:
     """Choose a method once; the plan computes the Jacobian at further arguments.
 
@@ -234,6 +257,9 @@ def plan(
             or `"same"` or `"different"`, which differentiate it at the draw that a
             plain call would make now (all directions see that draw; samples draw as the
             plain call does).
+        layout: `"dict"` nests the result as the inputs nest; `"flat"` puts all inputs
+            side by side into the last axis: `(*out, N)`, per sample `(B, *out, N)`.
+            `named_views` finds parameters in it.
 
     Returns:
         The plan; `plan(*args)` is the Jacobian, `plan.explain()` says why.
@@ -242,7 +268,9 @@ def plan(
         ArgumentError: `effort` is not known, or an option does not fit the call.
         JacengineError: As `auto`.
     """
-    options = Options(wrt, batch_dim, create_graph, rows, columns, has_aux, randomness)
+    options = Options(
+        wrt, batch_dim, create_graph, rows, columns, has_aux, randomness, layout
+    )
     _check_effort(effort)
     chosen = known_strategies().choose(strategies, exclude)
     return make_plan(
@@ -273,6 +301,19 @@ def register(strategy: Strategy) -> None:
         DuplicateStrategyError: Its name is taken.
     """
     known_strategies().register(strategy)
+
+
+def register_rule(layer: type[nn.Module], rule: Rule) -> None:
+    """Teach `quasi_linear` how the parameters of a class of layers enter its output.
+
+    Args:
+        layer: The class; layers of exactly this class have the rule.
+        rule: How to contract what goes in with the cotangents of what comes out.
+
+    Raises:
+        ArgumentError: It is no rule, or no class of layers.
+    """
+    RULES.register(layer, rule)
 
 
 def _check_effort(effort: object) -> None:

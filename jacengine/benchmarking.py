@@ -11,7 +11,7 @@ from jacengine.plans.plan import Plan
 from jacengine.plans.planning import make_plan
 from jacengine.problems.batch_dims import BatchDim
 from jacengine.problems.layout import Wrt
-from jacengine.problems.problem import Options, Randomness, Selection
+from jacengine.problems.problem import Options, Randomness, ResultLayout, Selection
 from jacengine.selection.budget import Budget
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def benchmark(
     columns: Selection = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
+    layout: ResultLayout = "dict",
 ) -> Benchmark:
     """Verify and time every candidate to its end.
 
@@ -75,6 +76,7 @@ def benchmark(
             or `"same"` or `"different"`, which differentiate it at the draw that a
             plain call would make now (all directions see that draw; samples draw as the
             plain call does).
+        layout: As in `auto`.
 
     Returns:
         The figures: `print` them, or `.to_frame()`.
@@ -82,7 +84,9 @@ def benchmark(
     Raises:
         JacengineError: As `auto`.
     """
-    options = Options(wrt, batch_dim, create_graph, rows, columns, has_aux, randomness)
+    options = Options(
+        wrt, batch_dim, create_graph, rows, columns, has_aux, randomness, layout
+    )
     chosen = known_strategies().choose(strategies, exclude)
     return Benchmark(
         make_plan(

@@ -14,7 +14,7 @@ from jacengine.plans.saved import describe_options, from_json, read_key
 from jacengine.problems.batch_dims import BatchDim
 from jacengine.problems.examine import examine
 from jacengine.problems.layout import Wrt
-from jacengine.problems.problem import Options, Randomness, Selection
+from jacengine.problems.problem import Options, Randomness, ResultLayout, Selection
 from jacengine.problems.signature import Signature
 from jacengine.selection.budget import to_bytes
 
@@ -31,6 +31,7 @@ def load_plan(
     columns: Selection = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
+    layout: ResultLayout = "dict",
 ) -> Plan:
     """Bind a choice that `Plan.save` wrote to a function, after one verification.
 
@@ -46,6 +47,7 @@ def load_plan(
         columns: As in `auto`.
         has_aux: As in `auto`.
         randomness: As in `auto`.
+        layout: As in `auto`.
 
     Returns:
         The plan, without a selection.
@@ -55,7 +57,9 @@ def load_plan(
         PlanMismatchError: It was made with other options, or its method is not right
             for this function.
     """
-    options = Options(wrt, batch_dim, create_graph, rows, columns, has_aux, randomness)
+    options = Options(
+        wrt, batch_dim, create_graph, rows, columns, has_aux, randomness, layout
+    )
     text = Path(path).read_text(encoding="utf-8")
     strategies = known_strategies().choose(None, ())
     saved = from_json(text, strategies)

@@ -214,3 +214,15 @@ def test_grad_mode_is_the_callers_after_a_failure() -> None:
         with pytest.raises((ValueError, UnsupportedError), match="this call fails"):
             jacengine.jacobian(module, randn(5, 3), strategy="forward_dual")
         assert not torch.is_grad_enabled()
+
+
+def test_a_layer_with_two_names_keeps_its_parameters() -> None:
+    """`torch.func.functional_call` of torch 2.13 does not put them back."""
+    layer = nn.Linear(2, 2)
+    model = nn.Sequential(layer, nn.Tanh(), layer)
+    weight, bias = layer.weight, layer.bias
+    x = torch.randn(3, 2)
+    for strategy in jacengine.list_strategies():
+        jacengine.jacobian(model, x, wrt="params", batch_dim=0, strategy=strategy)
+        assert layer.weight is weight
+        assert layer.bias is bias

@@ -22,7 +22,13 @@ from jacengine.measure import peak_memory
 from jacengine.problems.call import Call, Output, bind
 from jacengine.problems.independence import coupled_by_value, coupled_by_vjp
 from jacengine.problems.layout import Leaf, describe
-from jacengine.problems.problem import Options, Problem, Randomness, Selection
+from jacengine.problems.problem import (
+    Options,
+    Problem,
+    Randomness,
+    ResultLayout,
+    Selection,
+)
 from jacengine.problems.state import ALONE, all_buffers, preserved, reachable_modules
 
 
@@ -99,6 +105,11 @@ def _check_function(fn: object, kwargs: object, options: Options) -> None:
         raise ArgumentError(
             f"randomness={options.randomness!r}: expected one of "
             f"{', '.join(map(repr, get_args(Randomness)))}."
+        )
+    if options.layout not in get_args(ResultLayout):
+        raise ArgumentError(
+            f"layout={options.layout!r}: expected one of "
+            f"{', '.join(map(repr, get_args(ResultLayout)))}."
         )
     for module in reachable_modules(fn):
         for name, tensor in (*module.named_parameters(), *module.named_buffers()):

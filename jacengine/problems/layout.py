@@ -101,7 +101,7 @@ def describe(
     batch_size = sample_count(leaves, labels, dims) if batch_dim is not None else None
     offsets = _offsets([len(inner) for inner in per_argument])
     if wrt == "params" or isinstance(wrt, list):
-        inputs, names, nesting, places = _parameters(fn, wrt)
+        inputs, names, nesting, places = parameters_of(fn, wrt)
         slots: tuple[int, ...] = ()
     else:
         chosen = _chosen_arguments(wrt, per_argument)
@@ -219,9 +219,19 @@ def _require_floating(index: int, leaves: list[Any]) -> None:
     )
 
 
-def _parameters(
+def parameters_of(
     fn: Any, wrt: object
 ) -> tuple[tuple[Leaf, ...], tuple[str, ...], trees.Structure, tuple[int | None, ...]]:
+    """Find the parameters that `wrt` names.
+
+    Returns:
+        The parameters, tied ones once; their names; how all names that were asked for
+        nest, and which parameter stands at each.
+
+    Raises:
+        ArgumentError: It is no module, or has no parameter of such a name.
+        InputTypeError: There is no parameter, or one is complex.
+    """
     if not isinstance(fn, nn.Module):
         raise ArgumentError(
             f"wrt={wrt!r} differentiates a module's parameters, but the function is a "

@@ -17,6 +17,8 @@ from jacengine.problems.layout import Layout, Leaf, Wrt
 
 Selection = Tensor | slice | None
 Randomness = Literal["error", "same", "different"]
+ResultLayout = Literal["dict", "flat"]
+"""How inputs stand in a result: nested as they are, or side by side in one axis."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Options:
         columns: Which input entries, `None` for all.
         has_aux: Whether the function returns `(out, aux)`.
         randomness: What to do about a function that draws random numbers.
+        layout: How the inputs stand in the result.
     """
 
     wrt: Wrt = 0
@@ -40,6 +43,7 @@ class Options:
     columns: Selection = None
     has_aux: bool = False
     randomness: Randomness = "error"
+    layout: ResultLayout = "dict"
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,11 @@ class Problem:
     def changes_state(self) -> bool:
         """Whether a call draws random numbers or writes buffers."""
         return self.stochastic or bool(self.stateful)
+
+    @functools.cached_property
+    def joined(self) -> bool:
+        """Whether all inputs stand side by side in one axis of the result."""
+        return self.columns is not None or self.options.layout == "flat"
 
     @functools.cached_property
     def module(self) -> nn.Module | None:

@@ -7,6 +7,7 @@ place; a product that *is* its block is taken over as it is, without a copy.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,11 +62,15 @@ class Assembly:
         """
         problem, blueprint = self._problem, self._blueprint
         flat = self._flatten(products, problem.inputs, problem.columns, samples)
+        if problem.joined and len(flat) > 1 and self._records:
+            flat = [torch.cat(flat, dim=2)]
         for row, group in enumerate(blueprint.rows):
             if (found := group.overlap(block, blueprint.times)) is not None:
                 inner, local = found
-                region = (self._samples(samples), local, _ALL)
-                for column, part in enumerate(flat):
+                for (column, across), part in zip(
+                    self._places(flat), flat, strict=True
+                ):
+                    region = (self._samples(samples), local, across)
                     piece = part if inner == slice(0, part.shape[0]) else part[inner]
                     self._put((row, column), region, piece.transpose(0, 1))
 
@@ -97,8 +102,10 @@ class Assembly:
             return None
         row, local = met[0]
         views: list[Tensor] = []
-        for column, leaf in enumerate(problem.inputs):
-            view = self._block((row, column))[self._samples(samples), local]
+        for leaf, (column, across) in zip(
+            problem.inputs, self._places(problem.inputs), strict=True
+        ):
+            view = self._block((row, column))[self._samples(samples), local, across]
             view = view.transpose(0, 1)
             view = view.unflatten(2, leaf.shape) if leaf.shape else view.squeeze(2)
             sampled = problem.batch_size is not None and not blueprint.joint
@@ -115,6 +122,14 @@ class Assembly:
             ]
             for row in range(len(blueprint.rows))
         ]
+
+    def _places(self, parts: Sequence[Any]) -> list[tuple[int, slice]]:
+        """Say in which group of columns each input stands, and where in it."""
+        if len(parts) == len(self._blueprint.columns):
+            return [(column, _ALL) for column in range(len(parts))]
+        sizes = [leaf.size for leaf in self._problem.inputs]
+        ends = itertools.accumulate(sizes)
+        return [(0, slice(e - n, e)) for n, e in zip(sizes, ends, strict=True)]
 
     def _samples(self, samples: slice) -> slice:
         return _ALL if self._blueprint.joint else samples

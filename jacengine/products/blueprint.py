@@ -82,7 +82,11 @@ class Blueprint:
         self.problem = problem
         self.joint = joint
         self.rows = _groups(problem.outputs, problem.rows)
-        self.columns = _groups(problem.inputs, problem.columns)
+        self.columns = (
+            (_run(problem.column_count),)
+            if problem.joined
+            else _groups(problem.inputs, None)
+        )
         self.times = problem.sample_count if joint else 1
         self.blocks = {
             (r, c): self._block(r, c)
@@ -161,9 +165,13 @@ class _Key:
         self.key = key
 
 
+def _run(size: int) -> Group:
+    return Group((size,), 0, size)
+
+
 def _groups(leaves: Sequence[Leaf], chosen: Tensor | None) -> tuple[Group, ...]:
     if chosen is not None:
-        return (Group((chosen.numel(),), 0, chosen.numel()),)
+        return (_run(chosen.numel()),)
     starts = [sum(leaf.size for leaf in leaves[:i]) for i in range(len(leaves))]
     return tuple(
         Group(leaf.shape, start, leaf.size)
@@ -174,13 +182,14 @@ def _groups(leaves: Sequence[Leaf], chosen: Tensor | None) -> tuple[Group, ...]:
 def nest(problem: Problem, grid: Sequence[Sequence[Any]], *, leaf: Any = None) -> Any:
     """Nest a grid of blocks (outputs by inputs) as `torch.func.jacrev` does.
 
-    Chosen rows or columns take the place of the whole tree on their side.
+    Chosen rows or columns take the place of the whole tree on their side, and so does
+    the one axis of the flat layout.
     """
     wrap = (lambda value: value) if leaf is None else leaf
     lines: list[Any] = []
     for line in grid:
         cells = [wrap(cell) for cell in line]
-        if problem.columns is not None:
+        if problem.joined:
             lines.append(cells[0])
         else:
             places = [None if p is None else cells[p] for p in problem.layout.places]

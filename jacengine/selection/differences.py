@@ -31,7 +31,8 @@ def disagreement(problem: Problem, call: Call, truth: Truth) -> float | None:
         else `None`.
     """
     dtypes = {leaf.dtype for leaf in (*problem.inputs, *problem.outputs)}
-    if problem.columns is not None or not dtypes <= DOUBTFUL.keys():
+    mixed = problem.joined and problem.shares and not problem.layout.names
+    if problem.columns is not None or mixed or not dtypes <= DOUBTFUL.keys():
         return None
     allowed = max(DOUBTFUL[dtype] for dtype in dtypes)
     found: list[float] = []
@@ -69,9 +70,11 @@ def _along(problem: Problem, call: Call, truth: Truth, seed: int) -> float | Non
         ).sum()
 
     differences = float(projected(1.0) - projected(-1.0)) / (2 * step)
+    sizes = [leaf.size for leaf in problem.inputs]
+    products = truth.products[0].split(sizes, 1) if problem.joined else truth.products
     terms = [
         (g.to(torch.float64) * t.to(torch.float64).reshape(g.shape[0], -1))
-        for g, t in zip(truth.products, tangents, strict=True)
+        for g, t in zip(products, tangents, strict=True)
     ]
     derivative = float(sum(float(term.sum()) for term in terms))
     scale = sum(float(term.square().sum()) for term in terms) ** 0.5

@@ -30,6 +30,9 @@ from jacengine.selection.truth import Truth
 COMFORT = 2**28
 """Bytes that a pass may take at first, beside twice the result; more is seldom faster,
 and the race tries larger chunks of the leader."""
+SPARE = 0.8
+"""Share of the room that slices of samples are made for: not all of a peak shrinks with
+the number of samples."""
 TIGHT = 8
 """A budget below this many times what a plain forward pass takes is tight: what a
 candidate needs is then predicted on fake tensors before it runs at all."""
@@ -60,11 +63,35 @@ def qualify(
     refusal = strategy.check(problem)
     if refusal is not None:
         return Record(strategy.name, "unsupported", refusal.reason)
+    chunked = functools.partial(_chunked, problem, call, strategy, truth, budget)
     if budget < problem.result_bytes + TIGHT * problem.forward_bytes:
         least = _least(problem, call, strategy)
         if least is not None and least > budget:
-            return _over_budget(strategy, least, budget)
-    found = runnable(problem, call, strategy, truth, timed=timed)
+            few = _samples_that_fit(problem, least, budget)
+            if few is None:
+                return _over_budget(strategy, least, budget)
+            return chunked(timed=timed, samples=few)
+    record = chunked(timed=timed)
+    if record.outcome == "over_budget" and record.method is not None:
+        # Not even one direction fits with all samples at once.
+        few = _samples_that_fit(problem, record.predicted_bytes or 0, budget)
+        if few is not None and batching.sliceable(problem, record.method.batching):
+            return chunked(timed=timed, samples=few)
+    return record
+
+
+def _chunked(
+    problem: Problem,
+    call: Call,
+    strategy: Strategy,
+    truth: Truth,
+    budget: int,
+    *,
+    timed: bool,
+    samples: int | None = None,
+) -> Record:
+    """Find how a strategy runs and its largest comfortable chunk within the budget."""
+    found = runnable(problem, call, strategy, truth, timed=timed, samples=samples)
     if isinstance(found, Exception):
         return Record(strategy.name, *classify(found))
     try:
@@ -75,7 +102,8 @@ def qualify(
             needs = in_chunks(problem, call, found, needs)
         fitted = needs.largest_chunk(problem, found, budget)
         if fitted is None:
-            return _over_budget(strategy, needs.peak(problem, found, 1), budget)
+            least = needs.peak(problem, found, 1)
+            return replace(_over_budget(strategy, least, budget), method=found)
         chunk = needs.largest_chunk(problem, found, comfort) or 1
         chosen = replace(found, chunk_size=min(chunk, fitted))
         return Record(
@@ -93,6 +121,22 @@ def qualify(
         return Record(strategy.name, *classify(error))
 
 
+def _samples_that_fit(problem: Problem, needed: int, budget: int) -> int | None:
+    """Estimate how many samples at a time fit, beside the result, with a margin.
+
+    Args:
+        problem: What is computed.
+        needed: The peak with all samples at once, the result included.
+        budget: What there is.
+
+    Returns:
+        A number of samples, or `None` if not even one fits.
+    """
+    room, beside = budget - problem.result_bytes, needed - problem.result_bytes
+    count = int(SPARE * problem.sample_count * room / max(1, beside))
+    return count if 0 < count < problem.sample_count else None
+
+
 def runnable(
     problem: Problem,
     call: Call,
@@ -100,6 +144,7 @@ def runnable(
     truth: Truth,
     *,
     timed: bool = False,
+    samples: int | None = None,
 ) -> Method | Exception:
     """Find a batching and scopes under which a strategy runs, on one direction.
 
@@ -113,13 +158,16 @@ def runnable(
         strategy: What is to run.
         truth: What is right.
         timed: Whether the strategy may make choices by measurement.
+        samples: Samples that go through the function at once, `None` for all.
 
     Returns:
         The method; or what the last attempt raised.
     """
     raised: Exception = RuntimeError("no batching of this strategy is right here")
     for kind in batching.choices(problem, strategy):
-        method = Method(strategy, kind)
+        if samples is not None and not batching.sliceable(problem, kind):
+            continue
+        method = Method(strategy, kind, samples=samples)
         while True:
             try:
                 method = prepared(problem, call, method, timed=timed)

@@ -21,11 +21,11 @@ from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.products.accumulate import accumulate
 from jacengine.products.method import Method
-from jacengine.products.seeding import balanced
 from jacengine.selection.classify import classify
 from jacengine.selection.record import Record
-from jacengine.selection.spending import CONTENDING, NOISE, OTHER_CHUNKS, Spending
+from jacengine.selection.spending import CONTENDING, NOISE, Spending
 from jacengine.selection.truth import Truth
+from jacengine.selection.variants import variants
 
 T95 = {
     3: 2.92,
@@ -117,7 +117,7 @@ class Race:
 
     def run(self) -> None:
         """Race those near the best, in rounds; measure what memory they take."""
-        self._enter_other_chunks()
+        self._enter_variants()
         for number in range(self._spending.rounds):
             # A first run pays for what it sets up, so others decide.
             early = number < self._spending.early
@@ -178,37 +178,14 @@ class Race:
         allowed = max(self._spending.floor_s, self._spending.factor * best)
         return allowed - (self._clock() - self._started)
 
-    def _enter_other_chunks(self) -> None:
-        """Enter the leader once more, with other chunks."""
+    def _enter_variants(self) -> None:
+        """Enter the leader once more, with other chunks and in slices of samples."""
         if not self.running or self._spending.rounds == 0:
             return
         leader = min(self.running, key=lambda r: r.time_s or 0.0)
-        method, needs = leader.method, leader.appetite
-        if method is None or needs is None or method.strategy.single:
-            return
-        directions = method.directions(self.problem)
-        chunk = leader.chunk_size or directions
-        largest = leader.largest_chunk or chunk
-        for factor in OTHER_CHUNKS:
-            wanted = min(largest, max(1, round(chunk * factor)))
-            other = next(
-                (b.stop - b.start for b in balanced(directions, wanted)), chunk
-            )
-            if other in {chunk, 1}:
-                continue
-            changed = replace(method, chunk_size=other)
-            record = replace(
-                leader,
-                method=changed,
-                chunk_size=other,
-                passes=changed.passes(self.problem),
-                predicted_bytes=needs.peak(self.problem, changed, other),
-                time_s=None,
-                first_s=None,
-                times=(),
-            )
+        for variant in variants(self.problem, self.call, leader):
             if self._left() > 0:
-                self.enter(record, self._cheapest)
+                self.enter(variant, self._cheapest)
 
     def _verify(self, record: Record) -> Record:
         """Run a candidate to the end, if it is fast enough, and check its values."""

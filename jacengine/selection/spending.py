@@ -14,8 +14,6 @@ IMPLAUSIBLE = 30.0
 """A candidate is not tried whose arithmetic is this many times that of another."""
 CONTENDING = 1.5
 """A candidate races on while its best time is within this factor of the leader's."""
-OTHER_CHUNKS = (1 / 4, 1 / 16, 4)
-"""The leader is also tried with its chunk times these; none is always the fastest."""
 
 
 @dataclass(frozen=True)

@@ -251,11 +251,12 @@ def _spread(
 
 
 def _choose(problem: Problem, flat: list[Tensor]) -> tuple[Tensor, ...]:
-    if problem.columns is None:
+    if not problem.joined:
         return tuple(flat)
     size = max(part.shape[0] for part in flat)
-    if len({part.shape[0] for part in flat}) == 1:
-        return (torch.cat(flat, dim=1)[:, problem.columns.to(flat[0].device)],)
-    # Shared and per-sample inputs side by side: the shared sums stand once a sample.
-    summed = [p.sum(0, keepdim=True) if p.shape[0] == size else p for p in flat]
-    return (torch.cat(summed, dim=1)[:, problem.columns.to(flat[0].device)],)
+    if len({part.shape[0] for part in flat}) > 1:
+        # Shared and per-sample inputs side by side: the shared have sums only.
+        flat = [p.sum(0, keepdim=True) if p.shape[0] == size else p for p in flat]
+    every = torch.cat(flat, dim=1)
+    chosen = problem.columns
+    return (every if chosen is None else every[:, chosen.to(every.device)],)

@@ -127,6 +127,18 @@ class _OnTable(nn.Module):
         return torch.tanh(self.body(x) * table).sum(-1)
 
 
+class _Aliased(nn.Module):
+    """One layer under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 3)
+        self.second = self.first
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(torch.tanh(self.first(x)))
+
+
 def _mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
 
@@ -159,6 +171,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     params("tied_weights", _Tied, (4, 3), tags="tied"),
     module("tied_weights_whole", _Tied, (4, 3), tags="tied", wrt="params"),
     scenario("tied_embedding", _tied_head, "tied embedding", wrt="params", batch_dim=0),
+    params("module_with_two_names", _Aliased, (4, 3), tags="shared"),
+    _names("module_with_two_names_named", _Aliased, "second.weight", tags="shared"),
     _names("tied_alias_named", _Tied, "second.weight", "first.bias", tags="tied"),
     params("functional_weight", _Functional, (5, 3), tags="functional"),
     params("weight_called_and_functional", _CalledAndFunctional, (5, 3), tags="tied"),

@@ -1,0 +1,88 @@
+"""Samples that go through the function some at a time."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import jacengine
+from jacengine.plans.saved import from_json, to_json
+from jacengine.products.accumulate import Kernel
+from jacengine.products.accumulate import prepared as made_ready
+from jacengine.products.batching import Batching, sliceable
+from jacengine.selection.truth import Truth
+from tests.problems import mlp, prepared, randn
+
+BUILTIN = jacengine.list_strategies()
+"""The last one, `quasi_linear`, is for parameters only."""
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 7, 50])
+@pytest.mark.parametrize(
+    ("strategy", "wrt"),
+    [*((name, "params") for name in BUILTIN), *((n, 0) for n in BUILTIN[:-1])],
+)
+def test_slices_do_not_change_the_result(
+    strategy: str, wrt: int | str, samples: int
+) -> None:
+    model, x = mlp(3, 4, 2), randn(7, 3)
+    plan = jacengine.plan(
+        model, x, wrt=wrt, batch_dim=0, strategies=[strategy], effort="none"
+    )
+    call, method = plan.problem.bind((x,), {}), plan.chosen.method
+    assert method is not None
+    sliced = replace(method, samples=samples)
+    sliced = made_ready(plan.problem, call, sliced, timed=False)
+    blocks = Kernel(plan.problem, sliced).run(call, checked=True)
+    assert Truth.of(plan.problem, call).judge(blocks).right
+
+
+def test_what_draws_numbers_is_not_sliced() -> None:
+    class Noisy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * torch.rand_like(x)
+
+    options: dict[str, Any] = {"batch_dim": 0, "randomness": "same"}
+    problem, _ = prepared(Noisy(), randn(4, 3), **options)
+    assert not sliceable(problem, Batching.TOGETHER)
+
+
+def test_without_samples_nothing_is_sliced() -> None:
+    problem, _ = prepared(mlp(3, 2), randn(3))
+    assert not sliceable(problem, Batching.NONE)
+
+
+def _peak(budget: int | None) -> tuple[int, jacengine.Plan]:
+    """Return what a call takes beside the result, of a net with wide layers."""
+    model, x = mlp(2, 2000, 1).float(), randn(500, 2).float()
+    plan = jacengine.plan(
+        model,
+        x,
+        batch_dim=0,
+        strategies=["vmap_vjp"],
+        memory_budget=budget,
+    )
+    assert plan(x).shape == (500, 1, 2)
+    return plan.chosen.peak_bytes or 0, plan
+
+
+def test_where_one_direction_is_too_much_samples_are_sliced() -> None:
+    whole, plan = _peak(None)
+    assert plan.chosen.method is not None
+    tight, plan = _peak(whole // 4)
+    assert plan.chosen.method is not None
+    assert plan.chosen.method.samples is not None
+    assert tight <= whole // 4
+    assert "samples at a time" in plan.explain()
+
+
+def test_slices_are_saved() -> None:
+    whole, _ = _peak(None)
+    _, plan = _peak(whole // 4)
+    text = to_json(plan.selection, "key")
+    loaded = from_json(text, plan.strategies).ranked[0].method
+    assert loaded is not None
+    assert plan.chosen.method is not None
+    assert loaded.samples == plan.chosen.method.samples
