@@ -71,12 +71,11 @@ class Library(Contender):
             pass
         stopped = f"stopped after {format_seconds(limit_s)}"
         expected = self._extrapolated(limit_s)
-        if expected is None:
+        if expected is None or expected <= limit_s:
             raise TooSlow(None, stopped)
         few = " and ".join(map(str, PARTS))
         raise TooSlow(
-            max(expected, limit_s),
-            f"{stopped}; its time is extrapolated from {few} samples",
+            expected, f"{stopped}; its time is extrapolated from {few} samples"
         )
 
     def run(self) -> Any:

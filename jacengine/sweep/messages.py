@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from jacengine.sweep.trial import Settings, Trial
 
+Tell = Callable[[str], None]
+"""Told who runs next, so that somebody else knows whom a crash is the fault of."""
 Avoid = Mapping[str, tuple[str, str]]
 """Contenders that must not run again, by name, with outcome and reason."""
 

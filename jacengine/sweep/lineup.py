@@ -1,0 +1,120 @@
+"""Who takes part in a case: ready to run, or with the reason why not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jacengine.bench.baselines import Baseline
+from jacengine.bench.workload import Question, Workload
+from jacengine.interface import Strategy
+from jacengine.plans.plan import Plan
+from jacengine.problems.call import Call
+from jacengine.problems.problem import Problem
+from jacengine.problems.signature import Signature
+from jacengine.report.case import Row
+from jacengine.selection.qualify import qualify
+from jacengine.selection.record import Record
+from jacengine.selection.select import Selection
+from jacengine.selection.truth import Truth
+from jacengine.sweep.contender import Chosen, Contender, Named, TooSlow
+from jacengine.sweep.library import Library
+from jacengine.sweep.messages import Avoid, Tell
+from jacengine.sweep.roster import Roster
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The Jacobian of a case.
+
+    Attributes:
+        workload: Whose.
+        size: At which size.
+        question: The same, built.
+        problem: The same, examined.
+        call: The function at the question's arguments.
+        truth: What is right.
+    """
+
+    workload: Workload
+    size: int
+    question: Question
+    problem: Problem
+    call: Call
+    truth: Truth
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """The contenders of a case.
+
+    Attributes:
+        subject: The Jacobian.
+        roster: Who is to take part.
+        selection: What `auto` found out.
+        tell: Told who is prepared next.
+        avoid: Contenders that must not run again.
+    """
+
+    subject: Subject
+    roster: Roster
+    selection: Selection
+    tell: Tell
+    avoid: Avoid
+
+    def contenders(self) -> Iterator[Contender | Row]:
+        """Yield one after the other, `auto` first, the libraries last."""
+        if self.selection.ranked:
+            yield self._chosen()
+        for strategy in self.roster.strategies:
+            self.tell(strategy.name)
+            yield self._named(strategy)
+        for baseline in self.roster.baselines:
+            self.tell(baseline.name)
+            yield self._library(baseline)
+
+    def _chosen(self) -> Chosen:
+        question, problem = self.subject.question, self.subject.problem
+        signature = Signature.of(question.fn, question.args, {}, problem.layout.names)
+        plan = Plan(problem, self.selection, signature, self.roster.strategies)
+        return Chosen(plan, question.args)
+
+    def _named(self, strategy: Strategy) -> Contender | Row:
+        record = self._qualified(strategy)
+        if record.method is None or record.outcome not in {"ok", "skipped"}:
+            return Row.of(record)
+        return Named(self.subject.problem, self.subject.call, record)
+
+    def _qualified(self, strategy: Strategy) -> Record:
+        """Return a strategy's best record; one that was not tried is tried now."""
+        found = [r for r in self.selection.records if r.strategy == strategy.name]
+        record = min(found, key=lambda r: (r.outcome != "ok", r.time_s or math.inf))
+        if record.outcome != "skipped" or record.method is not None:
+            return record
+        subject, budget = self.subject, self.selection.budget
+        return qualify(
+            subject.problem, subject.call, strategy, subject.truth, budget, timed=True
+        )
+
+    def _library(self, baseline: Baseline) -> Contender | Row:
+        subject, name = self.subject, baseline.name
+        if name in self.avoid:
+            return _row(name, *self.avoid[name])
+        absent = baseline.missing()
+        if absent is not None:
+            return _row(name, "skipped", absent)
+        workload, size, question = subject.workload, subject.size, subject.question
+        try:
+            refusal = baseline.check(workload, size, question)
+            if refusal is not None:
+                return _row(name, "unsupported", refusal.reason)
+            return Library(baseline, workload, size, question, subject.problem)
+        except TooSlow as slow:
+            return _row(name, "skipped", slow.reason)
+        except Exception as error:
+            return _row(name, "error", f"{type(error).__name__}: {error}")
+
+
+def _row(name: str, outcome: str, notes: str) -> Row:
+    return Row(name, outcome, notes, kind="library")
