@@ -15,6 +15,7 @@ from typing import Any, ClassVar, cast, final
 import torch
 from torch import Tensor
 
+from jacengine.bench.baselines.appetite import too_hungry
 from jacengine.bench.baselines.attempt import attempt
 from jacengine.bench.baselines.baseline import Baseline, Prepared
 from jacengine.bench.baselines.varied import Varied
@@ -30,9 +31,12 @@ class _Functional(Baseline):
     def check(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
-        """Try it at the tiny size."""
+        """Try it at the tiny size, and look whether the real one fits."""
         del size
-        return attempt(self, workload, question)
+        refusal = attempt(self, workload, question)
+        if refusal is not None or not self.options:
+            return refusal
+        return too_hungry(Varied.of(question), forward=self.forward, mapped=False)
 
     def prepare(self, workload: Workload, size: int, question: Question) -> Prepared:
         """Write the question as a function of the varied tensors."""

@@ -15,6 +15,7 @@ import torch
 from torch.func import jacfwd, jacrev, vmap
 from torch.utils import _pytree as pytree
 
+from jacengine.bench.baselines.appetite import too_hungry
 from jacengine.bench.baselines.attempt import attempt
 from jacengine.bench.baselines.baseline import Baseline, Prepared
 from jacengine.bench.baselines.varied import Varied
@@ -35,9 +36,11 @@ class _Plain(Baseline):
     def check(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
-        """Try it at the tiny size."""
+        """Try it at the tiny size, and look whether the real one fits."""
         del size
-        return attempt(self, workload, question)
+        return attempt(self, workload, question) or too_hungry(
+            Varied.of(question), forward=self.forward, mapped=False
+        )
 
     def prepare(self, workload: Workload, size: int, question: Question) -> Prepared:
         """Transform the function once."""
@@ -57,15 +60,18 @@ class _Plain(Baseline):
 
 class _Vmapped(Baseline):
     transform: ClassVar[_Transform]
+    forward: ClassVar[bool]
 
     def check(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
-        """Try it at the tiny size, if there are samples."""
+        """Try it at the tiny size, if there are samples; look whether all fit."""
         del size
         if question.batch_dim is None:
             return Unsupported("one point: there are no samples to map over")
-        return attempt(self, workload, question)
+        return attempt(self, workload, question) or too_hungry(
+            Varied.of(question), forward=self.forward, mapped=True
+        )
 
     def prepare(self, workload: Workload, size: int, question: Question) -> Prepared:
         """Transform the function of one sample once."""
@@ -105,6 +111,7 @@ class VmapJacrev(_Vmapped):
     name: ClassVar[str] = "vmap(jacrev)"
     source: ClassVar[str] = "PyTorch tutorial: Jacobians, per-sample-gradients"
     transform: ClassVar[_Transform] = staticmethod(jacrev)
+    forward: ClassVar[bool] = False
 
 
 @final
@@ -115,3 +122,4 @@ class VmapJacfwd(_Vmapped):
     name: ClassVar[str] = "vmap(jacfwd)"
     source: ClassVar[str] = "PyTorch tutorial: Jacobians, per-sample-gradients"
     transform: ClassVar[_Transform] = staticmethod(jacfwd)
+    forward: ClassVar[bool] = True

@@ -160,7 +160,7 @@ NETWORKS: tuple[Workload, ...] = (
         use="Influence scores: how much each node's features move each node's classes, "
         "to see over-smoothing.",
         parameter="nodes",
-        sizes=(32, 128, 384),
+        sizes=(32, 96, 256),
         tiny=6,
         build=seeded(_graph),
     ),

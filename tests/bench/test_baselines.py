@@ -1,4 +1,5 @@
 import functools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 from jacengine.bench import peers
 from jacengine.bench.baselines import BASELINES, Baseline
 from jacengine.bench.reference import reference
-from jacengine.bench.workload import Workload
+from jacengine.bench.workload import Question, Workload
 from jacengine.bench.workloads import WORKLOADS
 from tests.bench.agree import agree
 
@@ -136,3 +137,13 @@ def test_an_absent_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_names_are_unique() -> None:
     assert len(BASELINE_BY_NAME) == len(BASELINES)
+
+
+def test_what_cannot_fit_is_not_started() -> None:
+    question = Question(torch.sin, (torch.zeros(1_000_000),), batch_dim=None)
+    workload = replace(BY_NAME["reaction_diffusion"], tiny=2)
+    for name in ("torch.func.jacrev", "torch.func.jacfwd"):
+        refusal = BASELINE_BY_NAME[name].check(workload, 1, question)
+        assert refusal is not None
+        assert refusal.reason.startswith("all 1000000 directions at once need at least")
+    assert BASELINE_BY_NAME["double loop"].check(workload, 1, question) is None
