@@ -13,20 +13,12 @@ import click
 from rich.markup import escape
 
 from jacengine.commands.asked import Asked, taken_over
+from jacengine.commands.bench_options import bench_options
 from jacengine.commands.casetable import print_case
 from jacengine.commands.consoles import aside, output
 from jacengine.commands.failure import INTERRUPTED, UNSOLVED, Failure, Incomparable
 from jacengine.commands.follow import Follower, duration
-from jacengine.commands.formats import FORMATS, print_report
-from jacengine.commands.parameters import (
-    DTYPE_NAMES,
-    SIZE_NAMES,
-    BudgetText,
-    Devices,
-    Names,
-    Shard,
-    Threads,
-)
+from jacengine.commands.formats import print_report
 from jacengine.commands.regret import regret_table
 from jacengine.report.case import Case
 from jacengine.report.machine import Machine
@@ -40,143 +32,11 @@ from jacengine.sweep.limits import LIMITS
 from jacengine.sweep.pool import Pool
 from jacengine.sweep.roster import Roster
 from jacengine.sweep.run import Sweep, unsolved
-from jacengine.sweep.trial import CATALOGUE, Trial
-
-_FOLDER = click.Path(path_type=Path, file_okay=False)
+from jacengine.sweep.trial import Trial
 
 
 @click.command("bench")
-@click.option(
-    "-k",
-    "expression",
-    default="",
-    metavar="EXPR",
-    help="Cases whose name matches, as with pytest: 'mlp and not decoder'.",
-)
-@click.option(
-    "--workloads",
-    type=Names(),
-    default=(),
-    metavar="GLOB,...",
-    help="Workloads by name or pattern: 'robot_*'.",
-)
-@click.option(
-    "--strategies",
-    type=Names(),
-    default=(),
-    metavar="NAME,...",
-    help="These methods of jacengine only.",
-)
-@click.option(
-    "--exclude",
-    type=Names(),
-    default=(),
-    metavar="NAME,...",
-    help="Neither these methods nor these libraries.",
-)
-@click.option(
-    "--sizes",
-    type=SIZE_NAMES,
-    default="small",
-    show_default=True,
-    metavar="SIZE,...",
-    help="small, medium, large, or all.",
-)
-@click.option(
-    "--device",
-    type=Devices(),
-    default="cpu",
-    show_default=True,
-    metavar="DEVICE,...",
-    help="cpu, cuda, cuda:1.",
-)
-@click.option(
-    "--threads",
-    type=Threads(),
-    default=(),
-    metavar="N,...",
-    help="Threads of one operator [default: as many as PyTorch takes].",
-)
-@click.option(
-    "--dtype",
-    type=DTYPE_NAMES,
-    default=(),
-    metavar="DTYPE,...",
-    help="float64, float32 ... [default: the workload's own].",
-)
-@click.option(
-    "--memory-budget",
-    type=BudgetText(),
-    metavar="SIZE",
-    help="What a method may allocate: 512MiB.",
-)
-@click.option(
-    "--effort",
-    type=click.Choice(["quick", "thorough"]),
-    default="quick",
-    show_default=True,
-    help="How long a case may take: seconds, or half a minute.",
-)
-@click.option(
-    "--peers/--no-peers",
-    default=True,
-    show_default=True,
-    help="Measure other libraries too, those that are installed.",
-)
-@click.option(
-    "--regret", is_flag=True, help="Also print what auto loses against the best."
-)
-@click.option(
-    "--list", "listing", is_flag=True, help="List the cases, and measure nothing."
-)
-@click.option(
-    "--dry-run", is_flag=True, help="Say what would be done and how long it may take."
-)
-@click.option(
-    "--out",
-    type=_FOLDER,
-    metavar="DIR",
-    help="Where results and report go [default: reports/bench-DATE-TIME].",
-)
-@click.option("--replace", is_flag=True, help="Replace a sweep that is in DIR already.")
-@click.option(
-    "--resume", type=_FOLDER, metavar="DIR", help="Go on with the sweep in DIR."
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Of the order in which contenders take turns.",
-)
-@click.option(
-    "--shard",
-    type=Shard(),
-    default="1/1",
-    metavar="I/N",
-    help="Only the I-th of N shares; see 'jacengine merge'.",
-)
-@click.option(
-    "--time-limit",
-    type=click.FloatRange(1),
-    metavar="SECONDS",
-    help="A case that takes longer has hung.",
-)
-@click.option(
-    "--catalogue",
-    default=CATALOGUE,
-    metavar="MODULE:NAME",
-    help="Workloads of your own.",
-)
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(FORMATS),
-    default="table",
-    show_default=True,
-    help="What to print on standard output.",
-)
+@bench_options
 @click.pass_context
 def bench_command(ctx: click.Context, /, **options: Any) -> None:
     """Time every method on real workloads, verified against plain autograd.
@@ -184,56 +44,68 @@ def bench_command(ctx: click.Context, /, **options: Any) -> None:
     Results go to DIR case by case, so that nothing is lost; a report is written at the
     end. Ctrl-C ends the sweep after the case that runs.
     """
-    asked = Asked.of(options)
-    folder: Path | None = options["resume"]
+    asked, folder = Asked.of(options), options["resume"]
     if folder is not None:
         asked = _asked_before(ctx, asked, folder)
-    settings = asked.settings()
-    workloads = load_workloads(settings.catalogue)
-    trials = asked.trials(workloads)
-    roster = Roster.of(settings)
+    workloads = load_workloads(asked.catalogue)
+    trials = asked.trials(workloads) if folder is None else read_journal(folder).left
+    roster = Roster.of(asked.settings())
     if options["listing"]:
         click.echo("\n".join(trial.name for trial in trials))
         return
     if options["dry_run"]:
         _forecast(trials, len(roster.strategies) + len(roster.baselines), asked)
         return
+    follower = _follower(len(trials), options)
     libraries = frozenset(baseline.name for baseline in roster.baselines)
-    limit_s = options["time_limit"] or LIMITS[settings.effort].case_s
-    progress = aside()
-    with Pool(settings, libraries, limit_s) as pool:
+    limit_s = options["time_limit"] or LIMITS[asked.effort].case_s
+    with Pool(asked.settings(), libraries, limit_s) as pool:
         if folder is None:
             folder = _fresh(options["out"], replace=options["replace"])
-            rates = pool.rates(trials[0].device, trials[0].threads)
-            header = Header(
-                asked.plain(), settings, trials, Machine.here(), _command(), rates
-            )
-            opened, left = begun(folder, header), trials
+            opened = begun(folder, _header(asked, trials, pool))
         else:
-            opened, left = resumed(folder), read_journal(folder).left
-        table = options["form"] == "table"
-        results = output()
-        follower = Follower(
-            len(left),
-            progress,
-            quiet=options["quiet"],
-            done=lambda case: print_case(case, results) if table else None,
-        )
-        stopped = False
-
-        def stopping() -> None:
-            follower.pause()
-            progress.print("Stopping after this case. Ctrl-C again stops now.")
-
-        with opened as writer, interruptible(stopping) as interruption:
+            opened = resumed(folder)
+        with opened as writer:
             sweep = Sweep(pool, writer, {w.name: w for w in workloads}, follower)
-            try:
-                sweep.run(left, lambda: interruption.wanted)
-            except KeyboardInterrupt:
-                follower.pause()
-                stopped = True
-        stopped = stopped or (interruption.wanted and len(follower.cases) < len(left))
+            stopped = _run(sweep, trials, follower)
     ctx.exit(_concluded(folder, options, stopped=stopped))
+
+
+def _follower(total: int, options: dict[str, Any]) -> Follower:
+    results, table = output(), options["form"] == "table"
+
+    def done(case: Case) -> None:
+        if table:
+            print_case(case, results)
+
+    return Follower(total, aside(), quiet=options["quiet"], done=done)
+
+
+def _header(asked: Asked, trials: Sequence[Trial], pool: Pool) -> Header:
+    """Describe a new sweep; what the machine can do is measured for it."""
+    command = shlex.join(["jacengine", *sys.argv[1:]])
+    rates = pool.rates(trials[0].device, trials[0].threads)
+    settings, machine = asked.settings(), Machine.here()
+    return Header(asked.plain(), settings, tuple(trials), machine, command, rates)
+
+
+def _run(sweep: Sweep, trials: Sequence[Trial], follower: Follower) -> bool:
+    """Measure until the end, or until Ctrl-C.
+
+    Returns:
+        Whether it was stopped before the end.
+    """
+
+    def stopping() -> None:
+        follower.pause()
+        aside().print("Stopping after this case. Ctrl-C again stops now.")
+
+    with interruptible(stopping) as interruption:
+        try:
+            sweep.run(trials, lambda: interruption.wanted)
+        except KeyboardInterrupt:
+            follower.pause()
+    return len(follower.cases) < len(trials)
 
 
 def _asked_before(ctx: click.Context, asked: Asked, folder: Path) -> Asked:
@@ -256,6 +128,8 @@ def _asked_before(ctx: click.Context, asked: Asked, folder: Path) -> Asked:
             f"{folder} was begun under other conditions ({'; '.join(differences)}): "
             "begin anew in another folder."
         )
+    if header.machine.commit != here.commit:
+        aside().print("warning: jacengine is at another commit now", style="yellow")
     return taken_over(header.options, asked, given, str(folder))
 
 
@@ -321,7 +195,3 @@ def _concluded(folder: Path, options: dict[str, Any], *, stopped: bool) -> int:
         names = ", ".join(case.name for case in lost)
         progress.print(f"No right method on: {names}", markup=False, style="red")
     return UNSOLVED if lost else 0
-
-
-def _command() -> str:
-    return shlex.join(["jacengine", *sys.argv[1:]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ class Commands(click.Group):
         """Run a command with the settings that hold here.
 
         Raises:
-            Failure: The command raised one of jacengine's errors.
+            Failure: The command raised one of jacengine's errors, or a file cannot be
+                read or written.
+            OSError: Nobody reads the output any more.
         """
         try:
             ctx.default_map = defaults(Path.cwd(), options_of(self))
@@ -60,6 +63,11 @@ class Commands(click.Group):
         except JacengineError as error:
             kind = next(kind for kind in _FAILURES if isinstance(error, kind))
             raise _FAILURES[kind](str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE or error.strerror is None:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            raise Failure(f"{place}{error.strerror}") from error
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)

@@ -260,3 +260,21 @@ def test_resume_has_its_own_folder(made_up: type[FakePool]) -> None:
     interrupted(made_up, "two")
 
     assert run("bench", "--resume", "a", "--out", "b").exit_code == 2
+
+
+def test_a_folder_that_cannot_be_written() -> None:
+    Path("file").write_text("")
+
+    result = run("bench", *FAKES, "--out", "file/below")
+
+    assert result.exit_code == 2
+    assert "file/below" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_what_is_left_is_listed(made_up: type[FakePool]) -> None:
+    interrupted(made_up, "two")
+
+    result = run("bench", "--resume", "a", "--list")
+
+    assert result.stdout.split() == ["two/2", "three/2"]
