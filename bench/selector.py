@@ -1,9 +1,9 @@
 """How good is the selector? `python -m jacengine.bench.selector`.
 
-For each model: what `auto` picks against the best candidate of an exhaustive run
-(*regret*), what the selection cost, what a plan adds to its kernel, how well peaks are
-predicted, whether budgets hold, and whether the same pick comes again. Ratios are of
-medians over interleaved rounds of one run.
+For each workload at its small size: what `auto` picks against the best candidate of an
+exhaustive run (*regret*), what the selection cost, what a plan adds to its kernel, how
+well peaks are predicted, whether budgets hold, and whether the same pick comes again.
+Ratios are of medians over interleaved rounds of one run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from jacengine.bench.models import MODELS, Model
+from jacengine.bench.workload import Question, Workload
+from jacengine.bench.workloads import WORKLOADS
 from jacengine.defaults import known_strategies
 from jacengine.errors import MemoryBudgetError
 from jacengine.measure import peak_memory, seconds
@@ -41,10 +42,10 @@ RIVALS = 2.0
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured on one model.
+    """What was measured on one workload.
 
     Attributes:
-        model: Its name.
+        workload: Its name.
         pick: What `auto` chose, and its chunk.
         best: What the exhaustive run found best.
         regret: Time of the pick over time of the best, at least 1.
@@ -59,7 +60,7 @@ class Figures:
         repeats: ... in so many selections.
     """
 
-    model: str
+    workload: str
     pick: str
     best: str
     regret: float
@@ -85,18 +86,18 @@ class Figures:
 @click.option("--repeats", default=5, show_default=True, help="Selections to compare.")
 @click.option(
     "--only",
-    type=click.Choice([model.name for model in MODELS]),
+    type=click.Choice([workload.name for workload in WORKLOADS]),
     multiple=True,
-    help="This model only; may be repeated.",
+    help="This workload only; may be repeated.",
 )
 def main(out: Path, repeats: int, only: tuple[str, ...]) -> None:
     """Measure the selector's regret, cost, predictions and stability."""
     progress = Console(stderr=True)
     figures: list[Figures] = []
-    for model in MODELS:
-        if not only or model.name in only:
-            progress.print(f"{model.name} ...", style="dim")
-            figures.append(measured(model, repeats))
+    for workload in WORKLOADS:
+        if not only or workload.name in only:
+            progress.print(f"{workload.name} ...", style="dim")
+            figures.append(measured(workload, repeats))
     Console(width=140).print(_table(figures))
     out.mkdir(parents=True, exist_ok=True)
     document = {
@@ -113,10 +114,11 @@ def main(out: Path, repeats: int, only: tuple[str, ...]) -> None:
     click.echo(f"{document['worst_regret']:.3f}; figures in {path}")
 
 
-def measured(model: Model, repeats: int) -> Figures:
-    """Take all figures of one model."""
-    plans = [_plan(model, "quick") for _ in range(repeats)]
-    thorough = _plan(model, "thorough")
+def measured(workload: Workload, repeats: int) -> Figures:
+    """Take all figures of one workload."""
+    question = workload.build(workload.sizes[0])
+    plans = [_plan(question, "quick") for _ in range(repeats)]
+    thorough = _plan(question, "thorough")
     quick = plans[0]
     rivals = {_name(quick): Kernel(quick.problem, _method(quick))}
     fastest = thorough.selection.ranked[0].time_s or 0.0
@@ -124,7 +126,7 @@ def measured(model: Model, repeats: int) -> Figures:
         if record.method and (record.time_s or 0.0) <= RIVALS * fastest:
             name = f"{record.strategy}/{record.chunk_size}"
             rivals.setdefault(name, Kernel(thorough.problem, record.method))
-    args = model.build().args
+    args = question.args
     call = quick.problem.bind(args, {})
     device = quick.problem.outputs[0].device
     runs: dict[str, Callable[[], object]] = {
@@ -135,12 +137,12 @@ def measured(model: Model, repeats: int) -> Figures:
     overhead = times.pop("plan") - times[_name(quick)]
     best = min(times, key=lambda name: times[name])
     picks = [_name(plan) for plan in plans]
-    over, budgets = _budgets(model, thorough)
+    over, budgets = _budgets(question, thorough)
     with peak_memory(device) as peak:
         Kernel(quick.problem, _method(quick)).run(call)
     predicted = quick.chosen.predicted_bytes or 0
     return Figures(
-        model=model.name,
+        workload=workload.name,
         pick=_name(quick),
         best=best,
         regret=times[_name(quick)] / times[best],
@@ -156,13 +158,12 @@ def measured(model: Model, repeats: int) -> Figures:
     )
 
 
-def _plan(model: Model, effort: Effort, memory_budget: int | None = None) -> Plan:
-    asked = model.build()
+def _plan(question: Question, effort: Effort, memory_budget: int | None = None) -> Plan:
     return make_plan(
-        asked.fn,
-        asked.args,
+        question.fn,
+        question.args,
         {},
-        Options(wrt=asked.wrt, batch_dim=asked.batch_dim),
+        Options(wrt=question.wrt, batch_dim=question.batch_dim),
         known_strategies().choose(None, ()),
         memory_budget=memory_budget,
         effort=effort,
@@ -193,18 +194,17 @@ def _interleaved(
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
-def _budgets(model: Model, thorough: Plan) -> tuple[int, int]:
+def _budgets(question: Question, thorough: Plan) -> tuple[int, int]:
     """Make plans under shrinking budgets; count those whose peak exceeded theirs."""
-    args = model.build().args
     exceeded, tried = 0, 0
     for budget in _shrinking(thorough):
         try:
-            plan = _plan(model, "quick", budget)
+            plan = _plan(question, "quick", budget)
         except MemoryBudgetError:
             break
         tried += 1
         with peak_memory(plan.problem.outputs[0].device) as peak:
-            plan(*args)
+            plan(*question.args)
         exceeded += peak.bytes > budget
     return exceeded, tried
 
@@ -245,7 +245,7 @@ def _markdown(figures: Sequence[Figures], command: str) -> str:
 
 
 _TITLES = (
-    "model",
+    "workload",
     "pick/chunk",
     "best",
     "regret",
@@ -259,7 +259,7 @@ _TITLES = (
 
 def _cells(row: Figures) -> tuple[str, ...]:
     return (
-        row.model,
+        row.workload,
         row.pick,
         row.best,
         f"{row.regret:.3f}",
