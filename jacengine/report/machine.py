@@ -62,7 +62,7 @@ class Machine:
     dirty: bool
     load: float | None
     date: str
-    libraries: tuple[str, ...] = ()
+    libraries: str = ""
 
     @classmethod
     def here(cls, libraries: Iterable[str] = ()) -> Machine:
@@ -88,7 +88,7 @@ class Machine:
             dirty=dirty,
             load=_load(),
             date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            libraries=tuple(
+            libraries=", ".join(
                 f"{name} {found}" for name in libraries if (found := _version(name))
             ),
         )
@@ -108,7 +108,7 @@ class Machine:
             ("Vector instructions", self.instructions),
             ("float32 products", self.matmul_precision),
             ("jacengine", self.jacengine),
-            ("Other libraries", ", ".join(self.libraries)),
+            ("Other libraries", self.libraries),
             ("Commit", f"{self.commit}{state}" if self.commit else ""),
             ("Load at the start", "" if self.load is None else f"{self.load:.2f}"),
             ("Date", self.date),

@@ -120,12 +120,8 @@ def _row(*, times: Sequence[float], **figures: Any) -> Row:
     return Row(times=tuple(times), **figures)
 
 
-def _machine(*, libraries: Sequence[str], **facts: Any) -> Machine:
-    return Machine(libraries=tuple(libraries), **facts)
-
-
 def _report(content: Mapping[str, Any]) -> Report:
     cases = tuple(_case(**case) for case in content["cases"])
-    machine = _machine(**content["machine"])
+    machine = Machine(**content["machine"])
     figures: dict[str, Any] = {**content, "cases": cases, "machine": machine}
     return Report(**figures)

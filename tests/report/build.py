@@ -154,7 +154,7 @@ def sweep(workloads: int = WORKLOADS, sizes: tuple[int, ...] = SIZES) -> Report:
         for number in range(workloads)
         for case in _sized(f"workload_{number:02}", sizes, drawn)
     ]
-    machine = replace(MACHINE, libraries=("jax 0.9", "opacus 1.5"))
+    machine = replace(MACHINE, libraries="jax 0.9, opacus 1.5")
     return replace(report(*cases, machine=machine), fill_rate=8e9, matmul_rate=1e11)
 
 
