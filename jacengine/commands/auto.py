@@ -140,7 +140,7 @@ def _question(made: Any) -> Question:
     if isinstance(made, Question):
         return made
     if isinstance(made, tuple) and len(made) >= 2 and callable(made[0]):
-        fn, *rest = cast("tuple[Any, ...]", made)
+        fn, *rest = made
         args = rest[0] if len(rest) == 1 and isinstance(rest[0], tuple) else tuple(rest)
         return Question(fn, args, batch_dim=None)
     raise Failure(

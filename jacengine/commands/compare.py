@@ -116,8 +116,8 @@ def _print(found: Sequence[Difference], form: str) -> None:
     if form == "markdown":
         click.echo(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
         for difference in ordered:
-            cells = (cell.replace("|", "\\|") for cell in _cells(difference))
-            click.echo(f"| {' | '.join(cells)} |")
+            safe = (cell.replace("|", "\\|") for cell in _cells(difference))
+            click.echo(f"| {' | '.join(safe)} |")
         return
     drawn = Table(box=None, header_style="bold", pad_edge=False)
     for title in titles:
