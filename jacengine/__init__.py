@@ -47,6 +47,7 @@ from jacengine.layers.rule import Form, Rule
 from jacengine.loading import load_plan
 from jacengine.plans.plan import Plan
 from jacengine.plotting import plot
+from jacengine.streaming import Piece, blocks
 from jacengine.views import named_views
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "NoStrategyError",
     "OutputTypeError",
     "Passes",
+    "Piece",
     "Plan",
     "PlanMismatchError",
     "Point",
@@ -78,6 +80,7 @@ __all__ = [
     "__version__",
     "auto",
     "benchmark",
+    "blocks",
     "jacobian",
     "list_strategies",
     "load_plan",

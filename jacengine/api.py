@@ -13,6 +13,7 @@ from jacengine.defaults import known_strategies
 from jacengine.errors import (
     ArgumentError,
     JacengineError,
+    MemoryBudgetError,
     UnsupportedError,
 )
 from jacengine.interface import Strategy
@@ -38,6 +39,7 @@ from jacengine.selection.classify import classify
 from jacengine.selection.qualify import runnable
 from jacengine.selection.select import Effort
 from jacengine.selection.truth import Truth
+from jacengine.streaming import Cutter
 
 
 def jacobian(
@@ -170,7 +172,9 @@ def auto(
         memory_budget: Bytes, a size such as `"512MiB"`, or a fraction of the free
             memory; covers the result and everything on the way. Default: 80 % of what
             is free.
-        out: Preallocated result, written in place and returned.
+        out: Preallocated result, written in place and returned. It may be larger than
+            the memory (`torch.from_file(..., shared=True)`): what does not fit into the
+            budget is computed in pieces.
         create_graph: Whether the result can be differentiated again.
         effort: `"none"` (no timing), `"quick"` or `"thorough"`.
         strategies: Names of the candidates; all by default.
@@ -191,8 +195,8 @@ def auto(
         As `jacobian`.
 
     Raises:
-        JacengineError: See `jacengine.errors`; among them `MemoryBudgetError` and
-            `NoStrategyError`.
+        MemoryBudgetError: The result, or every right method, exceeds the budget.
+        JacengineError: See `jacengine.errors`; among them `NoStrategyError`.
 
     Example:
         >>> import torch, jacengine
@@ -204,16 +208,33 @@ def auto(
         wrt, batch_dim, create_graph, rows, columns, has_aux, randomness, layout
     )
     _check_effort(effort)
-    found = remembered_plan(
-        fn,
-        args,
-        kwargs or {},
-        options,
-        known_strategies().choose(strategies, exclude),
-        memory_budget=memory_budget,
-        effort=effort,
-    )
-    return found(*args, kwargs=kwargs, out=out)
+    candidates = known_strategies().choose(strategies, exclude)
+    given = kwargs or {}
+    try:
+        found = remembered_plan(
+            fn,
+            args,
+            given,
+            options,
+            candidates,
+            memory_budget=memory_budget,
+            effort=effort,
+        )
+    except MemoryBudgetError:
+        if out is None or has_aux or rows is not None or columns is not None:
+            raise
+        cutter = Cutter(
+            fn,
+            args,
+            given,
+            options,
+            candidates,
+            memory_budget=memory_budget,
+            effort=effort,
+        )
+        cutter.fill(out)
+        return out
+    return found(*args, kwargs=given, out=out)
 
 
 def plan(

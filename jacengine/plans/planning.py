@@ -95,8 +95,9 @@ def make_plan(
     if problem.result_bytes > budget:
         raise MemoryBudgetError(
             f"The Jacobian itself has {format_bytes(problem.result_bytes)}, and the "
-            f"budget is {format_bytes(budget)}. Raise memory_budget, choose rows= or "
-            "columns=, differentiate fewer parameters, or use a smaller batch."
+            f"budget is {format_bytes(budget)}. Iterate over its pieces with "
+            "jacengine.blocks(...), let auto write it into out= (which may lie on disk)"
+            ", choose rows= or columns=, or raise memory_budget."
         )
     signature = Signature.of(fn, args, kwargs, problem.layout.names)
     asked = {"effort": effort, "budget": memory_budget, "jacengine": __version__}
