@@ -134,4 +134,3 @@ def _hooks(
         return structure.unflatten(leaves) if len(places) > 1 else None
 
     return before, after
-
