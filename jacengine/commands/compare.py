@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from jacengine.commands.consoles import aside, output
 from jacengine.commands.failure import REGRESSED, Incomparable
 from jacengine.commands.parameters import Tolerances
 from jacengine.report.case import Report
-from jacengine.report.words import one_line, ratio, seconds, size
+from jacengine.report.words import few, one_line, ratio, seconds, size
 from jacengine.sweep.compare import Difference, Word, common_cases
 from jacengine.sweep.compare import compare as differences_of
 from jacengine.sweep.facts import other_machine, other_versions
@@ -59,10 +59,8 @@ def compare_command(
     before, now = read_run(base), read_run(new)
     progress = aside()
     _require_comparable(base, before, new, now)
-    for said in other_versions(before.machine, now.machine):
+    for said in _reservations(base, before, new, now):
         progress.print(f"warning: {said}", style="yellow", markup=False)
-    for name in sorted({c.name for c in before.cases} - {c.name for c in now.cases}):
-        progress.print(f"warning: {name} is only in {base}", markup=False)
     tolerances = fail_if or {}
     found = differences_of(before, now, **tolerances)
     shown = [d for d in found if everything or d.word != "same"]
@@ -94,6 +92,19 @@ def _require_comparable(base: Path, before: Report, new: Path, now: Report) -> N
         )
     if not common_cases(before, now):
         raise Incomparable(f"{base} and {new} have no case in common.")
+
+
+def _reservations(base: Path, before: Report, new: Path, now: Report) -> Iterator[str]:
+    """Yield what limits the comparison."""
+    yield from other_versions(before.machine, now.machine)
+    names = [{case.name for case in run.cases} for run in (before, now)]
+    for path, alone in ((base, names[0] - names[1]), (new, names[1] - names[0])):
+        if alone:
+            yield f"only in {path}: {''.join(few(sorted(alone)))}"
+    for path, run in ((base, before), (new, now)):
+        unstable = [case.name for case in run.cases if case.unstable]
+        if unstable:
+            yield f"unstable in {path}: {''.join(few(unstable))}"
 
 
 _ORDER: tuple[Word, ...] = ("regressed", "unclear", "improved", "same")
