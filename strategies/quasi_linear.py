@@ -27,20 +27,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, final
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from jacengine._torchfunc import Tensors
 from jacengine.interface import Contract, Contraction, Passes, Point, Unsupported
-from jacengine.layers.accounting import unaccounted
-from jacengine.layers.assignment import Assignment, assign
+from jacengine.layers.assignment import Assignment
+from jacengine.layers.captured import Captured, assigned, captured
 from jacengine.layers.contraction import (
     Piece,
-    arriving_cotangents,
     contractor,
     given,
     through_the_graph,
 )
-from jacengine.layers.visits import Visit, capturing
 from jacengine.layers.ways import with_fastest
 from jacengine.problems.problem import Problem
 
@@ -83,94 +81,50 @@ class QuasiLinear(Contraction):
         """
         if point.batch_size in self.assignments:
             return self
-        found = _assigned(point)
+        found = assigned(point)
         if not found.settled:
             return self
         if timed:
-            root, primals = _module(point), point.tracked()
-            with capturing(root, found.units) as visits:
-                outputs = point.function(*primals)
-            found = with_fastest(
-                found,
-                root,
-                visits,
-                outputs,
-                primals,
-                batch_size=point.batch_size,
-            )
+            found = with_fastest(captured(point, found), point.batch_size)
         return replace(self, assignments={**self.assignments, point.batch_size: found})
 
     def linearize(self, point: Point) -> Contract:
         """Run the module once, watching its layers."""
-        root, primals = _module(point), point.tracked()
-        known = self.assignments.get(point.batch_size)
-        assignment = known or _assigned(point)
-        with capturing(root, assignment.units) as visits:
-            outputs = point.function(*primals)
-        if not assignment.covers(visits, unaccounted(outputs, primals, visits)):
-            if known is None:
-                raise RuntimeError("every forward pass calls other layers")
-            # This point takes another way through the module than the one prepared for.
-            return replace(self, assignments={}).linearize(point)
-        return _action(point, assignment, visits, outputs, primals)
+        return _action(captured(point, self.assignments.get(point.batch_size)), point)
 
 
-def _module(point: Point) -> nn.Module:
-    assert point.module is not None
-    return point.module
-
-
-def _assigned(point: Point) -> Assignment:
-    return assign(
-        _module(point), point.names, point.tracked(), point.function, point.batch_size
-    )
-
-
-def _action(
-    point: Point,
-    assignment: Assignment,
-    visits: Sequence[Visit],
-    outputs: Tensors,
-    primals: Tensors,
-) -> Contract:
-    root, graph = _module(point), point.create_graph
-    edges = [edge for visit in visits for edge in visit.edges]
+def _action(seen: Captured, point: Point) -> Contract:
     contractors = [
         contractor(
-            visit.unit.module(root),
+            visit.unit.module(seen.root),
             visit,
             handling,
-            primals,
+            seen.primals,
             point.batch_size,
-            create_graph=graph,
+            create_graph=seen.create_graph,
         )
-        for visit, handling in zip(visits, assignment.handlings, strict=True)
+        for visit, handling in zip(seen.visits, seen.assignment.handlings, strict=True)
     ]
 
     def action(seeds: Tensors, out: Tensors | None = None) -> Tensors:
-        found = arriving_cotangents(
-            outputs,
-            edges,
-            seeds,
-            vectorised=assignment.vectorised,
-            create_graph=graph,
-        )
-        arrived = iter(found)
-        pieces: list[list[Piece]] = [[] for _ in primals]
-        for visit, contract in zip(visits, contractors, strict=True):
-            here = [next(arrived) for _ in visit.edges]
+        pieces: list[list[Piece]] = [[] for _ in seen.primals]
+        for here, contract in zip(seen.arriving(seeds), contractors, strict=True):
             if any(cotangent is not None for cotangent in here):
                 for index, piece in contract(here).items():
                     pieces[index].append(piece)
-        for index in assignment.whole:
+        for index in seen.assignment.whole:
             block = through_the_graph(
-                outputs, primals[index], seeds, point.batch_size, create_graph=graph
+                seen.outputs,
+                seen.primals[index],
+                seeds,
+                point.batch_size,
+                create_graph=seen.create_graph,
             )
             pieces[index].append(given(block))
         count = seeds[0].shape[0]
         return tuple(
             _total(primal, pieces[i], count, point.batch_size, out[i] if out else None)
-            for i, primal in enumerate(primals)
+            for i, primal in enumerate(seen.primals)
         )
 
     return action

@@ -13,13 +13,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from jacengine._torchfunc import Tensors
 from jacengine.layers.assignment import Assignment, Handling
-from jacengine.layers.contraction import (
-    arriving_cotangents,
-    ruled_cotangent,
-    ruled_input,
-)
+from jacengine.layers.captured import Captured
+from jacengine.layers.contraction import ruled_cotangent, ruled_input
 from jacengine.layers.rule import Contract
 from jacengine.layers.visits import Visit
 from jacengine.measure import seconds
@@ -32,48 +28,29 @@ ROUNDS = 3
 """Times that each way is run, the first of them to warm up."""
 
 
-def with_fastest(
-    assignment: Assignment,
-    root: nn.Module,
-    visits: Sequence[Visit],
-    outputs: Tensors,
-    primals: Tensors,
-    *,
-    batch_size: int | None,
-) -> Assignment:
+def with_fastest(seen: Captured, batch_size: int | None) -> Assignment:
     """Time the ways of every rule that has several, and take the fastest of each.
 
     Args:
-        assignment: Who answers for what.
-        root: The module.
-        visits: The calls of a forward pass.
-        outputs: What that pass gave.
-        primals: The parameters.
+        seen: A forward pass.
         batch_size: The number of samples to keep apart, or `None`.
     """
-    pairs = list(zip(assignment.handlings, visits, strict=True))
+    assignment, outputs = seen.assignment, seen.outputs
+    pairs = list(zip(assignment.handlings, seen.visits, strict=True))
     if not any(_choices(handling, visit) for handling, visit in pairs):
         return assignment
-    widest = max(p.numel() * p.element_size() for p in primals) * (batch_size or 1)
+    widest = max(p.numel() * p.element_size() for p in seen.primals)
+    most = MOST_BYTES // max(1, widest * (batch_size or 1))
     entries = sum(o.numel() for o in outputs) // (batch_size or 1)
-    count = max(1, min(MOST_DIRECTIONS, entries, MOST_BYTES // max(1, widest)))
-    seeds = tuple(torch.ones_like(o).expand(count, *o.shape) for o in outputs)
-    edges = [edge for visit in visits for edge in visit.edges]
-    arrived = iter(
-        arriving_cotangents(
-            outputs,
-            edges,
-            seeds,
-            vectorised=assignment.vectorised,
-            create_graph=False,
-        )
+    count = max(1, min(MOST_DIRECTIONS, entries, most))
+    arriving = seen.arriving(
+        tuple(torch.ones_like(o).expand(count, *o.shape) for o in outputs)
     )
     handlings: list[Handling] = []
-    for handling, visit in pairs:
-        here = [next(arrived) for _ in visit.edges]
+    for (handling, visit), here in zip(pairs, arriving, strict=True):
         names = _choices(handling, visit)
         if names and here[0] is not None:
-            module = visit.unit.module(root)
+            module = visit.unit.module(seen.root)
             x = ruled_input(module, visit, handling, create_graph=False)
             g = ruled_cotangent(module, visit, handling, here)
             assert handling.rule is not None
