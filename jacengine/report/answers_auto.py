@@ -140,11 +140,9 @@ def _each(standings: Sequence[Standing]) -> Sentence:
         for rival in compared[:4]
     ]
     return (
-        "Against each other library, over the problems that it solves, ",
+        "Against each other library, over the problems that both solve, ",
         Name("auto"),
-        " is faster by a geometric mean of: "
-        if compared[0].mean > 1
-        else " has this speed, as a geometric mean: ",
+        " is this many times as fast, as a geometric mean: ",
         *joined(told),
         f" (the nearest of {len(compared)})." if len(compared) > len(told) else ".",
     )

@@ -14,8 +14,10 @@ from jacengine.report.standing import Standing
 from jacengine.report.verdicts import verdict
 from jacengine.report.words import Name, Sentence, clipped, ratio, seconds, size
 
-_PLAIN = re.compile(r"[\w .:+-]+")
-_SPECIAL = re.compile(r"[\\`*\[\]#~|$!@]|(?<!\w)_|_(?!\w)|^[-+=](?=[ -])|^\d+(?=[.)])")
+_PLAIN = re.compile(r"[\w .:+()/-]+")
+_SPECIAL = re.compile(
+    r"[\\`*\[\]#~|$!@]|(?<!\w)_|_(?!\w)|^[-+=](?=[ -])|^\d+(?=[.)](?:\s|$))"
+)
 
 
 def escaped(text: str) -> str:

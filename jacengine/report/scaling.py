@@ -141,10 +141,11 @@ def _setting(case: Case) -> tuple[str, str, str]:
 
 
 def _title(key: tuple[str, ...], keys: Sequence[tuple[str, ...]]) -> str:
-    """Name a workload with what tells its setting from others in the report."""
+    """Name a workload with what tells its setting from its others in the report."""
+    same = [other for other in keys if other[0] == key[0]]
     told = [
         part
         for place, part in enumerate(key)
-        if place and part and len({other[place] for other in keys}) > 1
+        if part and len({other[place] for other in same}) > 1
     ]
     return f"{key[0]} ({', '.join(told)})" if told else key[0]

@@ -156,6 +156,15 @@ def test_markdown_has_no_markup_of_others() -> None:
     assert not re.search(r"^# heading", text, re.MULTILINE)
 
 
+def test_markdown_shows_names_and_numbers_plainly() -> None:
+    rows = (ok("vmap(jacrev)", 1.0), ok("b", 2.0), ok("reverse_loop", 3.0))
+    text = to_markdown(presentable(report(case("a/1", *rows))))
+
+    assert "### `a/1`" in text
+    assert "`vmap(jacrev)` is the fastest" in text
+    assert "\\" not in text
+
+
 def test_json_is_read_back(tmp_path: Path) -> None:
     for found in REPORTS.values():
         assert from_json(to_json(found)) == found

@@ -76,6 +76,15 @@ def test_sizes_are_sorted_and_settings_kept_apart() -> None:
     assert [s.case.size for s in found[0].standings] == [1, 3, 5]
 
 
+def test_a_workload_in_one_setting_needs_no_setting() -> None:
+    cases = [
+        replace(case(name), workload=name, size=1, dtype=dtype)
+        for name, dtype in (("a", "float32"), ("b", "float64"))
+    ]
+
+    assert [s.title for s in all_series([Standing.of(c) for c in cases])] == ["a", "b"]
+
+
 def test_whole_workloads_are_named_once() -> None:
     standings = [Standing.of(each) for each in sweep(2).cases]
 
