@@ -18,8 +18,8 @@ from jacengine.sweep.deadline import DeadlineError, deadline
 
 PREPARING = 20.0
 """Seconds that a library may take to prepare itself at least: some compile."""
-PARTS = (1, 4)
-"""Samples that a run is extrapolated from."""
+FEWEST = 4
+"""Samples that a run is extrapolated from at least; as many as a while allows."""
 
 
 class Library(Contender):
@@ -70,13 +70,10 @@ class Library(Contender):
         except DeadlineError:
             pass
         stopped = f"stopped after {format_seconds(limit_s)}"
-        expected = self._extrapolated(limit_s)
-        if expected is None or expected <= limit_s:
+        expected, count = self._extrapolated(limit_s)
+        if expected <= limit_s:
             raise TooSlow(None, stopped)
-        few = " and ".join(map(str, PARTS))
-        raise TooSlow(
-            expected, f"{stopped}; its time is extrapolated from {few} samples"
-        )
+        raise TooSlow(expected, f"{stopped}; extrapolated from 1 and {count} samples")
 
     def run(self) -> Any:
         """Run what was prepared."""
@@ -94,25 +91,31 @@ class Library(Contender):
             limit = format_seconds(PREPARING)
             raise TooSlow(None, f"not prepared within {limit}") from None
 
-    def _extrapolated(self, limit_s: float) -> float | None:
-        """Time a few samples: a line through two points, as loops are."""
-        samples = self._problem.batch_size
-        if samples is None or samples <= max(PARTS):
-            return None
-        if self._preparing_s > limit_s:  # each part would be compiled anew
-            return None
-        device = self._problem.outputs[0].device
-        times: list[float] = []
-        for count in PARTS:
-            part = self._prepare(_narrowed(self._question, count))
-            try:
-                with deadline(limit_s):
-                    part.run()
-                    times.append(seconds(part.run, device))
-            except DeadlineError:
-                return None
-        slope = max(0.0, (times[1] - times[0]) / (PARTS[1] - PARTS[0]))
-        return times[0] + slope * (samples - PARTS[0])
+    def _extrapolated(self, limit_s: float) -> tuple[float, int]:
+        """Time one sample and some: a line through two points, as loops are.
+
+        Returns:
+            Seconds of the whole, zero if they cannot be told, and how many some were.
+        """
+        samples = self._problem.batch_size or 1
+        # A library that compiles would compile each part anew.
+        if samples <= 2 * FEWEST or self._preparing_s > limit_s:
+            return 0.0, 0
+        try:
+            with deadline(limit_s):
+                one_s = self._seconds_of(1)
+                fitting = int(limit_s / 4 / max(one_s, 1e-9))
+                count = min(samples // 2, max(FEWEST, fitting))
+                some_s = self._seconds_of(count)
+        except DeadlineError:
+            return 0.0, 0
+        slope = max(0.0, (some_s - one_s) / (count - 1))
+        return one_s + slope * (samples - 1), count
+
+    def _seconds_of(self, count: int) -> float:
+        question = _narrowed(self._question, count)
+        part = self._baseline.prepare(self._workload, self._size, question)
+        return seconds(part.run, self._problem.outputs[0].device)
 
 
 def _narrowed(question: Question, count: int) -> Question:
