@@ -1,0 +1,51 @@
+"""Every strategy and `auto` on every workload's small size: `pytest bench`.
+
+    pytest bench --benchmark-only -k robot_arm
+
+A benchmark times what a plan does on every call but the first: choosing, verifying and
+preparing come before. `jacengine bench` compares with other libraries too, in
+interleaved rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+import jacengine
+from jacengine.bench.workload import Question, Workload
+from jacengine.bench.workloads import WORKLOADS
+
+# Torch's own, of operators that are slow under vmap.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+@pytest.mark.benchmark(min_rounds=3, max_time=0.5)
+@pytest.mark.parametrize("method", ["auto", *jacengine.list_strategies()])
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
+def test_speed(benchmark: BenchmarkFixture, workload: Workload, method: str) -> None:
+    """Time one method on one workload."""
+    question = workload.build(workload.sizes[0])
+    run = _plan(question, method)
+    benchmark.group = f"{workload.name} {workload.sizes[0]}"
+    benchmark.extra_info["origin"] = workload.origin
+    benchmark(run, *question.args)
+
+
+def _plan(question: Question, method: str) -> Callable[..., Any]:
+    """Choose a chunk; skip what cannot compute this Jacobian."""
+    try:
+        plan = jacengine.plan(
+            question.fn,
+            *question.args,
+            wrt=question.wrt,
+            batch_dim=question.batch_dim,
+            strategies=None if method == "auto" else [method],
+        )
+    except jacengine.JacengineError as error:
+        pytest.skip(" ".join(str(error).split()))
+    plan(*question.args)
+    return plan
