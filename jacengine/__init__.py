@@ -45,6 +45,7 @@ from jacengine.interface import (
 )
 from jacengine.layers.rule import Form, Rule
 from jacengine.loading import load_plan
+from jacengine.operators.operator import JacobianOperator, operator
 from jacengine.plans.plan import Plan
 from jacengine.plotting import plot
 from jacengine.streaming import Piece, blocks
@@ -59,6 +60,7 @@ __all__ = [
     "Form",
     "InputTypeError",
     "JacengineError",
+    "JacobianOperator",
     "MemoryBudgetError",
     "MutatedInputError",
     "NoStrategyError",
@@ -85,6 +87,7 @@ __all__ = [
     "list_strategies",
     "load_plan",
     "named_views",
+    "operator",
     "plan",
     "plot",
     "register",

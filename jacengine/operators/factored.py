@@ -1,0 +1,139 @@
+"""J by parameters, kept as what enters each layer and what comes back to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from jacengine._torchfunc import Tensors
+from jacengine.layers.captured import Captured
+from jacengine.layers.contraction import (
+    contractor,
+    ruled_cotangent,
+    ruled_input,
+    through_the_graph,
+)
+from jacengine.operators.backend import PART, Backend
+from jacengine.operators.factors import Dense, Factor, Outer, merged
+from jacengine.products.seeding import balanced
+
+
+class Factored(Backend):
+    """A factor a parameter; rows are pairs of a sample and an output entry."""
+
+    def __init__(
+        self,
+        factors: Sequence[Factor],
+        primals: Tensors,
+        samples: int,
+        entries: int,
+        *,
+        records: bool,
+    ) -> None:
+        """Put the blocks of parameters side by side."""
+        self._factors = tuple(factors)
+        self._shapes = [tuple(primal.shape) for primal in primals]
+        self._sizes = [primal.numel() for primal in primals]
+        self._samples, self._entries = samples, entries
+        shape = (samples * entries, sum(self._sizes))
+        super().__init__(shape, primals[0].detach(), records=records)
+
+    def push(self, tangents: Tensor) -> Tensor:
+        """Multiply with `(N, m)`."""
+        total = tangents.new_zeros(self._samples, self._entries, tangents.shape[1])
+        for factor, part in zip(
+            self._factors, tangents.split(self._sizes), strict=True
+        ):
+            total = total + factor.push(part)
+        return total.flatten(0, 1)
+
+    def pull(self, cotangents: Tensor) -> Tensor:
+        """Multiply the transpose with `(M, m)`."""
+        apart = cotangents.unflatten(0, (self._samples, self._entries))
+        return torch.cat([factor.pull(apart) for factor in self._factors])
+
+    def parts(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the rows of some samples at a time."""
+        width = self._entries * self.shape[1]
+        for part in balanced(self._samples, max(1, PART // max(1, width))):
+            blocks = [f.dense(None, part).flatten(2) for f in self._factors]
+            rows = slice(part.start * self._entries, part.stop * self._entries)
+            yield rows, torch.cat(blocks, dim=2).flatten(0, 1)
+
+    def gram(self) -> Tensor:
+        """Multiply with the transpose, parameter by parameter."""
+        total = self.like.new_zeros(self.shape[0], self.shape[0])
+        for factor in self._factors:
+            total = total + factor.gram()
+        return total
+
+    def row_squares(self) -> Tensor:
+        """Return the squared norms of the rows."""
+        total = self.like.new_zeros(self._samples, self._entries)
+        for factor in self._factors:
+            total = total + factor.squares()
+        return total.flatten()
+
+    def column_squares(self) -> Tensor:
+        """Return the squared norms of the columns."""
+        return torch.cat([factor.column_squares() for factor in self._factors])
+
+
+def factors_of(
+    seen: Captured, seeds: Tensors, batch_size: int | None
+) -> tuple[Factor, ...]:
+    """Factor the block of every parameter, from one backward pass.
+
+    Args:
+        seen: A forward pass.
+        seeds: One cotangent for each output entry, `(K, *out)` or `(K, B, *out)`.
+        batch_size: The number of samples to keep apart, or `None`.
+    """
+    uses: list[list[Factor]] = [[] for _ in seen.primals]
+    calls = zip(
+        seen.visits, seen.assignment.handlings, seen.arriving(seeds), strict=True
+    )
+    for visit, handling, arriving in calls:
+        if all(cotangent is None for cotangent in arriving):
+            continue
+        module, rule = visit.unit.module(seen.root), handling.rule
+        formed: list[tuple[int, str]] = []
+        for index, name in visit.unit.parameters:
+            form = None if rule is None else rule.form(name).factors
+            if form is None:
+                formed.append((index, name))
+                continue
+            x = ruled_input(module, visit, handling, create_graph=seen.create_graph)
+            g = ruled_cotangent(module, visit, handling, arriving)
+            left, right = form(module, x.to(g.dtype), g)
+            uses[index].append(Outer(left, right, tuple(seen.primals[index].shape)))
+        if formed:
+            contract = contractor(
+                module,
+                visit,
+                handling,
+                seen.primals,
+                batch_size,
+                create_graph=seen.create_graph,
+            )
+            pieces = contract(arriving)
+            for index, _ in formed:
+                uses[index].append(Dense(pieces[index](None).transpose(0, 1)))
+    for index in seen.assignment.whole:
+        block = through_the_graph(
+            seen.outputs,
+            seen.primals[index],
+            seeds,
+            batch_size,
+            create_graph=seen.create_graph,
+        )
+        uses[index].append(Dense(block.transpose(0, 1)))
+    shape = (batch_size or 1, seeds[0].shape[0])
+    return tuple(
+        merged(found)
+        if found
+        else Dense(primal.detach().new_zeros(()).expand(*shape, *primal.shape))
+        for primal, found in zip(seen.primals, uses, strict=True)
+    )
