@@ -42,7 +42,7 @@ class Limits:
 
 LIMITS: dict[Effort, Limits] = {
     "quick": Limits(
-        rounds_s=1.0,
+        rounds_s=2.0,
         rounds=25,
         near=10.0,
         brief_s=0.005,

@@ -225,7 +225,7 @@ def test_resuming_on_another_machine_is_refused(made_up: type[FakePool]) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--sizes", "smal"), "Did you mean 'small'"),
+        (("--sizes", "smalls"), "Did you mean 'small'"),
         (("--sizes", ","), "expected a name"),
         (("--workloads", "onee"), "Did you mean 'one'"),
         (("--strategies", "vmap_vpj"), "Did you mean 'vmap_vjp'"),

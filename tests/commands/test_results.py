@@ -108,7 +108,7 @@ def test_other_versions_are_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tolerances", "message"),
     [
-        ("tiem:10%", "Did you mean 'time'"),
+        ("timed:10%", "Did you mean 'time'"),
         ("time:10", "expected as in time:10%"),
         ("", "expected as in"),
     ],

@@ -50,8 +50,8 @@ def test_an_expression_chooses_by_size_too() -> None:
 
 
 def test_patterns_that_match_nothing_are_refused() -> None:
-    with pytest.raises(ArgumentError, match=r"'thre'.* Did you mean 'three'"):
-        names(patterns=("thre",))
+    with pytest.raises(ArgumentError, match=r"'threes'.* Did you mean 'three'"):
+        names(patterns=("threes",))
 
 
 def test_expressions_that_leave_nothing_are_refused() -> None:

@@ -170,7 +170,7 @@ def test_slow_ones_take_part_in_fewer_rounds() -> None:
         asked.append(name)
         return 1.0
 
-    first = {"fast": 1e-4, "slow": 0.1, "endless": 5.0}
+    first = {"fast": 1e-4, "slow": 0.25, "endless": 5.0}
     times = interleaved(first, time_one, LIMITS["quick"], seed=0)
 
     assert [len(times[name]) for name in first] == [25, 3, 1]
