@@ -20,7 +20,8 @@ class Tokens(nn.Module):
         self.a, self.b = nn.Linear(3, 4), nn.Linear(4, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.b(torch.tanh(self.a(x))).sum(-2)
+        y: Tensor = self.b(torch.tanh(self.a(x))).sum(-2)
+        return y
 
 
 class Twice(nn.Module):
@@ -32,7 +33,8 @@ class Twice(nn.Module):
         self.scale = nn.Parameter(torch.randn(3))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.scale * self.a(torch.tanh(self.a(x)))
+        y: Tensor = self.scale * self.a(torch.tanh(self.a(x)))
+        return y
 
 
 def convnet() -> nn.Module:
@@ -53,7 +55,8 @@ def lstm() -> nn.Module:
             self.cell = nn.LSTM(3, 2, batch_first=True)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.cell(x)[0][..., -1, :]
+            states: Tensor = self.cell(x)[0]
+            return states[..., -1, :]
 
     return Last()
 
@@ -81,7 +84,7 @@ def _case(name: str) -> tuple[nn.Module, Tensor]:
 
 
 def _matrix(model: Any, *args: Any, **options: Any) -> Tensor:
-    J = jacengine.jacobian(
+    J: Tensor = jacengine.jacobian(
         model, *args, **options, strategy="reverse_loop", layout="flat"
     )
     return J.reshape(-1, J.shape[-1])
@@ -182,6 +185,18 @@ def test_the_gram_matrix_takes_less_memory_than_the_jacobian() -> None:
     assert peak.bytes < op.shape[0] * op.shape[1] * 4 / 10
 
 
+@pytest.mark.parametrize("exclude", [[], ["quasi_linear"]])
+def test_at_other_arguments(exclude: list[str]) -> None:
+    model, x = mlp(3, 4, 2), randn(5, 3)
+    options: dict[str, Any] = {"wrt": "params", "batch_dim": 0}
+    op = jacengine.operator(model, x, **options, exclude=exclude)
+    other = randn(5, 3, seed=7)
+    check(op.at(other), _matrix(model, other, **options))
+    check(op, _matrix(model, x, **options))
+    with pytest.raises(jacengine.PlanMismatchError):
+        op.at(randn(6, 3))
+
+
 def test_nonsense_is_refused() -> None:
     model, x = mlp(3, 2), randn(5, 3)
     op = jacengine.operator(model, x, wrt="params", batch_dim=0)
@@ -191,6 +206,6 @@ def test_nonsense_is_refused() -> None:
         _ = op.T @ randn(8, 1)
     with pytest.raises(jacengine.ArgumentError, match="out= has shape"):
         op.dense(out=torch.zeros(3))
-    with pytest.raises(jacengine.NoStrategyError, match="No strategy pushes"):
+    with pytest.raises(jacengine.NoStrategyError, match="no candidate"):
         jacengine.operator(model, x, batch_dim=0, strategies=["reverse_loop"])
     assert "10 x 8" in repr(op)

@@ -154,7 +154,8 @@ def _padded(layer: _ConvNd, x: Tensor) -> Tensor:
     if not any(padding):
         return x
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    return F.pad(x.flatten(0, 1), padding, mode=mode).unflatten(0, x.shape[:2])
+    padded: Tensor = F.pad(x.flatten(0, 1), padding, mode=mode)
+    return padded.view(*x.shape[:2], *padded.shape[1:])
 
 
 def _rows(g: Tensor, groups: int) -> Tensor:

@@ -25,7 +25,7 @@ from jacengine.layers.normalization import (
     root_mean_square_normed,
     scale,
 )
-from jacengine.layers.rule import Form, Rule, Rules
+from jacengine.layers.rule import Contract, Form, Rule, Rules
 
 
 def _all_but_first(_: nn.Module, dim: int) -> int:
@@ -47,9 +47,9 @@ def _frozen_statistics(layer: nn.Module) -> bool:
 
 
 def _conv(dimensions: int) -> Rule:
-    ways = (conv_by_windows, conv_by_groups)
+    ways: tuple[Contract, ...] = (conv_by_windows, conv_by_groups)
     if dimensions > 1:
-        ways = (conv_by_windows, conv_by_rows, conv_by_groups)
+        ways = (*ways, conv_by_rows)
     weight = Form(ways, conv_factors)
     axes = dimensions + 1
     return Rule({"weight": weight, "bias": channels_sum}, axes, axes)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from jacengine._torchfunc import Tensors
-from jacengine.layers.captured import Captured
+from jacengine.interface import Contraction
+from jacengine.layers.captured import Captured, assigned, captured
 from jacengine.layers.contraction import (
     contractor,
     ruled_cotangent,
@@ -17,6 +18,11 @@ from jacengine.layers.contraction import (
 )
 from jacengine.operators.backend import PART, Backend
 from jacengine.operators.factors import Dense, Factor, Outer, merged
+from jacengine.problems.call import Call
+from jacengine.problems.problem import Problem
+from jacengine.products import batching
+from jacengine.products.accumulate import settled
+from jacengine.products.method import Method
 from jacengine.products.seeding import balanced
 
 
@@ -79,6 +85,47 @@ class Factored(Backend):
     def column_squares(self) -> Tensor:
         """Return the squared norms of the columns."""
         return torch.cat([factor.column_squares() for factor in self._factors])
+
+
+def layered(
+    problem: Problem, call: Call, strategy: Contraction
+) -> Callable[[Call], Factored] | None:
+    """Find how the function's layers factor J.
+
+    Args:
+        problem: What is differentiated: parameters of a module.
+        call: The module at the arguments to look at.
+        strategy: One that contracts layers; its settings are used.
+
+    Returns:
+        What factors J at a call; `None` if the layers cannot be captured.
+    """
+    method = Method(strategy, batching.choices(problem, strategy)[0])
+    seeding = batching.seeding(problem, strategy, method.batching)
+    try:
+        with settled(problem, call, method) as ready:
+            point, _ = next(batching.points(problem, ready, method.batching, None))
+            found = assigned(point)
+            captured(point, found)
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        return None
+    known = found if found.settled else None
+
+    def factored(call: Call) -> Factored:
+        with settled(problem, call, method) as ready:
+            point, _ = next(batching.points(problem, ready, method.batching, None))
+            seen = captured(point, known)
+            seeds = seeding.seeds(slice(0, seeding.count))
+            factors = factors_of(seen, seeds, point.batch_size)
+        return Factored(
+            factors,
+            seen.primals,
+            point.batch_size or 1,
+            seeding.count,
+            records=problem.options.create_graph,
+        )
+
+    return factored
 
 
 def factors_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,23 +12,38 @@ from torch import Tensor
 from jacengine.defaults import known_strategies
 from jacengine.errors import ArgumentError
 from jacengine.interface import Contraction
-from jacengine.layers.captured import captured
 from jacengine.operators.backend import Backend
-from jacengine.operators.factored import Factored, factors_of
-from jacengine.operators.matrix_free import MatrixFree
+from jacengine.operators.factored import layered
+from jacengine.operators.matrix_free import Linearization, MatrixFree
+from jacengine.operators.pairing import paired, pulls_right
 from jacengine.problems.batch_dims import BatchDim
 from jacengine.problems.call import Call
 from jacengine.problems.examine import examine
 from jacengine.problems.layout import Wrt
 from jacengine.problems.problem import Options, Problem, Randomness
-from jacengine.products import batching
-from jacengine.products.accumulate import settled
+from jacengine.problems.signature import Signature
 from jacengine.products.memory import allocate
-from jacengine.products.method import Method
 from jacengine.selection.truth import Truth
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an operator is made at a point; found and verified once.
+
+    Attributes:
+        problem: What is differentiated.
+        signature: Of the calls that it holds for.
+        backend: Makes the operator's products at a call.
+        method: How products are obtained, in words.
+    """
+
+    problem: Problem
+    signature: Signature
+    backend: Callable[[Call], Backend]
+    method: str
 
 
 class JacobianOperator:
@@ -42,11 +58,30 @@ class JacobianOperator:
         method: How products are obtained, in words.
     """
 
-    def __init__(self, backend: Backend, method: str) -> None:
-        """Wrap a backend."""
-        self._backend = backend
-        self.shape = backend.shape
-        self.method = method
+    def __init__(self, recipe: Recipe, call: Call) -> None:
+        """Follow a recipe at a call."""
+        self._recipe = recipe
+        self._backend = recipe.backend(call)
+        self.shape = self._backend.shape
+        self.method = recipe.method
+
+    def at(
+        self, *args: Any, kwargs: Mapping[str, Any] | None = None
+    ) -> JacobianOperator:
+        """Return the operator at other arguments of the same signature.
+
+        Nothing is looked for or verified again, as by a plan.
+
+        Args:
+            args: The function's positional arguments.
+            kwargs: Its keyword arguments.
+
+        Raises:
+            PlanMismatchError: The arguments have another signature.
+        """
+        problem = self._recipe.problem
+        leaves = self._recipe.signature.leaves_of(problem.fn, args, kwargs or {})
+        return JacobianOperator(self._recipe, problem.bound(leaves))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -216,47 +251,22 @@ def operator(
     problem = examine(fn, args, given, options)
     call = problem.bind(args, given)
     truth = Truth.of(problem, call)
+    signature = Signature.of(fn, args, given, problem.layout.names)
     candidates = known_strategies().choose(strategies, exclude)
     for strategy in candidates:
         if isinstance(strategy, Contraction) and strategy.check(problem) is None:
-            factored = _factored(problem, call, strategy)
-            if factored is not None and _right(problem, factored, truth):
-                return JacobianOperator(factored, "by layers")
-    free = MatrixFree(problem, call, truth, candidates, timed=timed)
-    return JacobianOperator(free, f"pushed by {free.pushes}, pulled by {free.pulls}")
+            make = layered(problem, call, strategy)
+            if make is not None and pulls_right(make(call), problem, truth):
+                recipe = Recipe(problem, signature, make, "by layers")
+                return JacobianOperator(recipe, call)
+    push, pull = paired(problem, call, truth, candidates, timed=timed)
 
+    def free(call: Call) -> Backend:
+        pushing = Linearization(problem, call, push)
+        return MatrixFree(problem, pushing, Linearization(problem, call, pull))
 
-def _factored(problem: Problem, call: Call, strategy: Contraction) -> Factored | None:
-    """Factor J by layers; `None` if this function cannot be captured."""
-    method = Method(strategy, batching.choices(problem, strategy)[0])
-    seeding = batching.seeding(problem, strategy, method.batching)
-    try:
-        with settled(problem, call, method) as ready:
-            point, _ = next(batching.points(problem, ready, method.batching, None))
-            seen = captured(point, None)
-            seeds = seeding.seeds(slice(0, seeding.count))
-            factors = factors_of(seen, seeds, point.batch_size)
-    except (RuntimeError, ValueError, TypeError, IndexError):
-        return None
-    samples = point.batch_size or 1
-    return Factored(
-        factors,
-        seen.primals,
-        samples,
-        seeding.count,
-        records=problem.options.create_graph,
-    )
-
-
-def _right(problem: Problem, factored: Factored, truth: Truth) -> bool:
-    """Compare a random projection with plain reverse mode."""
-    samples = problem.sample_count
-    flat = [u.reshape(samples, -1) for u in truth.seeds]
-    cotangent = torch.cat(flat, dim=1).flatten().to(factored.like)
-    found = factored.pull(cotangent.unsqueeze(1)).flatten().detach()
-    sizes = [leaf.size for leaf in problem.inputs]
-    products = tuple(part.unsqueeze(0) for part in found.split(sizes))
-    return truth.judge_products(problem, products).right
+    method = f"pushed by {push.name}, pulled by {pull.name}"
+    return JacobianOperator(Recipe(problem, signature, free, method), call)
 
 
 def _applied(

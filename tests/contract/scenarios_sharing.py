@@ -136,7 +136,8 @@ class _Aliased(nn.Module):
         self.second = self.first
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.second(torch.tanh(self.first(x)))
+        y: Tensor = self.second(torch.tanh(self.first(x)))
+        return y
 
 
 def _mlp() -> nn.Module:
