@@ -7,7 +7,7 @@ import torch
 
 from jacengine.problems.examine import examine
 from jacengine.problems.problem import Options
-from jacengine.selection.race import Race, slower
+from jacengine.selection.race import BRIEF, Race, slower
 from jacengine.selection.record import Record
 from jacengine.selection.spending import QUICK, UNTIMED, Spending
 from jacengine.selection.truth import Truth
@@ -69,10 +69,13 @@ def test_time_that_is_spent_stops_the_entering() -> None:
     clock = Clock()
     race = _race(clock)
     assert race.reason_to_stop(1.0) is None
-    race.running = [_record("reverse_loop", 0.01)]
+    race.running = [_record("reverse_loop", 2 * BRIEF)]
     assert race.reason_to_stop(1.0) is None
-    clock.now = QUICK.floor_s
+    clock.now = 1.0
     assert "time for the selection was spent" in str(race.reason_to_stop(1.0))
+    # What takes no time is tried all the same.
+    race.running = [_record("reverse_loop", BRIEF / 2)]
+    assert race.reason_to_stop(1.0) is None
 
 
 def test_a_slow_winner_buys_more_time() -> None:

@@ -17,7 +17,7 @@ from jacengine.layers.contraction import (
     through_the_graph,
 )
 from jacengine.operators.backend import PART, Backend
-from jacengine.operators.factors import Dense, Factor, Outer, merged
+from jacengine.operators.factors import Dense, Factor, Outer, Products, merged
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.products import batching
@@ -70,10 +70,12 @@ class Factored(Backend):
 
     def gram(self) -> Tensor:
         """Multiply with the transpose, parameter by parameter."""
-        total = self.like.new_zeros(self.shape[0], self.shape[0])
+        rows = (self._samples, self._entries)
+        total = self.like.new_zeros(*rows, *rows)
+        products = Products()
         for factor in self._factors:
-            total = total + factor.gram()
-        return total
+            factor.add_gram(total, products)
+        return total.view(self.shape[0], self.shape[0])
 
     def row_squares(self) -> Tensor:
         """Return the squared norms of the rows."""

@@ -22,6 +22,25 @@ PART = 2**24
 """Entries of a block that are formed at a time, where part of it has to be."""
 
 
+class Products:
+    """Products of all pairs of rows, each formed once.
+
+    The weight and the bias of a layer have the same cotangents.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._known: dict[tuple[object, ...], Tensor] = {}
+
+    def of(self, rows: Tensor) -> Tensor:
+        """Multiply rows `(s, k, p)` with each other; returns `(s, k, s, k)`."""
+        key = (rows.data_ptr(), rows.shape, rows.stride())
+        if key not in self._known:
+            flat = rows.flatten(0, 1)
+            self._known[key] = (flat @ flat.T).view(*rows.shape[:2], *rows.shape[:2])
+        return self._known[key]
+
+
 class Factor(Protocol):
     """The block of one parameter, `(s, k, *param)`; `m` vectors at a time."""
 
@@ -33,8 +52,8 @@ class Factor(Protocol):
         """Multiply the transpose with `(s, k, m)`; returns `(p, m)`."""
         ...
 
-    def gram(self) -> Tensor:
-        """Multiply with the transpose; returns `(s k, s k)`."""
+    def add_gram(self, total: Tensor, products: Products) -> None:
+        """Add the product with the transpose to `(s, k, s, k)`."""
         ...
 
     def squares(self) -> Tensor:
@@ -68,10 +87,9 @@ class Dense:
         """Multiply the transpose with `(s, k, m)`."""
         return self._rows().T @ cotangent.flatten(0, 1)
 
-    def gram(self) -> Tensor:
-        """Multiply with the transpose."""
-        rows = self._rows()
-        return rows @ rows.T
+    def add_gram(self, total: Tensor, products: Products) -> None:
+        """Add the product with the transpose."""
+        total += products.of(self.block.flatten(2))
 
     def squares(self) -> Tensor:
         """Return the squared norm of every row."""
@@ -116,36 +134,32 @@ class Outer:
         found = torch.einsum("sqonm,sqin->qoim", back, self.right)
         return found.reshape(-1, cotangent.shape[-1])
 
-    def gram(self) -> Tensor:
-        """Multiply with the transpose, by the cheaper of structure and forming.
+    def add_gram(self, total: Tensor, products: Products) -> None:
+        """Add the product with the transpose, by the cheaper of structure and forming.
 
         With one position the product of two rows is that of their cotangents times that
         of their inputs; with several it is a sum over pairs of positions.
         """
         samples, directions, groups, rows, positions = self.left.shape
-        size = samples * directions
-        if positions == 1:
-            total = self.left.new_zeros(size, size)
-            for q in range(groups):
-                g, x = self.left[:, :, q, :, 0].flatten(0, 1), self.right[:, q, :, 0]
-                inputs = _repeated(x @ x.T, directions)
-                total = total + (g @ g.T) * inputs
-            return total
-        inside = self.right.shape[2]
+        size, inside = samples * directions, self.right.shape[2]
         paired = positions**2 * (inside + directions**2 * rows)
         formed = directions * rows * inside * (positions / samples + directions)
-        if paired < formed and (size * positions) ** 2 <= PART:
-            return self._paired()
-        total = self.left.new_zeros(size, size)
-        step = max(1, PART // max(1, size * inside))
-        for q in range(groups):
-            for part in balanced(rows, step):
-                left = self.left[:, :, q : q + 1, part]
-                shape = (1, left.shape[3], inside)
-                block = outer(left, self.right[:, q : q + 1], shape, None)
-                flat = block.flatten(2).flatten(0, 1)
-                total = total + flat @ flat.T
-        return total
+        if positions == 1:
+            for q in range(groups):
+                x = self.right[:, q, :, 0]
+                inputs = (x @ x.T)[:, None, :, None]
+                total.addcmul_(products.of(self.left[:, :, q, :, 0]), inputs)
+        elif paired < formed and (size * positions) ** 2 <= PART:
+            total += self._paired()
+        else:
+            step = max(1, PART // max(1, size * inside))
+            for q in range(groups):
+                for part in balanced(rows, step):
+                    left = self.left[:, :, q : q + 1, part]
+                    shape = (1, left.shape[3], inside)
+                    block = outer(left, self.right[:, q : q + 1], shape, None)
+                    flat = block.flatten(2).flatten(0, 1)
+                    total += (flat @ flat.T).view(total.shape)
 
     def squares(self) -> Tensor:
         """Return the squared norm of every row; ghost norms where they are cheaper."""
@@ -191,22 +205,15 @@ class Outer:
 
     def _paired(self) -> Tensor:
         samples, directions, groups, _, positions = self.left.shape
-        size = samples * directions
-        total = self.left.new_zeros(size, size)
+        total = self.left.new_zeros(samples, directions, samples, directions)
+        apart = (samples, directions, positions)
         for q in range(groups):
             g = self.left[:, :, q].transpose(-1, -2).flatten(0, 2)  # (s k n) o
-            x = self.right[:, q].transpose(-1, -2)  # s n i
-            cotangents = (g @ g.T).view(size, positions, size, positions)
-            inputs = torch.einsum("sni,tmi->sntm", x, x)
-            inputs = inputs.repeat_interleave(directions, 0)
-            inputs = inputs.repeat_interleave(directions, 2)
-            total = total + (cotangents * inputs).sum((1, 3))
+            x = self.right[:, q].transpose(-1, -2).flatten(0, 1)  # (s n) i
+            cotangents = (g @ g.T).view(*apart, *apart)
+            inputs = (x @ x.T).view(samples, positions, samples, positions)
+            total = total + torch.einsum("sknulm,snum->skul", cotangents, inputs)
         return total
-
-
-def _repeated(gram: Tensor, times: int) -> Tensor:
-    """Repeat each row and each column so many times."""
-    return gram.repeat_interleave(times, 0).repeat_interleave(times, 1)
 
 
 def merged(uses: list[Factor]) -> Factor:

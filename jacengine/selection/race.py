@@ -39,6 +39,9 @@ T95 = {
     11: 1.81,
 }
 """Student's t at 95 %, one-sided, by the number of rounds; beyond, the last."""
+BRIEF = 0.02
+"""Seconds of a whole Jacobian up to which every candidate is tried, whatever that
+costs: what the first use of an operator sets up can take longer than all runs do."""
 TICK = 1e-9
 """Seconds that a time is taken for at least: a clock may not have moved."""
 
@@ -80,7 +83,7 @@ class Race:
             return None
         if self._spending.rounds == 0:
             return "not tried: a right method was found"
-        if self._left() <= 0:
+        if self._left() <= 0 and self._best() > BRIEF:
             return "not tried: the time for the selection was spent"
         ratio = expected_cost / self._cheapest if self._cheapest else 0.0
         if ratio > self._spending.implausible:
