@@ -6,7 +6,7 @@ Strategies use these and so stay readable under a strict type checker.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,27 +50,48 @@ def call_with_parameters(
         return module(*args, **kwargs)
 
 
+Vectorisation = Literal["none", "legacy", "vmap"]
+"""How many cotangents go through a recorded graph at once: one; many, by
+`is_grads_batched`, which is a vmap of its own with fewer rules and less overhead; many,
+by `torch.func.vmap`. Which is fastest depends on the operators in the graph."""
+
+
 def pull_to_edges(
     outputs: Tensors,
     edges: Sequence[GradientEdge],
     cotangents: Tensors,
     *,
-    batched: bool,
+    vectorisation: Vectorisation,
     create_graph: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """Pull cotangents back to edges of the graph; `None` where they do not lead."""
     reached = [i for i, output in enumerate(outputs) if output.requires_grad]
     if not reached or not edges:
         return (None,) * len(edges)
-    return torch.autograd.grad(
-        [outputs[i] for i in reached],
-        list(edges),
-        [cotangents[i] for i in reached],
-        retain_graph=True,
-        create_graph=create_graph,
-        allow_unused=True,
-        is_grads_batched=batched,
-    )
+
+    def pulled(*chosen: Tensor) -> tuple[Tensor | None, ...]:
+        return torch.autograd.grad(
+            [outputs[i] for i in reached],
+            list(edges),
+            chosen,
+            retain_graph=True,
+            create_graph=create_graph,
+            allow_unused=True,
+            is_grads_batched=vectorisation == "legacy",
+        )
+
+    chosen = [cotangents[i] for i in reached]
+    if vectorisation != "vmap":
+        return pulled(*chosen)
+    missing: list[bool] = []
+
+    def found(*chosen: Tensor) -> Tensors:
+        every = pulled(*chosen)
+        missing[:] = [cotangent is None for cotangent in every]
+        return tuple(cotangent for cotangent in every if cotangent is not None)
+
+    there = iter(vmap(found)(*chosen))
+    return tuple(None if absent else next(there) for absent in missing)
 
 
 def pull(

@@ -74,16 +74,12 @@ class QuasiLinear(Contraction):
         return Passes(forward=1, backward=blocks)
 
     def prepare(self, point: Point, *, timed: bool) -> QuasiLinear:
-        """Find the modules that answer for the parameters; takes a few passes.
-
-        Where several axes have the batch's size, where the samples lie must be looked
-        up at every point: another branch of the function may have moved them.
-        """
+        """Find the modules that answer for the parameters; takes a few passes."""
         if point.batch_size in self.assignments:
             return self
         found = assigned(point)
         if not found.settled:
-            return self
+            return self  # to be looked up at every point
         if timed:
             found = with_fastest(captured(point, found), point.batch_size)
         return replace(self, assignments={**self.assignments, point.batch_size: found})

@@ -157,7 +157,8 @@ def test_assignment_of_plain_layers() -> None:
     assert [unit.path for unit in found.units] == ["0", "2"]
     assert all(handling.rule is not None for handling in found.handlings)
     assert found.whole == frozenset()
-    assert found.vectorised
+    assert found.vectorisations == ("legacy", "vmap", "none")
+    assert found.graph is None
 
 
 def test_assignment_goes_to_the_parent_and_to_the_graph() -> None:
@@ -169,6 +170,28 @@ def test_assignment_goes_to_the_parent_and_to_the_graph() -> None:
     assert answers[names.index("inner.a.weight")] == "inner"
     assert answers[names.index("b.weight")] == "b"
     assert found.whole <= {names.index("inner.a.bias")}
+
+
+def test_where_shapes_are_ambiguous_the_graph_tells_the_branch() -> None:
+    """Four samples of four positions, which one branch puts the other way round."""
+
+    def run(m: Any, x: Tensor) -> Tensor:
+        if x[0, 0, 0] > 0:
+            y: Tensor = m.a(x).tanh().sum(1)
+            return y
+        z: Tensor = m.a(x.transpose(0, 1)).tanh().sum(0)
+        return z
+
+    model, x = Net(run, a=linear()), randn(4, 4, 3)
+    assert assigned(model, x).graph is not None
+    plan = jacengine.plan(
+        model, x, **PER_SAMPLE, strategies=["quasi_linear"], effort="none"
+    )
+    for sign in (1, -1, 1):
+        at = x.clone()
+        at[0, 0, 0] = sign
+        wanted = reference_jacobian(Case(model, (at,), options=PER_SAMPLE))
+        assert_same(plan(at), wanted, 1e-10)
 
 
 def test_an_input_that_is_overwritten() -> None:

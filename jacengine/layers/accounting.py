@@ -9,6 +9,7 @@ container) would be missed by hooks, and is found here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
@@ -56,3 +57,27 @@ def unaccounted(
             else:
                 waiting.append(target)
     return found
+
+
+_AXES = ("_saved_dim", "_saved_dim0", "_saved_dim1", "_saved_dims")
+"""Where the graph's nodes keep the axes that an operator was given."""
+
+
+def fingerprint(outputs: Sequence[Tensor]) -> tuple[object, ...]:
+    """Describe a graph: which operators it is made of, on which axes, how joined.
+
+    Two passes of one function with the same shapes and the same graph treat their axes
+    alike.
+    """
+    numbers: dict[object, int] = {}
+    described: list[object] = []
+    waiting: list[Any] = [output.grad_fn for output in reversed(outputs)]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in numbers:
+            described.append(numbers.get(node))
+            continue
+        numbers[node] = len(numbers)
+        described.append((node.name(), *(getattr(node, axes, None) for axes in _AXES)))
+        waiting += [target for target, _ in reversed(node.next_functions)]
+    return tuple(described)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from jacengine._torchfunc import Tensors, pull_to_edges
-from jacengine.layers.accounting import unaccounted
+from jacengine._torchfunc import Tensors, Vectorisation, pull_to_edges
+from jacengine.layers.accounting import fingerprint, unaccounted
 from jacengine.layers.rerun import Separation, reproduces, rerun, separations
 from jacengine.layers.rule import Contract, Rule
 from jacengine.layers.rules import RULES
@@ -58,22 +58,30 @@ class Assignment:
         units: The modules to watch.
         handlings: How each of their calls is contracted, in the order of the calls.
         whole: Parameters that are pulled through the whole graph.
-        vectorised: Whether the graph can be pulled back for many directions at once.
-        settled: Whether the shapes alone say where the samples lie, so that another
-            pass with the same shapes has them there too.
+        vectorisations: How many directions can go through the graph at once; the first
+            is in use.
+        settled: Whether it is known where the samples lie, so that another pass like
+            this one has them there too.
+        graph: What such a pass is, if shapes alone do not tell where the samples lie.
     """
 
     units: tuple[Unit, ...]
     handlings: tuple[Handling, ...]
     whole: frozenset[int]
-    vectorised: bool
+    vectorisations: tuple[Vectorisation, ...]
     settled: bool
+    graph: tuple[object, ...] | None
 
-    def covers(self, visits: Sequence[Visit], missed: set[int]) -> bool:
+    def covers(self, outputs: Tensors, primals: Tensors, visits: list[Visit]) -> bool:
         """Tell whether another forward pass went the same way as the first."""
-        return missed <= self.whole and [
-            (visit.unit.path, visit.shapes) for visit in visits
-        ] == [(handling.path, handling.shapes) for handling in self.handlings]
+        if len(visits) != len(self.handlings) or any(
+            visit.shapes != handling.shapes or visit.unit.path != handling.path
+            for visit, handling in zip(visits, self.handlings, strict=True)
+        ):
+            return False
+        if self.graph is not None and self.graph != fingerprint(outputs):
+            return False
+        return unaccounted(outputs, primals, visits) <= self.whole
 
 
 def assign(
@@ -100,16 +108,21 @@ def assign(
             outputs = function(*primals)
         failed = unaccounted(outputs, primals, visits) - whole
         handlings: list[Handling] = []
+        known = True
         if not failed:
-            handlings, failed = _handle(root, visits, primals, outputs, batch_size)
+            handlings, failed, known = _handle(
+                root, visits, primals, outputs, batch_size
+            )
         if not failed:
-            vectorised = _vectorises(outputs, visits)
+            vectorisations = _vectorisations(outputs, visits)
+            plain = batch_size is None or all(_settled(v, batch_size) for v in visits)
             return Assignment(
                 units,
                 tuple(handlings),
                 frozenset(whole),
-                vectorised,
-                batch_size is None or all(_settled(v, batch_size) for v in visits),
+                vectorisations,
+                plain or known,
+                None if plain else fingerprint(outputs),
             )
         for index in failed:
             # Without samples to keep apart there is nothing a parent could do better.
@@ -136,11 +149,15 @@ def _handle(
     primals: Tensors,
     outputs: Tensors,
     batch_size: int | None,
-) -> tuple[list[Handling], set[int]]:
-    """Decide how each call is contracted; returns the parameters of those that fail."""
+) -> tuple[list[Handling], set[int], bool]:
+    """Decide how each call is contracted.
+
+    Returns:
+        How; the parameters of the calls that fail; whether no guess is among it.
+    """
     modules = [visit.unit.module(root) for visit in visits]
     rules = [_rule(m, visit) for m, visit in zip(modules, visits, strict=True)]
-    places = _samples(visits, modules, rules, outputs, batch_size)
+    places, known = _samples(visits, modules, rules, outputs, batch_size)
     handlings: list[Handling] = []
     failed: set[int] = set()
     for visit, module, rule, found in zip(visits, modules, rules, places, strict=True):
@@ -155,7 +172,7 @@ def _handle(
             handlings.append(
                 Handling(visit.unit.path, visit.shapes, rule, placement, separation)
             )
-    return handlings, failed
+    return handlings, failed, known
 
 
 def _rule(module: nn.Module, visit: Visit) -> Rule | None:
@@ -179,13 +196,18 @@ def _samples(
     rules: Sequence[Rule | None],
     outputs: Tensors,
     batch_size: int | None,
-) -> list[tuple[Placement, ...] | None]:
+) -> tuple[list[tuple[Placement, ...] | None], bool]:
     """Find where the samples lie in each output of each call; `None`: nowhere.
 
     Cotangents of some samples must arrive at those samples' positions only.
+
+    Returns:
+        The places, and whether they are the only ones that are possible. A layer that
+        no cotangent reaches leaves several.
     """
     if batch_size is None:
-        return [(Placement("none"),) * len(visit.shapes) for visit in visits]
+        nowhere = Placement("none")
+        return [(nowhere,) * len(visit.shapes) for visit in visits], True
     own: list[int] = []
     left: list[list[Placement]] = []
     for visit, module, rule in zip(visits, modules, rules, strict=True):
@@ -199,7 +221,7 @@ def _samples(
     generator = torch.Generator().manual_seed(0)
     for chosen in splits(batch_size):
         cotangents = tuple(random_cotangent(o, chosen, generator) for o in outputs)
-        found = pull_to_edges(outputs, edges, cotangents, batched=False)
+        found = pull_to_edges(outputs, edges, cotangents, vectorisation="none")
         for i, gradient in enumerate(found):
             if gradient is not None:
                 left[i] = [
@@ -213,7 +235,7 @@ def _samples(
         taken = [next(flat) for _ in visit.shapes]
         fits = all(taken) and bool(taken)
         answer.append(tuple(options[0] for options in taken) if fits else None)
-    return answer
+    return answer, all(len(options) <= 1 for options in left)
 
 
 def _separation(
@@ -244,11 +266,17 @@ def _settled(visit: Visit, batch_size: int) -> bool:
     return all(sum(1 for _ in placements(shape, batch_size)) <= 1 for shape in shapes)
 
 
-def _vectorises(outputs: Tensors, visits: Sequence[Visit]) -> bool:
+def _vectorisations(
+    outputs: Tensors, visits: Sequence[Visit]
+) -> tuple[Vectorisation, ...]:
+    """List what works on this graph, the likely fastest first."""
     edges = [edge for visit in visits for edge in visit.edges]
     seeds = tuple(torch.zeros_like(o).expand(2, *o.shape) for o in outputs)
-    try:
-        pull_to_edges(outputs, edges, seeds, batched=True)
-    except (RuntimeError, NotImplementedError):
-        return False
-    return True
+    working: list[Vectorisation] = []
+    for vectorisation in ("legacy", "vmap"):
+        try:
+            pull_to_edges(outputs, edges, seeds, vectorisation=vectorisation)
+        except (RuntimeError, NotImplementedError):
+            continue
+        working.append(vectorisation)
+    return (*working, "none")

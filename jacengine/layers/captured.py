@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from jacengine._torchfunc import Tensors
+from jacengine._torchfunc import Tensors, Vectorisation
 from jacengine.interface import Point
-from jacengine.layers.accounting import unaccounted
 from jacengine.layers.assignment import Assignment, assign
 from jacengine.layers.contraction import arriving_cotangents
 from jacengine.layers.visits import Visit, capturing
@@ -34,15 +33,22 @@ class Captured:
     primals: Tensors
     create_graph: bool
 
-    def arriving(self, seeds: Tensors) -> list[list[Tensor | None]]:
-        """Pull cotangents `(K, ...)` back to what each call returned, call by call."""
+    def arriving(
+        self, seeds: Tensors, vectorisation: Vectorisation | None = None
+    ) -> list[list[Tensor | None]]:
+        """Pull cotangents `(K, ...)` back to what each call returned, call by call.
+
+        Args:
+            seeds: One an output.
+            vectorisation: How, if not as the assignment says.
+        """
         edges = [edge for visit in self.visits for edge in visit.edges]
         found = iter(
             arriving_cotangents(
                 self.outputs,
                 edges,
                 seeds,
-                vectorised=self.assignment.vectorised,
+                vectorisation=vectorisation or self.assignment.vectorisations[0],
                 create_graph=self.create_graph,
             )
         )
@@ -63,7 +69,7 @@ def captured(point: Point, known: Assignment | None) -> Captured:
     root, primals = module_of(point), point.tracked()
     with capturing(root, assignment.units) as visits:
         outputs = point.function(*primals)
-    if not assignment.covers(visits, unaccounted(outputs, primals, visits)):
+    if not assignment.covers(outputs, primals, visits):
         if known is None:
             raise RuntimeError("every forward pass calls other layers")
         # This point takes another way through the module than those before.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from jacengine._torchfunc import Tensors, pull, pull_to_edges
+from jacengine._torchfunc import Tensors, Vectorisation, pull, pull_to_edges
 from jacengine.layers.assignment import Handling
 from jacengine.layers.rerun import rerun
 from jacengine.layers.visits import Visit
@@ -152,17 +152,25 @@ def arriving_cotangents(
     edges: Sequence[GradientEdge],
     seeds: Tensors,
     *,
-    vectorised: bool,
+    vectorisation: Vectorisation,
     create_graph: bool,
 ) -> tuple[Tensor | None, ...]:
     """Pull cotangents `(K, ...)` back to the outputs of all captured calls."""
-    if seeds[0].shape[0] == 1 or not vectorised:
-        each = [
-            pull_to_edges(outputs, edges, one, batched=False, create_graph=create_graph)
-            for one in zip(*seeds, strict=True)
-        ]
-        return tuple(_stacked(parts) for parts in zip(*each, strict=True))
-    return pull_to_edges(outputs, edges, seeds, batched=True, create_graph=create_graph)
+    if seeds[0].shape[0] > 1 and vectorisation != "none":
+        return pull_to_edges(
+            outputs,
+            edges,
+            seeds,
+            vectorisation=vectorisation,
+            create_graph=create_graph,
+        )
+    each = [
+        pull_to_edges(
+            outputs, edges, one, vectorisation="none", create_graph=create_graph
+        )
+        for one in zip(*seeds, strict=True)
+    ]
+    return tuple(_stacked(parts) for parts in zip(*each, strict=True))
 
 
 def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:

@@ -1,7 +1,8 @@
-"""Which of a rule's ways to a block is the fastest here: timed on the layers' own data.
+"""What is the fastest here: timed on the layers' own data.
 
-Which way of contracting a convolution wins depends on its sizes, the processor and its
-threads, and no rule of thumb holds for long.
+How a convolution is best contracted, and how cotangents are best pulled through the
+graph, depends on sizes, operators, the processor and its threads; no rule of thumb
+holds for long.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from jacengine._torchfunc import Tensors, Vectorisation
 from jacengine.layers.assignment import Assignment, Handling
 from jacengine.layers.captured import Captured
 from jacengine.layers.contraction import ruled_cotangent, ruled_input
@@ -29,7 +31,7 @@ ROUNDS = 3
 
 
 def with_fastest(seen: Captured, batch_size: int | None) -> Assignment:
-    """Time the ways of every rule that has several, and take the fastest of each.
+    """Time the ways there are to blocks and through the graph; take the fastest.
 
     Args:
         seen: A forward pass.
@@ -37,15 +39,14 @@ def with_fastest(seen: Captured, batch_size: int | None) -> Assignment:
     """
     assignment, outputs = seen.assignment, seen.outputs
     pairs = list(zip(assignment.handlings, seen.visits, strict=True))
-    if not any(_choices(handling, visit) for handling, visit in pairs):
-        return assignment
     widest = max(p.numel() * p.element_size() for p in seen.primals)
     most = MOST_BYTES // max(1, widest * (batch_size or 1))
     entries = sum(o.numel() for o in outputs) // (batch_size or 1)
     count = max(1, min(MOST_DIRECTIONS, entries, most))
-    arriving = seen.arriving(
-        tuple(torch.ones_like(o).expand(count, *o.shape) for o in outputs)
-    )
+    seeds = tuple(torch.ones_like(o).expand(count, *o.shape) for o in outputs)
+    if count > 1:
+        assignment = replace(assignment, vectorisations=_ordered(seen, seeds))
+    arriving = seen.arriving(seeds)
     handlings: list[Handling] = []
     for (handling, visit), here in zip(pairs, arriving, strict=True):
         names = _choices(handling, visit)
@@ -62,6 +63,19 @@ def with_fastest(seen: Captured, batch_size: int | None) -> Assignment:
         else:
             handlings.append(handling)
     return replace(assignment, handlings=tuple(handlings))
+
+
+def _ordered(seen: Captured, seeds: Tensors) -> tuple[Vectorisation, ...]:
+    """Order the ways through the graph, the fastest first."""
+    known = seen.assignment.vectorisations
+    best = dict.fromkeys(known, float("inf"))
+    for round_number in range(ROUNDS):
+        for how in known:
+            run = functools.partial(seen.arriving, seeds, how)
+            taken = seconds(run, seeds[0].device)
+            if round_number:
+                best[how] = min(best[how], taken)
+    return tuple(sorted(known, key=best.__getitem__))
 
 
 def _choices(handling: Handling, visit: Visit) -> list[str]:

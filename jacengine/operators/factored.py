@@ -111,12 +111,11 @@ def layered(
             captured(point, found)
     except (RuntimeError, ValueError, TypeError, IndexError):
         return None
-    known = found if found.settled else None
 
     def factored(call: Call) -> Factored:
         with settled(problem, call, method) as ready:
             point, _ = next(batching.points(problem, ready, method.batching, None))
-            seen = captured(point, known)
+            seen = captured(point, found if found.settled else None)
             seeds = seeding.seeds(slice(0, seeding.count))
             factors = factors_of(seen, seeds, point.batch_size)
         return Factored(
