@@ -23,7 +23,7 @@ def auto_headline(standings: Sequence[Standing]) -> str:
     if not found:
         return ""
     near, total, noun = within(standings, found)
-    said = f"auto is within {percent(WITHIN - 1)} of the best on {near} of "
+    said = f"auto is within {percent(WITHIN - 1)} of the best strategy on {near} of "
     said += count(total, noun)
     gains = gains_over_libraries(standings)
     mean = geometric_mean(gains) if gains else 1.0
@@ -53,7 +53,7 @@ def within(standings: Sequence[Standing], found: Factors) -> tuple[int, int, str
         How many, of how many, and of what: workloads where there are sizes.
     """
     near = {id(standing) for standing, factor in found if factor <= WITHIN}
-    raced = {id(s) for s in standings if s.auto and s.winner}
+    raced = {id(s) for s in standings if s.auto and s.best("strategy")}
     groups = [series.standings for series in all_series(standings)]
     noun = "workload" if groups else "problem"
     groups = groups or [(standing,) for standing in standings]
@@ -73,15 +73,16 @@ def _near(standings: Sequence[Standing]) -> Sentence:
     said: Sentence = (
         f"On {near} of {count(total, noun)} ",
         Name("auto"),
-        f" is within {percent(WITHIN - 1)} of the best method{sizes}",
+        f" is within {percent(WITHIN - 1)} of the best strategy{sizes}",
     )
     where, worst = max(found, key=lambda item: item[1])
-    if worst > WITHIN:
+    best = where.best("strategy")
+    if worst > WITHIN and best is not None:
         said += (
             "; it loses most on ",
             Name(where.case.name),
             f", {ratio(worst)} the time of ",
-            Name(where.winner.strategy if where.winner else ""),
+            Name(best.strategy),
         )
     return (*said, ".")
 

@@ -40,7 +40,12 @@ def _about_auto(standings: Sequence[Standing]) -> list[tuple[str, str]]:
         return []
     near, total, noun = within(standings, found)
     share = percent(WITHIN - 1)
-    said = [(f"{near} of {total}", f"{noun}s where auto is within {share} of the best")]
+    said = [
+        (
+            f"{near} of {total}",
+            f"{noun}s where auto is within {share} of the best strategy",
+        )
+    ]
     gains = gains_over_libraries(standings)
     if gains:
         mean = ratio(geometric_mean(gains))

@@ -27,13 +27,13 @@ _Value = TypeVar("_Value")
 
 
 def regret_figure(standings: Sequence[Standing]) -> Markup | None:
-    """Draw the time of `auto` over that of the best method, workload by workload."""
+    """Draw the time of `auto` over that of the best strategy, workload by workload."""
     strips = [
         Strip(
             title,
             tuple(
-                Dot(factor, _paint(standing, factor), scale)
-                for standing, factor, scale in found
+                Dot(factor, "accent" if factor <= WITHIN else "baseline", scale)
+                for _, factor, scale in found
             ),
             ratio(max(factor for _, factor, _ in found)),
         )
@@ -41,19 +41,12 @@ def regret_figure(standings: Sequence[Standing]) -> Markup | None:
     ]
     return draw_strips(
         strips,
-        title="time of auto over that of the best method",
-        label="Time of auto over that of the best method, the largest: "
+        title="time of auto over that of the best strategy",
+        label="Time of auto over that of the best strategy, the largest: "
         + _listed(strips),
         text=times,
         salt="regret",
     )
-
-
-def _paint(standing: Standing, factor: float) -> str:
-    if factor <= WITHIN:
-        return "accent"
-    winner = standing.winner
-    return "library" if winner is not None and winner.kind == "library" else "baseline"
 
 
 def gains_figure(standings: Sequence[Standing]) -> Markup | None:
