@@ -10,6 +10,7 @@ import torch
 import jacengine
 from jacengine.defaults import known_strategies
 from jacengine.interface import Pushforward
+from jacengine.layers.rules import RULES
 from jacengine.registry import Registry
 
 ROOT = Path(__file__).parent.parent
@@ -60,3 +61,36 @@ def test_the_strategy_of_ones_own_computes_jacobians(
     x = torch.tensor([0.3, -1.2], dtype=torch.float64)
     found = jacengine.jacobian(torch.sin, x, strategy="finite_differences")
     torch.testing.assert_close(found, torch.diag(x.cos()), rtol=1e-6, atol=1e-6)
+
+
+def test_the_rule_of_ones_own_is_used() -> None:
+    class Scale(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.randn(3, dtype=torch.float64))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.scale * x
+
+    source = next(
+        b
+        for b in re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+        if "register_rule" in b
+    )
+    names: dict[str, Any] = {"__name__": "example", "jacengine": jacengine}
+    exec(compile(source, "readme", "exec"), names | {"Scale": Scale})
+    model = torch.nn.Sequential(Scale(), torch.nn.Linear(3, 2).double())
+    x = torch.randn(4, 3, dtype=torch.float64)
+    rule = RULES.find(model[0])
+    assert rule is not None
+    options: dict[str, Any] = {"wrt": "params", "batch_dim": 0}
+    ours = jacengine.jacobian(model, x, **options, strategy="quasi_linear")
+    wanted = jacengine.jacobian(model, x, **options, strategy="reverse_loop")
+    assert torch.allclose(ours["0.scale"], wanted["0.scale"])
+
+
+@pytest.mark.parametrize(
+    "path", re.findall(r"^\| `([\w/]+/)`", README, flags=re.MULTILINE)
+)
+def test_every_folder_in_the_table_exists(path: str) -> None:
+    assert (ROOT / path).is_dir()
