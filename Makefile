@@ -21,7 +21,7 @@ help:
 	@echo "make test    lint, type checks and tests"
 	@echo "make lint    lint and type checks"
 	@echo "make format  format the code and mend what can be mended"
-	@echo "make bench   measure the selector: regret, cost, predictions"
+	@echo "make bench   measure parameter Jacobians against their targets, and the selector"
 	@echo "make peers   install the libraries that are compared with"
 	@echo "make clean   remove what was built; $(VENV) stays"
 
@@ -43,6 +43,7 @@ format: $(DEV_STAMP)
 	$(BIN)/ruff format
 
 bench: $(DEV_STAMP)
+	$(BIN)/python -m jacengine.bench.parameters --out reports/parameters
 	$(BIN)/python -m jacengine.bench.selector --out reports/selector
 
 # Without their dependencies: BackPACK asks for torchvision, which brings another torch.

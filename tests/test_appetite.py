@@ -32,10 +32,10 @@ def test_the_least_that_is_needed(strategy: str, wrt: int | str) -> None:
 
 
 def test_what_needs_too_much_is_not_run() -> None:
-    calls: list[int] = []
+    sizes: list[int] = []
 
     def wide(x: Tensor) -> Tensor:
-        calls.append(1)
+        sizes.append(x.shape[0])
         return torch.tanh(x @ torch.ones(4, 1000, dtype=x.dtype)).sum(1)
 
     x = randn(50, 4)
@@ -43,11 +43,18 @@ def test_what_needs_too_much_is_not_run() -> None:
     call = problem.bind((x,), {})
     truth = Truth.of(problem, call)
     strategy = known_strategies().get("reverse_loop")
-    before = len(calls)
-    record = qualify(problem, call, strategy, truth, 200_000, timed=False)
+    sizes.clear()
+    record = qualify(problem, call, strategy, truth, 5_000, timed=False)
     assert record.outcome == "over_budget"
-    assert (record.predicted_bytes or 0) > 200_000
-    assert len(calls) == before + 1  # on fake tensors
+    assert (record.predicted_bytes or 0) > 5_000
+    assert sizes == [50]  # on fake tensors
+    # Where some samples at a time fit, it is run on so many.
+    sizes.clear()
+    record = qualify(problem, call, strategy, truth, 200_000, timed=False)
+    assert record.outcome == "ok"
+    assert (record.predicted_bytes or 0) <= 200_000
+    assert sizes[0] == 50
+    assert max(sizes[1:]) < 50
 
 
 def test_a_function_that_needs_values_is_not_predicted() -> None:
