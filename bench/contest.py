@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -131,9 +130,7 @@ def enter(
     out: dict[str, str] = {}
     size = len(question.args[0])
     for library in libraries:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = _entered(library, workload, size, question, J)
+        found = _entered(library, workload, size, question, J)
         if isinstance(found, Entrant):
             entrants[library.name] = found
         else:
@@ -201,19 +198,17 @@ def _interleaved(
     times: dict[str, list[float]] = {name: [] for name in entrants}
     device = torch.device("cpu")
     deadline = time.monotonic() + PATIENCE_S
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for entrant in entrants.values():
-            entrant.run()
-        for number in range(rounds):
-            if number >= FEW and time.monotonic() > deadline:
-                break
-            for name in list(entrants) if number % 2 else list(entrants)[::-1]:
-                entrant = entrants[name]
-                slow = bool(times[name]) and min(times[name]) > SLOW_S * entrant.times
-                if number < FEW or not slow:
-                    taken = seconds(entrant.run, device) * entrant.times
-                    times[name].append(taken)
+    for entrant in entrants.values():
+        entrant.run()
+    for number in range(rounds):
+        if number >= FEW and time.monotonic() > deadline:
+            break
+        for name in list(entrants) if number % 2 else list(entrants)[::-1]:
+            entrant = entrants[name]
+            slow = bool(times[name]) and min(times[name]) > SLOW_S * entrant.times
+            if number < FEW or not slow:
+                taken = seconds(entrant.run, device) * entrant.times
+                times[name].append(taken)
     return times
 
 
@@ -229,13 +224,9 @@ def _judged(claim: Claim, contest: Contest, medians: Mapping[str, float]) -> Fin
     target = f"{'>=' if claim.at_least else '<='} {claim.target:g}"
     words = " / ".join(said)
     if claim.over not in values or claim.under not in values:
-        # Nobody is right: nobody is faster. Nobody is installed: not known.
-        known = any(not _not_installed(reason) for reason in contest.out.values())
-        return Finding(words, target, None, True if known else None)
+        # Nobody is right: nobody is faster. Whoever is not installed might be.
+        missing = any("is not installed" in reason for reason in contest.out.values())
+        return Finding(words, target, None, None if missing else True)
     ratio = values[claim.over] / values[claim.under]
     met = ratio >= claim.target if claim.at_least else ratio <= claim.target
     return Finding(words, target, ratio, met)
-
-
-def _not_installed(reason: str) -> bool:
-    return "is not installed" in reason

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -63,8 +64,11 @@ def main(out: Path, rounds: int, only: tuple[str, ...], samples: int | None) -> 
     for target in TARGETS:
         if not only or target.name in only:
             progress.print(f"{target.name} ...", style="dim")
-            contest = target.contest(samples or target.samples)
-            outcomes[target] = hold(contest, rounds)
+            with warnings.catch_warnings():
+                # What libraries tell their users.
+                warnings.simplefilter("ignore")
+                contest = target.contest(samples or target.samples)
+                outcomes[target] = hold(contest, rounds)
     Console(width=160).print(_table(outcomes, samples))
     out.mkdir(parents=True, exist_ok=True)
     command = " ".join(["python -m jacengine.bench.parameters", *sys.argv[1:]])
@@ -142,7 +146,7 @@ def _row(cells: Sequence[str]) -> str:
 def _cells(target: Target, finding: Finding, samples: int | None) -> tuple[str, ...]:
     verdict = {True: "yes", False: "**no**", None: "not known"}[finding.met]
     if finding.ratio is None:
-        found = "nobody else is right" if finding.met else "nobody is installed"
+        found = "nobody else is right" if finding.met else "somebody is not installed"
     else:
         found = f"{finding.ratio:.3g}"
     work = f"{target.work}, B={samples or target.samples}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -109,11 +108,9 @@ def _named(name: str) -> Workload:
 
 
 def _plan(question: Question, layout: Any = "dict") -> jacengine.Plan:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return jacengine.plan(
-            question.fn, *question.args, wrt="params", batch_dim=0, layout=layout
-        )
+    return jacengine.plan(
+        question.fn, *question.args, wrt="params", batch_dim=0, layout=layout
+    )
 
 
 def _written(workload: Workload, fill: float, faster: float | None, n: int) -> Contest:
