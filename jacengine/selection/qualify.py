@@ -10,6 +10,7 @@ how long those take forecasts the whole.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 
 from jacengine.interface import Strategy
@@ -30,9 +31,6 @@ from jacengine.selection.truth import Truth
 COMFORT = 2**28
 """Bytes that a pass may take at first, beside twice the result; more is seldom faster,
 and the race tries larger chunks of the leader."""
-SPARE = 0.8
-"""Share of the room that slices of samples are made for: not all of a peak shrinks with
-the number of samples."""
 TIGHT = 8
 """A budget below this many times what a plain forward pass takes is tight: what a
 candidate needs is then predicted on fake tensors before it runs at all."""
@@ -63,21 +61,40 @@ def qualify(
     refusal = strategy.check(problem)
     if refusal is not None:
         return Record(strategy.name, "unsupported", refusal.reason)
-    chunked = functools.partial(_chunked, problem, call, strategy, truth, budget)
+    attempt = functools.partial(
+        _chunked, problem, call, strategy, truth, budget, timed=timed
+    )
     if budget < problem.result_bytes + TIGHT * problem.forward_bytes:
         least = _least(problem, call, strategy)
         if least is not None and least > budget:
-            few = _samples_that_fit(problem, least, budget)
-            if few is None:
-                return _over_budget(strategy, least, budget)
-            return chunked(timed=timed, samples=few)
-    record = chunked(timed=timed)
-    if record.outcome == "over_budget" and record.method is not None:
-        # Not even one direction fits with all samples at once.
-        few = _samples_that_fit(problem, record.predicted_bytes or 0, budget)
-        if few is not None and batching.sliceable(problem, record.method.batching):
-            return chunked(timed=timed, samples=few)
-    return record
+            too_much = _over_budget(strategy, least, budget)
+            return _sliced(problem, attempt, too_much, budget)
+    record = attempt()
+    method = record.method
+    if record.outcome != "over_budget" or method is None:
+        return record
+    if not batching.sliceable(problem, method.batching):
+        return record
+    return _sliced(problem, attempt, record, budget)
+
+
+def _sliced(
+    problem: Problem, attempt: Callable[..., Record], whole: Record, budget: int
+) -> Record:
+    """Try some samples at a time, where not even one direction of all of them fits.
+
+    Args:
+        problem: What is computed.
+        attempt: Qualifies the strategy on so many `samples`.
+        whole: The record with all samples at once, and what that needs.
+        budget: Bytes.
+    """
+    record = whole
+    few = _samples_that_fit(problem, whole.predicted_bytes or 0, budget)
+    while few > 0 and record.outcome == "over_budget":
+        record = attempt(samples=few)
+        few //= 2  # not all of a peak shrinks with the number of samples
+    return record if record.outcome == "ok" else whole
 
 
 def _chunked(
@@ -121,8 +138,8 @@ def _chunked(
         return Record(strategy.name, *classify(error))
 
 
-def _samples_that_fit(problem: Problem, needed: int, budget: int) -> int | None:
-    """Estimate how many samples at a time fit, beside the result, with a margin.
+def _samples_that_fit(problem: Problem, needed: int, budget: int) -> int:
+    """Estimate how many samples at a time fit, beside the result.
 
     Args:
         problem: What is computed.
@@ -130,11 +147,11 @@ def _samples_that_fit(problem: Problem, needed: int, budget: int) -> int | None:
         budget: What there is.
 
     Returns:
-        A number of samples, or `None` if not even one fits.
+        A number of samples, smaller than all; 0 if not even one fits.
     """
     room, beside = budget - problem.result_bytes, needed - problem.result_bytes
-    count = int(SPARE * problem.sample_count * room / max(1, beside))
-    return count if 0 < count < problem.sample_count else None
+    count = int(problem.sample_count * room / max(1, beside))
+    return max(0, min(count, problem.sample_count - 1))
 
 
 def runnable(
