@@ -57,6 +57,8 @@ class Point:
         names: The parameter name of each primal, if they are.
         batch_size: How many samples lie along axis 0 of every output; `None` when the
             outputs are one sample.
+        over_samples: Runs `body(function, primals, seeds)` of each sample under vmap,
+            if that is how samples are to be kept apart: see `Call.over_samples`.
     """
 
     function: Function
@@ -66,6 +68,7 @@ class Point:
     module: nn.Module | None = None
     names: tuple[str, ...] = ()
     batch_size: int | None = None
+    over_samples: Callable[..., Tensors] | None = None
 
     def tracked(self) -> Tensors:
         """Return the primals as starting points of a new autograd graph."""
@@ -109,6 +112,7 @@ class Strategy(ABC):
             returned it, so that it may become the result without a copy, and the
             strategy itself draws no random numbers. Saves copies and checks.
         thread_safe: Whether several threads may run it at once.
+        composes: Whether it can be linearized and run inside of `torch.func.vmap`.
     """
 
     name: ClassVar[str]
@@ -119,6 +123,7 @@ class Strategy(ABC):
     records_graph: ClassVar[bool] = True
     trusted: ClassVar[bool] = False
     thread_safe: ClassVar[bool] = True
+    composes: ClassVar[bool] = False
 
     def check(self, problem: Problem) -> Unsupported | None:
         """Say whether the method applies, from facts alone and without a pass.

@@ -30,6 +30,7 @@ class VmapVjp(Pullback):
     source: ClassVar[str] = "torch.func (functorch)"
     wins: ClassVar[str] = "few outputs; composes with other transforms"
     trusted: ClassVar[bool] = True
+    composes: ClassVar[bool] = True
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass, and a vectorised backward pass a chunk."""

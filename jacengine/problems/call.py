@@ -157,20 +157,53 @@ class Call:
             A function of primals `(B, *leaf)`, shared inputs included, to outputs
             `(B, *out)`: `fn` under vmap, on batches of one.
         """
-        layout = self.layout
-        batched = [i for i, dim in enumerate(layout.dims) if dim is not None]
-        fronts = [_to_front(self.leaves[i], layout.dims[i]) for i in batched]
 
         def one(primals: Tensors, side: list[Tensor]) -> Tensors:
-            leaves = list(self.leaves)
-            for i, tensor in zip(batched, side, strict=True):
-                leaves[i] = _from_front(tensor.unsqueeze(0), layout.dims[i])
-            inputs = zip(layout.inputs, primals, strict=True)
-            single = [p if q.batch_dim is None else p.unsqueeze(0) for q, p in inputs]
-            outputs = replace(self, leaves=tuple(leaves))(*single)
-            return tuple(output.squeeze(0) for output in outputs)
+            return self._one_sample(primals, side)
 
-        return lambda *primals: vmap(one)(primals, fronts)
+        return lambda *primals: vmap(one)(primals, self._batched_leaves())
+
+    def over_samples(
+        self,
+        body: Callable[[Callable[..., Tensors], Tensors, Tensors], Tensors],
+        primals: Tensors,
+        seeds: Tensors,
+    ) -> Tensors:
+        """Run a computation for each sample, all of them at once under vmap.
+
+        Args:
+            body: Takes a function of one sample's primals, these primals (shared ones
+                are not copied), and one sample's seeds; returns tensors.
+            primals: Of the whole batch.
+            seeds: `(K, B, ...)`.
+
+        Returns:
+            What `body` returned, with samples along axis 0.
+        """
+
+        def one(own: Tensors, side: list[Tensor], seed: Tensors) -> Tensors:
+            return body(lambda *p: self._one_sample(p, side), own, seed)
+
+        own = tuple(None if q.batch_dim is None else 0 for q in self.layout.inputs)
+        found: Tensors = vmap(one, (own, 0, 1))(primals, self._batched_leaves(), seeds)
+        return found
+
+    def _batched_leaves(self) -> list[Tensor]:
+        """List the arguments that have an axis of samples, with it in front."""
+        dims = self.layout.dims
+        pairs = zip(self.leaves, dims, strict=True)
+        return [_to_front(leaf, dim) for leaf, dim in pairs if dim is not None]
+
+    def _one_sample(self, primals: Sequence[Tensor], side: list[Tensor]) -> Tensors:
+        """Run the function on one sample, as a batch of one."""
+        layout, leaves = self.layout, list(self.leaves)
+        batched = [i for i, dim in enumerate(layout.dims) if dim is not None]
+        for i, tensor in zip(batched, side, strict=True):
+            leaves[i] = _from_front(tensor.unsqueeze(0), layout.dims[i])
+        inputs = zip(layout.inputs, primals, strict=True)
+        single = [p if q.batch_dim is None else p.unsqueeze(0) for q, p in inputs]
+        outputs = replace(self, leaves=tuple(leaves))(*single)
+        return tuple(output.squeeze(0) for output in outputs)
 
     def select(self, index: Tensor) -> Call:
         """Return the call on the samples with these indices."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jacengine._torchfunc import Tensors
+from jacengine._torchfunc import Function, Tensors
 from jacengine.interface import (
     Action,
     Contraction,
@@ -235,7 +235,28 @@ def linearized(strategy: Strategy, point: Point) -> Action:
     """
     if not isinstance(strategy, Pushforward | Pullback | Contraction):
         raise TypeError(f"{strategy!r} can neither push nor pull")
+    if point.over_samples is not None:
+        return _inside(strategy, point, point.over_samples)
     return strategy.linearize(point)
+
+
+def _inside(
+    strategy: Strategy, point: Point, over_samples: Callable[..., Tensors]
+) -> Action:
+    """Linearize each sample inside vmap, where shared inputs need no copies.
+
+    The forward pass is run again for every block of directions.
+    """
+
+    def of_one(function: Function, primals: Tensors, seeds: Tensors) -> Tensors:
+        one = Point(function, function, primals, create_graph=point.create_graph)
+        return linearized(strategy, one)(seeds)
+
+    def action(seeds: Tensors) -> Tensors:
+        products = over_samples(of_one, point.primals, seeds)
+        return tuple(product.transpose(0, 1) for product in products)
+
+    return action
 
 
 def _shapes(
@@ -246,6 +267,8 @@ def _shapes(
     if isinstance(strategy, Pushforward):
         return [(*samples, *leaf.shape) for leaf in problem.outputs]
     if isinstance(strategy, Contraction):
+        return [(*samples, *leaf.shape) for leaf in problem.inputs]
+    if point.over_samples is not None:
         return [(*samples, *leaf.shape) for leaf in problem.inputs]
     return [tuple(primal.shape) for primal in point.primals]
 

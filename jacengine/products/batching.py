@@ -4,7 +4,8 @@
 |---|---|---|
 | `none` | the one point there is | no `batch_dim` |
 | `together` | the same entry of every sample | independent samples, own inputs |
-| `expanded` | the same, each with a copy of what is shared | VJPs to shared inputs |
+| `inside` | the same, each sample linearized inside vmap | VJPs to shared inputs |
+| `expanded` | the same, each with a copy of what is shared | where that fails |
 | `loop` | one sample | the same, where vmap cannot make the copies |
 | `joint` | one entry of one sample | shared inputs of coupled samples |
 """
@@ -30,6 +31,7 @@ class Batching(StrEnum):
 
     NONE = "none"
     TOGETHER = "together"
+    INSIDE = "inside"
     EXPANDED = "expanded"
     LOOP = "loop"
     JOINT = "joint"
@@ -48,6 +50,8 @@ def choices(problem: Problem, strategy: Strategy) -> tuple[Batching, ...]:
     if problem.stochastic:
         # Only the batch as a whole draws the numbers that the user's call draws.
         return (Batching.JOINT,)
+    if strategy.composes:
+        return (Batching.INSIDE, Batching.EXPANDED, Batching.LOOP)
     return (Batching.EXPANDED, Batching.LOOP)
 
 
@@ -57,7 +61,7 @@ def sliceable(problem: Problem, batching: Batching) -> bool:
     A function that draws random numbers draws others for a part of the batch, and one
     that writes buffers would write them several times.
     """
-    apart = batching in {Batching.TOGETHER, Batching.EXPANDED}
+    apart = batching in {Batching.TOGETHER, Batching.INSIDE, Batching.EXPANDED}
     return apart and not (problem.changes_state or problem.coupled)
 
 
@@ -94,6 +98,10 @@ def _point_of(
     match batching:
         case Batching.NONE | Batching.JOINT:
             return _point(problem, call, _copies(call), primals, None)
+        case Batching.INSIDE:
+            point = _point(problem, call, _copies(call), primals, size)
+            point.over_samples = call.over_samples
+            return point
         case Batching.EXPANDED:
             function = call.per_sample()
             expanded = _expanded(problem, primals, size or 1)

@@ -38,6 +38,7 @@ class Method:
     def notes(self) -> tuple[str, ...]:
         """What a table says beside the strategy's name."""
         batching = {
+            Batching.INSIDE: "sample by sample under vmap",
             Batching.EXPANDED: "shared inputs expanded over samples",
             Batching.LOOP: "sample by sample",
             Batching.JOINT: "every sample's outputs as rows of one Jacobian",
@@ -59,4 +60,6 @@ class Method:
         directions = self.directions(problem)
         blocks = sum(1 for _ in balanced(directions, self.block_size))
         sweeps = len(slices(problem, self.batching, self.samples))
+        if self.batching is Batching.INSIDE:  # linearizes anew for every block
+            return self.strategy.passes(1) * (blocks * sweeps)
         return self.strategy.passes(blocks) * sweeps

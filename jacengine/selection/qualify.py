@@ -189,7 +189,7 @@ def runnable(
             try:
                 method = prepared(problem, call, method, timed=timed)
                 accumulate(narrowed(problem, method, 1), call, method, checked=True)
-                if kind is Batching.EXPANDED:
+                if kind in {Batching.INSIDE, Batching.EXPANDED}:
                     _require_truth(problem, call, method, truth)
             except Exception as error:
                 raised = error
