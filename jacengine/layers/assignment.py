@@ -247,15 +247,17 @@ def _separation(
 ) -> Separation | None:
     """Find a way to take a call's samples apart that reproduces its outputs."""
     own = tuple(
-        primals[index].detach().expand(batch_size, *primals[index].shape)
-        for index, _ in visit.unit.parameters
+        primals[index].detach().requires_grad_() for index, _ in visit.unit.parameters
     )
     for separation in separations(visit, axes, batch_size):
+        again = rerun(module, visit, separation)
         try:
-            again = rerun(module, visit, separation, own)
+            outputs = again.outputs(own)
+            seeds = [torch.zeros_like(output).unsqueeze(0) for output in outputs]
+            again.pull(own, seeds, create_graph=False)
         except (RuntimeError, ValueError, IndexError, TypeError):
             continue  # taken apart like this the layer does not run at all
-        if reproduces(visit, separation, again):
+        if reproduces(visit, separation, outputs):
             return separation
     return None
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from jacengine._torchfunc import Tensors, Vectorisation, pull, pull_to_edges
+from jacengine._torchfunc import Tensors, Vectorisation, pull_to_edges
 from jacengine.layers.assignment import Handling
-from jacengine.layers.rerun import rerun
+from jacengine.layers.rerun import pull_each, rerun
 from jacengine.layers.visits import Visit
 
 Piece = Callable[[Tensor | None], Tensor]
@@ -51,28 +51,19 @@ def contractor(
     if handling.rule is not None:
         return _by_rule(module, visit, handling, create_graph=create_graph)
     assert handling.separation is not None
-    assert batch_size is not None
-    copies = tuple(
-        primals[index].expand(batch_size, *primals[index].shape)
-        if create_graph
-        else primals[index].detach().expand(batch_size, *primals[index].shape)
+    own = tuple(
+        primals[index] if create_graph else primals[index].detach().requires_grad_()
         for index, _ in visit.unit.parameters
     )
-    tracked = tuple(c if c.requires_grad else c.requires_grad_() for c in copies)
+    again = rerun(module, visit, handling.separation)
     axes = handling.separation.outputs
-    outputs = rerun(module, visit, handling.separation, tracked)
 
     def pieces(arriving: Sequence[Tensor | None]) -> dict[int, Piece]:
-        reached = [i for i, g in enumerate(arriving) if g is not None]
-        seeds = tuple(
-            g.movedim(axes[i] + 1, 1) for i, g in enumerate(arriving) if g is not None
-        )
-        found = pull_each(
-            tuple(outputs[i] for i in reached),
-            tracked,
-            seeds,
-            create_graph=create_graph,
-        )
+        seeds = [
+            None if g is None else g.movedim(axis + 1, 1)
+            for g, axis in zip(arriving, axes, strict=True)
+        ]
+        found = again.pull(own, seeds, create_graph=create_graph)
         return {
             index: given(block)
             for (index, _), block in zip(visit.unit.parameters, found, strict=True)
@@ -131,20 +122,6 @@ def ruled_cotangent(
 def given(block: Tensor) -> Piece:
     """Make a piece of a block that is there already."""
     return lambda out: block if out is None else out.copy_(block)
-
-
-def pull_each(
-    outputs: Tensors, primals: Tensors, seeds: Tensors, *, create_graph: bool
-) -> Tensors:
-    """Pull `K` cotangents back at once, or one by one where vmap cannot."""
-    try:
-        return pull(outputs, primals, seeds, batched=True, create_graph=create_graph)
-    except (RuntimeError, NotImplementedError):
-        each = [
-            pull(outputs, primals, one, create_graph=create_graph)
-            for one in zip(*seeds, strict=True)
-        ]
-        return tuple(torch.stack(parts) for parts in zip(*each, strict=True))
 
 
 def arriving_cotangents(

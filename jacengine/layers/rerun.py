@@ -1,22 +1,22 @@
 """A layer without a rule, run again sample by sample.
 
-The samples of a captured call are taken apart, each gets its own copy of the layer's
-parameters, and the layer runs again, vectorised over samples or in a loop where it has
-no batching rule. The outputs must be those that were captured, or the way of taking the
-samples apart was wrong. An ordinary VJP of this run keeps the samples apart.
+The samples of a captured call are taken apart, and the layer runs again for each of
+them, under vmap or in a loop where it has no batching rule. The outputs must be those
+that were captured, or the way of taking the samples apart was wrong. A VJP of each
+sample's run keeps the samples apart.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from jacengine import trees
-from jacengine._torchfunc import Tensors, call_with_parameters, vmap
+from jacengine._torchfunc import Tensors, call_with_parameters, pull, vjp, vmap
 from jacengine.layers.visits import Visit
 
 MOST_ATTEMPTS = 16
@@ -52,19 +52,105 @@ def separations(
             yield Separation(arguments, outputs, vectorised)
 
 
-def rerun(
-    module: nn.Module, visit: Visit, separation: Separation, parameters: Tensors
-) -> Tensors:
-    """Run a captured call again with each sample's own parameters.
+@dataclass(frozen=True)
+class Rerun:
+    """A captured call that runs again, one sample at a time.
+
+    Attributes:
+        one: Maps a unit's parameters and one sample's share of the tensor arguments to
+            the sample's outputs.
+        shares: The tensor arguments that have samples, with them along axis 0.
+        vectorised: Whether `one` runs under vmap.
+    """
+
+    one: Callable[[Tensors, Sequence[Tensor]], Tensors]
+    shares: tuple[Tensor, ...]
+    vectorised: bool
+
+    def outputs(self, parameters: Tensors) -> Tensors:
+        """Return what the call returned, with samples along axis 0."""
+        if self.vectorised:
+
+            def apart(share: Tensors) -> Tensors:
+                # Recurrent layers run under vmap only if a transform records them.
+                return vjp(lambda *v: self.one(v, share), _cut(parameters))[0]
+
+            outputs: Tensors = vmap(apart)(_cut(self.shares))
+            return outputs
+        each = [self.one(parameters, share) for share in self._each()]
+        return tuple(torch.stack(parts) for parts in zip(*each, strict=True))
+
+    def pull(
+        self,
+        parameters: Tensors,
+        seeds: Sequence[Tensor | None],
+        *,
+        create_graph: bool,
+    ) -> Tensors:
+        """Pull cotangents back to the parameters, sample by sample.
+
+        Args:
+            parameters: The unit's.
+            seeds: `(K, B, *out)` for each output, `None` for one that none arrive at.
+            create_graph: Whether the result must be differentiable in turn.
+
+        Returns:
+            One tensor a parameter, `(K, B, *param)`.
+
+        Raises:
+            RuntimeError: An operator of the layer has a wrong batching rule.
+        """
+        reached = [i for i, seed in enumerate(seeds) if seed is not None]
+        given = tuple(seed for seed in seeds if seed is not None)
+
+        def run(values: Tensors, share: Sequence[Tensor]) -> Tensors:
+            outputs = self.one(values, share)
+            return tuple(outputs[i] for i in reached)
+
+        if self.vectorised:
+            # Not `no_grad`: fused kernels would then keep nothing for the way back.
+            own = parameters if create_graph else _cut(parameters)
+            shares = self.shares if create_graph else _cut(self.shares)
+
+            def apart(share: Tensors, seed: Tensors) -> Tensors:
+                _, pullback = vjp(lambda *values: run(values, share), own)
+                found: Tensors = vmap(pullback)(*seed)
+                return found
+
+            blocks: Tensors = vmap(apart, (0, 1))(shares, given)
+            size = (self.shares[0].shape[0], given[0].shape[0])
+            shapes = [(*size, *parameter.shape) for parameter in parameters]
+            if [tuple(block.shape) for block in blocks] != shapes:
+                # As of PReLU in torch 2.13.
+                raise RuntimeError("a batching rule gives cotangents of another shape")
+            return tuple(block.transpose(0, 1) for block in blocks)
+        each = [
+            pull_each(
+                run(parameters, share),
+                parameters,
+                tuple(seed[:, b] for seed in given),
+                create_graph=create_graph,
+            )
+            for b, share in enumerate(self._each())
+        ]
+        return tuple(torch.stack(parts, dim=1) for parts in zip(*each, strict=True))
+
+    def _each(self) -> Iterator[list[Tensor]]:
+        count = self.shares[0].shape[0]
+        return ([share[b] for share in self.shares] for b in range(count))
+
+
+def _cut(tensors: Tensors) -> Tensors:
+    return tuple(tensor.detach() for tensor in tensors)
+
+
+def rerun(module: nn.Module, visit: Visit, separation: Separation) -> Rerun:
+    """Make a captured call run again, its samples taken apart.
 
     Args:
         module: The unit's module.
         visit: Its call.
         separation: How to take the samples apart.
-        parameters: One an entry of the unit's parameters, `(B, *param)`.
-
-    Returns:
-        The outputs that carry a graph, `(B, *out)` with the axis of samples in front.
     """
     leaves, structure = trees.flatten((visit.args, visit.kwargs))
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
@@ -75,9 +161,9 @@ def rerun(
     ]
     names = [name for _, name in visit.unit.parameters]
 
-    def one(values: Tensors, tensors: list[Tensor]) -> Tensors:
+    def one(values: Tensors, share: Sequence[Tensor]) -> Tensors:
         filled = list(leaves)
-        for (place, axis), tensor in zip(own, tensors, strict=True):
+        for (place, axis), tensor in zip(own, share, strict=True):
             filled[place] = tensor.unsqueeze(axis)
         args, kwargs = structure.unflatten(filled)
         replaced = dict(zip(names, values, strict=True))
@@ -88,16 +174,22 @@ def rerun(
             for place, axis in zip(visit.places, separation.outputs, strict=True)
         )
 
-    fronts = [leaves[place].movedim(axis, 0) for place, axis in own]
-    if separation.vectorised:
-        run = vmap(one)
-        outputs: Tensors = run(parameters, fronts)
-        return outputs
-    each = [
-        one(tuple(p[b] for p in parameters), [f[b] for f in fronts])
-        for b in range(parameters[0].shape[0])
-    ]
-    return tuple(torch.stack(parts) for parts in zip(*each, strict=True))
+    shares = tuple(leaves[place].movedim(axis, 0) for place, axis in own)
+    return Rerun(one, shares, separation.vectorised and bool(shares))
+
+
+def pull_each(
+    outputs: Tensors, primals: Tensors, seeds: Tensors, *, create_graph: bool
+) -> Tensors:
+    """Pull `K` cotangents back at once, or one by one where vmap cannot."""
+    try:
+        return pull(outputs, primals, seeds, batched=True, create_graph=create_graph)
+    except (RuntimeError, NotImplementedError):
+        each = [
+            pull(outputs, primals, one, create_graph=create_graph)
+            for one in zip(*seeds, strict=True)
+        ]
+        return tuple(torch.stack(parts) for parts in zip(*each, strict=True))
 
 
 def reproduces(visit: Visit, separation: Separation, outputs: Tensors) -> bool:
