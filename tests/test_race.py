@@ -127,13 +127,3 @@ def test_slower_with_confidence(
     times: tuple[float, ...], leader: tuple[float, ...], expected: bool
 ) -> None:
     assert slower(times, leader) is expected
-
-
-def test_a_slow_first_run_is_not_the_end() -> None:
-    race = _race(Clock())
-    race.running = [
-        _record("vmap_vjp", 1.0),
-        _record("reverse_loop", 9.0, forecast_s=0.5),
-        _record("repeat", 9.0, forecast_s=8.0),
-    ]
-    assert race._promising() == [1]

@@ -127,7 +127,6 @@ class Race:
             near = self._contenders()
             if early:
                 near = self._near(self._spending.near, self._spending.brief_s)
-                near += [i for i in self._promising() if i not in near]
             elif self._left() <= 0 or len(near) < 2:
                 break
             for i in near if number % 2 == 0 else near[::-1]:
@@ -161,15 +160,6 @@ class Race:
     def _near(self, factor: float, brief_s: float = 0.0) -> list[int]:
         limit = max(factor * self._best(), brief_s)
         return [i for i, r in enumerate(self.running) if (r.time_s or 0.0) <= limit]
-
-    def _promising(self) -> list[int]:
-        """List those that a slow first run may have misrepresented.
-
-        It may have waited for memory: for pages, and for room to make huge ones of.
-        """
-        best = self._best()
-        forecasts = enumerate(r.forecast_s for r in self.running)
-        return [i for i, forecast in forecasts if forecast and forecast < best]
 
     def _contenders(self) -> list[int]:
         """List those near the leader that are not slower with confidence."""

@@ -8,6 +8,9 @@ NOISE = 0.03
 """Times closer than this share are a tie."""
 HOPELESS = 2.5
 """A candidate is stopped when it has taken this many times the best whole run."""
+RETRIED = 6.0
+"""A candidate whose first run took up to this many times the best runs once more: large
+results wait for pages that nobody has touched before."""
 UNPROMISING = 3.0
 """A candidate is not run whose forecast is this many times the best time."""
 IMPLAUSIBLE = 30.0
@@ -55,7 +58,7 @@ QUICK = Spending(
     unpromising=UNPROMISING,
     implausible=IMPLAUSIBLE,
     early=1,
-    near=HOPELESS,
+    near=RETRIED,
     brief_s=0.0,
     weighed=1 + NOISE,
 )
