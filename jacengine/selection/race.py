@@ -39,9 +39,16 @@ T95 = {
     11: 1.81,
 }
 """Student's t at 95 %, one-sided, by the number of rounds; beyond, the last."""
-BRIEF = 0.02
+BRIEF = 0.1
 """Seconds of a whole Jacobian up to which every candidate is tried, whatever that
 costs: what the first use of an operator sets up can take longer than all runs do."""
+LARGE, LARGE_ROUNDS = 2**25, 3
+"""Bytes of a result from which so many rounds are run: every fresh one has other pages,
+and those that nobody has touched before cost more than the computation."""
+SURPRISE = 2.0
+"""Times its forecast from which a first run is not believed."""
+SURE, QUICKLY = 4, 0.02
+"""Rounds that are run in any case where a whole Jacobian takes less than this."""
 TICK = 1e-9
 """Seconds that a time is taken for at least: a clock may not have moved."""
 
@@ -123,11 +130,12 @@ class Race:
         self._enter_variants()
         for number in range(self._spending.rounds):
             # A first run pays for what it sets up, so others decide.
-            early = number < self._spending.early
+            large = self.problem.result_bytes >= LARGE and self._spending.early > 0
+            early = number < (LARGE_ROUNDS if large else self._spending.early)
             near = self._contenders()
             if early:
                 near = self._near(self._spending.near, self._spending.brief_s)
-            elif self._left() <= 0 or len(near) < 2:
+            elif len(near) < 2 or (self._left() <= 0 and not self._unsure(number)):
                 break
             for i in near if number % 2 == 0 else near[::-1]:
                 self.running[i] = self._again(self.running[i])
@@ -160,6 +168,10 @@ class Race:
     def _near(self, factor: float, brief_s: float = 0.0) -> list[int]:
         limit = max(factor * self._best(), brief_s)
         return [i for i, r in enumerate(self.running) if (r.time_s or 0.0) <= limit]
+
+    def _unsure(self, rounds: int) -> bool:
+        """Whether more rounds cost next to nothing, and so few were run."""
+        return rounds < SURE and self._best() < QUICKLY
 
     def _contenders(self) -> list[int]:
         """List those near the leader that are not slower with confidence."""
@@ -212,9 +224,23 @@ class Race:
         verdict = self.truth.judge(blocks)
         timed = replace(record, time_s=taken, first_s=taken, error=verdict.error)
         if verdict.right:
-            return timed
+            blocks.clear()
+            return self._reconsidered(timed)
         outcome = "wrong" if verdict.finite else "nonfinite"
         return replace(timed, outcome=outcome, reason=verdict.complaint)
+
+    def _reconsidered(self, record: Record) -> Record:
+        """Run a candidate once more that took much longer than its parts foretold.
+
+        A large result may have waited for pages that nobody had touched before.
+        """
+        forecast, taken = record.forecast_s, record.time_s
+        if not forecast or not taken or taken < SURPRISE * forecast:
+            return record
+        if self._spending.rounds == 0 or taken < QUICKLY:
+            return record
+        again = seconds(lambda: self._compute(_method(record)), self._device)
+        return replace(record, time_s=min(taken, again))
 
     def _again(self, record: Record) -> Record:
         taken = seconds(lambda: self._compute(_method(record)), self._device)
