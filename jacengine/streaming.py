@@ -136,7 +136,8 @@ class Cutter:
         self.problem = examine(fn, args, kwargs, options)
         self.budget = to_bytes(memory_budget, self.problem.outputs[0].device)
         self._args, self._kwargs = args, dict(kwargs)
-        self._strategies, self._effort = strategies, effort
+        self._strategies = strategies
+        self._effort: Effort = effort
         self._out: Any = None
 
     @property
