@@ -24,6 +24,7 @@ from jacengine.products.blueprint import Blueprint
 from jacengine.products.seeding import balanced
 from jacengine.selection.budget import Budget, to_bytes
 from jacengine.selection.select import Effort
+from jacengine.selection.truth import Truth
 
 Axis = Literal["samples", "rows", "parameters"]
 
@@ -76,8 +77,8 @@ def blocks(
         kwargs: Its keyword arguments.
         wrt: As in `auto`.
         batch_dim: As in `auto`.
-        by: Along what to cut: `"samples"` (the default with `batch_dim`), `"rows"`
-            (output entries; the default without) or `"parameters"`.
+        by: Along what to cut: `"samples"` (the default for independent samples),
+            `"rows"` (output entries; the default otherwise) or `"parameters"`.
         memory_budget: Bytes that all of this may take, as in `auto`.
         create_graph: As in `auto`.
         effort: As in `auto`; spent on the first piece, and on pieces of another size.
@@ -143,22 +144,31 @@ class Cutter:
     @property
     def usual(self) -> Axis:
         """The axis to cut along, if the user names none."""
-        return "rows" if self.problem.batch_size is None else "samples"
+        return "samples" if self._separable else "rows"
+
+    @property
+    def _separable(self) -> bool:
+        """Whether some of the samples alone give the same as among the others."""
+        problem = self.problem
+        alone = not (problem.coupled or problem.changes_state)
+        return problem.batch_size is not None and alone
 
     def fill(self, out: Any) -> None:
         """Write the whole Jacobian, piece by piece, into memory of the user's.
 
         Raises:
-            ArgumentError: The function has several outputs and no `batch_dim`, so that
-                pieces of it have no place of their own in `out`.
+            ArgumentError: Pieces have no place of their own in `out`: they are of rows,
+                and the function has several outputs or samples.
         """
         problem = self.problem
         Blueprint(problem).opened(out)  # refuses what does not fit as a whole
-        if self.usual == "rows" and problem.output_structure is not trees.LEAF:
+        plain = problem.output_structure is trees.LEAF and problem.batch_size is None
+        if not (self._separable or plain):
             raise ArgumentError(
                 "The Jacobian exceeds the budget, and out= is filled piece by piece "
-                "only for functions that return one tensor. Raise memory_budget, or "
-                "iterate over jacengine.blocks(...)."
+                "only for independent samples, or without batch_dim for functions that "
+                "return one tensor. Raise memory_budget, or iterate over "
+                "jacengine.blocks(...)."
             )
         self._out = out
         for _ in self.cut(self.usual):
@@ -177,6 +187,13 @@ class Cutter:
                     raise ArgumentError(
                         'by="samples" needs independent samples: say along which axis '
                         "they lie with batch_dim=."
+                    )
+                if not self._separable:
+                    raise ArgumentError(
+                        'by="samples" needs samples that can be computed some at a '
+                        "time, but this function couples them, draws random numbers or "
+                        "writes buffers, so that a part of the batch gives something "
+                        'else. Pass by="rows" or by="parameters", or call .eval().'
                     )
                 return self._pieces(problem.batch_size, self._of_samples)
             case "rows":
@@ -230,7 +247,10 @@ class Cutter:
         kernel = Kernel(problem, plan.chosen.method)
         rank, size = len(problem.outputs[0].shape), problem.outputs[0].size
         into = self._place(lambda block: block.view(size, *block.shape[rank:])[part])
-        return self._piece(compute(problem, call, kernel, out=into), rows=part)
+        # The plan was verified on its own rows, which are the first.
+        truth = Truth.of(problem, call)
+        found = compute(problem, call, kernel, out=into, truth=truth)
+        return self._piece(found, rows=part)
 
     def _place(self, part_of: Callable[[Tensor], Tensor]) -> Any:
         """Return where a piece goes in the user's memory, if that was given."""

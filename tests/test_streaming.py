@@ -113,6 +113,33 @@ def test_rows_of_a_result_larger_than_the_budget() -> None:
     assert torch.allclose(out, whole)
 
 
+@pytest.mark.parametrize("kind", [nn.BatchNorm1d, nn.Dropout])
+@pytest.mark.parametrize("by", [None, "rows", "parameters"])
+def test_samples_that_are_not_their_own_are_kept_together(
+    kind: type[nn.Module], by: Any
+) -> None:
+    """A part of the batch has other statistics, and draws other numbers."""
+    torch.manual_seed(0)
+    layer = kind(4) if kind is nn.BatchNorm1d else kind()
+    model = nn.Sequential(nn.Linear(3, 4), layer, nn.Linear(4, 3)).double()
+    x = randn(12, 3)
+    options: dict[str, Any] = {**PER_SAMPLE, "layout": "flat", "randomness": "same"}
+    torch.manual_seed(1)
+    whole = jacengine.auto(model, x, **options)
+    torch.manual_seed(1)
+    budget = 39 * whole.numel() * 8 // 10
+    pieces = list(jacengine.blocks(model, x, **options, by=by, memory_budget=budget))
+    assert len(pieces) > 1
+    axis = -1 if by == "parameters" else 1
+    together = torch.cat([piece.jacobian for piece in pieces], dim=axis)
+    assert torch.allclose(together, whole)
+    with pytest.raises(jacengine.ArgumentError, match="some at a time"):
+        jacengine.blocks(model, x, **options, by="samples")
+    out = torch.empty_like(whole)
+    with pytest.raises(jacengine.ArgumentError, match="independent samples"):
+        jacengine.auto(model, x, **options, out=out, memory_budget=1000)
+
+
 def test_what_cannot_be_cut_is_refused() -> None:
     model, x = mlp(3, 2), randn(5, 3)
     with pytest.raises(jacengine.ArgumentError, match="needs independent samples"):
