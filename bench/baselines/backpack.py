@@ -16,11 +16,10 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.baselines.attempt import attempt
-from jacengine.bench.baselines.baseline import Baseline, Prepared
+from jacengine.bench.baselines.baseline import Prepared
 from jacengine.bench.baselines.by_outputs import (
+    ByOutputs,
     by_outputs,
-    declined,
     entry_sum,
     own,
     taken,
@@ -28,22 +27,14 @@ from jacengine.bench.baselines.by_outputs import (
 )
 from jacengine.bench.peers import absent, peer
 from jacengine.bench.workload import Question, Workload
-from jacengine.interface import Unsupported
 
 
-class _BackPACK(Baseline):
+class _BackPACK(ByOutputs):
     source: ClassVar[str] = "BackPACK's example of batched Jacobians"
 
     def missing(self) -> str | None:
         """BackPACK is a package of its own."""
         return absent("backpack")
-
-    def check(
-        self, workload: Workload, size: int, question: Question
-    ) -> Unsupported | None:
-        """Try it at the tiny size, by parameters."""
-        del size
-        return declined(question) or attempt(self, workload, question)
 
 
 @final

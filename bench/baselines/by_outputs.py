@@ -13,9 +13,22 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from jacengine.bench.workload import Question
+from jacengine.bench.baselines.attempt import attempt
+from jacengine.bench.baselines.baseline import Baseline
+from jacengine.bench.workload import Question, Workload
 from jacengine.errors import UnsupportedError
 from jacengine.interface import Unsupported
+
+
+class ByOutputs(Baseline):
+    """A library of per-sample gradients."""
+
+    def check(
+        self, workload: Workload, size: int, question: Question
+    ) -> Unsupported | None:
+        """Try it at the tiny size, by parameters."""
+        del size
+        return declined(question) or attempt(self, workload, question)
 
 
 def declined(question: Question) -> Unsupported | None:

@@ -12,11 +12,10 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from jacengine.bench.baselines.attempt import attempt
-from jacengine.bench.baselines.baseline import Baseline, Prepared
+from jacengine.bench.baselines.baseline import Prepared
 from jacengine.bench.baselines.by_outputs import (
+    ByOutputs,
     by_outputs,
-    declined,
     entry_sum,
     own,
     taken,
@@ -24,23 +23,15 @@ from jacengine.bench.baselines.by_outputs import (
 )
 from jacengine.bench.peers import peer
 from jacengine.bench.workload import Question, Workload
-from jacengine.interface import Unsupported
 
 
 @final
 @dataclass(frozen=True)
-class ExpandedWeights(Baseline):
+class ExpandedWeights(ByOutputs):
     """`call_for_per_sample_grads`, one backward pass an output entry."""
 
     name: ClassVar[str] = "ExpandedWeights"
     source: ClassVar[str] = "torch.nn.utils._per_sample_grad"
-
-    def check(
-        self, workload: Workload, size: int, question: Question
-    ) -> Unsupported | None:
-        """Try it at the tiny size, by parameters."""
-        del size
-        return declined(question) or attempt(self, workload, question)
 
     def prepare(self, workload: Workload, size: int, question: Question) -> Prepared:
         """Take a copy of the module, whose parameters get the gradients."""

@@ -12,11 +12,10 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from jacengine.bench.baselines.attempt import attempt
-from jacengine.bench.baselines.baseline import Baseline, Prepared
+from jacengine.bench.baselines.baseline import Prepared
 from jacengine.bench.baselines.by_outputs import (
+    ByOutputs,
     by_outputs,
-    declined,
     entry_sum,
     own,
     taken,
@@ -24,12 +23,11 @@ from jacengine.bench.baselines.by_outputs import (
 )
 from jacengine.bench.peers import absent, peer
 from jacengine.bench.workload import Question, Workload
-from jacengine.interface import Unsupported
 
 
 @final
 @dataclass(frozen=True)
-class Opacus(Baseline):
+class Opacus(ByOutputs):
     """`GradSampleModule`, one backward pass an output entry."""
 
     name: ClassVar[str] = "opacus.GradSampleModule"
@@ -38,13 +36,6 @@ class Opacus(Baseline):
     def missing(self) -> str | None:
         """Opacus is a package of its own."""
         return absent("opacus")
-
-    def check(
-        self, workload: Workload, size: int, question: Question
-    ) -> Unsupported | None:
-        """Try it at the tiny size, by parameters."""
-        del size
-        return declined(question) or attempt(self, workload, question)
 
     def prepare(self, workload: Workload, size: int, question: Question) -> Prepared:
         """Put the hooks on a copy of the module."""

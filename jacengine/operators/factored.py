@@ -40,7 +40,6 @@ class Factored(Backend):
     ) -> None:
         """Put the blocks of parameters side by side."""
         self._factors = tuple(factors)
-        self._shapes = [tuple(primal.shape) for primal in primals]
         self._sizes = [primal.numel() for primal in primals]
         self._samples, self._entries = samples, entries
         shape = (samples * entries, sum(self._sizes))

@@ -68,7 +68,8 @@ def _sliced(problem: Problem, call: Call, leader: Record) -> Record | None:
         return None
     try:
         changed = prepared(problem, call, replace(method, samples=count), timed=True)
-        call.samples(0, count)(*call.samples(0, count).primals(connected=False))
+        some = call.samples(0, count)
+        some(*some.primals(connected=False))
     except Exception:
         return None  # the function takes batches of the size it was given and no other
     return replace(
