@@ -10,8 +10,9 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -c constrain
 RUN_STAMP := $(VENV)/installed
 DEV_STAMP := $(VENV)/installed-dev
 
-PEERS := backpack-for-pytorch cloudpickle einops jax jaxlib joblib ml-dtypes narwhals \
-    opacus opt-einsum scikit-learn threadpoolctl unfoldnd
+PEERS := backpack-for-pytorch cloudpickle einops folx jax jaxlib jaxtyping joblib \
+    ml-dtypes narwhals opacus opt-einsum scikit-learn threadpoolctl unfoldnd \
+    wadler-lindig
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench peers clean

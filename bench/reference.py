@@ -1,4 +1,4 @@
-"""The Jacobian by the plainest loop: one sample, one output entry at a time.
+"""What is right, by the plainest loops: one sample, one entry at a time.
 
 Slow, and right wherever plain reverse mode is. It shares nothing with the strategies,
 so that an error of theirs cannot be an error of this file as well.
@@ -11,66 +11,64 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
+from jacengine.bench import loops
 from jacengine.bench.workload import Question
+from jacengine.problems.quantity import Quantity
 
-_Gradients = tuple[Tensor | None, ...]
+_LOOPS: dict[Quantity, Callable[[Tensor, loops.Inputs], Any]] = {
+    "jacobian": loops.jacobian,
+    "hessian": loops.hessian,
+    "hessian_diagonal": loops.hessian_diagonal,
+    "laplacian": loops.laplacian,
+}
 
 
 def reference(question: Question) -> Any:
-    """Compute J with one `torch.autograd.grad` an output entry of a sample.
+    """Compute the answer with one `torch.autograd.grad` an entry of a sample.
 
     Args:
-        question: Which Jacobian.
+        question: What to compute.
 
     Returns:
-        J, nested as by `jacengine.auto`: `(*out, *in)`, with samples
-        `(B, *out, *in)`; for parameters a dict by name.
+        The answer, nested as by `jacengine.auto`: a Jacobian `(*out, *in)`, a Hessian
+        `(*out, *in, *in)`, its diagonal `(*out, *in)`, a Laplacian `(*out)`; with
+        samples `B` goes first. For parameters `(*out, *param)` by name, a Hessian
+        `(*out, *p, *q)` by the names of p and q; a Laplacian sums over all of them.
     """
-    if question.wrt == "params":
-        assert isinstance(question.fn, nn.Module)
-        named = dict(question.fn.named_parameters())
-        names = [name for name, p in named.items() if p.requires_grad]
-        inputs = tuple(named[name] for name in names)
-        blocks = _blocks(question, lambda args: (inputs, args))
-        return dict(zip(names, blocks, strict=True))
-    index = cast("int", question.wrt)
-
-    def tracked(args: tuple[Any, ...]) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
-        x = args[index].detach().clone().requires_grad_()
-        return (x,), (*args[:index], x, *args[index + 1 :])
-
-    (block,) = _blocks(question, tracked)
     if question.batch_dim is None:
-        return block
-    # The sample's own axis, of length one, is still among those of the input.
-    out_axes = block.ndim - question.args[index].ndim
-    return block.squeeze(out_axes)
-
-
-def _blocks(
-    question: Question,
-    point: Callable[[tuple[Any, ...]], tuple[tuple[Tensor, ...], tuple[Any, ...]]],
-) -> tuple[Tensor, ...]:
-    """Return a block of J for each input: `(*out, *in)`, or `(B, *out, *in)`."""
-    if question.batch_dim is None:
-        inputs, args = point(question.args)
-        return _gradients(question.fn(*args), inputs)
-    samples: list[tuple[Tensor, ...]] = []
-    for b in range(len(question.args[0])):
-        inputs, args = point(tuple(arg[b : b + 1] for arg in question.args))
-        samples.append(_gradients(question.fn(*args)[0], inputs))
-    return tuple(torch.stack(same) for same in zip(*samples, strict=True))
-
-
-def _gradients(output: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    rows: list[_Gradients] = [
-        torch.autograd.grad(entry, inputs, retain_graph=True, allow_unused=True)
-        for entry in output.reshape(-1)
+        return _answer(question, list(question.args))
+    samples = [
+        _answer(question, [arg[b : b + 1] for arg in question.args])
+        for b in range(len(question.args[0]))
     ]
-    return tuple(
-        torch.stack(
-            [x.new_zeros(x.shape) if grad is None else grad for grad in column]
-        ).reshape(*output.shape, *x.shape)
-        for x, column in zip(inputs, zip(*rows, strict=True), strict=True)
-    )
+    return pytree.tree_map(lambda *same: torch.stack(same), *samples)
+
+
+def _answer(question: Question, args: list[Any]) -> Any:
+    """Return the answer at a point; of samples there is one, with its axis."""
+    axis = question.batch_dim
+    names: tuple[str, ...] | None = None
+    if question.wrt == "params":
+        module = cast("nn.Module", question.fn)
+        named = {n: p for n, p in module.named_parameters() if p.requires_grad}
+        names, inputs = tuple(named), tuple(named.values())
+    else:
+        index = cast("int", question.wrt)
+        x = args[index] if axis is None else args[index].squeeze(axis)
+        x = x.detach().clone().requires_grad_()
+        args[index] = x if axis is None else x.unsqueeze(axis)
+        inputs = (x,)
+    output: Tensor = question.fn(*args)
+    output = output if axis is None else output.squeeze(axis)
+    return _nested(_LOOPS[question.quantity](output, inputs), names)
+
+
+def _nested(found: Any, names: tuple[str, ...] | None) -> Any:
+    """Name the blocks, or take the only one."""
+    if isinstance(found, Tensor):
+        return found.detach()
+    if names is None:
+        return _nested(found[0], None)
+    return {n: _nested(block, names) for n, block in zip(names, found, strict=True)}

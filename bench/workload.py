@@ -1,4 +1,4 @@
-"""What a workload is: a Jacobian that people take, in sizes that scale."""
+"""What a workload is: derivatives that people take, in sizes that scale."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from jacengine.problems.quantity import Quantity
+
 
 @dataclass(frozen=True)
 class Question:
-    """One Jacobian: `jacengine.auto(fn, *args, wrt=wrt, batch_dim=batch_dim)`.
+    """One Jacobian, `jacengine.auto(fn, *args, wrt=wrt, batch_dim=batch_dim)`.
+
+    Or something of a Hessian, where `quantity` says so.
 
     Attributes:
         fn: The function or module; it returns one tensor.
@@ -22,12 +26,14 @@ class Question:
             them if `batch_dim` is 0.
         wrt: What to differentiate: the index of an argument, or `"params"`.
         batch_dim: 0 if samples are independent, `None` if it is one point.
+        quantity: What is computed, of each sample if there are samples.
     """
 
     fn: Callable[..., Any]
     args: tuple[Any, ...]
     wrt: int | str = 0
     batch_dim: int | None = 0
+    quantity: Quantity = "jacobian"
 
     def to(
         self,
@@ -62,6 +68,8 @@ class Question:
 class Twin:
     """The same function in JAX, for one sample if there are samples.
 
+    It is the function, whatever is to be computed of it.
+
     Attributes:
         fn: Maps what is differentiated, then everything else, to the output. It
             computes in the dtype of what it is given.
@@ -80,18 +88,18 @@ class Twin:
 
 @dataclass(frozen=True)
 class Workload:
-    """A Jacobian that somebody takes.
+    """A Jacobian, or something of a Hessian, that somebody takes.
 
     Attributes:
         name: `[a-z][a-z0-9_]*`, unique.
         origin: Where it is from: a paper, a data set, a package's example.
-        use: Who takes this Jacobian and what they do with it, in a sentence.
+        use: Who takes it and what they do with it, in a sentence.
         parameter: What the size counts, in words.
         sizes: Small, medium and large.
         tiny: A size small enough for a loop over every entry.
         build: Makes the question of a size, with the same values each time; leaves the
             caller's random state alone.
-        closed_form: J by formula, where there is one.
+        closed_form: The answer by formula, where there is one.
         twin: The same function in JAX, with the question's values, where somebody wrote
             it; imports JAX only when called.
     """

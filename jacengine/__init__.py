@@ -34,8 +34,10 @@ from jacengine.errors import (
     UnknownStrategyError,
     UnsupportedError,
 )
+from jacengine.estimators import Estimate
 from jacengine.interface import (
     Contraction,
+    Curvature,
     Passes,
     Point,
     Pullback,
@@ -46,8 +48,10 @@ from jacengine.interface import (
 from jacengine.layers.rule import Form, Rule
 from jacengine.loading import load_plan
 from jacengine.operators.operator import JacobianOperator, operator
+from jacengine.operators.products import hvp
 from jacengine.plans.plan import Plan
 from jacengine.plotting import plot
+from jacengine.second_order import hessian, hessian_diagonal, laplacian
 from jacengine.streaming import Piece, blocks
 from jacengine.views import named_views
 
@@ -56,7 +60,9 @@ __all__ = [
     "Benchmark",
     "Contraction",
     "CoupledSamplesError",
+    "Curvature",
     "DuplicateStrategyError",
+    "Estimate",
     "Form",
     "InputTypeError",
     "JacengineError",
@@ -83,7 +89,11 @@ __all__ = [
     "auto",
     "benchmark",
     "blocks",
+    "hessian",
+    "hessian_diagonal",
+    "hvp",
     "jacobian",
+    "laplacian",
     "list_strategies",
     "load_plan",
     "named_views",

@@ -5,17 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 from torch import nn
 
+from jacengine.automatic import check_effort, compute_automatically
 from jacengine.defaults import known_strategies
-from jacengine.errors import (
-    ArgumentError,
-    JacengineError,
-    MemoryBudgetError,
-    UnsupportedError,
-)
+from jacengine.errors import ArgumentError, JacengineError, UnsupportedError
 from jacengine.interface import Strategy
 from jacengine.layers.rule import Rule
 from jacengine.layers.rules import RULES
@@ -32,6 +28,7 @@ from jacengine.problems.problem import (
     ResultLayout,
     Selection,
 )
+from jacengine.problems.quantity import Quantity
 from jacengine.products.accumulate import Kernel
 from jacengine.products.method import Method
 from jacengine.selection.budget import Budget
@@ -39,7 +36,6 @@ from jacengine.selection.classify import classify
 from jacengine.selection.qualify import runnable
 from jacengine.selection.select import Effort
 from jacengine.selection.truth import Truth
-from jacengine.streaming import Cutter
 
 
 def jacobian(
@@ -128,7 +124,11 @@ def jacobian(
             f"strategy={strategy!r}: expected a name of list_strategies() or a "
             f"strategy, got {type(strategy).__name__}."
         )
-    named = known_strategies().get(strategy) if isinstance(strategy, str) else strategy
+    named: Strategy
+    if isinstance(strategy, str):
+        named = known_strategies().get(strategy, "jacobian")
+    else:
+        named = strategy
     problem = examine(fn, args, given, options)
     call = problem.bind(args, given)
     truth = Truth.of(problem, call)
@@ -207,34 +207,17 @@ def auto(
     options = Options(
         wrt, batch_dim, create_graph, rows, columns, has_aux, randomness, layout
     )
-    _check_effort(effort)
-    candidates = known_strategies().choose(strategies, exclude)
-    given = kwargs or {}
-    try:
-        found = remembered_plan(
-            fn,
-            args,
-            given,
-            options,
-            candidates,
-            memory_budget=memory_budget,
-            effort=effort,
-        )
-    except MemoryBudgetError:
-        if out is None or has_aux or rows is not None or columns is not None:
-            raise
-        cutter = Cutter(
-            fn,
-            args,
-            given,
-            options,
-            candidates,
-            memory_budget=memory_budget,
-            effort=effort,
-        )
-        cutter.fill(out)
-        return out
-    return found(*args, kwargs=given, out=out)
+    return compute_automatically(
+        fn,
+        args,
+        kwargs,
+        options,
+        memory_budget=memory_budget,
+        effort=effort,
+        strategies=strategies,
+        exclude=exclude,
+        out=out,
+    )
 
 
 def plan(
@@ -253,6 +236,7 @@ def plan(
     has_aux: bool = False,
     randomness: Randomness = "error",
     layout: ResultLayout = "dict",
+    quantity: Quantity = "jacobian",
 ) -> Plan:
     """Choose a method once; the plan computes the Jacobian at further arguments.
 
@@ -281,6 +265,8 @@ def plan(
         layout: `"dict"` nests the result as the inputs nest; `"flat"` puts all inputs
             side by side into the last axis: `(*out, N)`, per sample `(B, *out, N)`.
             `named_views` finds parameters in it.
+        quantity: What to compute: `"jacobian"`, or as the functions of these names do
+            `"hessian"`, `"hessian_diagonal"`, `"laplacian"`.
 
     Returns:
         The plan; `plan(*args)` is the Jacobian, `plan.explain()` says why.
@@ -290,10 +276,18 @@ def plan(
         JacengineError: As `auto`.
     """
     options = Options(
-        wrt, batch_dim, create_graph, rows, columns, has_aux, randomness, layout
+        wrt,
+        batch_dim,
+        create_graph,
+        rows,
+        columns,
+        has_aux,
+        randomness,
+        layout,
+        quantity,
     )
-    _check_effort(effort)
-    chosen = known_strategies().choose(strategies, exclude)
+    check_effort(effort)
+    chosen = known_strategies().choose(strategies, exclude, quantity)
     return make_plan(
         fn,
         args,
@@ -305,17 +299,22 @@ def plan(
     )
 
 
-def list_strategies() -> tuple[str, ...]:
-    """List the names of all registered strategies."""
-    return known_strategies().names()
+def list_strategies(quantity: Quantity = "jacobian") -> tuple[str, ...]:
+    """List the names of all registered strategies that compute a quantity.
+
+    Raises:
+        ArgumentError: There is no such quantity.
+    """
+    return known_strategies().names(quantity)
 
 
 def register(strategy: Strategy) -> None:
     """Add a strategy, for this process, to the candidates of `auto` and by name.
 
     Args:
-        strategy: An instance of a subclass of `Pushforward`, `Pullback` or
-            `Contraction`.
+        strategy: An instance of a subclass of `Pushforward`, `Pullback`,
+            `Contraction` or `Curvature`. One that pushes or pulls makes second-order
+            methods too.
 
     Raises:
         ArgumentError: It is not a strategy, or its name is malformed.
@@ -335,14 +334,6 @@ def register_rule(layer: type[nn.Module], rule: Rule) -> None:
         ArgumentError: It is no rule, or no class of layers.
     """
     RULES.register(layer, rule)
-
-
-def _check_effort(effort: object) -> None:
-    if effort not in get_args(Effort):
-        raise ArgumentError(
-            f"effort={effort!r}: expected one of "
-            f"{', '.join(map(repr, get_args(Effort)))}."
-        )
 
 
 def _check_chunk_size(chunk_size: object) -> None:

@@ -12,6 +12,7 @@ from jacengine.plans.planning import make_plan
 from jacengine.problems.batch_dims import BatchDim
 from jacengine.problems.layout import Wrt
 from jacengine.problems.problem import Options, Randomness, ResultLayout, Selection
+from jacengine.problems.quantity import Quantity
 from jacengine.selection.budget import Budget
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def benchmark(
     has_aux: bool = False,
     randomness: Randomness = "error",
     layout: ResultLayout = "dict",
+    quantity: Quantity = "jacobian",
 ) -> Benchmark:
     """Verify and time every candidate to its end.
 
@@ -77,6 +79,7 @@ def benchmark(
             plain call would make now (all directions see that draw; samples draw as the
             plain call does).
         layout: As in `auto`.
+        quantity: As in `plan`.
 
     Returns:
         The figures: `print` them, or `.to_frame()`.
@@ -85,9 +88,17 @@ def benchmark(
         JacengineError: As `auto`.
     """
     options = Options(
-        wrt, batch_dim, create_graph, rows, columns, has_aux, randomness, layout
+        wrt,
+        batch_dim,
+        create_graph,
+        rows,
+        columns,
+        has_aux,
+        randomness,
+        layout,
+        quantity,
     )
-    chosen = known_strategies().choose(strategies, exclude)
+    chosen = known_strategies().choose(strategies, exclude, quantity)
     return Benchmark(
         make_plan(
             fn,

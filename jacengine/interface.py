@@ -18,7 +18,9 @@ from typing import ClassVar, Protocol
 from torch import nn
 
 from jacengine._torchfunc import Function, Tensors
+from jacengine.problems.gradient import Inner
 from jacengine.problems.problem import Problem
+from jacengine.problems.quantity import Quantity
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,10 @@ Action = Callable[[Tensors], Tensors]
 class Strategy(ABC):
     """A method to compute products with a Jacobian.
 
-    Subclass `Pushforward`, `Pullback` or `Contraction`, as a frozen dataclass with the
-    method's options as fields. The contract, which `tests/contract` holds every
-    strategy to: products are exact, of the outputs' (tangents) or inputs' (cotangents)
-    shape, and nothing of the user's is changed.
+    Subclass `Pushforward`, `Pullback`, `Contraction` or `Curvature`, as a frozen
+    dataclass with the method's options as fields. The contract, which `tests/contract`
+    holds every strategy to: products are exact, of the outputs' (tangents) or inputs'
+    (cotangents) shape, and nothing of the user's is changed.
 
     Attributes:
         name: `[a-z][a-z0-9_]*`; how users ask for it.
@@ -113,6 +115,11 @@ class Strategy(ABC):
             strategy itself draws no random numbers. Saves copies and checks.
         thread_safe: Whether several threads may run it at once.
         composes: Whether it can be linearized and run inside of `torch.func.vmap`.
+        quantities: What it computes.
+        inner: How the gradient is computed that it differentiates; `None` if it
+            differentiates the function itself.
+        gradients: The ways of a gradient that it should be tried on, for second
+            derivatives; each makes a strategy of its own (see `nested`).
     """
 
     name: ClassVar[str]
@@ -124,6 +131,9 @@ class Strategy(ABC):
     trusted: ClassVar[bool] = False
     thread_safe: ClassVar[bool] = True
     composes: ClassVar[bool] = False
+    quantities: ClassVar[frozenset[Quantity]] = frozenset({"jacobian"})
+    inner: ClassVar[Inner | None] = None
+    gradients: ClassVar[tuple[Inner, ...]] = (Inner.GRAD,)
 
     def check(self, problem: Problem) -> Unsupported | None:
         """Say whether the method applies, from facts alone and without a pass.
@@ -158,6 +168,20 @@ class Pullback(Strategy):
         """Return the map from cotangents of the outputs to those of the primals."""
 
 
+class Curvature(Strategy):
+    """Second-order forward mode: sums of second directional derivatives.
+
+    Its action maps tangents `v_1 .. v_K` to `sum_k v_k^T H v_k`, one tensor an output,
+    of the output's shape. Of the basis that is the Laplacian.
+    """
+
+    quantities: ClassVar[frozenset[Quantity]] = frozenset({"laplacian"})
+
+    @abstractmethod
+    def linearize(self, point: Point) -> Action:
+        """Return the map from tangents of the primals to sums over them."""
+
+
 class Contract(Protocol):
     """The action of a `Contraction`."""
 
@@ -180,6 +204,8 @@ class Contraction(Strategy):
     An ordinary VJP sums the gradient of a shared parameter over the batch. A
     contraction gives `(K, B, *param)`, and writes into the result directly.
     """
+
+    gradients: ClassVar[tuple[Inner, ...]] = ()
 
     def prepare(self, point: Point, *, timed: bool) -> Contraction:
         """Do once what depends on the signature only; return what to linearize.

@@ -15,6 +15,7 @@ from jacengine.problems.batch_dims import BatchDim
 from jacengine.problems.examine import examine
 from jacengine.problems.layout import Wrt
 from jacengine.problems.problem import Options, Randomness, ResultLayout, Selection
+from jacengine.problems.quantity import Quantity
 from jacengine.problems.signature import Signature
 from jacengine.selection.budget import to_bytes
 
@@ -32,6 +33,7 @@ def load_plan(
     has_aux: bool = False,
     randomness: Randomness = "error",
     layout: ResultLayout = "dict",
+    quantity: Quantity = "jacobian",
 ) -> Plan:
     """Bind a choice that `Plan.save` wrote to a function, after one verification.
 
@@ -48,6 +50,7 @@ def load_plan(
         has_aux: As in `auto`.
         randomness: As in `auto`.
         layout: As in `auto`.
+        quantity: As in `plan`.
 
     Returns:
         The plan, without a selection.
@@ -58,10 +61,18 @@ def load_plan(
             for this function.
     """
     options = Options(
-        wrt, batch_dim, create_graph, rows, columns, has_aux, randomness, layout
+        wrt,
+        batch_dim,
+        create_graph,
+        rows,
+        columns,
+        has_aux,
+        randomness,
+        layout,
+        quantity,
     )
     text = Path(path).read_text(encoding="utf-8")
-    strategies = known_strategies().choose(None, ())
+    strategies = known_strategies().choose(None, (), quantity)
     saved = from_json(text, strategies)
     made, asked = read_key(text), describe_options(options)
     if made != asked:

@@ -10,7 +10,15 @@ from importlib.metadata import entry_points
 
 from jacengine.errors import ArgumentError, DuplicateStrategyError, UnknownStrategyError
 from jacengine.errors import nearest as nearest_name
-from jacengine.interface import Contraction, Pullback, Pushforward, Strategy
+from jacengine.interface import (
+    Contraction,
+    Curvature,
+    Pullback,
+    Pushforward,
+    Strategy,
+)
+from jacengine.nested import nested
+from jacengine.problems.quantity import PARTS, Quantity
 
 ENTRY_POINTS = "jacengine.strategies"
 """The entry-point group that third parties publish strategies in: each entry loads to a
@@ -27,66 +35,92 @@ class Registry:
             self.register(strategy)
 
     def register(self, strategy: Strategy) -> None:
-        """Add a strategy.
+        """Add a strategy, and the second-order methods that it makes.
 
         Raises:
             ArgumentError: It is not a strategy, or its name is not
                 `[a-z][a-z0-9_]*`.
             DuplicateStrategyError: The name is taken.
         """
-        if not isinstance(strategy, Pushforward | Pullback | Contraction):
+        kinds = Pushforward | Pullback | Contraction | Curvature
+        if not isinstance(strategy, kinds):
             raise ArgumentError(
                 f"register() got {strategy!r}; expected an instance of a subclass of "
-                "Pushforward, Pullback or Contraction."
+                "Pushforward, Pullback, Contraction or Curvature."
             )
         name: object = strategy.name
         if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise ArgumentError(
                 f"The strategy name {name!r} is not of the form [a-z][a-z0-9_]*."
             )
-        if name in self._by_name:
+        made = {name: strategy, **{s.name: s for s in nested(strategy)}}
+        for taken in made.keys() & self._by_name.keys():
             raise DuplicateStrategyError(
-                f"A strategy named {name!r} is registered already "
-                f"({type(self._by_name[name]).__qualname__}); choose another name."
+                f"A strategy named {taken!r} is registered already "
+                f"({type(self._by_name[taken]).__qualname__}); choose another name."
             )
-        self._by_name[name] = strategy
+        self._by_name |= made
 
-    def get(self, name: str) -> Strategy:
+    def get(self, name: str, quantity: Quantity | None = None) -> Strategy:
         """Look a strategy up.
+
+        Args:
+            name: Its name.
+            quantity: What it must compute; `None` for anything.
 
         Raises:
             UnknownStrategyError: There is none; the message offers the nearest name.
+            ArgumentError: It computes something else.
         """
+        known = self.names(quantity or "jacobian")
         if name not in self._by_name:
             raise UnknownStrategyError(
-                f"Unknown strategy {name!r}.{nearest_name(str(name), self._by_name)} "
-                f"Available: {', '.join(sorted(self._by_name))}."
+                f"Unknown strategy {name!r}.{nearest_name(str(name), known)} "
+                f"Available: {', '.join(sorted(known))}."
             )
-        return self._by_name[name]
+        strategy = self._by_name[name]
+        if quantity is not None and quantity not in strategy.quantities:
+            raise ArgumentError(
+                f"{name} computes {' or '.join(sorted(strategy.quantities))}, not "
+                f"{quantity}. For that there are: {', '.join(known)}."
+            )
+        return strategy
 
     def choose(
-        self, names: Iterable[str] | None, exclude: Iterable[str]
+        self,
+        names: Iterable[str] | None,
+        exclude: Iterable[str],
+        quantity: Quantity = "jacobian",
     ) -> list[Strategy]:
-        """List strategies: those named, or all, less those excluded.
+        """List strategies: those named, or all of a quantity, less those excluded.
 
         Raises:
             UnknownStrategyError: A name is not known.
-            ArgumentError: Nothing is left.
+            ArgumentError: A strategy computes something else, or nothing is left.
         """
         if isinstance(names, str) or isinstance(exclude, str):
             raise ArgumentError("strategies= and exclude= take lists of names.")
         dropped = {self.get(name).name for name in exclude}
-        wanted = (
-            list(self._by_name) if names is None else [self.get(n).name for n in names]
-        )
+        if names is None:
+            wanted = list(self.names(quantity))
+        else:
+            wanted = [self.get(name, quantity).name for name in names]
         left = [self._by_name[n] for n in dict.fromkeys(wanted) if n not in dropped]
         if not left:
             raise ArgumentError("strategies= and exclude= leave no strategy to choose.")
         return left
 
-    def names(self) -> tuple[str, ...]:
-        """List the names, in order of registration."""
-        return tuple(self._by_name)
+    def names(self, quantity: Quantity = "jacobian") -> tuple[str, ...]:
+        """List the names of those that compute a quantity, as registered.
+
+        Raises:
+            ArgumentError: There is no such quantity.
+        """
+        if quantity not in PARTS:
+            raise ArgumentError(
+                f"quantity={quantity!r}: expected one of {', '.join(map(repr, PARTS))}."
+            )
+        return tuple(n for n, s in self._by_name.items() if quantity in s.quantities)
 
 
 class Published:

@@ -162,7 +162,8 @@ class Cutter:
         """
         problem = self.problem
         Blueprint(problem).opened(out)  # refuses what does not fit as a whole
-        plain = problem.output_structure is trees.LEAF and problem.batch_size is None
+        one = problem.value_structure is trees.LEAF and problem.inner is None
+        plain = one and problem.batch_size is None
         if not (self._separable or plain):
             raise ArgumentError(
                 "The Jacobian exceeds the budget, and out= is filled piece by piece "

@@ -11,6 +11,7 @@ from jacengine.strategies.batched_grad import BatchedGrad
 from jacengine.strategies.double_vjp import DoubleVjp
 from jacengine.strategies.double_vjp_repeat import DoubleVjpRepeat
 from jacengine.strategies.forward_dual import ForwardDual
+from jacengine.strategies.forward_laplacian import ForwardLaplacian
 from jacengine.strategies.quasi_linear import QuasiLinear
 from jacengine.strategies.repeat import Repeat
 from jacengine.strategies.reverse_loop import ReverseLoop
@@ -27,4 +28,5 @@ BUILTIN: tuple[Strategy, ...] = (
     ForwardDual(),
     VmapJvp(),
     QuasiLinear(),
+    ForwardLaplacian(),
 )

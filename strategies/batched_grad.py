@@ -20,6 +20,7 @@ from typing import ClassVar, final
 
 from jacengine._torchfunc import Tensors, pull
 from jacengine.interface import Action, Passes, Point, Pullback
+from jacengine.problems.gradient import Inner
 
 
 @final
@@ -32,6 +33,7 @@ class BatchedGrad(Pullback):
     source: ClassVar[str] = "torch.autograd.grad documentation"
     wins: ClassVar[str] = "few outputs, small models (low overhead)"
     trusted: ClassVar[bool] = True
+    gradients: ClassVar[tuple[Inner, ...]] = (Inner.GRAD, Inner.JVP)
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass, and a vectorised backward pass a chunk."""

@@ -20,6 +20,7 @@ from typing import ClassVar, cast, final
 
 from jacengine._torchfunc import Tensors, jvp, vmap
 from jacengine.interface import Action, Passes, Point, Pushforward
+from jacengine.problems.gradient import Inner
 
 
 @final
@@ -34,6 +35,7 @@ class VmapJvp(Pushforward):
     trusted: ClassVar[bool] = True
     records_graph: ClassVar[bool] = False
     thread_safe: ClassVar[bool] = False
+    gradients: ClassVar[tuple[Inner, ...]] = (Inner.VJP, Inner.JVP)
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass a chunk."""

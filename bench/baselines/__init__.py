@@ -1,4 +1,4 @@
-"""Other libraries' ways to a Jacobian, to compare with; never candidates of `auto`."""
+"""Other libraries' ways to derivatives, to compare with; never candidates of `auto`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,20 @@ from jacengine.bench.baselines.functional import (
     FunctionalLoop,
     FunctionalVectorized,
 )
+from jacengine.bench.baselines.functional_hessian import (
+    FunctionalHessian,
+    FunctionalHessianVectorized,
+)
+from jacengine.bench.baselines.grad_twice import GradTwice
+from jacengine.bench.baselines.hessian_products import VmapHvp
+from jacengine.bench.baselines.hessians import (
+    Hessian,
+    JacrevTwice,
+    VmapHessian,
+    VmapJacfwdTwice,
+    VmapJacrevTwice,
+)
+from jacengine.bench.baselines.jax_hessian import Folx, FolxSparse, JaxHessian
 from jacengine.bench.baselines.jax_jit import JaxJacfwd, JaxJacrev
 from jacengine.bench.baselines.opacus import Opacus
 from jacengine.bench.baselines.transforms import (
@@ -37,5 +51,17 @@ BASELINES: tuple[Baseline, ...] = (
     ExpandedWeights(),
     JaxJacrev(),
     JaxJacfwd(),
+    GradTwice(),
+    FunctionalHessian(),
+    FunctionalHessianVectorized(),
+    Hessian(),
+    JacrevTwice(),
+    VmapHessian(),
+    VmapJacrevTwice(),
+    VmapJacfwdTwice(),
+    VmapHvp(),
+    JaxHessian(),
+    Folx(),
+    FolxSparse(),
 )
 """In the order in which tables show them."""

@@ -33,17 +33,47 @@ def too_hungry(varied: Varied, *, forward: bool, mapped: bool) -> Unsupported | 
     Returns:
         `None` if they may fit, else by how much they do not.
     """
-    with torch.no_grad(), _Widest() as widest:
-        output = varied.fn(varied.value, *varied.rest)
+    output, widest = _tried(varied)
     directions = _directions(varied, output, forward=forward, mapped=mapped)
     # An operator's argument and its result, at the least.
-    needed = 2 * directions * widest.bytes
+    needed = 2 * directions * widest
     if forward and mapped and varied.by_params:
         # Batched matrix products take a copy of the weight's tangent for each sample.
         weight = max(p.nbytes for p in varied.value.values())
         needed = max(needed, directions * len(output) * weight)
-    budget = to_bytes(_SHARE, output.device)
-    if needed <= budget:
+    return _too_much(directions, needed, output.device)
+
+
+def too_hungry_twice(
+    varied: Varied, directions: int, *, looped: bool
+) -> Unsupported | None:
+    """Say that all directions of a Hessian at once do not fit, if so.
+
+    Args:
+        varied: What is differentiated.
+        directions: How many go through the function together.
+        looped: Whether samples come one after the other.
+
+    Returns:
+        `None` if they may fit, else by how much they do not.
+    """
+    output, widest = _tried(varied)
+    together = 1 if varied.samples is None or looped else varied.samples
+    # Each of them varies, and each gives a row.
+    row = varied.in_size * together * output.dtype.itemsize
+    share = widest * together // (varied.samples or 1)
+    return _too_much(directions, 2 * directions * max(share, row), output.device)
+
+
+def _tried(varied: Varied) -> tuple[Tensor, int]:
+    """Return the output, and the bytes of the largest tensor on the way to it."""
+    with torch.no_grad(), _Widest() as widest:
+        output = varied.fn(varied.value, *varied.rest)
+    return output, widest.bytes
+
+
+def _too_much(directions: int, needed: int, device: torch.device) -> Unsupported | None:
+    if needed <= to_bytes(_SHARE, device):
         return None
     return Unsupported(
         f"all {directions} directions at once need at least {format_bytes(needed)}, "
@@ -53,11 +83,8 @@ def too_hungry(varied: Varied, *, forward: bool, mapped: bool) -> Unsupported | 
 
 def _directions(varied: Varied, output: Tensor, *, forward: bool, mapped: bool) -> int:
     """Count what goes through the function together."""
-    if forward and varied.by_params:
-        return sum(p.numel() for p in varied.value.values())
     if forward:
-        shape = varied.value.shape
-        return math.prod(shape if varied.samples is None else shape[1:])
+        return varied.in_size
     if varied.samples is None or (varied.by_params and not mapped):
         return output.numel()
     return math.prod(output.shape[1:])

@@ -1,4 +1,4 @@
-"""What a baseline is: a Jacobian as another library's users compute it."""
+"""What a baseline is: derivatives as another library's users compute them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from jacengine.bench.workload import Question, Workload
 from jacengine.interface import Unsupported
+from jacengine.problems.quantity import Quantity
 
 
 def _as_it_is(result: Any) -> Any:
@@ -17,10 +18,10 @@ def _as_it_is(result: Any) -> Any:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A Jacobian that is ready to be computed; calling it gives the result.
+    """What is ready to be computed; calling it gives the result.
 
     Attributes:
-        run: Computes J anew and returns when it is there. This is what to time.
+        run: Computes it anew and returns when it is there. This is what to time.
         convert: Turns what `run` returned into detached tensors, nested as
             `jacengine.auto` nests them. Not to be timed: users of that library go on
             with its own arrays.
@@ -30,22 +31,24 @@ class Prepared:
     convert: Callable[[Any], Any] = _as_it_is
 
     def __call__(self) -> Any:
-        """Compute J, as tensors."""
+        """Compute it, as tensors."""
         return self.convert(self.run())
 
 
 class Baseline(ABC):
-    """A library's way to a Jacobian, called as its users call it, at its best.
+    """A library's way to derivatives, called as its users call it, at its best.
 
     A baseline is never a candidate of `auto`. Subclass it as a frozen dataclass.
 
     Attributes:
         name: What it is called in tables.
         source: Where it is from, or documented.
+        quantities: What it computes.
     """
 
     name: ClassVar[str]
     source: ClassVar[str]
+    quantities: ClassVar[frozenset[Quantity]] = frozenset({"jacobian"})
 
     def missing(self) -> str | None:
         """Say why it cannot be used here, if its library is not installed."""
@@ -55,6 +58,24 @@ class Baseline(ABC):
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
         """Say why it does not apply, cheaply and without running it at this size.
+
+        Args:
+            workload: What is asked for.
+            size: At which size.
+            question: The same, built; in the dtype and on the device to be used.
+
+        Returns:
+            `None` if it applies, else the reason.
+        """
+        if question.quantity not in self.quantities:
+            computed = ", ".join(sorted(self.quantities))
+            return Unsupported(f"no {question.quantity}: it computes {computed}")
+        return self.refusal(workload, size, question)
+
+    def refusal(
+        self, workload: Workload, size: int, question: Question
+    ) -> Unsupported | None:
+        """Say why it does not apply to a quantity that it computes.
 
         Args:
             workload: What is asked for.
@@ -77,5 +98,5 @@ class Baseline(ABC):
             question: The same, built; it is not changed.
 
         Returns:
-            What computes J.
+            What computes it.
         """

@@ -1,4 +1,4 @@
-"""JAX: the Jacobian compiled by XLA, over samples by `jax.vmap`.
+"""JAX: derivatives compiled by XLA, over samples by `jax.vmap`.
 
 For workloads that have a twin in JAX, on the CPU: compiled before anything is timed, in
 the same precision, with as many threads as PyTorch has, and waited for. The result
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import os
+from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast, final
 
@@ -19,16 +21,31 @@ from jacengine.bench.baselines.baseline import Baseline, Prepared
 from jacengine.bench.peers import absent, peer
 from jacengine.bench.workload import Question, Workload
 from jacengine.interface import Unsupported
+from jacengine.problems.quantity import Quantity
 
 
-class _Jitted(Baseline):
-    transform: ClassVar[str]
+class Jitted(Baseline):
+    """A transformation of JAX, compiled."""
 
     def missing(self) -> str | None:
         """JAX is a package of its own."""
         return absent("jax")
 
-    def check(
+    @abstractmethod
+    def derivative(
+        self, fn: Callable[..., Any], quantity: Quantity
+    ) -> Callable[..., Any]:
+        """Transform the function of one point, or of one sample.
+
+        Args:
+            fn: The twin's.
+            quantity: What to compute of it.
+
+        Returns:
+            A function of the same arguments.
+        """
+
+    def refusal(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
         """Ask for a twin, and for the CPU."""
@@ -45,10 +62,10 @@ class _Jitted(Baseline):
         assert workload.twin is not None
         jax = _started()
         twin = workload.twin(question)
-        jacobian = getattr(jax, self.transform)(twin.fn)
+        derivative = self.derivative(twin.fn, question.quantity)
         if any(axis is not None for axis in twin.axes):
-            jacobian = jax.vmap(jacobian, in_axes=twin.axes)
-        compiled = jax.jit(jacobian)
+            derivative = jax.vmap(derivative, in_axes=twin.axes)
+        compiled = jax.jit(derivative)
 
         def run() -> Any:
             return jax.block_until_ready(compiled(twin.varied, *twin.rest))
@@ -73,26 +90,38 @@ def _started() -> Any:
 
 def _tensors(J: Any, varied: Any) -> Any:
     """Return the arrays as tensors on the same memory, parameters in their order."""
-    if isinstance(varied, dict):
-        return {name: from_dlpack(J[name]) for name in cast("Any", varied)}
+    if isinstance(J, dict):
+        return {name: _tensors(cast("Any", J)[name], varied) for name in varied}
     return from_dlpack(J)
 
 
 @final
 @dataclass(frozen=True)
-class JaxJacrev(_Jitted):
+class JaxJacrev(Jitted):
     """Reverse mode."""
 
     name: ClassVar[str] = "jax.jit(jacrev)"
     source: ClassVar[str] = "JAX documentation: jacrev, vmap, jit"
-    transform: ClassVar[str] = "jacrev"
+
+    def derivative(
+        self, fn: Callable[..., Any], quantity: Quantity
+    ) -> Callable[..., Any]:
+        """Take the Jacobian."""
+        del quantity
+        return cast("Callable[..., Any]", peer("jax").jacrev(fn))
 
 
 @final
 @dataclass(frozen=True)
-class JaxJacfwd(_Jitted):
+class JaxJacfwd(Jitted):
     """Forward mode."""
 
     name: ClassVar[str] = "jax.jit(jacfwd)"
     source: ClassVar[str] = "JAX documentation: jacfwd, vmap, jit"
-    transform: ClassVar[str] = "jacfwd"
+
+    def derivative(
+        self, fn: Callable[..., Any], quantity: Quantity
+    ) -> Callable[..., Any]:
+        """Take the Jacobian."""
+        del quantity
+        return cast("Callable[..., Any]", peer("jax").jacfwd(fn))

@@ -22,18 +22,20 @@ from jacengine.bench.baselines.varied import Varied
 from jacengine.bench.workload import Question, Workload
 from jacengine.interface import Unsupported
 
-_Transform = Callable[..., Callable[..., Any]]
+Transform = Callable[..., Callable[..., Any]]
+"""Maps a function to its derivative."""
 
 
-def _detached(J: Any) -> Any:
+def detached(J: Any) -> Any:
+    """Cut what was computed off the graph."""
     return pytree.tree_map(torch.Tensor.detach, J)
 
 
 class _Plain(Baseline):
-    transform: ClassVar[_Transform]
+    transform: ClassVar[Transform]
     forward: ClassVar[bool]
 
-    def check(
+    def refusal(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
         """Try it at the tiny size, and look whether the real one fits."""
@@ -49,20 +51,20 @@ class _Plain(Baseline):
         transform = type(self).transform
         if varied.by_params or varied.samples is None:
             plain = transform(varied.fn)
-            return Prepared(lambda: _detached(plain(varied.value, *varied.rest)))
+            return Prepared(lambda: detached(plain(varied.value, *varied.rest)))
         if self.forward:
             shifted = transform(varied.shifted)
-            return Prepared(lambda: _detached(shifted(varied.no_offset())))
+            return Prepared(lambda: detached(shifted(varied.no_offset())))
         summed = transform(varied.summed)
         inner = varied.value.ndim - 1
-        return Prepared(lambda: _detached(summed(varied.value)).movedim(-1 - inner, 0))
+        return Prepared(lambda: detached(summed(varied.value)).movedim(-1 - inner, 0))
 
 
 class _Vmapped(Baseline):
-    transform: ClassVar[_Transform]
+    transform: ClassVar[Transform]
     forward: ClassVar[bool]
 
-    def check(
+    def refusal(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
         """Try it at the tiny size, if there are samples; look whether all fit."""
@@ -78,7 +80,7 @@ class _Vmapped(Baseline):
         del workload, size
         varied = Varied.of(question)
         mapped = vmap(type(self).transform(varied.one), in_dims=varied.axes)
-        return Prepared(lambda: _detached(mapped(varied.value, *varied.rest)))
+        return Prepared(lambda: detached(mapped(varied.value, *varied.rest)))
 
 
 @final
@@ -88,7 +90,7 @@ class Jacrev(_Plain):
 
     name: ClassVar[str] = "torch.func.jacrev"
     source: ClassVar[str] = "torch.func documentation"
-    transform: ClassVar[_Transform] = staticmethod(jacrev)
+    transform: ClassVar[Transform] = staticmethod(jacrev)
     forward: ClassVar[bool] = False
 
 
@@ -99,7 +101,7 @@ class Jacfwd(_Plain):
 
     name: ClassVar[str] = "torch.func.jacfwd"
     source: ClassVar[str] = "torch.func documentation"
-    transform: ClassVar[_Transform] = staticmethod(jacfwd)
+    transform: ClassVar[Transform] = staticmethod(jacfwd)
     forward: ClassVar[bool] = True
 
 
@@ -110,7 +112,7 @@ class VmapJacrev(_Vmapped):
 
     name: ClassVar[str] = "vmap(jacrev)"
     source: ClassVar[str] = "PyTorch tutorial: Jacobians, per-sample-gradients"
-    transform: ClassVar[_Transform] = staticmethod(jacrev)
+    transform: ClassVar[Transform] = staticmethod(jacrev)
     forward: ClassVar[bool] = False
 
 
@@ -121,5 +123,5 @@ class VmapJacfwd(_Vmapped):
 
     name: ClassVar[str] = "vmap(jacfwd)"
     source: ClassVar[str] = "PyTorch tutorial: Jacobians, per-sample-gradients"
-    transform: ClassVar[_Transform] = staticmethod(jacfwd)
+    transform: ClassVar[Transform] = staticmethod(jacfwd)
     forward: ClassVar[bool] = True

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import functools
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -66,6 +68,27 @@ class Varied:
         """Call the function for one sample; the batch axis is put on and off."""
         alone = value if self.by_params else value.unsqueeze(0)
         return self.fn(alone, *(x.unsqueeze(0) for x in rest)).squeeze(0)
+
+    def apart(self) -> Iterator[tuple[Any, ...]]:
+        """Yield what `one` takes, sample by sample."""
+        for b in range(self.samples or 0):
+            value = self.value if self.by_params else self.value[b]
+            yield (value, *(x[b] for x in self.rest))
+
+    @functools.cached_property
+    def out_shape(self) -> torch.Size:
+        """The shape of the output, of one sample if there are samples."""
+        with torch.no_grad():
+            shape = self.fn(self.value, *self.rest).shape
+        return shape if self.samples is None else shape[1:]
+
+    @functools.cached_property
+    def in_size(self) -> int:
+        """How many numbers are varied, of one sample if they are its own."""
+        if self.by_params:
+            return sum(p.numel() for p in self.value.values())
+        shape = self.value.shape
+        return math.prod(shape if self.samples is None else shape[1:])
 
     @property
     def axes(self) -> tuple[int | None, ...]:

@@ -1,4 +1,4 @@
-"""A Gaussian mixture's log-likelihood, by its parameters."""
+"""A Gaussian mixture's log-density, by its parameters and by where it is taken."""
 
 from __future__ import annotations
 
@@ -52,6 +52,27 @@ def _mixture_jacobian(question: Question) -> dict[str, Tensor]:
         }
 
 
+def _score(dimension: int) -> Question:
+    where = torch.randn(256, dimension)
+    return Question(_Mixture(16, dimension), (where,), quantity="laplacian")
+
+
+def _score_divergence(question: Question) -> Tensor:
+    """Return what the components' scores and their spread say.
+
+    The score is the mean of the components' scores, by their shares of a sample.
+    """
+    mixture = cast("_Mixture", question.fn)
+    x: Tensor = question.args[0]
+    with torch.no_grad():
+        share = mixture.joint(x).softmax(-1)
+        precisions = (-2 * mixture.log_scales).exp()
+        scores = (mixture.means - x.unsqueeze(-2)) * precisions
+        mean = (share.unsqueeze(-1) * scores).sum(-2)
+        spread = (share * scores.square().sum(-1)).sum(-1) - mean.square().sum(-1)
+        return spread - share @ precisions.sum(-1)
+
+
 def _mixture_twin(question: Question) -> Twin:
     jax, jnp = peer("jax"), peer("jax.numpy")
 
@@ -64,7 +85,10 @@ def _mixture_twin(question: Question) -> Twin:
         return jax.scipy.special.logsumexp(joint)
 
     params = arrays(cast("nn.Module", question.fn))
-    return Twin(density, params, (array(question.args[0]),), (None, 0))
+    x = array(question.args[0])
+    if question.wrt == "params":
+        return Twin(density, params, (x,), (None, 0))
+    return Twin(lambda x, params: density(params, x), x, (params,), (0, None))
 
 
 MIXTURES: tuple[Workload, ...] = (
@@ -82,5 +106,19 @@ MIXTURES: tuple[Workload, ...] = (
         closed_form=_mixture_jacobian,
         twin=_mixture_twin,
     ),
+    Workload(
+        name="score_divergence",
+        origin="16 Gaussians in d dimensions on 256 samples; A. Hyvarinen, 2005; the "
+        "term that Y. Song et al., Sliced score matching, 2019, "
+        "https://arxiv.org/abs/1905.07088, estimate",
+        use="Score matching fits a density without its normalisation: its objective "
+        "takes the divergence of the score at every sample.",
+        parameter="dimension d",
+        sizes=(2, 8, 32),
+        tiny=3,
+        build=seeded(_score),
+        closed_form=_score_divergence,
+        twin=_mixture_twin,
+    ),
 )
-"""A Gaussian mixture's log-likelihood."""
+"""A Gaussian mixture's log-density."""

@@ -19,6 +19,7 @@ from jacengine.commands.parameters import BudgetText, Names
 from jacengine.errors import JacengineError
 from jacengine.plans.plan import Plan
 from jacengine.problems.layout import Wrt
+from jacengine.problems.quantity import PARTS, Quantity
 from jacengine.selection.select import Effort
 from jacengine.sweep.catalogue import load_object
 
@@ -38,6 +39,12 @@ from jacengine.sweep.catalogue import load_object
     default=None,
     metavar="0",
     help="0 if samples are independent and lie along the first axis.",
+)
+@click.option(
+    "--quantity",
+    type=click.Choice(list(PARTS)),
+    default=None,
+    help="What to compute; a Jacobian, unless the question says otherwise.",
 )
 @click.option(
     "--memory-budget",
@@ -68,6 +75,7 @@ def auto_command(
     *,
     wrt: str | None,
     batch_dim: int | None,
+    quantity: Quantity | None,
     memory_budget: str | None,
     effort: Effort,
     strategies: tuple[str, ...] | None,
@@ -87,6 +95,7 @@ def auto_command(
         question,
         wrt=question.wrt if wrt is None else _wrt(wrt),
         batch_dim=question.batch_dim if batch_dim is None else batch_dim,
+        quantity=quantity or question.quantity,
         memory_budget=memory_budget,
         effort=effort,
         strategies=strategies,

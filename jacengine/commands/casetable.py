@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from jacengine.problems.quantity import TITLES
 from jacengine.report.case import Case, Row
 from jacengine.report.standing import Standing
 from jacengine.report.words import one_line, ratio, seconds, size
@@ -37,7 +38,8 @@ def _asked(case: Case) -> str:
     if case.outputs is not None and case.inputs is not None:
         samples = "" if case.samples is None else f", {case.samples} samples"
         parts.append(
-            f"J of {case.outputs} x {case.inputs}{samples}: {size(case.result_bytes)}."
+            f"{TITLES[case.quantity]} of {case.outputs} x {case.inputs}{samples}: "
+            f"{size(case.result_bytes)}."
         )
     return escape(" ".join(filter(None, parts)))
 

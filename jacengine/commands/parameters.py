@@ -10,6 +10,7 @@ import click
 import torch
 
 from jacengine.errors import ArgumentError, nearest
+from jacengine.problems.quantity import PARTS
 from jacengine.selection.budget import to_bytes
 from jacengine.sweep.agenda import SIZES
 
@@ -149,6 +150,13 @@ class Tolerances(click.ParamType[dict[str, float]]):
         return found
 
 
+QUANTITY = click.option(
+    "--quantity",
+    type=click.Choice(list(PARTS)),
+    default="jacobian",
+    show_default=True,
+    help="What to compute of the function.",
+)
 SIZE_NAMES = Names(SIZES, everything="all")
 DTYPE_NAMES = Names(DTYPES)
 

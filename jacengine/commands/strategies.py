@@ -7,8 +7,10 @@ import click
 from jacengine.bench.baselines import BASELINES
 from jacengine.commands.consoles import aside
 from jacengine.commands.listing import LISTS, print_list
+from jacengine.commands.parameters import QUANTITY
 from jacengine.defaults import broken_plugins, known_strategies
 from jacengine.interface import Contraction, Pushforward, Strategy
+from jacengine.problems.quantity import Quantity
 from jacengine.sweep.catalogue import load_workloads
 from jacengine.sweep.trial import CATALOGUE
 
@@ -19,8 +21,9 @@ _FORMAT = click.option(
 
 @click.command("strategies")
 @click.option("--peers", is_flag=True, help="List the other libraries instead.")
+@QUANTITY
 @_FORMAT
-def strategies_command(form: str, *, peers: bool) -> None:
+def strategies_command(form: str, *, peers: bool, quantity: Quantity) -> None:
     """List the methods: how each works, and when it wins."""
     if peers:
         print_list(
@@ -36,7 +39,9 @@ def strategies_command(form: str, *, peers: bool) -> None:
         )
         return
     registry = known_strategies()
-    print_list([_described(registry.get(name)) for name in registry.names()], form)
+    print_list(
+        [_described(registry.get(name)) for name in registry.names(quantity)], form
+    )
     for name, reason in broken_plugins().items():
         aside().print(f"plug-in {name} is broken: {reason}", markup=False)
 

@@ -105,7 +105,9 @@ def layered(
     seeding = batching.seeding(problem, strategy, method.batching)
     try:
         with settled(problem, call, method) as ready:
-            point, _ = next(batching.points(problem, ready, method.batching, None))
+            point, _ = next(
+                batching.points(problem, ready, method.strategy, method.batching, None)
+            )
             found = assigned(point)
             captured(point, found)
     except (RuntimeError, ValueError, TypeError, IndexError):
@@ -113,7 +115,9 @@ def layered(
 
     def factored(call: Call) -> Factored:
         with settled(problem, call, method) as ready:
-            point, _ = next(batching.points(problem, ready, method.batching, None))
+            point, _ = next(
+                batching.points(problem, ready, method.strategy, method.batching, None)
+            )
             seen = captured(point, found if found.settled else None)
             seeds = seeding.seeds(slice(0, seeding.count))
             factors = factors_of(seen, seeds, point.batch_size)

@@ -75,16 +75,22 @@ class Linearization:
         self._problem, self._call = problem, call
         self._method = Method(strategy, kind)
         with settled(problem, call, self._method) as ready:
-            point, _ = next(points(problem, ready, kind, None))
+            point, _ = next(points(problem, ready, strategy, kind, None))
             self._action: Action = linearized(strategy, point)
 
     def __call__(self, seeds: Tensors) -> Tensors:
         """Map `m` seeds to products, one by one if the strategy takes single ones."""
+        size = 1 if self._method.strategy.single else seeds[0].shape[0]
         with settled(self._problem, self._call, self._method):
-            if not self._method.strategy.single:
-                return self._action(seeds)
             each = [
-                self._action(tuple(seed[i : i + 1] for seed in seeds))
-                for i in range(seeds[0].shape[0])
+                self._action(tuple(seed[i : i + size] for seed in seeds))
+                for i in range(0, seeds[0].shape[0], size)
             ]
-        return tuple(torch.cat(parts) for parts in zip(*each, strict=True))
+        products = (
+            parts[0] if len(parts) == 1 else torch.cat(parts)
+            for parts in zip(*each, strict=True)
+        )
+        if self._problem.options.create_graph:
+            return tuple(products)
+        # The gradient that a second-order strategy differentiates has a graph.
+        return tuple(product.detach() for product in products)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ class Recipe:
 
 
 class JacobianOperator:
-    """A Jacobian `(M, N)` that is known by its products.
+    """A Jacobian `(M, N)`, of a function or of its gradient, known by its products.
 
     Rows are the output entries, sample by sample; columns the entries of the inputs
     (with `batch_dim`, of all samples) or of the parameters, one after the other, as in
@@ -211,8 +211,9 @@ def operator(
     exclude: Iterable[str] = (),
     timed: bool = True,
     randomness: Randomness = "error",
+    quantity: Literal["jacobian", "hessian"] = "jacobian",
 ) -> JacobianOperator:
-    """Return the Jacobian as a linear operator that never forms it.
+    """Return the Jacobian, or the Hessian, as a linear operator that never forms it.
 
     For parameters of modules it keeps each layer's inputs and the cotangents of its
     outputs, from one forward and one batched backward pass, so that products, norms
@@ -231,11 +232,14 @@ def operator(
         exclude: Names to leave out; `("quasi_linear",)` looks for no layers.
         timed: Whether the strategies that push and pull are chosen by measurement.
         randomness: As in `auto`.
+        quantity: `"hessian"` for the Jacobian of the gradient, whose products are
+            Hessian-vector products.
 
     Returns:
         The operator, of J at these arguments.
 
     Raises:
+        ArgumentError: There is no operator of such a quantity.
         NoStrategyError: No strategy pushes, or none pulls.
         JacengineError: As `auto`.
 
@@ -246,13 +250,19 @@ def operator(
         >>> op.gram().shape  # 5 samples of 2 outputs
         torch.Size([10, 10])
     """
-    options = Options(wrt, batch_dim, create_graph, randomness=randomness)
+    if quantity not in {"jacobian", "hessian"}:
+        raise ArgumentError(
+            f"quantity={quantity!r}: an operator is of a 'jacobian' or a 'hessian'."
+        )
+    options = Options(
+        wrt, batch_dim, create_graph, randomness=randomness, quantity=quantity
+    )
     given = kwargs or {}
     problem = examine(fn, args, given, options)
     call = problem.bind(args, given)
     truth = Truth.of(problem, call)
     signature = Signature.of(fn, args, given, problem.layout.names)
-    candidates = known_strategies().choose(strategies, exclude)
+    candidates = known_strategies().choose(strategies, exclude, quantity)
     for strategy in candidates:
         if isinstance(strategy, Contraction) and strategy.check(problem) is None:
             make = layered(problem, call, strategy)

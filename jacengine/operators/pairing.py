@@ -46,8 +46,8 @@ def paired(
         NoStrategyError: No strategy pushes, or none pulls.
     """
     return (
-        _fastest(problem, call, truth, _of_kind(strategies, Pushforward), timed=timed),
-        _fastest(problem, call, truth, _of_kind(strategies, Pullback), timed=timed),
+        fastest(problem, call, truth, _of_kind(strategies, Pushforward), timed=timed),
+        fastest(problem, call, truth, _of_kind(strategies, Pullback), timed=timed),
     )
 
 
@@ -88,7 +88,7 @@ def _of_kind(
     return [strategy for strategy in strategies if isinstance(strategy, kind)]
 
 
-def _fastest(
+def fastest(
     problem: Problem,
     call: Call,
     truth: Truth,
@@ -96,6 +96,11 @@ def _fastest(
     *,
     timed: bool,
 ) -> Strategy:
+    """Choose the fastest strategy for one product, of those that push or pull.
+
+    Raises:
+        NoStrategyError: None of them does.
+    """
     best: tuple[float, Strategy] | None = None
     reasons: list[str] = []
     for strategy in strategies:

@@ -27,11 +27,13 @@ from jacengine.products.accumulate import Kernel
 from jacengine.products.blueprint import nest
 from jacengine.products.method import Method
 from jacengine.selection.classify import classify
+from jacengine.selection.exact import FEW
 from jacengine.selection.explain import as_frame, as_text
 from jacengine.selection.qualify import runnable
 from jacengine.selection.record import Record
 from jacengine.selection.select import Selection
 from jacengine.selection.truth import Truth
+from jacengine.selection.verify import verify
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +127,7 @@ class Plan:
             The Jacobian; `None` if no other candidate can compute it either.
         """
         failed = self.chosen
-        truth = Truth.of(self.problem, call)
+        truth = Truth.of(self.problem, call, passes=FEW)
         for record in self._others(call, truth):
             if record.method is None:
                 continue
@@ -208,10 +210,10 @@ def compute(
     """
     blocks = kernel.run(call, out=out)
     if truth is not None:
-        verdict = truth.judge(blocks)
+        verdict = verify(problem, call, kernel.method, truth, blocks)
         if not verdict.right:
             raise UnsupportedError(
-                f"{kernel.name} cannot compute this Jacobian: its result is "
+                f"{kernel.name} cannot compute this {problem.title}: its result is "
                 f"{verdict.complaint}. Try strategy='auto', which takes a method that "
                 "agrees."
             )

@@ -20,9 +20,11 @@ from jacengine.problems.problem import Options, Problem
 from jacengine.problems.signature import Signature
 from jacengine.products.accumulate import Kernel, prepared
 from jacengine.selection.budget import Budget, format_bytes, to_bytes
+from jacengine.selection.exact import FEW
 from jacengine.selection.explain import as_text
 from jacengine.selection.select import Effort, Selection, select
 from jacengine.selection.truth import Truth
+from jacengine.selection.verify import verify
 
 _REMEMBERED = Remembered()
 _CHOICES: OrderedDict[str, Selection] = OrderedDict()
@@ -79,7 +81,7 @@ def make_plan(
         fn: The function or module.
         args: Its positional arguments.
         kwargs: Its keyword arguments.
-        options: What Jacobian is asked for.
+        options: What is asked for.
         strategies: The candidates.
         memory_budget: Bytes that a call may allocate.
         effort: How much may be spent on the choice.
@@ -88,14 +90,14 @@ def make_plan(
 
     Raises:
         MemoryBudgetError: The result, or every right method, exceeds the budget.
-        NoStrategyError: No candidate computes this Jacobian.
+        NoStrategyError: No candidate computes it.
     """
     problem = examine(fn, args, kwargs, options)
     budget = to_bytes(memory_budget, problem.outputs[0].device)
     if problem.result_bytes > budget:
         raise MemoryBudgetError(
-            f"The Jacobian itself has {format_bytes(problem.result_bytes)}, and the "
-            f"budget is {format_bytes(budget)}. Iterate over its pieces with "
+            f"The {problem.title} itself has {format_bytes(problem.result_bytes)}, and "
+            f"the budget is {format_bytes(budget)}. Iterate over its pieces with "
             "jacengine.blocks(...), let auto write it into out= (which may lie on disk)"
             ", choose rows= or columns=, or raise memory_budget."
         )
@@ -153,7 +155,8 @@ def revive(
         timed = saved.effort != "none"
         method = prepared(problem, call, record.method, timed=timed)
         blocks = Kernel(problem, method).run(call, checked=True)
-        if not Truth.of(problem, call).judge(blocks).right:
+        truth = Truth.of(problem, call, passes=FEW)
+        if not verify(problem, call, method, truth, blocks).right:
             return None
     except (RuntimeError, MemoryError, JacengineError):
         return None
@@ -179,4 +182,4 @@ def _raise_nothing(problem: Problem, selection: Selection, budget: int) -> NoRet
             f"No method fits into {format_bytes(budget)}. Raise memory_budget, or use "
             f"a smaller batch:\n{table}"
         )
-    raise NoStrategyError(f"No strategy computes this Jacobian:\n{table}")
+    raise NoStrategyError(f"No strategy computes this {problem.title}:\n{table}")

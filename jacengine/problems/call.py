@@ -13,6 +13,7 @@ from jacengine import trees
 from jacengine._internals import parameter_of
 from jacengine._torchfunc import Tensors, call_with_parameters, vmap
 from jacengine.errors import OutputTypeError, RandomnessError
+from jacengine.problems.gradient import Inner, gradient, side_by_side
 from jacengine.problems.layout import Layout
 
 
@@ -41,6 +42,9 @@ class Call:
             and buffers.
         deterministic: Whether the function drew no random numbers when it was
             examined; drawing some now is an error, since passes would differ.
+        inner: How the function's gradient is computed, if it is that which is
+            differentiated.
+        joined: Whether the gradient by all inputs stands side by side in one axis.
     """
 
     fn: Callable[..., Any]
@@ -49,23 +53,21 @@ class Call:
     has_aux: bool = False
     reset: Callable[[], None] | None = None
     deterministic: bool = False
+    inner: Inner | None = None
+    joined: bool = False
 
     def __call__(self, *primals: Tensor) -> Tensors:
-        """Return the output tensors at these primals."""
-        return self.evaluate(primals).leaves
-
-    def evaluate(self, primals: Tensors) -> Output:
-        """Run the function once, at these primals.
+        """Return the output tensors at these primals, or their gradient.
 
         Raises:
-            OutputTypeError: It returned something other than real floating-point
-                tensors.
+            OutputTypeError: The function returned something other than real
+                floating-point tensors.
             RandomnessError: It drew random numbers, which it did not before.
         """
         if not self.deterministic:
-            return self._evaluate(primals)
+            return self._differentiated(primals)
         before = torch.get_rng_state()
-        output = self._evaluate(primals)
+        output = self._differentiated(primals)
         if not torch.equal(before, torch.get_rng_state()):
             torch.set_rng_state(before)
             raise RandomnessError(
@@ -74,19 +76,27 @@ class Call:
             )
         return output
 
-    def _evaluate(self, primals: Tensors) -> Output:
+    def _differentiated(self, primals: Tensors) -> Tensors:
+        """Return what is differentiated: the outputs, or their gradient."""
+        if self.inner is None:
+            return self._evaluate(*primals)
+        plain = replace(self, inner=None, deterministic=False)
+        found = gradient(plain, primals, self.inner, self.layout, plain.over_samples)
+        return side_by_side(found, self.layout.inputs) if self.joined else found
+
+    def _evaluate(self, *primals: Tensor) -> Tensors:
         if self.reset is not None:
             self.reset()
         layout = self.layout
         if layout.names:
             parameters = dict(zip(layout.names, primals, strict=True))
-            return self.run(self.leaves, parameters)
+            return self.run(self.leaves, parameters).leaves
         leaves = list(self.leaves)
         for slot, leaf, primal in zip(
             layout.slots, layout.inputs, primals, strict=True
         ):
             leaves[slot] = _from_front(primal, leaf.batch_dim)
-        return self.run(leaves)
+        return self.run(leaves).leaves
 
     def run(
         self, leaves: Sequence[Any], parameters: Mapping[str, Tensor] | None = None
@@ -224,10 +234,20 @@ def bind(
     *,
     has_aux: bool,
     deterministic: bool = False,
+    inner: Inner | None = None,
+    joined: bool = False,
 ) -> Call:
     """Bind flattened arguments to a layout they were described by."""
     ordinary = tuple(map(_ordinary, leaves))
-    return Call(fn, layout, ordinary, has_aux, deterministic=deterministic)
+    return Call(
+        fn,
+        layout,
+        ordinary,
+        has_aux,
+        deterministic=deterministic,
+        inner=inner,
+        joined=joined,
+    )
 
 
 def _ordinary(leaf: Any) -> Any:

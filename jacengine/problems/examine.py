@@ -29,6 +29,8 @@ from jacengine.problems.problem import (
     ResultLayout,
     Selection,
 )
+from jacengine.problems.quantity import PARTS, SECOND_ORDER
+from jacengine.problems.second_order import diagonal_rows, gradient_leaves
 from jacengine.problems.state import ALONE, all_buffers, preserved, reachable_modules
 
 
@@ -73,16 +75,30 @@ def examine(
             )
     if coupled and any(leaf.batch_dim is not None for leaf in layout.inputs):
         raise CoupledSamplesError(_coupling_advice(fn))
-    row_count = sum(leaf.size for leaf in outputs)
+    if coupled and options.quantity in SECOND_ORDER:
+        raise CoupledSamplesError(_coupling_advice(fn))
+    differentiated = outputs
+    if options.quantity in SECOND_ORDER:
+        differentiated = gradient_leaves(outputs, layout.inputs, options)
+    row_count = sum(leaf.size for leaf in differentiated)
     column_count = sum(leaf.size for leaf in layout.inputs)
+    columns = _indices(options.columns, "columns", column_count)
+    rows = _indices(options.rows, "rows", row_count)
+    if PARTS[options.quantity] != "whole" and columns is not None:
+        if columns.unique().numel() < columns.numel():
+            raise ArgumentError(
+                f"columns= names an entry twice, which a {options.quantity} has once."
+            )
+        rows = diagonal_rows(outputs, layout.inputs, columns, options)
     return Problem(
         fn=fn,
         options=options,
         layout=layout,
-        outputs=outputs,
-        output_structure=seen.structure,
-        rows=_indices(options.rows, "rows", row_count),
-        columns=_indices(options.columns, "columns", column_count),
+        values=outputs,
+        value_structure=seen.structure,
+        outputs=differentiated,
+        rows=rows,
+        columns=columns,
         stochastic=stochastic,
         stateful=stateful,
         coupled=coupled,
@@ -105,6 +121,11 @@ def _check_function(fn: object, kwargs: object, options: Options) -> None:
         raise ArgumentError(
             f"randomness={options.randomness!r}: expected one of "
             f"{', '.join(map(repr, get_args(Randomness)))}."
+        )
+    if options.rows is not None and PARTS[options.quantity] != "whole":
+        raise ArgumentError(
+            f"rows= chooses rows of a matrix; of a {options.quantity} choose entries "
+            "of the input with columns=."
         )
     if options.layout not in get_args(ResultLayout):
         raise ArgumentError(

@@ -1,4 +1,4 @@
-"""A Jacobian to compute: what is differentiated, and what one look at it showed."""
+"""What is to be computed: of which function, by what, and what one look showed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from jacengine import trees
 from jacengine.problems.batch_dims import BatchDim
 from jacengine.problems.call import Call, bind
+from jacengine.problems.gradient import Inner
 from jacengine.problems.layout import Layout, Leaf, Wrt
+from jacengine.problems.quantity import PARTS, SECOND_ORDER, TITLES, Part, Quantity
 
 Selection = Tensor | slice | None
 Randomness = Literal["error", "same", "different"]
@@ -23,7 +25,7 @@ ResultLayout = Literal["dict", "flat"]
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a call that decide what the Jacobian is.
+    """The options of a call that decide what the result is.
 
     Attributes:
         wrt: What to differentiate.
@@ -34,6 +36,7 @@ class Options:
         has_aux: Whether the function returns `(out, aux)`.
         randomness: What to do about a function that draws random numbers.
         layout: How the inputs stand in the result.
+        quantity: What is computed of the function.
     """
 
     wrt: Wrt = 0
@@ -44,18 +47,23 @@ class Options:
     has_aux: bool = False
     randomness: Randomness = "error"
     layout: ResultLayout = "dict"
+    quantity: Quantity = "jacobian"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What every strategy may know of the Jacobian that is asked for.
+    """What every strategy may know of what is asked for.
+
+    A second-order problem is a Jacobian too, of the function's gradient: its `outputs`
+    are the gradient, one for each of the `values` and each input.
 
     Attributes:
         fn: The user's function or module.
         options: What was asked for.
         layout: The inputs, and how the call is laid out.
-        outputs: The outputs (of one sample).
-        output_structure: How the outputs nest.
+        values: What the function returns (of one sample).
+        value_structure: How that nests.
+        outputs: What is differentiated by the inputs: the values, or their gradient.
         rows: The chosen output entries over all outputs flattened; `None` for all.
         columns: The chosen input entries over all inputs flattened; `None` for all.
         stochastic: Whether the function draws random numbers.
@@ -68,8 +76,9 @@ class Problem:
     fn: Callable[..., Any]
     options: Options
     layout: Layout
+    values: tuple[Leaf, ...]
+    value_structure: trees.Structure
     outputs: tuple[Leaf, ...]
-    output_structure: trees.Structure
     rows: Tensor | None
     columns: Tensor | None
     stochastic: bool
@@ -82,6 +91,21 @@ class Problem:
     def inputs(self) -> tuple[Leaf, ...]:
         """The inputs, in order (of one sample where they are batched)."""
         return self.layout.inputs
+
+    @property
+    def part(self) -> Part:
+        """Which part of the Jacobian of `outputs` is wanted."""
+        return PARTS[self.options.quantity]
+
+    @property
+    def title(self) -> str:
+        """What it is called in messages."""
+        return TITLES[self.options.quantity]
+
+    @property
+    def inner(self) -> Inner | None:
+        """How the gradient is computed unless a method says otherwise, if it is."""
+        return Inner.GRAD if self.options.quantity in SECOND_ORDER else None
 
     @property
     def batch_size(self) -> int | None:
@@ -121,6 +145,13 @@ class Problem:
         return sum(leaf.size for leaf in self.outputs)
 
     @functools.cached_property
+    def output_count(self) -> int:
+        """How many outputs (of one sample) it is about, for messages."""
+        if self.inner is None:
+            return self.row_count
+        return sum(leaf.size for leaf in self.values)
+
+    @functools.cached_property
     def column_count(self) -> int:
         """How many input entries are asked for."""
         if self.columns is not None:
@@ -129,8 +160,11 @@ class Problem:
 
     @functools.cached_property
     def result_bytes(self) -> int:
-        """The size of the Jacobian."""
+        """The size of the result."""
         entries = self.row_count * self.column_count * self.sample_count
+        if self.part != "whole":
+            values = sum(leaf.size for leaf in self.values) * self.sample_count
+            entries = values * (self.column_count if self.part == "diagonal" else 1)
         widest = max(leaf.dtype.itemsize for leaf in self.outputs)
         return entries * widest
 
@@ -152,4 +186,6 @@ class Problem:
             leaves,
             has_aux=self.options.has_aux,
             deterministic=not self.stochastic,
+            inner=self.inner,
+            joined=self.options.layout == "flat",
         )

@@ -15,6 +15,7 @@ from jacengine._torchfunc import Function, Tensors
 from jacengine.interface import (
     Action,
     Contraction,
+    Curvature,
     Point,
     Pullback,
     Pushforward,
@@ -28,6 +29,7 @@ from jacengine.products import batching
 from jacengine.products.assembly import Assembly, check_products
 from jacengine.products.batching import Batching
 from jacengine.products.blueprint import Blueprint
+from jacengine.products.diagonal import Diagonal
 from jacengine.products.method import Method
 from jacengine.products.scopes import entered
 
@@ -39,6 +41,9 @@ class Kernel:
     """A method made ready for a problem: what does not depend on the arguments.
 
     Seeds are built once and kept where they are small.
+
+    Attributes:
+        method: The method.
     """
 
     def __init__(
@@ -53,7 +58,7 @@ class Kernel:
                 take over and no values to choose seeds by: those are built now.
         """
         self._problem = problem
-        self._method = method
+        self.method = method
         self._simulated = simulated
         self._blueprint = Blueprint(problem, joint=method.batching is Batching.JOINT)
         self._seeding = batching.seeding(problem, method.strategy, method.batching)
@@ -75,7 +80,7 @@ class Kernel:
     @property
     def name(self) -> str:
         """The strategy's name."""
-        return self._method.strategy.name
+        return self.method.strategy.name
 
     def run(
         self,
@@ -96,11 +101,15 @@ class Kernel:
         Returns:
             The blocks of the Jacobian, outputs by inputs; `assembly.nest` nests them.
         """
-        problem, method = self._problem, self._method
+        problem, method = self._problem, self.method
         with settled(problem, call, method) as ready:
             fresh = method.strategy.trusted and not self._simulated
             owned = functools.partial(self._owned, ready) if fresh else None
-            assembly = Assembly(self._blueprint, out=out, owned=owned)
+            assembly: Assembly | Diagonal
+            if problem.part == "whole":
+                assembly = Assembly(self._blueprint, out=out, owned=owned)
+            else:
+                assembly = Diagonal(self._blueprint, out=out)
             for point, samples in _points(problem, ready, method):
                 advance = self._linearized(point, samples, assembly, checked=checked)
                 size = samples.stop - samples.start
@@ -111,11 +120,16 @@ class Kernel:
             return assembly.finish()
 
     def _linearized(
-        self, point: Point, samples: slice, assembly: Assembly, *, checked: bool
+        self,
+        point: Point,
+        samples: slice,
+        assembly: Assembly | Diagonal,
+        *,
+        checked: bool,
     ) -> Callable[[slice, Tensors], None]:
         """Linearize at a point; return what brings seeds to their place in J."""
-        strategy = self._method.strategy
-        if isinstance(strategy, Contraction):
+        strategy = self.method.strategy
+        if isinstance(strategy, Contraction) and isinstance(assembly, Assembly):
             contract = strategy.linearize(point)
 
             def contracted(block: slice, seeds: Tensors) -> None:
@@ -128,6 +142,15 @@ class Kernel:
 
             return contracted
         action = linearized(strategy, point)
+        if isinstance(strategy, Curvature) and isinstance(assembly, Diagonal):
+
+            def summed(block: slice, seeds: Tensors) -> None:
+                products = action(seeds)
+                if checked:
+                    self._check(products, point, block)
+                assembly.put_sums(samples, products)
+
+            return summed
         forward = isinstance(strategy, Pushforward)
         put = assembly.put_columns if forward else assembly.put_rows
 
@@ -165,9 +188,11 @@ class Kernel:
         return {tensor.untyped_storage().data_ptr() for tensor in dense}
 
     def _check(self, products: Tensors, point: Point, block: slice) -> None:
-        count = block.stop - block.start
-        shapes = _shapes(self._problem, self._method.strategy, point)
-        check_products(products, [(count, *shape) for shape in shapes])
+        strategy = self.method.strategy
+        shapes = _shapes(self._problem, strategy, point)
+        if not isinstance(strategy, Curvature):
+            shapes = [(block.stop - block.start, *shape) for shape in shapes]
+        check_products(products, shapes)
 
 
 def accumulate(
@@ -221,19 +246,54 @@ def pull_all_samples(
     return tuple(torch.cat(those) for those in zip(*parts, strict=True))
 
 
+def push_directions(
+    problem: Problem, call: Call, method: Method, tangents: Tensors
+) -> Tensors:
+    """Push directions that are not the basis.
+
+    Args:
+        problem: What is differentiated.
+        call: The function at the arguments.
+        method: A pushforward.
+        tangents: One an input, `(K, *in)`, or `(K, B, *in)` where it has samples.
+
+    Returns:
+        One product an output, `(K, *out)` or `(K, B, *out)`.
+    """
+    parts: list[Tensors] = []
+    width = method.block_size or tangents[0].shape[0]
+    samples = [leaf.batch_dim is not None for leaf in problem.inputs]
+    with settled(problem, call, method) as ready:
+        for point, some in _points(problem, ready, method):
+            action = linearized(method.strategy, point)
+            own = [
+                t[:, some] if s else t for t, s in zip(tangents, samples, strict=True)
+            ]
+            each = [
+                action(tuple(t[i : i + width] for t in own))
+                for i in range(0, tangents[0].shape[0], width)
+            ]
+            parts.append(tuple(map(torch.cat, zip(*each, strict=True))))
+    if len(parts) == 1:
+        return parts[0]
+    return tuple(torch.cat(those, dim=1) for those in zip(*parts, strict=True))
+
+
 def _points(
     problem: Problem, call: Call, method: Method
 ) -> Iterator[tuple[Point, slice]]:
-    return batching.points(problem, call, method.batching, method.samples)
+    return batching.points(
+        problem, call, method.strategy, method.batching, method.samples
+    )
 
 
 def linearized(strategy: Strategy, point: Point) -> Action:
     """Linearize at a point.
 
     Raises:
-        TypeError: It is none of the three kinds of strategies.
+        TypeError: It is none of the kinds of strategies.
     """
-    if not isinstance(strategy, Pushforward | Pullback | Contraction):
+    if not isinstance(strategy, Pushforward | Pullback | Contraction | Curvature):
         raise TypeError(f"{strategy!r} can neither push nor pull")
     if point.over_samples is not None:
         return _inside(strategy, point, point.over_samples)
@@ -266,6 +326,8 @@ def _shapes(
     samples = () if point.batch_size is None else (point.batch_size,)
     if isinstance(strategy, Pushforward):
         return [(*samples, *leaf.shape) for leaf in problem.outputs]
+    if isinstance(strategy, Curvature):
+        return [(*samples, *leaf.shape) for leaf in problem.values]
     if isinstance(strategy, Contraction):
         return [(*samples, *leaf.shape) for leaf in problem.inputs]
     if point.over_samples is not None:

@@ -13,13 +13,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 
 import torch
 from torch import Tensor
 
 from jacengine._torchfunc import Function, Tensors, vmap
-from jacengine.interface import Contraction, Point, Pushforward, Strategy
+from jacengine.interface import Contraction, Curvature, Point, Pushforward, Strategy
 from jacengine.problems.call import Call
 from jacengine.problems.layout import Leaf
 from jacengine.problems.problem import Problem
@@ -41,8 +42,10 @@ def choices(problem: Problem, strategy: Strategy) -> tuple[Batching, ...]:
     """List the batchings that are right for a strategy, the best first."""
     if problem.batch_size is None:
         return (Batching.NONE,)
-    if isinstance(strategy, Pushforward):
+    if isinstance(strategy, Pushforward | Curvature):
         return (Batching.TOGETHER,)
+    if problem.part != "whole" and problem.shares and problem.changes_state:
+        return ()  # pulled sample by sample, each would be another function
     if problem.coupled:
         return (Batching.JOINT,)
     if isinstance(strategy, Contraction) or not problem.layout.shared:
@@ -80,10 +83,16 @@ def slices(
 
 
 def points(
-    problem: Problem, call: Call, batching: Batching, samples: int | None
+    problem: Problem,
+    call: Call,
+    strategy: Strategy,
+    batching: Batching,
+    samples: int | None,
 ) -> Iterator[tuple[Point, slice]]:
     """Yield what to linearize, and which samples of the result it gives."""
     parts = slices(problem, batching, samples)
+    if strategy.inner is not call.inner:
+        call = replace(call, inner=strategy.inner)
     for part in parts:
         some = call if len(parts) == 1 else call.samples(part.start, part.stop)
         size = None if problem.batch_size is None else part.stop - part.start
@@ -116,7 +125,7 @@ def seeding(problem: Problem, strategy: Strategy, batching: Batching) -> Seeding
     """Choose the directions that a strategy takes through the points."""
     apart = batching not in {Batching.NONE, Batching.JOINT}
     samples = problem.batch_size if apart else None
-    if isinstance(strategy, Pushforward):
+    if isinstance(strategy, Pushforward | Curvature):
         entries = _every(problem.columns, problem.column_count)
         per_leaf = [None if i.batch_dim is None else samples for i in problem.inputs]
         return Seeding(problem.inputs, tuple(per_leaf), entries)

@@ -81,12 +81,18 @@ class Blueprint:
     def __init__(self, problem: Problem, *, joint: bool = False) -> None:
         self.problem = problem
         self.joint = joint
-        self.rows = _groups(problem.outputs, problem.rows)
-        self.columns = (
-            (_run(problem.column_count),)
-            if problem.joined
-            else _groups(problem.inputs, None)
-        )
+        if problem.part == "whole":
+            self._lines = problem.outputs
+            self.rows = _groups(problem.outputs, problem.rows)
+        else:
+            self._lines = problem.values
+            self.rows = _groups(problem.values, None)
+        if problem.part == "trace":
+            self.columns: tuple[Group, ...] = (Group((), 0, 1),)
+        elif problem.joined:
+            self.columns = (_run(problem.column_count),)
+        else:
+            self.columns = _groups(problem.inputs, None)
         self.times = problem.sample_count if joint else 1
         self.blocks = {
             (r, c): self._block(r, c)
@@ -95,12 +101,12 @@ class Blueprint:
         }
 
     def _block(self, row: int, column: int) -> Block:
-        outputs, size = self.problem.outputs, self.problem.batch_size
+        outputs, size = self._lines, self.problem.batch_size
         rows, columns = self.rows[row], self.columns[column]
         samples = 1 if self.joint else self.problem.sample_count
         whole = () if size is None else (size,)
         dtype = outputs[row].dtype
-        if self.problem.rows is not None:
+        if self.problem.rows is not None and self.problem.part == "whole":
             dtypes = (leaf.dtype for leaf in outputs)
             dtype = functools.reduce(torch.promote_types, dtypes)
         return Block(
@@ -186,14 +192,29 @@ def nest(problem: Problem, grid: Sequence[Sequence[Any]], *, leaf: Any = None) -
     the one axis of the flat layout.
     """
     wrap = (lambda value: value) if leaf is None else leaf
+    one_column = problem.joined or problem.part == "trace"
     lines: list[Any] = []
     for line in grid:
         cells = [wrap(cell) for cell in line]
-        if problem.joined:
-            lines.append(cells[0])
-        else:
-            places = [None if p is None else cells[p] for p in problem.layout.places]
-            lines.append(problem.layout.nesting.unflatten(places))
-    if problem.rows is not None:
+        lines.append(cells[0] if one_column else _by_input(problem, cells))
+    if problem.part == "whole" and problem.rows is not None:
         return lines[0]
-    return problem.output_structure.unflatten(lines)
+    gradient = problem.inner is not None and problem.part == "whole"
+    if gradient and problem.options.layout == "dict":
+        return nest_gradient(problem, lines)
+    return problem.value_structure.unflatten(lines)
+
+
+def nest_gradient(problem: Problem, parts: Sequence[Any]) -> Any:
+    """Nest what there is one of for each value and each input, value by value."""
+    each = len(problem.inputs)
+    lines = [
+        _by_input(problem, parts[i : i + each]) for i in range(0, len(parts), each)
+    ]
+    return problem.value_structure.unflatten(lines)
+
+
+def _by_input(problem: Problem, cells: Sequence[Any]) -> Any:
+    """Nest what there is one of for each input as the inputs nest."""
+    places = [None if p is None else cells[p] for p in problem.layout.places]
+    return problem.layout.nesting.unflatten(places)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jacengine.interface import Passes, Pushforward, Strategy
+from jacengine.interface import Curvature, Passes, Pushforward, Strategy
 from jacengine.problems.problem import Problem
 from jacengine.products.batching import Batching, slices
 from jacengine.products.scopes import Scope
@@ -50,7 +50,7 @@ class Method:
 
     def directions(self, problem: Problem) -> int:
         """Count the directions of one sweep."""
-        if isinstance(self.strategy, Pushforward):
+        if isinstance(self.strategy, Pushforward | Curvature):
             return problem.column_count
         joint = self.batching is Batching.JOINT
         return problem.row_count * (problem.sample_count if joint else 1)

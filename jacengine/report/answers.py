@@ -43,7 +43,7 @@ def headline(standings: Sequence[Standing]) -> str:
     won = wins(standings)
     cases = count(sum(number for _, number in won), "problem")
     if not won:
-        return "No Jacobian was computed"
+        return "Nothing was computed"
     if len(won) == 1:
         return f"One method is the fastest on {cases}"
     return f"No method is always the fastest: {cases}, {len(won)} winners"

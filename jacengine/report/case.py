@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from jacengine.problems.quantity import Quantity
 from jacengine.report.machine import Machine
 from jacengine.report.words import one_line, without_paths
 
@@ -30,7 +31,7 @@ class Row:
         chunk_size: Directions a pass.
         forward_passes: Predicted calls of the function.
         backward_passes: Predicted backward passes.
-        time_s: Median time of a whole Jacobian; an extrapolation where `skipped`.
+        time_s: Median time of a whole result; an extrapolation where `skipped`.
         first_s: Time of the first run.
         runs: How many times it was timed.
         predicted_bytes: Predicted peak memory.
@@ -39,7 +40,7 @@ class Row:
         kind: Whose it is.
         picked: For `auto`, the strategy that it chose.
         times: The times of the interleaved rounds, in seconds, in their order.
-        flops: Floating-point operations of one Jacobian, as counted.
+        flops: Floating-point operations of one result, as counted.
     """
 
     strategy: str
@@ -87,7 +88,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Case:
-    """One Jacobian and every candidate for it.
+    """One Jacobian, or something of a Hessian, and every candidate for it.
 
     Attributes:
         name: What it is called.
@@ -96,7 +97,7 @@ class Case:
         outputs: Output entries (of one sample).
         inputs: Input entries (of one sample, or parameters).
         samples: Independent samples, `None` if it is one point.
-        result_bytes: The size of the Jacobian.
+        result_bytes: The size of the result.
         selection_s: What verifying and timing took.
         failure: Why there are no candidates, where there are none.
         workload: The workload it is a size of; empty where there are no sizes.
@@ -108,6 +109,7 @@ class Case:
         threads: Threads of one operator.
         unstable: Whether other work disturbed the times.
         budget_bytes: The memory budget, `None` if none was given.
+        quantity: What was computed.
     """
 
     name: str
@@ -128,6 +130,7 @@ class Case:
     threads: int | None = None
     unstable: bool = False
     budget_bytes: int | None = None
+    quantity: Quantity = "jacobian"
 
     @classmethod
     def of(
@@ -138,11 +141,12 @@ class Case:
             name,
             description,
             tuple(Row.of(record) for record in selection.records),
-            problem.row_count,
+            problem.output_count,
             problem.column_count,
             problem.batch_size,
             problem.result_bytes,
             selection.cost_s,
+            quantity=problem.options.quantity,
         )
 
 

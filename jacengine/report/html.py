@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from jacengine.problems.quantity import TITLES
 from jacengine.report import words
 from jacengine.report.answers import answers, headline
 from jacengine.report.case import Report, Row
@@ -156,7 +157,8 @@ def _question(standing: Standing) -> str:
     sides = count(case.outputs, "output"), count(case.inputs, "input")
     entries = f" {words.TIMES} ".join(sides)
     result = "" if case.result_bytes is None else f", {words.size(case.result_bytes)}"
-    return f"{samples}{entries}{result}"
+    title = TITLES[case.quantity]
+    return f"{title}: {samples}{entries}{result}"
 
 
 _FILTERS: dict[str, Any] = {

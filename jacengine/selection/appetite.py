@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from jacengine.interface import Pushforward
+from jacengine.interface import Curvature, Pushforward
 from jacengine.measure import peak_memory
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
@@ -151,7 +151,7 @@ def fake_peak(problem: Problem, call: Call, method: Method) -> int | None:
 
 def narrowed(problem: Problem, method: Method, count: int) -> Problem:
     """Return the problem of the first few rows or columns, as the method goes."""
-    if isinstance(method.strategy, Pushforward):
+    if isinstance(method.strategy, Pushforward | Curvature):
         columns = _first(problem.columns, problem.column_count, count)
         return replace(problem, columns=columns)
     return replace(problem, rows=_first(problem.rows, problem.row_count, count))

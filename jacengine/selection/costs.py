@@ -6,7 +6,8 @@ Counted in forward passes on one direction. It only decides who is tried first a
 
 from __future__ import annotations
 
-from jacengine.interface import Contraction, Pushforward, Strategy
+from jacengine.interface import Contraction, Curvature, Pushforward, Strategy
+from jacengine.problems.gradient import Inner
 from jacengine.problems.problem import Problem
 from jacengine.products.batching import Batching, choices
 from jacengine.products.method import Method
@@ -16,7 +17,7 @@ LAUNCH = 20.0
 """A pass costs this many directions before it computes anything."""
 REVERSE = 2.0
 """Arithmetic of one direction pulled back: of inputs' and weights' cotangents ..."""
-PER_DIRECTION = {Pushforward: 1.5, Contraction: 0.8}
+PER_DIRECTION = {Pushforward: 1.5, Contraction: 0.8, Curvature: 1.0}
 """... and of one pushed forward, or pulled back without forming weight gradients."""
 EXPANDED = 1.5
 """Copies of shared inputs turn matrix products into batched ones."""
@@ -40,6 +41,8 @@ def predicted_cost(problem: Problem, method: Method) -> float:
     replays = max(1, (passes.forward + passes.backward) // max(1, blocks))
     launched = passes.forward + passes.backward
     cost = LAUNCH * launched + directions * each * replays
+    if method.strategy.inner is Inner.JVP:
+        cost *= max(1, problem.column_count)
     if method.batching is Batching.EXPANDED:
         cost *= EXPANDED
     if method.batching is Batching.LOOP:

@@ -75,11 +75,11 @@ def _cells(record: Record, best: float | None) -> tuple[str, ...]:
 
 def summary(problem: Problem, selection: Selection) -> str:
     """Say in a few lines what was asked for, what was chosen and what it cost."""
-    rows = f"{problem.row_count} outputs x {problem.column_count} inputs"
+    rows = f"{problem.output_count} outputs x {problem.column_count} inputs"
     samples = "" if problem.batch_size is None else f", {problem.batch_size} samples"
     lines = [
-        f"Jacobian of {rows}{samples}: {format_bytes(problem.result_bytes)}, budget "
-        f"{format_bytes(selection.budget)}."
+        f"{problem.title} of {rows}{samples}: {format_bytes(problem.result_bytes)}, "
+        f"budget {format_bytes(selection.budget)}."
     ]
     if problem.coupled:
         lines.append(

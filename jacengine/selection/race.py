@@ -26,6 +26,7 @@ from jacengine.selection.record import Record
 from jacengine.selection.spending import CONTENDING, NOISE, Spending
 from jacengine.selection.truth import Truth
 from jacengine.selection.variants import variants
+from jacengine.selection.verify import verify
 
 T95 = {
     3: 2.92,
@@ -221,7 +222,11 @@ class Race:
         except Exception as error:
             outcome, reason = classify(error)
             return replace(record, outcome=outcome, reason=reason)
-        verdict = self.truth.judge(blocks)
+        try:
+            verdict = verify(self.problem, self.call, method, self.truth, blocks)
+        except Exception as error:
+            outcome, reason = classify(error)
+            return replace(record, outcome=outcome, reason=reason)
         timed = replace(record, time_s=taken, first_s=taken, error=verdict.error)
         if verdict.right:
             blocks.clear()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,46 +19,11 @@ from jacengine._torchfunc import Tensors, pull
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.problems.state import ALONE, preserved
-
-TOLERANCE = {
-    torch.float64: 1e-9,
-    torch.float32: 1e-4,
-    torch.float16: 1e-2,
-    torch.bfloat16: 8e-2,
-}
-"""Error that an entry of `u^T J` may have, relative to the root of the sum of the
-squares of its terms: the terms' own rounding adds up no faster than that."""
-NOISE = 32
-"""... and multiples of what plain autograd itself differs by when the same cotangent is
-pulled back in two parts, which shows rounding that no dtype tells of (autocast)."""
-CANCELLED, ELSEWHERE = 1e3, 64
-"""... and multiples of eps of the largest entry of the same input's projection, and of
-all inputs': entries that cancel to almost nothing carry the rounding of their terms."""
+from jacengine.selection.exact import PASSES, Exact
+from jacengine.selection.verdict import CANCELLED, ELSEWHERE, NOISE, TOLERANCE, Verdict
 
 SLICE = 2**15
 """Entries of J looked at in one go, so that checking takes no memory to speak of."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a projection showed.
-
-    Attributes:
-        right: Whether every entry agrees within the tolerance.
-        error: The largest relative error.
-        finite: Whether J is finite wherever the truth is.
-    """
-
-    right: bool
-    error: float
-    finite: bool
-
-    @property
-    def complaint(self) -> str:
-        """What is wrong, in words."""
-        if not self.finite:
-            return "not finite where plain autograd is"
-        return f"off by {self.error:.1e} from plain autograd (relative)"
 
 
 @dataclass(frozen=True)
@@ -72,6 +37,7 @@ class Truth:
         noise: The rounding that plain autograd shows in each column group.
         seeds: The cotangents as those of the outputs, `(S, *out)` or `(*out)`.
         dtype: The least precise dtype among inputs and outputs.
+        exact: The diagonal itself, where only that or its trace is asked for.
     """
 
     cotangents: tuple[Tensor, ...]
@@ -79,10 +45,31 @@ class Truth:
     noise: tuple[float, ...]
     seeds: Tensors
     dtype: torch.dtype
+    exact: Exact | None = None
 
     @classmethod
-    def of(cls, problem: Problem, call: Call, seed: int = 0) -> Truth:
-        """Take the projection at a call's arguments."""
+    def of(
+        cls,
+        problem: Problem,
+        call: Call,
+        seed: int = 0,
+        *,
+        passes: int | None = PASSES,
+    ) -> Truth:
+        """Take the projection at a call's arguments.
+
+        Args:
+            problem: What is computed.
+            call: The function at the arguments.
+            seed: Of the projection.
+            passes: Backward passes that knowing a diagonal may take; `None` for all
+                of it.
+        """
+        exact = None
+        if problem.part != "whole":
+            exact = Exact.of(problem, call, passes)
+            # Candidates pull whatever rows they like: the projection is of all.
+            problem = replace(problem, rows=None, columns=None)
         with (
             torch.inference_mode(mode=False),
             torch.enable_grad(),
@@ -109,14 +96,16 @@ class Truth:
         )
         leaves = (*problem.inputs, *problem.outputs)
         dtype = max((leaf.dtype for leaf in leaves), key=lambda d: torch.finfo(d).eps)
-        return cls(cotangents, products, noise, full, dtype)
+        return cls(cotangents, products, noise, full, dtype, exact)
 
     def judge(self, blocks: Sequence[Sequence[Tensor]]) -> Verdict:
-        """Compare a Jacobian's projection.
+        """Compare a Jacobian's projection; a diagonal or a trace entry by entry.
 
         Args:
-            blocks: The blocks of J, outputs by inputs.
+            blocks: The blocks of the result, outputs by inputs.
         """
+        if self.exact is not None:
+            return self.exact.judge(blocks)
         pairs = [
             self._project([line[column] for line in blocks], truth)
             for column, truth in enumerate(self.products)

@@ -161,30 +161,37 @@ class Named(Contender):
 
 
 def blocks_of(problem: Problem, result: Any) -> Blocks:
-    """Take a nested Jacobian of one output apart.
+    """Take a nested result of a function with one output apart.
 
     Args:
         problem: What was to be computed.
-        result: A tensor, or for parameters a dict of tensors by name.
+        result: A tensor; for parameters a dict of tensors by name, of a Hessian a dict
+            of such dicts.
 
     Returns:
-        The blocks of J, outputs by inputs.
+        Its blocks, outputs by inputs.
 
     Raises:
-        ValueError: It is something else, or a shape is not the Jacobian's.
+        ValueError: It is something else, or a shape is not the right one.
     """
-    names = problem.layout.names
-    if names:
-        missing = set(names) - set(result)
-        if missing:
-            raise ValueError(f"it lacks {sorted(missing)[0]}")
-        line = [result[name] for name in names]
+    names = problem.layout.names if problem.part != "trace" else ()
+    if problem.options.quantity == "hessian":
+        lines = [_by_name(line, names) for line in _by_name(result, names)]
     else:
-        line = [result]
-    expected = Blueprint(problem).blocks
-    for column, block in enumerate(line):
-        shape = expected[0, column].shape
-        if not isinstance(block, Tensor) or tuple(block.shape) != shape:
+        lines = [_by_name(result, names)]
+    for (row, column), expected in Blueprint(problem).blocks.items():
+        block = lines[row][column]
+        if not isinstance(block, Tensor) or tuple(block.shape) != expected.shape:
             got = tuple(block.shape) if isinstance(block, Tensor) else type(block)
-            raise ValueError(f"it has shape {got} where J has {shape}")
-    return [line]
+            raise ValueError(f"it has shape {got}; expected {expected.shape}")
+    return lines
+
+
+def _by_name(result: Any, names: Sequence[str]) -> list[Any]:
+    """List what there is for each parameter; without parameters, the one result."""
+    if not names:
+        return [result]
+    missing = set(names) - set(result)
+    if missing:
+        raise ValueError(f"it lacks {sorted(missing)[0]}")
+    return [result[name] for name in names]

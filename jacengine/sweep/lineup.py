@@ -26,7 +26,7 @@ from jacengine.sweep.roster import Roster
 
 @dataclass(frozen=True)
 class Subject:
-    """The Jacobian of a case.
+    """What is computed in a case.
 
     Attributes:
         workload: Whose.
@@ -50,7 +50,7 @@ class Lineup:
     """The contenders of a case.
 
     Attributes:
-        subject: The Jacobian.
+        subject: What is computed.
         roster: Who is to take part.
         selection: What `auto` found out.
         tell: Told who is prepared next.

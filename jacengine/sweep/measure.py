@@ -74,10 +74,12 @@ def measure(
 def _subject(trial: Trial, workload: Workload) -> Subject:
     """Build and examine what is asked for, and find out what is right."""
     question = _question(trial, workload)
-    options = Options(wrt=question.wrt, batch_dim=question.batch_dim)
+    options = Options(
+        wrt=question.wrt, batch_dim=question.batch_dim, quantity=question.quantity
+    )
     problem = examine(question.fn, question.args, {}, options)
     call = problem.bind(question.args, {})
-    truth = Truth.of(problem, call)
+    truth = Truth.of(problem, call, passes=None)
     return Subject(workload, trial.size, question, problem, call, truth)
 
 
@@ -92,23 +94,25 @@ def _question(trial: Trial, workload: Workload) -> Question:
 def _measured(
     case: Case, subject: Subject, settings: Settings, tell: Tell, avoid: Avoid
 ) -> Case:
-    """Return the case with what is known of its Jacobian, and with its rows."""
+    """Return the case with what is known of its problem, and with its rows."""
     problem = subject.problem
     device = problem.outputs[0].device
     budget = to_bytes(settings.memory_budget, device)
     case = replace(
         case,
-        outputs=problem.row_count,
+        outputs=problem.output_count,
         inputs=problem.column_count,
         samples=problem.batch_size,
         result_bytes=problem.result_bytes,
         dtype=str(problem.outputs[0].dtype).removeprefix("torch."),
         budget_bytes=None if settings.memory_budget is None else budget,
+        quantity=problem.options.quantity,
     )
     if problem.result_bytes > budget:
         needed, allowed = format_bytes(problem.result_bytes), format_bytes(budget)
-        return replace(case, failure=f"the Jacobian itself has {needed}, of {allowed}")
-    roster = Roster.of(settings)
+        failure = f"the {problem.title} itself has {needed}, of {allowed}"
+        return replace(case, failure=failure)
+    roster = Roster.of(settings, problem.options.quantity)
     warm_up()
     disturbance = Disturbance()
     selection = select(

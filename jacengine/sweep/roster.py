@@ -8,6 +8,7 @@ from jacengine.bench.baselines import BASELINES, Baseline
 from jacengine.defaults import known_strategies
 from jacengine.errors import ArgumentError, nearest
 from jacengine.interface import Strategy
+from jacengine.problems.quantity import PARTS, TITLES, Quantity
 from jacengine.sweep.trial import Settings
 
 
@@ -24,15 +25,16 @@ class Roster:
     baselines: tuple[Baseline, ...]
 
     @classmethod
-    def of(cls, settings: Settings) -> Roster:
-        """Look everybody up.
+    def of(cls, settings: Settings, quantity: Quantity = "jacobian") -> Roster:
+        """Look everybody up who computes a quantity.
 
         Raises:
-            ArgumentError: A name that is excluded is neither's.
+            ArgumentError: A name that is excluded is neither's, or none of the
+                strategies that are asked for computes it.
         """
         registry = known_strategies()
         libraries = {baseline.name: baseline for baseline in BASELINES}
-        known = {*registry.names(), *libraries}
+        known = {*libraries, *(name for q in PARTS for name in registry.names(q))}
         for name in settings.exclude:
             if name not in known:
                 raise ArgumentError(
@@ -40,11 +42,21 @@ class Roster:
                     f"{nearest(name, known)} 'jacengine strategies' lists them."
                 )
         ours = [name for name in settings.exclude if name not in libraries]
+        asked = settings.strategies
+        if asked is not None:
+            asked = tuple(n for n in asked if quantity in registry.get(n).quantities)
+            if not asked:
+                raise ArgumentError(
+                    f"No strategy that was asked for computes a {TITLES[quantity]}. "
+                    f"There are: {', '.join(registry.names(quantity))}."
+                )
         return cls(
-            tuple(registry.choose(settings.strategies, ours)),
+            tuple(registry.choose(asked, ours, quantity)),
             tuple(
                 baseline
                 for name, baseline in libraries.items()
-                if settings.peers and name not in settings.exclude
+                if settings.peers
+                and name not in settings.exclude
+                and quantity in baseline.quantities
             ),
         )

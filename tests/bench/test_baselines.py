@@ -1,4 +1,5 @@
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,9 @@ from jacengine.bench.baselines import BASELINES, Baseline
 from jacengine.bench.reference import reference
 from jacengine.bench.workload import Question, Workload
 from jacengine.bench.workloads import WORKLOADS
+from jacengine.problems.quantity import SECOND_ORDER, Quantity
 from tests.bench.agree import agree
+from tests.bench.questions import exact
 
 # What its users see of it is not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -40,6 +43,13 @@ DECLINED = {
 }
 """What a library cannot do, beside what it does not claim to do."""
 
+WRONG = {
+    ("vmap(hessian)", "quantum_net"),
+    ("vmap(jacfwd(jacfwd))", "quantum_net"),
+    ("vmap(hvp)", "quantum_net"),
+}
+"""Where a library is wrong: torch's forward mode of `slogdet`, mapped over samples."""
+
 BY_PARAMETERS = (
     "backpack.BatchGrad",
     "backpack.SqrtGGNExact",
@@ -47,23 +57,41 @@ BY_PARAMETERS = (
     "ExpandedWeights",
 )
 
+MAPPED = (
+    "vmap(jacrev)",
+    "vmap(jacfwd)",
+    "vmap(hessian)",
+    "vmap(jacrev(jacrev))",
+    "vmap(jacfwd(jacfwd))",
+)
+
 
 @functools.cache
 def truth(name: str) -> Any:
-    workload = BY_NAME[name]
-    return reference(workload.build(workload.tiny).to(dtype=torch.float64))
+    return reference(exact(BY_NAME[name]))
 
 
 def expected_refusal(baseline: Baseline, workload: Workload) -> str | None:
     question = workload.build(workload.tiny)
+    if question.quantity not in baseline.quantities:
+        return f"no {question.quantity}: it computes"
     if baseline.name in BY_PARAMETERS:
         if question.wrt != "params":
             return "derivatives by inputs"
-    elif baseline.name.startswith("vmap") and question.batch_dim is None:
+    elif baseline.name == "grad(grad.sum())":
+        if question.wrt == "params" or question.batch_dim is None:
+            return "no inputs of samples"
+    elif baseline.name in MAPPED and question.batch_dim is None:
         return "one point"
-    elif baseline.name.startswith("jax") and workload.twin is None:
+    elif baseline.name.startswith(("jax", "folx")) and workload.twin is None:
         return "not written in JAX"
     return DECLINED.get((baseline.name, workload.name))
+
+
+def tried_by(baseline: Baseline) -> Workload:
+    """Return a small workload that a baseline can answer."""
+    first = "jacobian" in baseline.quantities
+    return BY_NAME["backpack_example" if first else "mlp_laplacian"]
 
 
 def skip_if_missing(baseline: Baseline) -> None:
@@ -77,7 +105,7 @@ def skip_if_missing(baseline: Baseline) -> None:
 def test_a_baseline_agrees_or_says_why_not(baseline: str, workload: str) -> None:
     library, asked = BASELINE_BY_NAME[baseline], BY_NAME[workload]
     skip_if_missing(library)
-    question = asked.build(asked.tiny).to(dtype=torch.float64)
+    question = exact(asked)
     refusal = library.check(asked, asked.tiny, question)
     expected = expected_refusal(library, asked)
     if expected is not None:
@@ -85,15 +113,20 @@ def test_a_baseline_agrees_or_says_why_not(baseline: str, workload: str) -> None
         assert expected in refusal.reason
         return
     assert refusal is None, refusal
-    agree(library.prepare(asked, asked.tiny, question)(), truth(workload))
+    computed = library.prepare(asked, asked.tiny, question)()
+    if (baseline, workload) in WRONG:
+        with pytest.raises(AssertionError, match="not close"):
+            agree(computed, truth(workload))
+        return
+    agree(computed, truth(workload))
 
 
 @pytest.mark.parametrize("baseline", BASELINES, ids=lambda b: b.name)
 def test_a_baseline_computes_again(baseline: Baseline) -> None:
     skip_if_missing(baseline)
-    workload = BY_NAME["backpack_example"]
-    question = workload.build(1).to(dtype=torch.float64)
-    prepared = baseline.prepare(workload, 1, question)
+    workload = tried_by(baseline)
+    question = exact(workload)
+    prepared = baseline.prepare(workload, workload.tiny, question)
     first = prepared.run()
     agree(prepared(), truth(workload.name))
     agree(prepared.convert(first), truth(workload.name))
@@ -102,12 +135,12 @@ def test_a_baseline_computes_again(baseline: Baseline) -> None:
 @pytest.mark.parametrize("baseline", BASELINES, ids=lambda b: b.name)
 def test_a_baseline_leaves_the_question_alone(baseline: Baseline) -> None:
     skip_if_missing(baseline)
-    workload = BY_NAME["backpack_example"]
-    question = workload.build(1)
+    workload = tried_by(baseline)
+    question = workload.build(workload.tiny)
     assert isinstance(question.fn, nn.Module)
     before = {n: p.detach().clone() for n, p in question.fn.named_parameters()}
     attributes = set(vars(question.fn))
-    baseline.prepare(workload, 1, question)()
+    baseline.prepare(workload, workload.tiny, question)()
     for name, parameter in question.fn.named_parameters():
         assert torch.equal(parameter, before[name])
         assert parameter.requires_grad
@@ -129,7 +162,12 @@ def test_jax_computes_in_the_precision_of_the_question() -> None:
 
 def test_an_absent_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "installed", lambda library: not library)
-    for name in ("backpack.BatchGrad", "opacus.GradSampleModule", "jax.jit(jacrev)"):
+    for name in (
+        "backpack.BatchGrad",
+        "opacus.GradSampleModule",
+        "jax.jit(jacrev)",
+        "folx.forward_laplacian",
+    ):
         reason = BASELINE_BY_NAME[name].missing()
         assert reason is not None
         assert "make peers" in reason
@@ -147,3 +185,60 @@ def test_what_cannot_fit_is_not_started() -> None:
         assert refusal is not None
         assert refusal.reason.startswith("all 1000000 directions at once need at least")
     assert BASELINE_BY_NAME["double loop"].check(workload, 1, question) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("torch.func.hessian", 1_000_000),
+        ("functional.hessian(vectorize)", 1_000_000),
+        ("vmap(hvp)", 1_000_000),
+    ],
+)
+def test_a_hessian_that_cannot_fit_is_not_started(name: str, count: int) -> None:
+    def summed(x: torch.Tensor) -> torch.Tensor:
+        return x.sin().sum()
+
+    baseline = BASELINE_BY_NAME[name]
+    x = torch.zeros(count)
+    question = Question(summed, (x,), batch_dim=None, quantity="hessian_diagonal")
+    workload = replace(BY_NAME["normal_modes"], tiny=2)
+    refusal = baseline.check(workload, 1, question)
+    assert refusal is not None
+    assert refusal.reason.startswith(f"all {count} directions at once need at least")
+
+
+def test_pairs_of_directions_that_cannot_fit_are_not_started() -> None:
+    baseline = BASELINE_BY_NAME["vmap(jacfwd(jacfwd))"]
+    workload = BY_NAME["mlp_laplacian"]
+    assert baseline.check(workload, 3, workload.build(3)) is None
+    refusal = baseline.check(workload, 20_000, workload.build(20_000))
+    assert refusal is not None
+    assert refusal.reason.startswith("all 400000000 directions at once")
+
+
+@pytest.mark.parametrize("quantity", sorted(SECOND_ORDER))
+@pytest.mark.parametrize("baseline", BASELINES, ids=lambda b: b.name)
+def test_a_baseline_answers_what_it_claims(
+    baseline: Baseline, quantity: Quantity
+) -> None:
+    skip_if_missing(baseline)
+    # By inputs with two axes of their own, by parameters, and of one point.
+    for name in ("hydrogen", "loss_diagonal", "normal_modes"):
+        tiny = BY_NAME[name].build(BY_NAME[name].tiny)
+        if tiny.quantity == quantity:
+            # Tried with all workloads above.
+            continue
+        workload = replace(BY_NAME[name], build=asked(BY_NAME[name], quantity))
+        question = exact(workload)
+        refusal = baseline.check(workload, workload.tiny, question)
+        if quantity not in baseline.quantities:
+            assert refusal is not None
+        elif refusal is None:
+            computed = baseline.prepare(workload, workload.tiny, question)()
+            agree(computed, reference(question))
+
+
+def asked(workload: Workload, quantity: Quantity) -> Callable[[int], Question]:
+    """Return the same, of which something else is asked for."""
+    return lambda size: replace(workload.build(size), quantity=quantity)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
+from jacengine.problems.quantity import TITLES
 from jacengine.report.case import Row
 from jacengine.report.figures.axes import (
     FONT,
@@ -110,7 +111,7 @@ def _limits(standing: Standing, highest: float) -> list[tuple[str, int, str]]:
     found: list[tuple[str, int, str]] = []
     case = standing.case
     if case.result_bytes:
-        found.append(("the Jacobian", case.result_bytes, "muted"))
+        found.append((f"the {TITLES[case.quantity]}", case.result_bytes, "muted"))
     if case.budget_bytes and case.budget_bytes <= _FAR * highest:
         found.append(("budget", case.budget_bytes, "bad"))
     return found

@@ -1,0 +1,184 @@
+"""Wave functions, whose Laplacian is their kinetic energy."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from jacengine.bench.peers import peer
+from jacengine.bench.workload import Question, Twin, Workload, seeded
+from jacengine.bench.workloads.arrays import array, arrays
+from jacengine.bench.workloads.perceptrons import applied, mlp
+
+_BOND = 1.4
+_CUSP = 0.5
+
+
+class Hydrogen(nn.Module):
+    """Log of the wave function of a chain of hydrogen atoms, one electron each.
+
+    Every electron is in the sum of the atoms' 1s states, `exp(-r)`; a Jastrow factor
+    `r / (2 + 2 r)` keeps each two apart. Lengths are in bohr.
+    """
+
+    def __init__(self, atoms: int) -> None:
+        super().__init__()
+        self.register_buffer("nuclei", _chain(atoms))
+        self.register_buffer("pairs", torch.triu_indices(atoms, atoms, 1))
+
+    def distances(self, electrons: Tensor) -> tuple[Tensor, Tensor]:
+        """Return those to nuclei `(B, N, N)` and between electrons `(B, pairs)`."""
+        return _norm(_to_nuclei(self, electrons)), _norm(self.between(electrons))
+
+    def between(self, electrons: Tensor) -> Tensor:
+        """Return the way from each electron to every later one, `(B, pairs, 3)`."""
+        first, second = self.get_buffer("pairs")
+        return electrons[:, second] - electrons[:, first]
+
+    def forward(self, electrons: Tensor) -> Tensor:
+        """Return the logarithm, `(B)`."""
+        nuclear, mutual = self.distances(electrons)
+        states = (-nuclear).logsumexp(-1).sum(-1)
+        jastrow: Tensor = (_CUSP * mutual / (1 + mutual)).sum(-1)
+        return states + jastrow
+
+
+def _chain(atoms: int) -> Tensor:
+    nuclei = torch.zeros(atoms, 3)
+    nuclei[:, 2] = _BOND * torch.arange(atoms)
+    return nuclei
+
+
+def _to_nuclei(module: nn.Module, electrons: Tensor) -> Tensor:
+    """Return the way from each nucleus to each electron, `(B, N, nuclei, 3)`."""
+    return electrons.unsqueeze(-2) - module.get_buffer("nuclei")
+
+
+def _norm(x: Tensor) -> Tensor:
+    return cast("Tensor", torch.linalg.vector_norm(x, dim=-1))
+
+
+def _hydrogen(atoms: int) -> Question:
+    electrons = _chain(atoms) + torch.randn(256, atoms, 3)
+    return Question(Hydrogen(atoms), (electrons,), quantity="laplacian")
+
+
+def _hydrogen_laplacian(question: Question) -> Tensor:
+    """Return the sum over electrons of the states' and the Jastrow factor's parts.
+
+    Of a sum of 1s states `p`, `laplace(log p) = laplace(p) / p - |grad(p) / p|^2`.
+    Factors of one electron and of two mix in no second derivative of their logarithm.
+    """
+    hydrogen = cast("Hydrogen", question.fn)
+    electrons: Tensor = question.args[0]
+    nuclear, mutual = hydrogen.distances(electrons)
+    share = (-nuclear).softmax(-1)
+    way = _to_nuclei(hydrogen, electrons) / nuclear.unsqueeze(-1)
+    slope = (share.unsqueeze(-1) * way).sum(-2)
+    states = (share * (1 - 2 / nuclear)).sum(-1) - slope.square().sum(-1)
+    # u'' + 2 u' / r, of both electrons.
+    first = _CUSP / (1 + mutual) ** 2
+    second = -2 * _CUSP / (1 + mutual) ** 3
+    jastrow: Tensor = 2 * (second + 2 * first / mutual)
+    return states.sum(-1) + jastrow.sum(-1)
+
+
+def _hydrogen_twin(question: Question) -> Twin:
+    jnp = peer("jax.numpy")
+
+    hydrogen = cast("Hydrogen", question.fn)
+    nuclei = array(hydrogen.get_buffer("nuclei"))
+    first, second = hydrogen.get_buffer("pairs").cpu().numpy()
+
+    def wave(electrons: Any) -> Any:
+        nuclear = jnp.linalg.norm(electrons[:, None] - nuclei, axis=-1)
+        mutual = jnp.linalg.norm(electrons[second] - electrons[first], axis=-1)
+        # Not logsumexp: its guard against infinities would end folx's sparsity.
+        states = jnp.log(jnp.exp(-nuclear).sum(-1)).sum()
+        return states + (_CUSP * mutual / (1 + mutual)).sum()
+
+    return Twin(wave, array(question.args[0]), (), (0,))
+
+
+class _Determinants(nn.Module):
+    """Log of the absolute value of two determinants of orbitals, one for each spin.
+
+    An orbital is a network of an electron's ways and distances to the nuclei, and of
+    their means over all electrons, under an envelope that decays as 1s states do.
+    """
+
+    def __init__(self, electrons: int) -> None:
+        super().__init__()
+        self.register_buffer("nuclei", _chain(2))
+        self.orbitals = mlp(16, 64, 64, electrons // 2)
+
+    def forward(self, electrons: Tensor) -> Tensor:
+        ways = _to_nuclei(self, electrons)
+        distances = _norm(ways)
+        own = torch.cat([ways.flatten(-2), distances], -1)
+        mean = own.mean(-2, keepdim=True).expand_as(own)
+        envelope = (-distances).exp().sum(-1, keepdim=True)
+        orbitals = self.orbitals(torch.cat([own, mean], -1)) * envelope
+        up, down = orbitals.chunk(2, -2)
+        logs: Tensor = torch.linalg.slogdet(up)[1] + torch.linalg.slogdet(down)[1]
+        return logs
+
+
+def _quantum_net(electrons: int) -> Question:
+    where = torch.randn(64, electrons, 3)
+    return Question(_Determinants(electrons), (where,), quantity="laplacian")
+
+
+def _quantum_twin(question: Question) -> Twin:
+    jax, jnp = peer("jax"), peer("jax.numpy")
+
+    net = cast("_Determinants", question.fn)
+    nuclei = array(net.get_buffer("nuclei"))
+    apply = jax.vmap(applied(len(net.orbitals)), in_axes=(None, 0))
+
+    def wave(electrons: Any, params: dict[str, Any]) -> Any:
+        ways = electrons[:, None] - nuclei
+        distances = jnp.linalg.norm(ways, axis=-1)
+        own = jnp.concatenate([ways.reshape(len(ways), -1), distances], -1)
+        mean = jnp.broadcast_to(own.mean(0, keepdims=True), own.shape)
+        envelope = jnp.exp(-distances).sum(-1, keepdims=True)
+        orbitals = apply(params, jnp.concatenate([own, mean], -1)) * envelope
+        up, down = jnp.split(orbitals, 2)
+        return jnp.linalg.slogdet(up)[1] + jnp.linalg.slogdet(down)[1]
+
+    params = arrays(net.orbitals)
+    return Twin(wave, array(question.args[0]), (params,), (0, None))
+
+
+WAVE_FUNCTIONS: tuple[Workload, ...] = (
+    Workload(
+        name="hydrogen",
+        origin="A chain of hydrogen atoms in 1s states with a Jastrow factor, 256 "
+        "walkers; R. Jastrow, 1955; W. Foulkes et al., Quantum Monte Carlo simulations "
+        "of solids, 2001",
+        use="The local kinetic energy of every walker, in variational and diffusion "
+        "Monte Carlo.",
+        parameter="electrons",
+        sizes=(2, 6, 16),
+        tiny=2,
+        build=seeded(_hydrogen),
+        closed_form=_hydrogen_laplacian,
+        twin=_hydrogen_twin,
+    ),
+    Workload(
+        name="quantum_net",
+        origin="Two determinants of MLP 16-64-64-n/2 on 64 walkers, a small FermiNet; "
+        "D. Pfau et al., 2020, https://arxiv.org/abs/1909.02487; R. Li et al., 2024, "
+        "https://arxiv.org/abs/2307.08214",
+        use="The local kinetic energy takes most of the time of training a neural wave "
+        "function.",
+        parameter="electrons n",
+        sizes=(4, 6, 10),
+        tiny=4,
+        build=seeded(_quantum_net),
+        twin=_quantum_twin,
+    ),
+)
+"""Wave functions, whose Laplacian is their kinetic energy."""

@@ -1,0 +1,192 @@
+"""Is a diagonal or a trace right? The same by plain reverse mode over reverse mode.
+
+No projection of a Hessian tells its trace, so the diagonal itself is computed, one
+entry of the input after the other, with two ordinary backward passes each. Of many
+entries some are drawn, and a candidate is judged on those: as many as cost about as
+much as a selection does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from jacengine._torchfunc import Tensors, pull
+from jacengine.problems.call import Call
+from jacengine.problems.problem import Problem
+from jacengine.problems.second_order import diagonal_rows, gradients
+from jacengine.problems.state import ALONE, preserved
+from jacengine.selection.verdict import CANCELLED, NOISE, TOLERANCE, Verdict
+
+PASSES = 128
+"""Backward passes that a selection spends on knowing the truth ..."""
+FEW = 16
+"""... and that are spent on a method that was found right before."""
+WATCHED = 4
+"""Samples whose rounding is looked at, by how far their Hessian is from symmetric."""
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Entries of the diagonal, by plain reverse mode.
+
+    Attributes:
+        columns: The input entries that were drawn; `None` for all that are asked for.
+        values: The diagonal of each value, `(S, O, K)`.
+        trace: Whether only its sum is asked for.
+        noise: How far from symmetric plain autograd's own Hessian is.
+        dtype: The least precise dtype among inputs and outputs.
+    """
+
+    columns: Tensor | None
+    values: Tensors
+    trace: bool
+    noise: float
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, problem: Problem, call: Call, passes: int | None) -> Exact:
+        """Compute the diagonal at a call's arguments.
+
+        Args:
+            problem: What is asked for.
+            call: The function at the arguments.
+            passes: Backward passes that this may take; `None` computes all entries.
+        """
+        count = sum(leaf.size for leaf in problem.inputs)
+        wanted = torch.arange(count) if problem.columns is None else problem.columns
+        each = sum(leaf.size for leaf in problem.values)
+        each *= problem.sample_count if problem.shares else 1
+        most = wanted.numel() if passes is None else max(1, passes // max(1, each))
+        columns = None
+        if wanted.numel() > most:
+            drawn = torch.randperm(wanted.numel(), generator=_fixed())[:most]
+            columns = wanted = wanted[drawn.sort().values]
+        with (
+            torch.inference_mode(mode=False),
+            torch.enable_grad(),
+            ALONE if problem.changes_state else contextlib.nullcontext(),
+            preserved(problem.devices, problem.stateful),
+        ):
+            primals = tuple(p.requires_grad_() for p in call.primals(connected=False))
+            outputs = call(*primals)
+            values, noise = _diagonals(problem, primals, outputs, wanted)
+        leaves = (*problem.inputs, *problem.values)
+        dtype = max((leaf.dtype for leaf in leaves), key=lambda d: torch.finfo(d).eps)
+        return cls(columns, values, problem.part == "trace", noise, dtype)
+
+    def restricted(self, problem: Problem) -> Problem:
+        """Return the problem of those entries alone on which it can be judged."""
+        columns = self.columns
+        if columns is None:
+            return problem
+        rows = diagonal_rows(problem.values, problem.inputs, columns, problem.options)
+        return replace(problem, columns=columns, rows=rows)
+
+    def judge(self, blocks: Sequence[Sequence[Tensor]]) -> Verdict:
+        """Compare a result, of the restricted problem.
+
+        Args:
+            blocks: Its blocks, values by inputs.
+        """
+        right, finite, worst = True, True, 0.0
+        tolerance = TOLERANCE[self.dtype]
+        cancelled = min(CANCELLED * torch.finfo(self.dtype).eps, tolerance)
+        for line, truth in zip(blocks, self.values, strict=True):
+            shape = truth.shape[:2]
+            got = torch.cat([part.detach().reshape(*shape, -1) for part in line], dim=2)
+            got, known = got.to(truth), truth
+            scale, floor = truth.abs(), self.noise * NOISE
+            if self.trace:
+                scale, known = (t.sum(2, keepdim=True) for t in (scale, truth))
+            else:
+                largest = scale.nan_to_num(posinf=0.0).amax(2, keepdim=True)
+                scale = scale + largest * (cancelled / tolerance)
+            there = known.isfinite()
+            finite &= bool(got[there].isfinite().all())
+            difference = (got - known)[there].abs()
+            right &= bool((difference <= tolerance * scale[there] + floor).all())
+            tiny = torch.finfo(truth.dtype).tiny
+            relative = difference / (scale[there] + floor + tiny)
+            if relative.numel():
+                worst = max(worst, float(relative.nan_to_num(nan=float("inf")).max()))
+        return Verdict(right and finite, worst, finite)
+
+
+def _fixed() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def _diagonals(
+    problem: Problem, primals: Tensors, outputs: Tensors, columns: Tensor
+) -> tuple[Tensors, float]:
+    """Return the diagonal of each value at some columns, and the rounding it shows."""
+    samples = problem.sample_count
+    found = [
+        torch.zeros(samples, leaf.size, columns.numel(), dtype=torch.float64)
+        for leaf in problem.values
+    ]
+    watched = min(samples, WATCHED)
+    square = torch.zeros(watched, columns.numel(), columns.numel(), dtype=torch.float64)
+    noise = 0.0
+    for value, target in enumerate(found):
+        for entry in range(target.shape[1]):
+            for place, column in enumerate(columns.tolist()):
+                for some in _together(problem):
+                    wanted = _Entry(value, entry, column, some)
+                    seeds = wanted.cotangents(problem, outputs)
+                    row = _row(problem, pull(outputs, primals, seeds), some)
+                    target[some, entry, place] = row[:, column]
+                    if some.start < watched:
+                        seen = slice(some.start, min(some.stop, watched))
+                        square[seen, place] = row[: seen.stop - seen.start][:, columns]
+            uneven = (square - square.mT).nan_to_num().abs()
+            noise = max(noise, float(uneven.max()) if uneven.numel() else 0.0)
+    return tuple(found), noise
+
+
+def _together(problem: Problem) -> Iterator[slice]:
+    """Yield the samples that one backward pass serves: all, unless they share."""
+    step = 1 if problem.shares else problem.sample_count
+    for start in range(0, problem.sample_count, step):
+        yield slice(start, start + step)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One entry of a gradient, of some samples."""
+
+    value: int
+    entry: int
+    column: int
+    samples: slice
+
+    def cotangents(self, problem: Problem, outputs: Tensors) -> Tensors:
+        """Return the cotangents of the gradient that select it."""
+        joined = problem.options.layout == "flat"
+        parts = gradients(problem.values, problem.inputs, joined=joined)
+        seeds: list[Tensor] = []
+        for output, part in zip(outputs, parts, strict=True):
+            seed = torch.zeros_like(output)
+            local = self.column - part.start
+            if part.value == self.value and 0 <= local < part.count:
+                whole = seed.view(problem.sample_count, part.entries, part.count)
+                whole[self.samples, self.entry, local] = 1
+            seeds.append(seed)
+        return tuple(seeds)
+
+
+def _row(problem: Problem, products: Tensors, some: slice) -> Tensor:
+    """Flatten one backward pass to the rows of these samples, `(S, N)`."""
+    count = some.stop - some.start
+    parts = [
+        g.detach().reshape(1, -1).expand(count, -1)
+        if leaf.batch_dim is None
+        else g.detach().reshape(problem.sample_count, -1)[some]
+        for g, leaf in zip(products, problem.inputs, strict=True)
+    ]
+    return torch.cat(parts, dim=1).to("cpu", torch.float64)

@@ -1,0 +1,64 @@
+"""One call of the contract, by a strategy named and in chunks of a given size."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+import jacengine
+from jacengine.api import _runnable
+from jacengine.defaults import known_strategies
+from jacengine.plans.plan import compute
+from jacengine.problems.call import Call
+from jacengine.problems.examine import examine
+from jacengine.problems.problem import Options, Problem
+from jacengine.problems.quantity import Quantity
+from jacengine.products.accumulate import Kernel
+from jacengine.selection.truth import Truth
+from tests.contract.scenario import Case
+from tests.contract.tree import PyTree
+
+QUANTITIES: tuple[Quantity, ...] = ("hessian", "hessian_diagonal", "laplacian")
+FUNCTIONS: dict[Quantity, Callable[..., Any]] = {
+    "hessian": jacengine.hessian,
+    "hessian_diagonal": jacengine.hessian_diagonal,
+    "laplacian": jacengine.laplacian,
+}
+
+
+def automatically(quantity: Quantity, case: Case, **how: Any) -> Any:
+    """Ask the public function, whose defaults differ in `batch_dim`."""
+    options = {"batch_dim": None, **case.options, **how}
+    return FUNCTIONS[quantity](case.fn, *case.args, kwargs=case.kwargs, **options)
+
+
+class Asked:
+    """A case examined once, to be computed by several strategies."""
+
+    def __init__(self, quantity: Quantity, case: Case) -> None:
+        torch.manual_seed(1)
+        options = Options(**case.options, quantity=quantity)
+        self.problem: Problem = examine(case.fn, case.args, case.kwargs, options)
+        self.call: Call = self.problem.bind(case.args, case.kwargs)
+        torch.manual_seed(1)
+        self.truth = Truth.of(self.problem, self.call)
+
+    def by(self, name: str, chunk_sizes: tuple[int | None, ...]) -> list[PyTree]:
+        """Compute by a strategy, once for each chunk size.
+
+        Raises:
+            UnsupportedError: It declines, or its result is found wrong.
+        """
+        torch.manual_seed(1)
+        strategy = known_strategies().get(name, self.problem.options.quantity)
+        problem, call, truth = self.problem, self.call, self.truth
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            method = _runnable(problem, call, strategy, truth, None)
+            kernels = [
+                Kernel(problem, replace(method, chunk_size=size))
+                for size in chunk_sizes
+            ]
+            return [compute(problem, call, kernel, truth=truth) for kernel in kernels]
