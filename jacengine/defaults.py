@@ -6,9 +6,9 @@ The only place, with `jacengine/__init__.py`, that knows the built-ins.
 from __future__ import annotations
 
 from jacengine.registry import Published, Registry
-from jacengine.strategies import BUILTIN
+from jacengine.strategies import BUILTIN, SECOND_ORDER
 
-_REGISTRY = Registry(BUILTIN)
+_REGISTRY = Registry((*BUILTIN, *SECOND_ORDER))
 _PUBLISHED = Published(_REGISTRY)
 
 

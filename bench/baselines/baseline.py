@@ -70,9 +70,9 @@ class Baseline(ABC):
         if question.quantity not in self.quantities:
             computed = ", ".join(sorted(self.quantities))
             return Unsupported(f"no {question.quantity}: it computes {computed}")
-        return self.refusal(workload, size, question)
+        return self.declines(workload, size, question)
 
-    def refusal(
+    def declines(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
         """Say why it does not apply to a quantity that it computes.

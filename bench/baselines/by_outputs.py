@@ -23,7 +23,7 @@ from jacengine.interface import Unsupported
 class ByOutputs(Baseline):
     """A library of per-sample gradients."""
 
-    def refusal(
+    def declines(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
         """Try it at the tiny size, by parameters."""

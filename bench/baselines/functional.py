@@ -28,7 +28,7 @@ class _Functional(Baseline):
     options: ClassVar[dict[str, Any]]
     forward: ClassVar[bool] = False
 
-    def refusal(
+    def declines(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
         """Try it at the tiny size, and look whether the real one fits."""

@@ -29,7 +29,7 @@ class _Functional(Baseline):
     quantities: ClassVar[frozenset[Quantity]] = SECOND_ORDER
     vectorize: ClassVar[bool]
 
-    def refusal(
+    def declines(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
         """Try it at the tiny size, and look whether the real one fits."""

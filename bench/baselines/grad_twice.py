@@ -31,7 +31,7 @@ class GradTwice(Baseline):
     source: ClassVar[str] = "PyTorch forum and DeepXDE"
     quantities: ClassVar[frozenset[Quantity]] = SECOND_ORDER
 
-    def refusal(
+    def declines(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
         """Try it at the tiny size, by the inputs of samples."""

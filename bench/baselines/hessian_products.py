@@ -41,7 +41,7 @@ class VmapHvp(Baseline):
         {"hessian_diagonal", "laplacian"}
     )
 
-    def refusal(
+    def declines(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
         """Try it at the tiny size, and look whether the real one fits."""

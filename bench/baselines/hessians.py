@@ -43,7 +43,7 @@ class _Plain(Baseline):
     quantities: ClassVar[frozenset[Quantity]] = SECOND_ORDER
     transform: ClassVar[Transform]
 
-    def refusal(
+    def declines(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
         """Try it at the tiny size, and look whether the real one fits."""
@@ -71,7 +71,7 @@ class _Vmapped(Baseline):
     transform: ClassVar[Transform]
     pairs: ClassVar[bool] = False
 
-    def refusal(
+    def declines(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
         """Try it at the tiny size, if there are samples; look whether all fit."""

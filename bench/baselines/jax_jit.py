@@ -45,7 +45,7 @@ class Jitted(Baseline):
             A function of the same arguments.
         """
 
-    def refusal(
+    def declines(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
         """Ask for a twin, and for the CPU."""

@@ -35,7 +35,7 @@ class _Plain(Baseline):
     transform: ClassVar[Transform]
     forward: ClassVar[bool]
 
-    def refusal(
+    def declines(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
         """Try it at the tiny size, and look whether the real one fits."""
@@ -64,7 +64,7 @@ class _Vmapped(Baseline):
     transform: ClassVar[Transform]
     forward: ClassVar[bool]
 
-    def refusal(
+    def declines(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
         """Try it at the tiny size, if there are samples; look whether all fit."""

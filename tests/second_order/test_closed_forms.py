@@ -213,7 +213,7 @@ def test_a_bilinear_coupling_has_blocks_beside_the_diagonal_alone() -> None:
 
 
 def test_columns_are_those_of_space() -> None:
-    """u = exp(-k^2 t) sin(k x) solves the heat equation u_t = u_xx."""
+    """U = exp(-k^2 t) sin(k x) solves the heat equation u_t = u_xx."""
     rate = 1.5
 
     def heat(p: Tensor) -> Tensor:
@@ -237,7 +237,7 @@ def test_orders_of_growth() -> None:
 
 
 def test_a_normal_density_is_normalised_by_its_laplacian() -> None:
-    """log N(x; 0, s^2) has the Laplacian -d / s^2, and its Hessian is diagonal."""
+    """Log N(x; 0, s^2) has the Laplacian -d / s^2, and its Hessian is diagonal."""
     scale = torch.tensor([0.5, 1.0, 2.0]).double()
 
     def log_density(x: Tensor) -> Tensor:

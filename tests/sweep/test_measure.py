@@ -29,7 +29,7 @@ class Fake(Baseline):
     name: ClassVar[str] = "fake"
     source: ClassVar[str] = "these tests"
     result: Any = None
-    refusal: str = ""
+    declined: str = ""
     absent: str = ""
     a_sample_s: float = 0.0
 
@@ -39,7 +39,7 @@ class Fake(Baseline):
     def check(
         self, workload: Workload, size: int, question: Question
     ) -> Unsupported | None:
-        return Unsupported(self.refusal) if self.refusal else None
+        return Unsupported(self.declined) if self.declined else None
 
     def prepare(self, workload: Workload, size: int, question: Question) -> Prepared:
         def run() -> Any:
@@ -83,7 +83,7 @@ def test_a_right_library(monkeypatch: pytest.MonkeyPatch) -> None:
         (Fake(RuntimeError("no rule")), "unsupported", "no rule"),
         (Fake(TypeError("no type")), "error", "no type"),
         (Fake(MemoryError("too much")), "oom", "too much"),
-        (Fake(refusal="not today"), "unsupported", "not today"),
+        (Fake(declined="not today"), "unsupported", "not today"),
         (Fake(absent="not installed"), "skipped", "not installed"),
     ],
 )
