@@ -54,7 +54,7 @@ def test_headlines() -> None:
         "No method is always the fastest: 3 problems, 2 winners"
     )
     assert headline([first, second]) == "One method is the fastest on 2 problems"
-    assert headline([]) == "No Jacobian was computed"
+    assert headline([]) == "Nothing was computed"
 
 
 def test_verdicts() -> None:
