@@ -18,13 +18,17 @@ from pytest_benchmark.fixture import BenchmarkFixture
 import jacengine
 from jacengine.bench.workload import Question, Workload
 from jacengine.bench.workloads import WORKLOADS
+from jacengine.problems.quantity import PARTS
 
+METHODS = dict.fromkeys(
+    name for quantity in PARTS for name in jacengine.list_strategies(quantity)
+)
 # Torch's own, of operators that are slow under vmap.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
 @pytest.mark.benchmark(min_rounds=3, max_time=0.5)
-@pytest.mark.parametrize("method", ["auto", *jacengine.list_strategies()])
+@pytest.mark.parametrize("method", ["auto", *METHODS])
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
 def test_speed(benchmark: BenchmarkFixture, workload: Workload, method: str) -> None:
     """Time one method on one workload."""
@@ -36,13 +40,14 @@ def test_speed(benchmark: BenchmarkFixture, workload: Workload, method: str) -> 
 
 
 def _plan(question: Question, method: str) -> Callable[..., Any]:
-    """Choose a chunk; skip what cannot compute this Jacobian."""
+    """Choose a chunk; skip what cannot compute it."""
     try:
         plan = jacengine.plan(
             question.fn,
             *question.args,
             wrt=question.wrt,
             batch_dim=question.batch_dim,
+            quantity=question.quantity,
             strategies=None if method == "auto" else [method],
         )
     except jacengine.JacengineError as error:

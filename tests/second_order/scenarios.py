@@ -208,9 +208,7 @@ OWN: tuple[Scenario, ...] = (
     module("module_called_small", _Twice, (3, 2), tags="shared", **_PARAMS),
     module("tied_small", _Tied, (3, 2), tags="tied", **_PARAMS),
     module("alias_small", _Aliased, (3, 2), tags="shared", **_PARAMS),
-    module(
-        "tied_alias_small", _Tied, (3, 2), wrt=["second.weight", "first.bias"]
-    ),
+    module("tied_alias_small", _Tied, (3, 2), wrt=["second.weight", "first.bias"]),
     module("functional_small", _Functional, (2, 2), **_PARAMS),
     module("unused_small", _Functional, (2, 2), wrt=["idle"], batch_dim=0),
     module("frozen_small", _frozen, (3, 2), **_PARAMS),
@@ -222,9 +220,7 @@ OWN: tuple[Scenario, ...] = (
     scenario("mixed_dtype", _two_kinds, "float32", wrt=(0, 1), batch_dim=0),
     scenario("mixed_dtype_flat", _two_kinds, "float32", wrt=1, batch_dim=0),
     function("scalars_of_one_sample", _scalars, (3,), (3,), wrt=(0, 1), batch_dim=0),
-    module(
-        "dropout_small_params", _dropout, (3, 2), randomness="same", **_PARAMS
-    ),
+    module("dropout_small_params", _dropout, (3, 2), randomness="same", **_PARAMS),
     module("columns_of_small_params", _mlp, (2, 2), columns=slice(2, 8), **_PARAMS),
     module("rows_of_small_params", _mlp, (2, 2), rows=slice(1, None, 3), **_PARAMS),
 )

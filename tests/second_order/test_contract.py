@@ -107,5 +107,7 @@ def test_every_declaration_is_about_a_scenario_and_a_method() -> None:
     names = {scenario.name for scenario in SCENARIOS}
     assert len(names) == len(SCENARIOS)
     assert UNSUPPORTED.keys() | REFUSED.keys() <= names
-    methods = {m for quantity in QUANTITIES for m in jacengine.list_strategies(quantity)}
+    methods = {
+        m for quantity in QUANTITIES for m in jacengine.list_strategies(quantity)
+    }
     assert {name for row in UNSUPPORTED.values() for name in row} <= methods
