@@ -91,6 +91,11 @@ def version_of(tensor: Tensor) -> int:
     return -1 if tensor.is_inference() else tensor._version
 
 
+def without_storage(tensor: Tensor) -> bool:
+    """Tell whether a tensor is one of the zeros that torch keeps no memory for."""
+    return tensor._is_zerotensor()
+
+
 def storage_key(storage: torch.UntypedStorage) -> int:
     """Identify a storage while it lives."""
     return int(storage._cdata)

@@ -115,7 +115,7 @@ def _recorded_apart(function: Function, primals: Tensors, layout: Layout) -> Ten
                 for line, part, leaf in zip(lines, parts, layout.inputs, strict=True):
                     line.append(part if leaf.batch_dim is None else part[sample])
             found += [
-                torch.stack(line).reshape(*output.shape, *leaf.shape)
+                torch.stack(line).reshape((*output.shape, *leaf.shape))
                 for line, leaf in zip(lines, layout.inputs, strict=True)
             ]
         return tuple(found)
@@ -155,7 +155,7 @@ def _pushed(function: Function, primals: Tensors, layout: Layout) -> Tensors:
     products: Tensors = vmap(push)(*spread)
     sizes = [leaf.size for leaf in layout.inputs]
     return tuple(
-        part.movedim(0, -1).reshape(*part.shape[1:], *leaf.shape)
+        part.movedim(0, -1).reshape((*part.shape[1:], *leaf.shape))
         for product in products
         for part, leaf in zip(product.split(sizes), layout.inputs, strict=True)
     )
@@ -192,7 +192,7 @@ def _identity(sizes: Sequence[int], like: Sequence[Tensor]) -> Tensors:
     for size, tensor in zip(sizes, like, strict=True):
         seed = torch.zeros(total, size, dtype=tensor.dtype, device=tensor.device)
         seed[start : start + size].fill_diagonal_(1)
-        seeds.append(seed.reshape(total, *tensor.shape))
+        seeds.append(seed.reshape((total, *tensor.shape)))
         start += size
     return tuple(seeds)
 
@@ -212,7 +212,7 @@ def _arranged(
                 part = part.transpose(0, 1)
                 part = part.reshape(primal.shape[0], *shape, *primal.shape[1:])
             else:
-                part = part.reshape(*shape, *primal.shape)
+                part = part.reshape((*shape, *primal.shape))
             found.append(part)
     return tuple(found)
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jacengine._internals import without_storage
 from jacengine._torchfunc import Tensors
 from jacengine.errors import StrategyError
 from jacengine.problems.layout import Leaf
@@ -175,7 +176,7 @@ class Assembly:
         if not piece.is_contiguous():
             self._blocks[key] = piece.contiguous()
             return True
-        if self._owned is None:
+        if self._owned is None or without_storage(piece):
             return False
         storage = piece.untyped_storage()
         address = storage.data_ptr()

@@ -102,12 +102,25 @@ class Diagonal:
         starts = sorted(s for v, s in (self._pieces or self._sums) if v == number)
         trace = self._problem.part == "trace"
         parts = [self._of_samples(number, start, trace=trace) for start in starts]
+        if not parts:  # of no column at all
+            return self._empty(number)
         whole = parts[0] if len(parts) == 1 else torch.cat(parts)
         if trace:
             return [self._closed((number, 0), whole)]
         columns = self._blueprint.columns
         split = whole.split([group.size for group in columns], dim=2)
         return [self._closed((number, c), part) for c, part in enumerate(split)]
+
+    def _empty(self, number: int) -> list[Tensor]:
+        """Return a value's blocks where no entry is asked for."""
+        blocks, columns = self._blueprint.blocks, self._blueprint.columns
+        made = [
+            (key, blocks[key]) for key in ((number, c) for c in range(len(columns)))
+        ]
+        return [
+            self._closed(key, torch.zeros(b.shape, dtype=b.dtype, device=b.device))
+            for key, b in made
+        ]
 
     def _of_samples(self, number: int, start: int, *, trace: bool) -> Tensor:
         """Return the diagonal `(S, O, N)` of some samples, or its sum `(S, O)`."""

@@ -97,6 +97,8 @@ class Exact:
         tolerance = TOLERANCE[self.dtype]
         cancelled = min(CANCELLED * torch.finfo(self.dtype).eps, tolerance)
         for line, truth in zip(blocks, self.values, strict=True):
+            if truth.numel() == 0:
+                continue
             shape = truth.shape[:2]
             got = torch.cat([part.detach().reshape(*shape, -1) for part in line], dim=2)
             got, known = got.to(truth), truth
@@ -171,7 +173,7 @@ class _Entry:
         parts = gradients(problem.values, problem.inputs, joined=joined)
         seeds: list[Tensor] = []
         for output, part in zip(outputs, parts, strict=True):
-            seed = torch.zeros_like(output)
+            seed = torch.zeros(output.shape, dtype=output.dtype, device=output.device)
             local = self.column - part.start
             if part.value == self.value and 0 <= local < part.count:
                 whole = seed.view(problem.sample_count, part.entries, part.count)

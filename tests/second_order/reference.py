@@ -7,7 +7,7 @@ of it cannot be one of this file as well.
 
 import contextlib
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -33,6 +33,8 @@ class Curvatures:
             values `(*lead, O, I, J)`; `lead` is empty or `(B,)`.
         out_shapes: The shape of each output leaf, of one sample if there are samples.
         in_shapes: The shape of each input leaf, likewise.
+        dtypes: That of each output leaf, which diagonals and traces have too; blocks of
+            a Hessian have that of the first input they are of, as a gradient has.
         out_tree: How the outputs nest.
         in_tree: How the inputs nest.
         aux: What the function returned beside its outputs.
@@ -40,7 +42,8 @@ class Curvatures:
 
     table: list[list[list[Tensor]]]
     out_shapes: list[Shape]
-    in_shapes: list[Shape]
+    in_shapes: Sequence[Shape]
+    dtypes: list[torch.dtype]
     out_tree: PyTree
     in_tree: PyTree
     aux: PyTree
@@ -106,8 +109,11 @@ class Curvatures:
     def _own(self) -> list[list[Tensor]]:
         """Return, for each output and input leaf, the diagonal `(*lead, O, I)`."""
         return [
-            [lines[i][i].diagonal(dim1=-2, dim2=-1) for i in range(len(lines))]
-            for lines in self.table
+            [
+                line[i].diagonal(dim1=-2, dim2=-1).to(dtype)
+                for i, line in enumerate(lines)
+            ]
+            for lines, dtype in zip(self.table, self.dtypes, strict=True)
         ]
 
 
@@ -146,6 +152,7 @@ def curvatures(case: Case) -> Curvatures:
             ]
             out_skip = 1
             dims = whole.in_dims
+    dtypes = [out.dtype for out in float_leaves(whole.out_tree)]
     outs = [tuple(out.shape[out_skip:]) for out in float_leaves(whole.out_tree)]
     ins = [
         _without(x.shape, dim)
@@ -164,7 +171,9 @@ def curvatures(case: Case) -> Curvatures:
         ]
         for v, out in enumerate(outs)
     ]
-    return Curvatures(table, outs, ins, whole.out_tree, whole.in_tree, whole.aux)
+    return Curvatures(
+        table, outs, ins, dtypes, whole.out_tree, whole.in_tree, whole.aux
+    )
 
 
 def reference(quantity: Quantity, case: Case) -> PyTree:
@@ -173,7 +182,7 @@ def reference(quantity: Quantity, case: Case) -> PyTree:
 
 
 @contextlib.contextmanager
-def _plain_attention() -> Iterator[None]:
+def _plain_attention() -> Generator[None]:
     """Take the one kernel of attention that can be differentiated twice."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(value=False)

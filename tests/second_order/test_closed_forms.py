@@ -49,7 +49,7 @@ def _gaussian(x: Tensor) -> Tensor:
 
 def _gaussian_hessian(x: Tensor) -> Tensor:
     outer = x.unsqueeze(-1) * x.unsqueeze(-2)
-    return (outer - torch.eye(3).double()) * _gaussian(x)[:, None, None]
+    return (outer - torch.eye(3, dtype=torch.float64)) * _gaussian(x)[:, None, None]
 
 
 def _power(degree: int) -> Callable[[Tensor], Tensor]:
@@ -83,7 +83,8 @@ def _inverse_distance(x: Tensor) -> Tensor:
 def _inverse_distance_hessian(x: Tensor) -> Tensor:
     r = x.norm(dim=-1)[:, None, None]
     outer = x.unsqueeze(-1) * x.unsqueeze(-2)
-    return 3 * outer / r**5 - torch.eye(3).double() / r**3
+    curved: Tensor = 3 * outer / r**5 - torch.eye(3, dtype=torch.float64) / r**3
+    return curved
 
 
 def _log_distance(x: Tensor) -> Tensor:
@@ -120,7 +121,10 @@ def _hydrogen(x: Tensor) -> Tensor:
 def _hydrogen_hessian(x: Tensor) -> Tensor:
     r = x.norm(dim=-1)[:, None, None]
     outer = x.unsqueeze(-1) * x.unsqueeze(-2) / r**2
-    return (-r).exp() * (outer - (torch.eye(3).double() - outer) / r)
+    curved: Tensor = (-r).exp() * (
+        outer - (torch.eye(3, dtype=torch.float64) - outer) / r
+    )
+    return curved
 
 
 KNOWN: dict[str, Known] = {

@@ -189,7 +189,7 @@ def test_rows_are_entries_of_the_gradient() -> None:
     options: dict[str, Any] = {"wrt": (0, 1), **FAST}
     flat = jacengine.hessian(two, x, y, layout="flat", **options)
     entries = torch.cat([flat["m"].reshape(-1, 7), flat["n"].reshape(-1, 7)])
-    joined = {"layout": "flat", **options}
+    joined: dict[str, Any] = {"layout": "flat", **options}
     for rows in (slice(2, 9), torch.tensor([30, 0, 33, 0])):
         found = jacengine.hessian(two, x, y, rows=rows, **joined)
         assert_same(found, entries[rows], 1e-12)
