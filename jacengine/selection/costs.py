@@ -26,6 +26,8 @@ EXPANDED = 1.5
 def expected_cost(problem: Problem, strategy: Strategy) -> float:
     """Predict the cost of a strategy's Jacobian, in one pass where it can."""
     kinds = choices(problem, strategy)
+    if not kinds:  # it will decline
+        return float("inf")
     return predicted_cost(problem, Method(strategy, kinds[0]))
 
 
