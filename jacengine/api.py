@@ -372,6 +372,6 @@ def _runnable(
             raise found
         reason = classify(found)[1]
     raise UnsupportedError(
-        f"{strategy.name} cannot compute this Jacobian: {reason}. Try "
+        f"{strategy.name} cannot compute this {problem.title}: {reason}. Try "
         "strategy='auto', which finds one that can."
     )

@@ -133,7 +133,7 @@ class Strategy(ABC):
     composes: ClassVar[bool] = False
     quantities: ClassVar[frozenset[Quantity]] = frozenset({"jacobian"})
     inner: ClassVar[Inner | None] = None
-    gradients: ClassVar[tuple[Inner, ...]] = (Inner.GRAD,)
+    gradients: ClassVar[tuple[Inner, ...]] = (Inner.VJP,)
 
     def check(self, problem: Problem) -> Unsupported | None:
         """Say whether the method applies, from facts alone and without a pass.

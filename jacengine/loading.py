@@ -83,8 +83,8 @@ def load_plan(
     revived = revive(problem, args, given, saved, budget) if saved.ranked else None
     if revived is None:
         raise PlanMismatchError(
-            f"The method in {path} does not compute this Jacobian rightly within the "
-            "memory that is free. Make a plan anew with jacengine.plan(...)."
+            f"The method in {path} does not compute this {problem.title} rightly "
+            "within the memory that is free. Make a plan anew: jacengine.plan(...)."
         )
     signature = Signature.of(fn, args, given, problem.layout.names)
     return Plan(problem, revived, signature, strategies)

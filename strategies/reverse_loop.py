@@ -22,6 +22,7 @@ from typing import ClassVar, final
 
 from jacengine._torchfunc import Tensors, pull
 from jacengine.interface import Action, Passes, Point, Pullback
+from jacengine.problems.gradient import Inner
 
 
 @final
@@ -35,6 +36,7 @@ class ReverseLoop(Pullback):
     wins: ClassVar[str] = "few outputs, large passes; any operator"
     trusted: ClassVar[bool] = True
     single: ClassVar[bool] = True
+    gradients: ClassVar[tuple[Inner, ...]] = (Inner.GRAD,)
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass, and a backward pass a direction."""

@@ -65,6 +65,8 @@ def gradient(
             return _recorded(function, primals, layout)
         batched = layout.batch_size is not None
         outputs, pullback = vjp(function, primals)
+        if _without_entries(outputs, layout):
+            return _nothing(outputs, layout)
         rows = _rows(pullback, outputs, batched=batched)
         return _arranged(rows, outputs, primals, batched=batched)
     if inner is Inner.GRAD:
@@ -90,6 +92,8 @@ def _recorded(function: Function, primals: Tensors, layout: Layout) -> Tensors:
     with torch.enable_grad():
         tracked = _tracked(primals)
         outputs = function(*tracked)
+        if _without_entries(outputs, layout):
+            return _nothing(outputs, layout)
         seeds = _cotangents(outputs, batched=batched)
         each = [
             pull(outputs, tracked, tuple(s[k] for s in seeds), create_graph=True)
@@ -104,6 +108,8 @@ def _recorded_apart(function: Function, primals: Tensors, layout: Layout) -> Ten
     with torch.enable_grad():
         tracked = _tracked(primals)
         outputs = function(*tracked)
+        if _without_entries(outputs, layout):
+            return _nothing(outputs, layout)
         found: list[Tensor] = []
         for output in outputs:
             size = output[0].numel()
@@ -135,6 +141,8 @@ def _apart(primals: Tensors, over_samples: OverSamples) -> Tensors:
 
 def _pushed(function: Function, primals: Tensors, layout: Layout) -> Tensors:
     """Push every input entry (of all samples) at once."""
+    if layout.batch_size == 0 or not any(leaf.size for leaf in layout.inputs):
+        return _nothing(function(*primals), layout)
     seeds = _identity(
         [leaf.size for leaf in layout.inputs],
         [
@@ -158,6 +166,21 @@ def _pushed(function: Function, primals: Tensors, layout: Layout) -> Tensors:
         part.movedim(0, -1).reshape((*part.shape[1:], *leaf.shape))
         for product in products
         for part, leaf in zip(product.split(sizes), layout.inputs, strict=True)
+    )
+
+
+def _without_entries(outputs: Tensors, layout: Layout) -> bool:
+    """Say whether no output entry has a gradient, or no input entry is in one."""
+    entries = sum(output.numel() for output in outputs)
+    return entries == 0 or not any(leaf.size for leaf in layout.inputs)
+
+
+def _nothing(outputs: Tensors, layout: Layout) -> Tensors:
+    """Return a gradient without entries."""
+    return tuple(
+        output.new_zeros((*output.shape, *leaf.shape), dtype=leaf.dtype)
+        for output in outputs
+        for leaf in layout.inputs
     )
 
 

@@ -48,7 +48,7 @@ class Diagonal:
             which = inside.nonzero().flatten()
             if which.numel() == 0:
                 continue
-            whole = product.reshape(-1, size, part.entries, part.count)
+            whole = product.reshape(len(product), size, part.entries, part.count)
             own = columns[which] - part.start
             picked = whole[which.to(whole.device), :, :, own.to(whole.device)]
             places = self._places(part.entries, block.start + which)
@@ -133,7 +133,7 @@ class Diagonal:
         places = torch.cat([where for _, where in found]).to(values.device)
         empty = values.new_zeros(values.shape[0], entries * count)
         diagonal = empty.index_copy(1, places, values)
-        diagonal = diagonal.view(-1, entries, count)
+        diagonal = diagonal.view(len(values), entries, count)
         return diagonal.sum(2) if trace else diagonal
 
     def _closed(self, key: tuple[int, int], found: Tensor) -> Tensor:

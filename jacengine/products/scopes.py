@@ -11,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -96,3 +99,23 @@ def entered(scopes: tuple[Scope, ...]) -> Generator[None]:
         for scope in scopes:
             stack.enter_context(scope.enter())
         yield
+
+
+def mended(run: Callable[[], T]) -> T:
+    """Run something that may differentiate twice what torch differentiates once.
+
+    It is run again in each scope that the error of the last run asks for.
+
+    Raises:
+        RuntimeError: What it raised when no scope, or no further one, could mend it.
+    """
+    scopes: tuple[Scope, ...] = ()
+    while True:
+        try:
+            with entered(scopes):
+                return run()
+        except RuntimeError as error:
+            scope = mending(error)
+            if scope is None or scope in scopes:
+                raise
+            scopes = (*scopes, scope)

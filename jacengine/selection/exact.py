@@ -9,6 +9,7 @@ much as a selection does.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,7 @@ from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.problems.second_order import diagonal_rows, gradients
 from jacengine.problems.state import ALONE, preserved
+from jacengine.products.scopes import mended
 from jacengine.selection.verdict import CANCELLED, NOISE, TOLERANCE, Verdict
 
 PASSES = 128
@@ -37,6 +39,8 @@ class Exact:
     Attributes:
         columns: The input entries that were drawn; `None` for all that are asked for.
         values: The diagonal of each value, `(S, O, K)`.
+        rows: The largest entry of the Hessian's row that each of them is in: a diagonal
+            that cancels to nothing carries the rounding of what it is made of.
         trace: Whether only its sum is asked for.
         noise: How far from symmetric plain autograd's own Hessian is.
         dtype: The least precise dtype among inputs and outputs.
@@ -44,6 +48,7 @@ class Exact:
 
     columns: Tensor | None
     values: Tensors
+    rows: Tensors
     trace: bool
     noise: float
     dtype: torch.dtype
@@ -72,12 +77,12 @@ class Exact:
             ALONE if problem.changes_state else contextlib.nullcontext(),
             preserved(problem.devices, problem.stateful),
         ):
-            primals = tuple(p.requires_grad_() for p in call.primals(connected=False))
-            outputs = call(*primals)
-            values, noise = _diagonals(problem, primals, outputs, wanted)
+            values, rows, noise = mended(
+                functools.partial(_diagonals, problem, call, wanted)
+            )
         leaves = (*problem.inputs, *problem.values)
         dtype = max((leaf.dtype for leaf in leaves), key=lambda d: torch.finfo(d).eps)
-        return cls(columns, values, problem.part == "trace", noise, dtype)
+        return cls(columns, values, rows, problem.part == "trace", noise, dtype)
 
     def restricted(self, problem: Problem) -> Problem:
         """Return the problem of those entries alone on which it can be judged."""
@@ -96,18 +101,16 @@ class Exact:
         right, finite, worst = True, True, 0.0
         tolerance = TOLERANCE[self.dtype]
         cancelled = min(CANCELLED * torch.finfo(self.dtype).eps, tolerance)
-        for line, truth in zip(blocks, self.values, strict=True):
+        for line, truth, rows in zip(blocks, self.values, self.rows, strict=True):
             if truth.numel() == 0:
                 continue
             shape = truth.shape[:2]
             got = torch.cat([part.detach().reshape(*shape, -1) for part in line], dim=2)
             got, known = got.to(truth), truth
-            scale, floor = truth.abs(), self.noise * NOISE
+            scale = truth.abs() + rows * (cancelled / tolerance)
+            floor = self.noise * NOISE
             if self.trace:
                 scale, known = (t.sum(2, keepdim=True) for t in (scale, truth))
-            else:
-                largest = scale.nan_to_num(posinf=0.0).amax(2, keepdim=True)
-                scale = scale + largest * (cancelled / tolerance)
             there = known.isfinite()
             finite &= bool(got[there].isfinite().all())
             difference = (got - known)[there].abs()
@@ -124,18 +127,25 @@ def _fixed() -> torch.Generator:
 
 
 def _diagonals(
-    problem: Problem, primals: Tensors, outputs: Tensors, columns: Tensor
-) -> tuple[Tensors, float]:
-    """Return the diagonal of each value at some columns, and the rounding it shows."""
+    problem: Problem, call: Call, columns: Tensor
+) -> tuple[Tensors, Tensors, float]:
+    """Compute the diagonal of each value at some columns.
+
+    Returns:
+        The diagonals, the largest entries beside them, and the rounding they show.
+    """
+    primals = tuple(p.requires_grad_() for p in call.primals(connected=False))
+    outputs = call(*primals)
     samples = problem.sample_count
     found = [
         torch.zeros(samples, leaf.size, columns.numel(), dtype=torch.float64)
         for leaf in problem.values
     ]
+    largest = [torch.zeros_like(target) for target in found]
     watched = min(samples, WATCHED)
     square = torch.zeros(watched, columns.numel(), columns.numel(), dtype=torch.float64)
     noise = 0.0
-    for value, target in enumerate(found):
+    for value, (target, beside) in enumerate(zip(found, largest, strict=True)):
         for entry in range(target.shape[1]):
             for place, column in enumerate(columns.tolist()):
                 for some in _together(problem):
@@ -143,17 +153,19 @@ def _diagonals(
                     seeds = wanted.cotangents(problem, outputs)
                     row = _row(problem, pull(outputs, primals, seeds), some)
                     target[some, entry, place] = row[:, column]
+                    finite = row.nan_to_num(0.0, 0.0, 0.0)
+                    beside[some, entry, place] = finite.abs().amax(1)
                     if some.start < watched:
                         seen = slice(some.start, min(some.stop, watched))
                         square[seen, place] = row[: seen.stop - seen.start][:, columns]
             uneven = (square - square.mT).nan_to_num().abs()
             noise = max(noise, float(uneven.max()) if uneven.numel() else 0.0)
-    return tuple(found), noise
+    return tuple(found), tuple(largest), noise
 
 
 def _together(problem: Problem) -> Iterator[slice]:
     """Yield the samples that one backward pass serves: all, unless they share."""
-    step = 1 if problem.shares else problem.sample_count
+    step = 1 if problem.shares else max(1, problem.sample_count)
     for start in range(0, problem.sample_count, step):
         yield slice(start, start + step)
 

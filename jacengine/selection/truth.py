@@ -9,6 +9,7 @@ zeros. Where forward and reverse mode legitimately differ, reverse mode is the t
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,7 @@ from jacengine._torchfunc import Tensors, pull
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.problems.state import ALONE, preserved
+from jacengine.products.scopes import mended
 from jacengine.selection.exact import PASSES, Exact
 from jacengine.selection.verdict import CANCELLED, ELSEWHERE, NOISE, TOLERANCE, Verdict
 
@@ -76,20 +78,10 @@ class Truth:
             ALONE if problem.changes_state else contextlib.nullcontext(),
             preserved(problem.devices, problem.stateful),
         ):
-            primals = tuple(p.requires_grad_() for p in call.primals(connected=False))
-            outputs = call(*primals)
             cotangents = _draw(problem, seed)
-            full = _spread(problem, cotangents, outputs)
-            products = _flat(problem, pull(outputs, primals, full))
-            # A sum of two parts without common entries, so the parts are exact.
-            masks = tuple(
-                torch.rand(u.shape, generator=_fixed(seed)) < 0.5 for u in full
+            full, products, parts = mended(
+                functools.partial(_pulled, problem, call, cotangents, seed)
             )
-            halves = [
-                tuple(u * (m == side).to(u) for u, m in zip(full, masks, strict=True))
-                for side in (True, False)
-            ]
-            parts = [_flat(problem, pull(outputs, primals, half)) for half in halves]
         noise = tuple(
             float(_largest(one + other - whole))
             for whole, one, other in zip(products, *parts, strict=True)
@@ -149,6 +141,29 @@ class Truth:
         if truth.shape[0] != size:
             got, scale = got.sum(0, keepdim=True), scale.sum(0, keepdim=True)
         return got, scale.sqrt()
+
+
+def _pulled(
+    problem: Problem, call: Call, cotangents: tuple[Tensor, ...], seed: int
+) -> tuple[Tensors, Tensors, list[Tensors]]:
+    """Pull cotangents of the chosen rows back by plain reverse mode.
+
+    Returns:
+        The cotangents of the outputs, what they become, and what each of two parts of
+        them becomes: a sum without common entries, so the parts are exact.
+    """
+    primals = tuple(p.requires_grad_() for p in call.primals(connected=False))
+    outputs = call(*primals)
+    full = _spread(problem, cotangents, outputs)
+    masks = tuple(torch.rand(u.shape, generator=_fixed(seed)) < 0.5 for u in full)
+    halves = [
+        tuple(u * (m == side).to(u) for u, m in zip(full, masks, strict=True))
+        for side in (True, False)
+    ]
+    products, *parts = (
+        _flat(problem, pull(outputs, primals, seeds)) for seeds in (full, *halves)
+    )
+    return full, products, parts
 
 
 def _slices(size: int, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:

@@ -4,6 +4,7 @@ A pattern must be found in the reason that the method gives. What holds of a met
 kind, and not of one scenario, is declared once, in `declared`.
 """
 
+from jacengine.problems.quantity import Quantity
 from tests.contract.outcomes import (
     NO_JVP_RULE,
     NO_SETUP_CONTEXT,
@@ -33,10 +34,14 @@ OWN_BACKWARD = "has a backward of its own"
 PRELU = "PreluKernelBackward0 returned an invalid|The size of tensor a"
 NO_FORWARD_SILU = "forward AD with aten::silu_backward"
 
+NO_BATCHING = "no batching of this strategy is right here"
+IN_PLACE_UNDER_VMAP = "doesn't match the broadcast shape"
+
 _OVER_JVP = (BATCHED_JVP, VJP_JVP)
 _BY_FUNC = (VJP_VJP, JVP_VJP)
 _FORWARD = (*_OVER_JVP, DUAL, JVP_VJP, JVP_JVP)
 _UNDER_VMAP = (BATCHED_JVP, VJP_JVP, JVP_VJP, JVP_JVP)
+_PULLED = (LOOP, BATCHED, *_OVER_JVP, VJP_VJP)
 
 
 def _all(methods: tuple[str, ...], reason: str) -> dict[str, str]:
@@ -81,10 +86,17 @@ UNSUPPORTED: dict[str, dict[str, str]] = {
         **_all(_OVER_JVP, WRONG),
         **_all((JVP_VJP, JVP_JVP), NO_FORWARD_SILU),
     },
+    "encoder_inputs": _all((*_OVER_JVP, JVP_JVP), WRONG),
     "dropout_inputs": {
         COPIES: OTHER_NUMBERS,
         LAPLACIAN: r"is random; call eval\(\) first",
     },
+    "dropout_small_params": {
+        COPIES: OTHER_NUMBERS,
+        **_all(_BY_FUNC, WRONG),
+        LAPLACIAN: r"is random; call eval\(\) first",
+    },
+    "lstm_small_params": {JVP_VJP: IN_PLACE_UNDER_VMAP},
     "embedding_padded": {
         LAPLACIAN: "second derivatives by forward mode are not those by reverse mode"
     },
@@ -100,14 +112,22 @@ REFUSED: dict[str, str] = {
 own; what plain reverse mode cannot differentiate twice has no truth to compare with."""
 
 
-def declared(scenario: Scenario, method: str, *, shared: bool) -> str | None:
+def declared(
+    scenario: Scenario, quantity: Quantity, method: str, *, shared: bool
+) -> str | None:
     """Return the pattern of the reason to decline, or `None` for a right result.
 
     Args:
         scenario: What is computed.
+        quantity: What of it.
         method: By which method.
         shared: Whether samples share an input, or there are none.
     """
-    if method == COPIES and shared:
+    row = UNSUPPORTED.get(scenario.name, {})
+    if {"random", "params"} <= scenario.tags and quantity != "hessian":
+        # Sample by sample, each would draw other numbers.
+        row = {**row, **dict.fromkeys(_PULLED, NO_BATCHING)}
+    under_vmap = shared and "empty" not in scenario.tags
+    if method == COPIES and under_vmap and COPIES not in row:
         return RECORDED_UNDER_VMAP
-    return UNSUPPORTED.get(scenario.name, {}).get(method)
+    return row.get(method)

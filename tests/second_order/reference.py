@@ -42,7 +42,7 @@ class Curvatures:
 
     table: list[list[list[Tensor]]]
     out_shapes: list[Shape]
-    in_shapes: Sequence[Shape]
+    in_shapes: list[Shape]
     dtypes: list[torch.dtype]
     out_tree: PyTree
     in_tree: PyTree
@@ -154,7 +154,7 @@ def curvatures(case: Case) -> Curvatures:
             dims = whole.in_dims
     dtypes = [out.dtype for out in float_leaves(whole.out_tree)]
     outs = [tuple(out.shape[out_skip:]) for out in float_leaves(whole.out_tree)]
-    ins = [
+    ins: list[Shape] = [
         _without(x.shape, dim)
         for x, dim in zip(float_leaves(whole.in_tree), dims, strict=True)
     ]

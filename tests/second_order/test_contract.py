@@ -1,0 +1,104 @@
+"""Every method of second derivatives on every scenario: right, or declared to decline.
+
+The reference is a double loop of plain `torch.autograd.grad`; see `reference`.
+"""
+
+import functools
+import re
+
+import pytest
+import torch
+
+import jacengine
+from jacengine import JacengineError
+from jacengine.problems.quantity import Quantity
+from tests.contract.compare import assert_same
+from tests.contract.scenario import Scenario
+from tests.second_order.asked import QUANTITIES, Asked, automatically
+from tests.second_order.outcomes import REFUSED, UNSUPPORTED, declared
+from tests.second_order.reference import Curvatures, curvatures
+from tests.second_order.scenarios import SCENARIOS, case_of, chooses_rows_alone
+
+CHUNKS = (None, 2)
+BY_NAME = {one.name: one for one in SCENARIOS}
+ANSWERED = [one for one in SCENARIOS if one.name not in REFUSED]
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:There is a performance drop:UserWarning",
+    "ignore:An output with one or more elements was resized:UserWarning",
+)
+
+
+@functools.cache
+def _curvatures(name: str) -> Curvatures:
+    torch.manual_seed(1)
+    return curvatures(BY_NAME[name].build())
+
+
+PAIRS = pytest.mark.parametrize(
+    ("scenario", "quantity"),
+    [
+        pytest.param(one, quantity, id=f"{one.name}-{quantity}")
+        for one in ANSWERED
+        for quantity in QUANTITIES
+        if quantity == "hessian" or not chooses_rows_alone(one)
+    ],
+)
+"""All scenarios with all quantities; diagonals have no rows to choose."""
+
+
+def _tolerance(scenario: Scenario) -> float:
+    """Twice differentiated, rounding is amplified twice."""
+    return 10 * scenario.tolerance
+
+
+@PAIRS
+def test_every_method_is_right_or_says_why_not(
+    scenario: Scenario, quantity: Quantity
+) -> None:
+    case = case_of(scenario, quantity)
+    wanted = _curvatures(scenario.name).expected(quantity, case.options)
+    asked = Asked(quantity, case)
+    shared = asked.problem.shares or asked.problem.batch_size is None
+    failures: list[str] = []
+    for method in jacengine.list_strategies(quantity):
+        pattern = declared(scenario, quantity, method, shared=shared)
+        try:
+            for result in asked.by(method, CHUNKS):
+                assert_same(result, wanted, _tolerance(scenario))
+        except jacengine.UnsupportedError as error:
+            if pattern is None or not re.search(pattern, str(error)):
+                failures.append(f"{method} declined ({pattern=}): {error}")
+        except AssertionError as error:
+            failures.append(f"{method} is wrong: {error}")
+        else:
+            if pattern is not None:
+                failures.append(f"{method} is right, but {pattern!r} was declared")
+    assert not failures, "\n".join(failures)
+
+
+@PAIRS
+def test_auto_is_always_right(scenario: Scenario, quantity: Quantity) -> None:
+    case = case_of(scenario, quantity)
+    wanted = _curvatures(scenario.name).expected(quantity, case.options)
+    torch.manual_seed(1)
+    result = automatically(quantity, case, effort="none")
+    assert_same(result, wanted, _tolerance(scenario))
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_answer_is_refused(name: str, quantity: Quantity) -> None:
+    refusals = (JacengineError, NotImplementedError)
+    with pytest.raises(refusals, match=REFUSED[name]):
+        automatically(quantity, case_of(BY_NAME[name], quantity), effort="none")
+
+
+def test_every_declaration_is_about_a_scenario_and_a_method() -> None:
+    names = {scenario.name for scenario in SCENARIOS}
+    assert len(names) == len(SCENARIOS)
+    assert UNSUPPORTED.keys() | REFUSED.keys() <= names
+    methods = {
+        m for quantity in QUANTITIES for m in jacengine.list_strategies(quantity)
+    }
+    assert {name for row in UNSUPPORTED.values() for name in row} <= methods
