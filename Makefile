@@ -22,7 +22,7 @@ help:
 	@echo "make test    lint, type checks and tests"
 	@echo "make lint    lint and type checks"
 	@echo "make format  format the code and mend what can be mended"
-	@echo "make bench   measure parameter Jacobians against their targets, and the selector"
+	@echo "make bench   measure against targets, and how well the selector chooses"
 	@echo "make peers   install the libraries that are compared with"
 	@echo "make clean   remove what was built; $(VENV) stays"
 
@@ -30,7 +30,7 @@ demo: $(RUN_STAMP)
 	$(BIN)/jacengine bench --sizes small --out reports/demo --replace
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check
@@ -44,7 +44,8 @@ format: $(DEV_STAMP)
 	$(BIN)/ruff format
 
 bench: $(DEV_STAMP)
-	$(BIN)/python -m jacengine.bench.parameters --out reports/parameters
+	$(BIN)/python -m jacengine.bench.targets parameters --out reports/parameters
+	$(BIN)/python -m jacengine.bench.targets second_order --out reports/second_order
 	$(BIN)/python -m jacengine.bench.selector --out reports/selector
 
 # Without their dependencies: BackPACK asks for torchvision, which brings another torch.

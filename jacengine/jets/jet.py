@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from jacengine.errors import UnsupportedError
@@ -67,6 +68,28 @@ class Jet(Tensor):
         jet.curvature = curvature
         jet.dispatch = dispatch
         return jet
+
+    # Asked for often, and known: these need not go the way of other functions.
+
+    @property
+    def shape(self) -> torch.Size:  # type: ignore[override]
+        """The value's."""
+        return self.primal.shape
+
+    @property
+    def dtype(self) -> torch.dtype:  # type: ignore[override]
+        """The value's."""
+        return self.primal.dtype
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        """The value's."""
+        return self.primal.device
+
+    @property
+    def layout(self) -> torch.layout:  # type: ignore[override]
+        """The value's."""
+        return self.primal.layout
 
     def becomes(
         self, primal: Tensor, tangents: Tensor, curvature: Tensor | None

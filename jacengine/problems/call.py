@@ -288,12 +288,12 @@ def _check_outputs(outputs: list[Any]) -> None:
                 " containers of tensors. Return (out, aux) and pass has_aux=True to "
                 "return something beside them."
             )
-        if output.is_complex():
+        if output.dtype.is_complex:
             raise OutputTypeError(
                 f"The function returned a complex tensor ({output.dtype}); jacengine "
                 "differentiates real functions. Return torch.view_as_real(out)."
             )
-        if not output.is_floating_point():
+        if not output.dtype.is_floating_point:
             raise OutputTypeError(
                 f"The function returned a tensor of {output.dtype}, which has no "
                 "derivative; expected a floating-point tensor. Return (out, aux) and "

@@ -7,6 +7,7 @@ nothing but its diagonal `(S, O, N)` is ever held.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -33,11 +34,15 @@ class Diagonal:
         self._given = {} if out is None else blueprint.opened(out)
         flat = problem.options.layout == "flat"
         self._gradients = tuple(gradients(problem.values, problem.inputs, joined=flat))
-        count = sum(leaf.size for leaf in problem.inputs)
-        chosen = problem.columns
-        self._columns = torch.arange(count) if chosen is None else chosen
         self._pieces: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
         self._sums: dict[tuple[int, int], list[Tensor]] = {}
+
+    @functools.cached_property
+    def _columns(self) -> Tensor:
+        """The input entries that are asked for."""
+        count = sum(leaf.size for leaf in self._problem.inputs)
+        chosen = self._problem.columns
+        return torch.arange(count) if chosen is None else chosen
 
     def put_columns(self, samples: slice, block: slice, products: Tensors) -> None:
         """Take from products of a pushforward, one a gradient: `(K, S, *out, *in)`."""
@@ -126,7 +131,8 @@ class Diagonal:
         """Return the diagonal `(S, O, N)` of some samples, or its sum `(S, O)`."""
         key = (number, start)
         if key in self._sums:
-            return torch.stack(self._sums[key]).sum(0)
+            sums = self._sums[key]
+            return sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
         entries, count = self._problem.values[number].size, self._columns.numel()
         found = self._pieces[key]
         values = torch.cat([picked for picked, _ in found], dim=1)

@@ -133,7 +133,11 @@ def test_with_more_entries_than_are_looked_at(
 def test_right_with_more_entries_than_are_looked_at(quantity: Any) -> None:
     x = randn(2, MANY)
     case = Case(bumpy, (x,), options={"batch_dim": 0})
-    gradient: Any = torch.func.grad(lambda x: bumpy(x).sum())
+
+    def total(x: Tensor) -> Tensor:
+        return bumpy(x).sum()
+
+    gradient: Any = torch.func.grad(total)
     H = jacengine.jacobian(gradient, x, batch_dim=0, strategy="reverse_loop")
     wanted = H.diagonal(dim1=-2, dim2=-1)
     wanted = wanted if quantity == "hessian_diagonal" else wanted.sum(-1)

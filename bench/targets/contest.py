@@ -16,8 +16,8 @@ from jacengine.bench.workload import Question, Workload
 from jacengine.measure import seconds
 
 LIBRARIES = "best library"
-"""In a claim: the fastest of the libraries whose result is right."""
-SLOW_S = 0.5
+"""In a claim: the fastest of a contest's libraries whose result is right."""
+SLOW_S = 0.1
 """Who takes longer runs in a few rounds only ..."""
 FEW = 3
 """... namely so many."""
@@ -46,7 +46,8 @@ class Claim:
 
     Attributes:
         over: The entrant whose time is divided ...
-        under: ... by this one's; either may be `LIBRARIES`.
+        under: ... by this one's; either may be a group of the contest, which stands for
+            its fastest.
         target: What the ratio should be ...
         at_least: ... at least; else at most.
     """
@@ -64,14 +65,16 @@ class Contest:
     Attributes:
         entrants: By name; libraries among them only if their result is right.
         claims: What their times are held to.
-        libraries: Which of them are libraries.
+        groups: Entrants that a claim may name together, such as `LIBRARIES`.
         out: Libraries that do not take part, and why not.
         amounts: What is claimed about but not timed: bytes, by name.
     """
 
     entrants: Mapping[str, Entrant]
     claims: tuple[Claim, ...]
-    libraries: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict[str, tuple[str, ...]]
+    )
     out: Mapping[str, str] = field(default_factory=dict[str, str])
     amounts: Mapping[str, float] = field(default_factory=dict[str, float])
 
@@ -113,13 +116,18 @@ class Outcome:
 
 
 def enter(
-    libraries: Iterable[Baseline], workload: Workload, question: Question, J: Any
+    libraries: Iterable[Baseline],
+    workload: Workload,
+    size: int,
+    question: Question,
+    J: Any,
 ) -> tuple[dict[str, Entrant], dict[str, str]]:
     """Prepare libraries and compare what they compute with the right result.
 
     Args:
         libraries: Who may take part.
         workload: What is asked for; its tiny size is tried first.
+        size: At which size.
         question: The same, built.
         J: The right result.
 
@@ -128,7 +136,6 @@ def enter(
     """
     entrants: dict[str, Entrant] = {}
     out: dict[str, str] = {}
-    size = len(question.args[0])
     for library in libraries:
         found = _entered(library, workload, size, question, J)
         if isinstance(found, Entrant):
@@ -214,13 +221,15 @@ def _interleaved(
 
 def _judged(claim: Claim, contest: Contest, medians: Mapping[str, float]) -> Finding:
     values = {**medians, **contest.amounts}
-    right = [name for name in contest.libraries if name in medians]
-    said: tuple[str, ...] = (claim.over, claim.under)
-    if right:
-        best = min(right, key=lambda name: medians[name])
-        values[LIBRARIES] = medians[best]
-        named = f"{LIBRARIES} ({best})"
-        said = tuple(named if name == LIBRARIES else name for name in said)
+    said: list[str] = []
+    for name in (claim.over, claim.under):
+        members = [one for one in contest.groups.get(name, ()) if one in medians]
+        if members:
+            best = min(members, key=lambda one: medians[one])
+            values[name] = medians[best]
+            said.append(f"{name} ({best})")
+        else:
+            said.append(name)
     target = f"{'>=' if claim.at_least else '<='} {claim.target:g}"
     words = " / ".join(said)
     if claim.over not in values or claim.under not in values:

@@ -1,4 +1,4 @@
-"""The benchmark of parameter Jacobians: its arithmetic, and that it runs."""
+"""The benchmarks with targets: their arithmetic, and that they run."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,9 @@ from torch import Tensor
 
 from jacengine.bench import peers
 from jacengine.bench.baselines import BASELINES
-from jacengine.bench.contest import (
+from jacengine.bench.reference import reference
+from jacengine.bench.targets.command import FAMILIES, main
+from jacengine.bench.targets.contest import (
     FEW,
     LIBRARIES,
     Claim,
@@ -20,14 +22,13 @@ from jacengine.bench.contest import (
     enter,
     hold,
 )
-from jacengine.bench.parameters import main
-from jacengine.bench.reference import reference
-from jacengine.bench.targets import PLAN, TARGETS, Target
+from jacengine.bench.targets.target import PLAN, Target
 from jacengine.bench.workloads import WORKLOADS
 
 # What libraries tell their users is not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
+TARGETS = [target for family in FAMILIES.values() for target in family.targets]
 everywhere = pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.name)
 
 
@@ -51,8 +52,8 @@ def test_a_contest_is_held(target: Target) -> None:
 
 
 def test_a_report_is_written(tmp_path: Path) -> None:
-    asked = ["--only", "called_twice", "--only", "memory_convnet"]
-    options = ["--out", str(tmp_path), "--rounds", str(FEW), "--samples", "4"]
+    asked = ["parameters", "--only", "called_twice", "--only", "memory_convnet"]
+    options = ["--out", str(tmp_path), "--rounds", str(FEW), "--size", "4"]
     done = CliRunner().invoke(main, [*asked, *options])
     assert done.exit_code == 0, done.output
     assert "figures in" in done.output
@@ -97,7 +98,7 @@ def test_the_best_library_is_the_fastest_of_the_libraries() -> None:
         "ours": Entrant(nothing),
     }
     claim = Claim(LIBRARIES, "ours", 1.0, at_least=True)
-    contest = Contest(entrants, (claim,), libraries=("quick", "slow"))
+    contest = Contest(entrants, (claim,), groups={LIBRARIES: ("quick", "slow")})
     [found] = hold(contest, FEW).findings
     assert found.claim == "best library (quick) / ours"
 
@@ -119,12 +120,12 @@ def test_a_wrong_library_is_named_and_does_not_count() -> None:
     question = workload.build(1)
     right = reference(question)
     library = next(b for b in BASELINES if b.name == "vmap(jacrev)")
-    entrants, out = enter([library], workload, question, right)
+    entrants, out = enter([library], workload, 1, question, right)
     assert list(entrants) == [library.name]
     assert out == {}
     name = next(iter(right))
     wrong = {**right, name: right[name] * 1.01}
-    entrants, out = enter([library], workload, question, wrong)
+    entrants, out = enter([library], workload, 1, question, wrong)
     assert entrants == {}
     assert out[library.name].startswith("wrong: off by 0.0099")
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 import jacengine
-from jacengine.bench.baselines import BASELINES, Baseline
-from jacengine.bench.contest import (
+from jacengine.bench.baselines import Baseline
+from jacengine.bench.reference import reference
+from jacengine.bench.targets.contest import (
     LIBRARIES,
     Claim,
     Contest,
@@ -20,7 +21,7 @@ from jacengine.bench.contest import (
     distance,
     enter,
 )
-from jacengine.bench.layered import (
+from jacengine.bench.targets.layered import (
     Recurrent,
     Scaled,
     ScaledByRule,
@@ -28,16 +29,15 @@ from jacengine.bench.layered import (
     Twice,
     scaled_network,
 )
-from jacengine.bench.reference import reference
+from jacengine.bench.targets.target import PLAN, Family, Target, named
 from jacengine.bench.workload import Question, Workload, seeded
-from jacengine.bench.workloads.parameters import PARAMETERS
+from jacengine.bench.workloads.parameters import PARAMETERS as WORKLOADS
 from jacengine.bench.workloads.perceptrons import mlp, mlp_twin
 from jacengine.measure import peak_memory
 
 PART = 20
 """A naive loop runs on one sample of so many, and its time is scaled."""
 NAIVE = "naive loop"
-PLAN = "plan(x)"
 INTO = "plan(x, out=out)"
 FLAT = "plan(x, out=flat)"
 FILL = "fill_"
@@ -46,39 +46,16 @@ STEP = "forward and backward"
 FORMED = "form J and multiply"
 
 
-@dataclass(frozen=True)
-class Target:
-    """Work that has a target.
-
-    Attributes:
-        name: `[a-z][a-z0-9_]*`.
-        work: What it is, in words.
-        samples: How many samples it is on.
-        contest: Sets it up, on so many samples.
-    """
-
-    name: str
-    work: str
-    samples: int
-    contest: Callable[[int], Contest]
-
-
-def _libraries(*names: str) -> tuple[Baseline, ...]:
-    found = tuple(b for b in BASELINES if b.name in names)
-    assert len(found) == len(names)
-    return found
-
-
-PER_SAMPLE = _libraries(
+PER_SAMPLE = named(
     "vmap(jacrev)",
     "backpack.BatchGrad",
     "backpack.SqrtGGNExact",
     "opacus.GradSampleModule",
     "ExpandedWeights",
 )
-COMPILED = (*PER_SAMPLE, *_libraries("jax.jit(jacrev)"))
+COMPILED = (*PER_SAMPLE, *named("jax.jit(jacrev)"))
 """Where the network is written in JAX, too."""
-ANY = (*PER_SAMPLE, *_libraries("functional.jacobian", "torch.func.jacrev"))
+ANY = (*PER_SAMPLE, *named("functional.jacobian", "torch.func.jacrev"))
 """With those that see samples as outputs like others, and need nothing of layers."""
 
 
@@ -104,7 +81,7 @@ def _perceptron(*sizes: int) -> Workload:
 
 
 def _named(name: str) -> Workload:
-    return next(workload for workload in PARAMETERS if workload.name == name)
+    return next(workload for workload in WORKLOADS if workload.name == name)
 
 
 def _plan(question: Question, layout: Any = "dict") -> jacengine.Plan:
@@ -121,7 +98,7 @@ def _written(workload: Workload, fill: float, faster: float | None, n: int) -> C
     out, flat = plan(x), flat_plan(x)
     blocks = list(out.values())
     shapes = [block.shape for block in blocks]
-    entrants, left_out = enter(PER_SAMPLE, workload, question, plan(x))
+    entrants, left_out = enter(PER_SAMPLE, workload, n, question, plan(x))
     libraries = tuple(entrants)
     entrants |= {
         INTO: Entrant(lambda: plan(x, out=out)),
@@ -133,7 +110,7 @@ def _written(workload: Workload, fill: float, faster: float | None, n: int) -> C
     claims = [Claim(INTO, FILL, fill), Claim(FLAT, FILL, fill), Claim(PLAN, FRESH, 1.2)]
     if faster is not None:
         claims.append(Claim(LIBRARIES, INTO, faster, at_least=True))
-    return Contest(entrants, tuple(claims), libraries, left_out)
+    return Contest(entrants, tuple(claims), {LIBRARIES: libraries}, left_out)
 
 
 def _fastest(
@@ -143,7 +120,7 @@ def _fastest(
     question = workload.build(n)
     (x,) = question.args
     plan = _plan(question)
-    entrants, left_out = enter(rivals, workload, question, plan(x))
+    entrants, left_out = enter(rivals, workload, n, question, plan(x))
     libraries = tuple(entrants)
     entrants[PLAN] = Entrant(lambda: plan(x))
     claimed = {name for claim in claims for name in (claim.over, claim.under)}
@@ -153,7 +130,7 @@ def _fastest(
         entrants[NAIVE] = Entrant(lambda: reference(part), times=n / few)
     if STEP in claimed:
         entrants[STEP] = Entrant(functools.partial(_step, question))
-    return Contest(entrants, tuple(claims), libraries, left_out)
+    return Contest(entrants, tuple(claims), {LIBRARIES: libraries}, left_out)
 
 
 def _step(question: Question) -> tuple[Tensor, ...]:
@@ -257,7 +234,7 @@ def _not_slower(rivals: Sequence[Baseline], workload: Workload) -> Any:
 _WIDE, _NARROW = _perceptron(64, 64, 64, 10), _perceptron(64, 128, 128, 1)
 _CONVNET = _network(_convnet, 3, 16, 16)
 
-TARGETS: tuple[Target, ...] = (
+_TARGETS: tuple[Target, ...] = (
     Target(
         "mlp_ten_outputs",
         "MLP 64-64-64-10, written",
@@ -368,4 +345,14 @@ TARGETS: tuple[Target, ...] = (
         functools.partial(_memory, _CONVNET),
     ),
 )
-"""In the order in which the table shows them."""
+
+FAMILY = Family(
+    "parameters",
+    "Parameter Jacobians",
+    _TARGETS,
+    f"The {NAIVE} is torch.autograd.grad for every output entry of every sample; it is "
+    f"timed on one sample of {PART}, and its time is scaled. A library counts if its "
+    "result agrees with jacengine's, which is verified against plain reverse mode.",
+    ("backpack-for-pytorch", "jax", "opacus"),
+)
+"""Networks' Jacobians by their parameters."""

@@ -1,0 +1,1 @@
+"""Ratios that jacengine is held to, and whether it holds them."""
