@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from jacengine.jets.axes import turned
 from jacengine.jets.bilinear import matmul, multilinear
+from jacengine.jets.deferred import Deferred
 from jacengine.jets.elementwise import Rule
 from jacengine.jets.jet import Jet
 from jacengine.jets.nested import value_of
@@ -33,11 +34,14 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Jet:
         else:
             y = linear(x, weight) if isinstance(x, Jet) else F.linear(x, weight)
         return y if bias is None else add(y, bias)
-    tangents = expanded_last(x.tangents, x.primal.shape, 1)
     curvature = x.dense_curvature()
+
+    def tangents() -> Tensor:
+        return F.linear(expanded_last(x.tangents, x.primal.shape, 1), weight)
+
     return x.becomes(
         F.linear(x.primal, weight, bias),
-        F.linear(tangents, weight),
+        Deferred(tangents, weight),
         None if curvature is None else F.linear(curvature, weight),
     )
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from jacengine.errors import UnsupportedError
+from jacengine.jets.deferred import Deferred
 from jacengine.jets.thin import expanded, thinned
 
 Dispatch = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
@@ -31,22 +32,22 @@ class Jet(Tensor):
 
     Attributes:
         primal: The value, of the jet's shape.
-        tangents: Shape `(K, *shape)`, or thin.
+        tangents: Shape `(K, *shape)`, or thin; computed when first asked for.
         curvature: Broadcasts to the shape; `None` is zero.
         dispatch: What is done with functions of torch that are given the jet.
     """
 
-    __slots__ = ("curvature", "dispatch", "primal", "tangents")
+    __slots__ = ("_tangents", "curvature", "dispatch", "primal")
 
     primal: Tensor
-    tangents: Tensor
+    _tangents: Tensor | Deferred
     curvature: Tensor | None
     dispatch: Dispatch
 
     def __new__(
         cls,
         primal: Tensor,
-        tangents: Tensor,
+        tangents: Tensor | Deferred,
         curvature: Tensor | None,
         dispatch: Dispatch,
     ) -> Self:
@@ -62,12 +63,23 @@ class Jet(Tensor):
             cls, primal.shape, dtype=dtype, device=primal.device
         )
         jet.primal = primal
-        jet.tangents = tangents if tangents.dtype is dtype else tangents.to(dtype)
+        jet._tangents = tangents
         if curvature is not None and curvature.dtype is not dtype:
             curvature = curvature.to(dtype)
         jet.curvature = curvature
         jet.dispatch = dispatch
         return jet
+
+    @property
+    def tangents(self) -> Tensor:
+        """The tangents, `(K, *shape)` or thin."""
+        found = self._tangents
+        if isinstance(found, Deferred):
+            found = found()
+        if found.dtype is not self.primal.dtype:
+            found = found.to(self.primal.dtype)
+        self._tangents = found
+        return found
 
     # Asked for often, and known: these need not go the way of other functions.
 
@@ -92,7 +104,7 @@ class Jet(Tensor):
         return self.primal.layout
 
     def becomes(
-        self, primal: Tensor, tangents: Tensor, curvature: Tensor | None
+        self, primal: Tensor, tangents: Tensor | Deferred, curvature: Tensor | None
     ) -> Jet:
         """Return a jet of the same pass."""
         return Jet(primal, tangents, curvature, self.dispatch)
@@ -113,14 +125,16 @@ class Jet(Tensor):
             primal: The operator's value, which may have a constant on top.
             move: The operator on tensors with one more axis in front.
         """
-        tangents, curvature = self.tangents, self.dense_curvature()
-        if tangents.shape[1:] == self.primal.shape:
-            tangents = move(tangents)
-        else:
-            tangents = thinned(move(self.dense()))
+        curvature = self.dense_curvature()
         if curvature is not None:
             curvature = move(curvature.unsqueeze(0)).squeeze(0)
-        return self.becomes(primal, tangents, curvature)
+        return self.becomes(primal, self.moved_tangents(move), curvature)
+
+    def moved_tangents(self, move: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return what an operator that is linear makes of the tangents."""
+        if self.tangents.shape[1:] == self.primal.shape:
+            return move(self.tangents)
+        return thinned(move(self.dense()))
 
     @classmethod
     def __torch_function__(

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jacengine.jets.deferred import Deferred
 from jacengine.jets.elementwise import Rule
 from jacengine.jets.jet import Jet
 from jacengine.jets.spelling import spellings
@@ -27,7 +28,14 @@ def reshaped(function: Rule) -> Rule:
             return NotImplemented
         if y is x.primal:
             return x
-        return x.moved(y, lambda t: t.reshape(t.shape[0], *y.shape))
+        curvature = x.dense_curvature()
+        return x.becomes(
+            y,
+            Deferred(
+                lambda: x.moved_tangents(lambda t: t.reshape(t.shape[0], *y.shape))
+            ),
+            None if curvature is None else curvature.reshape(y.shape),
+        )
 
     return rule
 
