@@ -6,13 +6,16 @@ torch is checked in one place.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import graph
+from torch.fx import GraphModule
 from torch.nn.modules import batchnorm
 
 # pyright: reportPrivateUsage=false
@@ -109,3 +112,36 @@ def nodes_made() -> int:
 def number_of(node: graph.Node) -> int:
     """Return the number that a node of the autograd graph got when it was made."""
     return int(node._sequence_nr())
+
+
+def guarded(
+    stage: Callable[[GraphModule], Callable[..., Any]],
+) -> Callable[[Any, Any, Any], Any]:
+    """Return a function of `(fn, args, kwargs)` that TorchDynamo guards.
+
+    It captures what `fn(*args, **kwargs)` does and runs what `stage` makes of the
+    graph, on all tensors that the code reads; it captures anew where a guard fails.
+    """
+
+    def entry(fn: Any, args: Any, kwargs: Any) -> Any:
+        return fn(*args, **kwargs)
+
+    # Dynamo keeps what it captured with the code, and only so many captures a code.
+    name = f"call_{next(_ENTRIES)}"
+    code = entry.__code__.replace(co_name=name, co_qualname=name)
+    own = FunctionType(code, entry.__globals__, name)
+    return torch.compile(
+        own, backend=lambda graph, _: stage(graph), fullgraph=True, dynamic=False
+    )
+
+
+_ENTRIES = itertools.count()
+
+
+def compiled_graph(
+    graph: GraphModule, values: Sequence[Tensor]
+) -> Callable[..., Sequence[Tensor]]:
+    """Compile a graph of plain operators by Inductor, for values like these."""
+    from torch._inductor import compile as inductor_compile  # noqa: PLC0415
+
+    return inductor_compile(graph, [value.detach() for value in values])  # type: ignore[no-any-return]

@@ -16,7 +16,7 @@ from jacengine.interface import Strategy
 from jacengine.layers.rule import Rule
 from jacengine.layers.rules import RULES
 from jacengine.plans.plan import Plan, compute
-from jacengine.plans.planning import make_plan, remembered_plan
+from jacengine.plans.planning import compiled_plan, make_plan, remembered_plan
 from jacengine.problems.batch_dims import BatchDim
 from jacengine.problems.call import Call
 from jacengine.problems.examine import examine
@@ -237,6 +237,7 @@ def plan(
     randomness: Randomness = "error",
     layout: ResultLayout = "dict",
     quantity: Quantity = "jacobian",
+    compiled: bool = False,
 ) -> Plan:
     """Choose a method once; the plan computes the Jacobian at further arguments.
 
@@ -268,6 +269,11 @@ def plan(
         quantity: What to compute: `"jacobian"`, or as the functions of these names do
             `"hessian"`, `"hessian_diagonal"`, `"laplacian"`.
 
+        compiled: Whether to compile the fastest methods too, which takes seconds to a
+            minute, and to use what is compiled if it is faster. It needs a C++
+            compiler (on CUDA, Triton), and is compiled anew where the function does
+            something else than before.
+
     Returns:
         The plan; `plan(*args)` is the Jacobian, `plan.explain()` says why.
 
@@ -288,15 +294,17 @@ def plan(
     )
     check_effort(effort)
     chosen = known_strategies().choose(strategies, exclude, quantity)
-    return make_plan(
+    given = kwargs or {}
+    made = make_plan(
         fn,
         args,
-        kwargs or {},
+        given,
         options,
         chosen,
         memory_budget=memory_budget,
         effort=effort,
     )
+    return compiled_plan(made, args, given) if compiled else made
 
 
 def list_strategies(quantity: Quantity = "jacobian") -> tuple[str, ...]:

@@ -118,7 +118,7 @@ class Plan:
         method = left[0].method
         if method is None:
             raise NoStrategyError(f"{left[0].strategy} was never qualified")
-        self._kernel = Kernel(self.problem, method)
+        self._kernel = left[0].kernel or Kernel(self.problem, method)
 
     def _fall_back(self, call: Call, error: Exception, out: Any) -> Any:
         """Compute by the next candidate that can, and stay with it.
@@ -131,7 +131,7 @@ class Plan:
         for record in self._others(call, truth):
             if record.method is None:
                 continue
-            kernel = Kernel(self.problem, record.method)
+            kernel = record.kernel or Kernel(self.problem, record.method)
             try:
                 result = compute(self.problem, call, kernel, out=out, truth=truth)
             except (RuntimeError, MemoryError):

@@ -20,6 +20,7 @@ from jacengine.problems.problem import Options, Problem
 from jacengine.problems.signature import Signature
 from jacengine.products.accumulate import Kernel, prepared
 from jacengine.selection.budget import Budget, format_bytes, to_bytes
+from jacengine.selection.compilation import with_compiled
 from jacengine.selection.exact import FEW
 from jacengine.selection.explain import as_text
 from jacengine.selection.select import Effort, Selection, select
@@ -135,6 +136,13 @@ def make_plan(
     return Plan(problem, selection, signature, strategies)
 
 
+def compiled_plan(plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Plan:
+    """Return a plan that uses what is compiled, if that is faster."""
+    call = plan.problem.bind(args, kwargs)
+    selection = with_compiled(plan.problem, call, plan.selection)
+    return Plan(plan.problem, selection, plan.signature, plan.strategies)
+
+
 def revive(
     problem: Problem,
     args: tuple[Any, ...],
@@ -154,13 +162,15 @@ def revive(
     try:
         timed = saved.effort != "none"
         method = prepared(problem, call, record.method, timed=timed)
-        blocks = Kernel(problem, method).run(call, checked=True)
+        kernel = Kernel(problem, method)
+        blocks = kernel.run(call, checked=True)
         truth = Truth.of(problem, call, passes=FEW)
         if not verify(problem, call, method, truth, blocks).right:
             return None
     except (RuntimeError, MemoryError, JacengineError):
         return None
-    bound = replace(record, method=method, passes=method.passes(problem))
+    passes = method.passes(problem)
+    bound = replace(record, method=method, passes=passes, kernel=kernel)
     others = [
         replace(r, passes=None if r.method is None else r.method.passes(problem))
         for r in saved.records

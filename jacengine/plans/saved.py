@@ -17,7 +17,7 @@ from jacengine.errors import ArgumentError
 from jacengine.interface import Strategy
 from jacengine.problems.problem import Options
 from jacengine.products.batching import Batching
-from jacengine.products.method import Method
+from jacengine.products.method import Execution, Method
 from jacengine.products.scopes import SCOPES
 from jacengine.selection.record import Outcome, Record
 from jacengine.selection.select import Effort, Selection
@@ -62,6 +62,7 @@ def _record(record: Record) -> dict[str, Any]:
             "chunk_size": method.chunk_size,
             "samples": method.samples,
             "scopes": [scope.name for scope in method.scopes],
+            "execution": method.execution.value,
         }
     numbers = {name: _finite(getattr(record, name)) for name in _NUMBERS}
     counts = {name: getattr(record, name) for name in _COUNTS}
@@ -162,11 +163,12 @@ def _method(strategy: Strategy, item: Any) -> Method:
         kind = Batching(item["batching"])
         chunk_size = _number(item["chunk_size"], int)
         samples = _number(item["samples"], int)
+        execution = Execution(item.get("execution", Execution.EAGER))
     except (KeyError, TypeError, ValueError) as error:
         raise ArgumentError(
             f"The saved plan has a malformed method: {error}"
         ) from error
-    return Method(strategy, kind, chunk_size, scopes, samples)
+    return Method(strategy, kind, chunk_size, scopes, samples, execution)
 
 
 def _number(value: Any, kind: type) -> Any:

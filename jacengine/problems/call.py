@@ -150,6 +150,10 @@ class Call:
             return tuple(found)
         return tuple(_own_memory(_ordinary(tensor).detach()) for tensor in found)
 
+    def at(self, leaves: Sequence[Any]) -> Call:
+        """Return the call with other argument leaves."""
+        return replace(self, leaves=tuple(leaves))
+
     def samples(self, start: int, stop: int) -> Call:
         """Return the call on a range of the samples."""
         return self._map_side(lambda leaf: leaf[start:stop])
@@ -212,7 +216,7 @@ class Call:
             leaves[i] = _from_front(tensor.unsqueeze(0), layout.dims[i])
         inputs = zip(layout.inputs, primals, strict=True)
         single = [p if q.batch_dim is None else p.unsqueeze(0) for q, p in inputs]
-        outputs = replace(self, leaves=tuple(leaves))(*single)
+        outputs = self.at(leaves)(*single)
         return tuple(output.squeeze(0) for output in outputs)
 
     def select(self, index: Tensor) -> Call:
@@ -224,7 +228,7 @@ class Call:
             leaf if dim is None else _from_front(change(_to_front(leaf, dim)), dim)
             for leaf, dim in zip(self.leaves, self.layout.dims, strict=True)
         ]
-        return replace(self, leaves=tuple(leaves))
+        return self.at(leaves)
 
 
 def bind(

@@ -29,8 +29,9 @@ from jacengine.products import batching
 from jacengine.products.assembly import Assembly, check_products
 from jacengine.products.batching import Batching
 from jacengine.products.blueprint import Blueprint
+from jacengine.products.compiled import Compiled
 from jacengine.products.diagonal import Diagonal
-from jacengine.products.method import Method
+from jacengine.products.method import Execution, Method
 from jacengine.products.scopes import entered
 
 KEPT_SEEDS = 2**22
@@ -66,6 +67,12 @@ class Kernel:
         self._kept: dict[int, Tensors] = {}
         # More than one block's seeds would be memory that no prediction knows of.
         self._keeps = len(self._blocks) == 1 and self._seeding.bytes <= KEPT_SEEDS
+        self._compiled: Compiled | None = None
+        if method.execution is Execution.COMPILED and not simulated:
+            eager = replace(method, execution=Execution.EAGER)
+            self._compiled = Compiled(
+                problem, Kernel(problem, eager, simulated=True).run
+            )
         if simulated:
             self._kept = {
                 number: self._seeding.seeds(block)
@@ -94,7 +101,8 @@ class Kernel:
 
         Args:
             call: The function at the arguments to compute it at.
-            out: Preallocated result, nested as the user has it, to write into.
+            out: Preallocated result, nested as the user has it, to write into; what is
+                compiled has no such argument, so that is done eagerly.
             progress: Told the share that is done after each block; may raise to stop.
             checked: Whether to hold the strategy's products to their shapes.
 
@@ -102,6 +110,8 @@ class Kernel:
             The blocks of the Jacobian, outputs by inputs; `assembly.nest` nests them.
         """
         problem, method = self._problem, self.method
+        if self._compiled is not None and out is None:
+            return self._compiled(call)
         with settled(problem, call, method) as ready:
             fresh = method.strategy.trusted and not self._simulated
             owned = functools.partial(self._owned, ready) if fresh else None

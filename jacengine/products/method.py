@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from jacengine.interface import Curvature, Passes, Pushforward, Strategy
 from jacengine.problems.problem import Problem
 from jacengine.products.batching import Batching, slices
 from jacengine.products.scopes import Scope
 from jacengine.products.seeding import balanced
+
+
+class Execution(StrEnum):
+    """How a pass is run."""
+
+    EAGER = "eager"
+    COMPILED = "compiled"
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,7 @@ class Method:
         chunk_size: Directions a pass, `None` for all.
         scopes: Settings of torch that hold meanwhile.
         samples: Samples that go through the function at once, `None` for all.
+        execution: Whether the whole is traced and compiled at the first run.
     """
 
     strategy: Strategy
@@ -28,6 +37,7 @@ class Method:
     chunk_size: int | None = None
     scopes: tuple[Scope, ...] = ()
     samples: int | None = None
+    execution: Execution = Execution.EAGER
 
     @property
     def block_size(self) -> int | None:
@@ -43,7 +53,8 @@ class Method:
             Batching.LOOP: "sample by sample",
             Batching.JOINT: "every sample's outputs as rows of one Jacobian",
         }
-        said = [batching[self.batching]] if self.batching in batching else []
+        said = ["compiled"] if self.execution is Execution.COMPILED else []
+        said += [batching[self.batching]] if self.batching in batching else []
         if self.samples is not None:
             said.append(f"{self.samples} samples at a time")
         return (*said, *(scope.name for scope in self.scopes))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from jacengine.interface import Passes
+from jacengine.products.accumulate import Kernel
 from jacengine.products.method import Method
 from jacengine.selection.appetite import Appetite
 
@@ -46,6 +47,7 @@ class Record:
         predicted_bytes: Predicted peak memory, the result included.
         peak_bytes: Measured peak memory, the result included.
         error: Relative error of the projection that verified it.
+        kernel: The method made ready, where that took long.
     """
 
     strategy: str
@@ -63,6 +65,7 @@ class Record:
     predicted_bytes: int | None = None
     peak_bytes: int | None = None
     error: float | None = None
+    kernel: Kernel | None = field(default=None, compare=False, repr=False)
 
     @property
     def runs(self) -> int:

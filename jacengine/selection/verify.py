@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.products.accumulate import accumulate
-from jacengine.products.method import Method
+from jacengine.products.method import Execution, Method
 from jacengine.selection.truth import Truth
 from jacengine.selection.verdict import Verdict
 
@@ -33,4 +34,6 @@ def verify(
     exact = truth.exact
     if exact is None or exact.columns is None:
         return truth.judge(blocks)
-    return exact.judge(accumulate(exact.restricted(problem), call, method))
+    # What is compiled is of the whole, and was compared with this.
+    eager = replace(method, execution=Execution.EAGER)
+    return exact.judge(accumulate(exact.restricted(problem), call, eager))

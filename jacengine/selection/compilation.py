@@ -1,0 +1,128 @@
+"""The fastest methods again, compiled: verified as others are, and raced with the best.
+
+Compiling takes seconds to a minute, so it is for plans that are used often, and asked
+for.
+"""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from jacengine.measure import seconds
+from jacengine.problems.call import Call
+from jacengine.problems.problem import Problem
+from jacengine.products.accumulate import Kernel
+from jacengine.products.method import Execution
+from jacengine.selection.classify import classify
+from jacengine.selection.record import Record
+from jacengine.selection.select import Selection
+from jacengine.selection.spending import NOISE
+from jacengine.selection.truth import Truth
+from jacengine.selection.verify import verify
+
+NEAR, MOST = 3.0, 3
+"""Methods are compiled that take so many times the best one's time, and so many."""
+ROUNDS = 9
+"""Rounds in which the compiled methods and the best eager one run in turn."""
+SPARE = 2
+"""A method is compiled if its predicted peak fits this many times into the budget: what
+compiled code allocates is not seen, and by fusing it is less."""
+
+
+def with_compiled(problem: Problem, call: Call, selection: Selection) -> Selection:
+    """Return a selection with the best methods compiled among its candidates.
+
+    Args:
+        problem: What is computed.
+        call: The function at the arguments to try them on.
+        selection: With at least one right method.
+    """
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        truth = Truth.of(problem, call)
+        tried = [
+            _compiled(problem, call, record, truth)
+            for record in _worth(selection.ranked, selection.budget)
+        ]
+        right = [record for record in tried if record.outcome == "ok"]
+        best, *others = selection.ranked
+        leader = replace(best, kernel=best.kernel or _kernel(problem, best))
+        timed = _timed(problem, call, [leader, *right])
+    leader, *right = timed
+    faster = (leader.time_s or 0.0) * (1 - NOISE)
+    ahead = [record for record in right if (record.time_s or 0.0) < faster]
+    behind = [record for record in right if (record.time_s or 0.0) >= faster]
+    wrong = [record for record in tried if record.outcome != "ok"]
+    out = [record for record in selection.records if record.outcome != "ok"]
+    return replace(
+        selection,
+        records=(
+            *sorted(ahead, key=lambda record: record.time_s or 0.0),
+            leader,
+            *behind,
+            *others,
+            *wrong,
+            *out,
+        ),
+        cost_s=selection.cost_s + time.perf_counter() - started,
+    )
+
+
+def _worth(ranked: Sequence[Record], budget: int) -> Iterator[Record]:
+    """Yield the fastest methods, each strategy once: compiled, their order changes."""
+    best = ranked[0].time_s or 0.0
+    seen: set[str] = set()
+    for record in ranked:
+        near = (record.time_s or 0.0) <= NEAR * best
+        fits = SPARE * (record.predicted_bytes or 0) <= budget
+        if near and fits and record.strategy not in seen and len(seen) < MOST:
+            seen.add(record.strategy)
+            yield record
+
+
+def _kernel(problem: Problem, record: Record) -> Kernel:
+    assert record.method is not None
+    return Kernel(problem, record.method)
+
+
+def _compiled(problem: Problem, call: Call, record: Record, truth: Truth) -> Record:
+    """Compile a method and verify what it computes then."""
+    assert record.method is not None
+    method = replace(record.method, execution=Execution.COMPILED)
+    bare = replace(
+        record, method=method, time_s=None, first_s=None, times=(), peak_bytes=None
+    )
+    try:
+        kernel = Kernel(problem, method)
+        blocks = kernel.run(call)
+        verdict = verify(problem, call, method, truth, blocks)
+    except Exception as error:
+        outcome, reason = classify(error)
+        return replace(bare, outcome=outcome, reason=reason)
+    if verdict.right:
+        return replace(bare, kernel=kernel, error=verdict.error)
+    outcome = "wrong" if verdict.finite else "nonfinite"
+    return replace(bare, outcome=outcome, reason=verdict.complaint)
+
+
+def _timed(problem: Problem, call: Call, records: Sequence[Record]) -> list[Record]:
+    """Return records with their median times over interleaved rounds."""
+    device = problem.outputs[0].device
+    times: list[list[float]] = [[] for _ in records]
+    for number in range(ROUNDS):
+        order = range(len(records)) if number % 2 == 0 else range(len(records))[::-1]
+        for i in order:
+            kernel = records[i].kernel
+            assert kernel is not None
+            run = functools.partial(kernel.run, call)
+            times[i].append(seconds(run, device))
+    return [
+        replace(record, time_s=statistics.median(taken), times=tuple(taken))
+        for record, taken in zip(records, times, strict=True)
+    ]
