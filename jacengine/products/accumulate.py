@@ -32,6 +32,7 @@ from jacengine.products.blueprint import Blueprint
 from jacengine.products.compiled import Compiled
 from jacengine.products.diagonal import Diagonal
 from jacengine.products.method import Execution, Method
+from jacengine.products.places import Places
 from jacengine.products.scopes import entered
 
 KEPT_SEEDS = 2**22
@@ -62,6 +63,7 @@ class Kernel:
         self.method = method
         self._simulated = simulated
         self._blueprint = Blueprint(problem, joint=method.batching is Batching.JOINT)
+        self._places = Places(problem)
         self._seeding = batching.seeding(problem, method.strategy, method.batching)
         self._blocks = tuple(self._seeding.blocks(method.block_size))
         self._kept: dict[int, Tensors] = {}
@@ -119,7 +121,7 @@ class Kernel:
             if problem.part == "whole":
                 assembly = Assembly(self._blueprint, out=out, owned=owned)
             else:
-                assembly = Diagonal(self._blueprint, out=out)
+                assembly = Diagonal(self._blueprint, self._places, out=out)
             for point, samples in _points(problem, ready, method):
                 advance = self._linearized(point, samples, assembly, checked=checked)
                 size = samples.stop - samples.start

@@ -7,57 +7,45 @@ nothing but its diagonal `(S, O, N)` is ever held.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from jacengine._torchfunc import Tensors
-from jacengine.problems.second_order import gradients
 from jacengine.products.blueprint import Blueprint
+from jacengine.products.places import Picked, Places
 
 
 class Diagonal:
     """A diagonal or a trace while it is put together; it stands in for `Assembly`."""
 
-    def __init__(self, blueprint: Blueprint, *, out: Any = None) -> None:
+    def __init__(
+        self, blueprint: Blueprint, places: Places, *, out: Any = None
+    ) -> None:
         """Begin a result.
 
         Args:
             blueprint: The blocks of the result.
+            places: What it is made of.
             out: Preallocated result to write into, of the result's structure.
         """
-        problem = blueprint.problem
         self._blueprint = blueprint
-        self._problem = problem
+        self._problem = blueprint.problem
+        self._places = places
         self._given = {} if out is None else blueprint.opened(out)
-        flat = problem.options.layout == "flat"
-        self._gradients = tuple(gradients(problem.values, problem.inputs, joined=flat))
         self._pieces: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
         self._sums: dict[tuple[int, int], list[Tensor]] = {}
-
-    @functools.cached_property
-    def _columns(self) -> Tensor:
-        """The input entries that are asked for."""
-        count = sum(leaf.size for leaf in self._problem.inputs)
-        chosen = self._problem.columns
-        return torch.arange(count) if chosen is None else chosen
 
     def put_columns(self, samples: slice, block: slice, products: Tensors) -> None:
         """Take from products of a pushforward, one a gradient: `(K, S, *out, *in)`."""
         size = samples.stop - samples.start
-        columns = self._columns[block]
-        for part, product in zip(self._gradients, products, strict=True):
-            inside = (columns >= part.start) & (columns < part.start + part.count)
-            which = inside.nonzero().flatten()
-            if which.numel() == 0:
-                continue
+        by_part = dict(zip(self._places.gradients, products, strict=True))
+        for picked in self._places.of_columns(block):
+            part, product = picked.part, by_part[picked.part]
             whole = product.reshape(len(product), size, part.entries, part.count)
-            own = columns[which] - part.start
-            picked = whole[which.to(whole.device), :, :, own.to(whole.device)]
-            places = self._places(part.entries, block.start + which)
-            self._put(part.value, samples, picked.permute(1, 2, 0).flatten(1), places)
+            own = whole[picked.directions, :, :, picked.entries]
+            self._put(part.value, samples, own.permute(1, 2, 0).flatten(1), picked)
 
     def put_rows(self, samples: slice, block: slice, products: Tensors) -> None:
         """Take from products of a pullback, one an input: `(K, *in)` or `(K, S, *in)`.
@@ -67,25 +55,11 @@ class Diagonal:
             block: The rows they are of, among those that are pulled back.
             products: As the strategy returned them.
         """
-        problem = self._problem
         size = samples.stop - samples.start
         flat = torch.cat([p.reshape(p.shape[0], size, -1) for p in products], dim=2)
-        rows = problem.rows
-        wanted = torch.arange(block.start, block.stop) if rows is None else rows[block]
-        first = 0
-        for part in self._gradients:
-            last = first + part.entries * part.count
-            which = ((wanted >= first) & (wanted < last)).nonzero().flatten()
-            local = wanted[which] - first
-            first = last
-            if which.numel() == 0:
-                continue
-            column = part.start + local % part.count
-            device = flat.device
-            picked = flat[which.to(device), :, column.to(device)].transpose(0, 1)
-            entry = local // part.count
-            places = entry * self._columns.numel() + self._rank(column)
-            self._put(part.value, samples, picked, places)
+        for picked in self._places.of_rows(block):
+            own = flat[picked.directions, :, picked.entries].transpose(0, 1)
+            self._put(picked.part.value, samples, own, picked)
 
     def put_sums(self, samples: slice, sums: Tensors) -> None:
         """Add what a strategy has summed over directions itself, one a value."""
@@ -98,9 +72,10 @@ class Diagonal:
         """Return the blocks, values by inputs (of a trace: one), in their shapes."""
         return [self._line(number) for number in range(len(self._problem.values))]
 
-    def _put(self, value: int, samples: slice, picked: Tensor, places: Tensor) -> None:
+    def _put(self, value: int, samples: slice, own: Tensor, picked: Picked) -> None:
         """Keep entries of a value's diagonal: `(S, m)` at these `m` of `(O, N)`."""
-        self._pieces.setdefault((value, samples.start), []).append((picked, places))
+        key = (value, samples.start)
+        self._pieces.setdefault(key, []).append((own, picked.places))
 
     def _line(self, number: int) -> list[Tensor]:
         """Put a value's blocks together."""
@@ -133,10 +108,10 @@ class Diagonal:
         if key in self._sums:
             sums = self._sums[key]
             return sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
-        entries, count = self._problem.values[number].size, self._columns.numel()
+        entries, count = self._problem.values[number].size, self._places.count
         found = self._pieces[key]
         values = torch.cat([picked for picked, _ in found], dim=1)
-        places = torch.cat([where for _, where in found]).to(values.device)
+        places = torch.cat([where for _, where in found])
         empty = values.new_zeros(values.shape[0], entries * count)
         diagonal = empty.index_copy(1, places, values)
         diagonal = diagonal.view(len(values), entries, count)
@@ -151,15 +126,3 @@ class Diagonal:
         with torch.no_grad():
             self._given[key].copy_(result.reshape(self._given[key].shape))
         return self._given[key].view(block.shape)
-
-    def _places(self, entries: int, ranks: Tensor) -> Tensor:
-        """Say where in `(O, N)` all entries of these columns stand."""
-        steps = torch.arange(entries).unsqueeze(1) * self._columns.numel()
-        return (steps + ranks).flatten()
-
-    def _rank(self, columns: Tensor) -> Tensor:
-        """Find at which place among those chosen these columns stand."""
-        if self._problem.columns is None:
-            return columns
-        order = torch.argsort(self._columns)
-        return order[torch.searchsorted(self._columns[order], columns)]
