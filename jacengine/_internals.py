@@ -7,6 +7,7 @@ torch is checked in one place.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from types import FunctionType
@@ -120,7 +121,8 @@ def guarded(
     """Return a function of `(fn, args, kwargs)` that TorchDynamo guards.
 
     It captures what `fn(*args, **kwargs)` does and runs what `stage` makes of the
-    graph, on all tensors that the code reads; it captures anew where a guard fails.
+    graph, on all tensors that the code reads; it captures anew where a guard fails, and
+    raises RuntimeError where it cannot.
     """
 
     def entry(fn: Any, args: Any, kwargs: Any) -> Any:
@@ -130,9 +132,19 @@ def guarded(
     name = f"call_{next(_ENTRIES)}"
     code = entry.__code__.replace(co_name=name, co_qualname=name)
     own = FunctionType(code, entry.__globals__, name)
-    return torch.compile(
+    captured = torch.compile(
         own, backend=lambda graph, _: stage(graph), fullgraph=True, dynamic=False
     )
+
+    def run(fn: Any, args: Any, kwargs: Any) -> Any:
+        from torch._dynamo.exc import FailOnRecompileLimitHit  # noqa: PLC0415
+
+        try:
+            return captured(fn, args, kwargs)
+        except FailOnRecompileLimitHit as error:
+            raise RuntimeError("TorchDynamo has captured it too often") from error
+
+    return run
 
 
 _ENTRIES = itertools.count()
@@ -141,7 +153,16 @@ _ENTRIES = itertools.count()
 def compiled_graph(
     graph: GraphModule, values: Sequence[Tensor]
 ) -> Callable[..., Sequence[Tensor]]:
-    """Compile a graph of plain operators by Inductor, for values like these."""
+    """Compile a graph of plain operators by Inductor, for values like these.
+
+    What cannot be compiled raises, and is not logged besides.
+    """
     from torch._inductor import compile as inductor_compile  # noqa: PLC0415
 
-    return inductor_compile(graph, [value.detach() for value in values])  # type: ignore[no-any-return]
+    log = logging.getLogger("torch._inductor")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        return inductor_compile(graph, [value.detach() for value in values])  # type: ignore[no-any-return]
+    finally:
+        log.setLevel(level)

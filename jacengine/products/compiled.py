@@ -42,6 +42,9 @@ Run = Callable[[Call], Blocks]
 
 LARGEST = 600
 """Operators of a trace up to which it is compiled: that takes 10 to 40 ms for each."""
+MOST = 8
+"""Programs that are compiled for one plan; Dynamo by itself draws the same line."""
+_TOO_OFTEN = f"what the function reads has changed {MOST} times: too often to compile"
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
 """How far a compiled result may be from the eager one, relative to the largest entry of
 a block: fused operators round at other places."""
@@ -74,7 +77,8 @@ class Compiled:
         self._lock = threading.RLock()
         self._entry = guarded(self._stage)
         self._call: Call | None = None
-        self._found: Blocks = []
+        self._found: Blocks | None = None
+        self._made = 0
 
     def __call__(self, call: Call) -> Blocks:
         """Compute the blocks at a call; compile first if nothing compiled fits it.
@@ -93,9 +97,21 @@ class Compiled:
             self._call = call.at(leaves)
             try:
                 self._entry(call.fn, args, kwargs)
+                if self._found is None:
+                    raise RuntimeError(_TOO_OFTEN)  # Dynamo has given up
                 return self._found
             finally:
-                self._call, self._found = None, []
+                self._call, self._found = None, None
+
+    def _count(self) -> None:
+        """Count the programs that were made.
+
+        Raises:
+            RuntimeError: The function does something else again and again.
+        """
+        self._made += 1
+        if self._made > MOST:
+            raise RuntimeError(_TOO_OFTEN)
 
     def _stage(self, forward: GraphModule) -> Callable[..., Any]:
         """Make what takes the place of a graph that Dynamo captured."""
@@ -104,8 +120,9 @@ class Compiled:
 
         def staged(*inputs: Any) -> Any:
             nonlocal program, outputs
-            if program is None:
+            if program is None or not program.fits(inputs):
                 assert self._call is not None
+                self._count()
                 outputs = forward(*inputs)
                 program = _Program(self._call, self._run, inputs)
             self._found = program(inputs)
@@ -151,10 +168,17 @@ class _Program:
             values = [*tensors, *(inputs[k] for k in held)]
             self._program = compiled_graph(graph, values)
         # A leaf that the code does not read keeps the value that it has now.
+        read = {place.get(id(tensor)) for tensor in tensors} | {*held}
+        # What else the code reads is no argument: baked in, if it matters at all.
+        self._fixed = {k: x for k, x in enumerate(inputs) if k not in read}
         self._places = [place.get(id(tensor)) for tensor in tensors] + [*held]
         self._values = values
         self._lines = shape
         self._require(self(inputs), right)
+
+    def fits(self, inputs: Sequence[Any]) -> bool:
+        """Tell whether all that is no argument is what it was."""
+        return all(inputs[k] is known for k, known in self._fixed.items())
 
     def __call__(self, inputs: Sequence[Any]) -> Blocks:
         """Run the program on other inputs of the same kind."""

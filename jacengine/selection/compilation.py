@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import torch
+
 from jacengine.measure import seconds
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
@@ -50,15 +52,15 @@ def with_compiled(problem: Problem, call: Call, selection: Selection) -> Selecti
             _compiled(problem, call, record, truth)
             for record in _worth(selection.ranked, selection.budget)
         ]
-        right = [record for record in tried if record.outcome == "ok"]
         best, *others = selection.ranked
         leader = replace(best, kernel=best.kernel or _kernel(problem, best))
-        timed = _timed(problem, call, [leader, *right])
-    leader, *right = timed
+        right = [record for record in tried if record.outcome == "ok"]
+        leader, *raced = _raced(problem, call, [leader, *right])
+    right = [record for record in raced if record.outcome == "ok"]
     faster = (leader.time_s or 0.0) * (1 - NOISE)
     ahead = [record for record in right if (record.time_s or 0.0) < faster]
     behind = [record for record in right if (record.time_s or 0.0) >= faster]
-    wrong = [record for record in tried if record.outcome != "ok"]
+    wrong = [record for record in (*tried, *raced) if record.outcome != "ok"]
     out = [record for record in selection.records if record.outcome != "ok"]
     return replace(
         selection,
@@ -111,18 +113,27 @@ def _compiled(problem: Problem, call: Call, record: Record, truth: Truth) -> Rec
     return replace(bare, outcome=outcome, reason=verdict.complaint)
 
 
-def _timed(problem: Problem, call: Call, records: Sequence[Record]) -> list[Record]:
+def _raced(problem: Problem, call: Call, records: Sequence[Record]) -> list[Record]:
     """Return records with their median times over interleaved rounds."""
     device = problem.outputs[0].device
-    times: list[list[float]] = [[] for _ in records]
+    running = [*records]
     for number in range(ROUNDS):
-        order = range(len(records)) if number % 2 == 0 else range(len(records))[::-1]
+        order = range(len(running)) if number % 2 == 0 else range(len(running))[::-1]
         for i in order:
-            kernel = records[i].kernel
-            assert kernel is not None
-            run = functools.partial(kernel.run, call)
-            times[i].append(seconds(run, device))
-    return [
-        replace(record, time_s=statistics.median(taken), times=tuple(taken))
-        for record, taken in zip(records, times, strict=True)
-    ]
+            running[i] = _again(call, running[i], device)
+    return running
+
+
+def _again(call: Call, record: Record, device: torch.device) -> Record:
+    """Time a record once more; one that no longer runs is out."""
+    if record.outcome != "ok" or record.kernel is None:
+        return record
+    run = functools.partial(record.kernel.run, call)
+    fresh = record.times if record.first_s is None else ()
+    try:
+        times = (*fresh, seconds(run, device))
+    except RuntimeError as error:
+        outcome, reason = classify(error)
+        return replace(record, outcome=outcome, reason=reason)
+    taken = statistics.median(times)
+    return replace(record, times=times, time_s=taken, first_s=None)
