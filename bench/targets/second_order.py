@@ -16,7 +16,7 @@ from jacengine.bench.targets.contest import (
     Entrant,
     enter,
 )
-from jacengine.bench.targets.target import PLAN, Family, Target
+from jacengine.bench.targets.target import COMPILED, PLAN, Family, Target
 from jacengine.bench.workload import Question, Workload
 from jacengine.bench.workloads import WORKLOADS
 from jacengine.problems.quantity import SECOND_ORDER, TITLES
@@ -40,9 +40,11 @@ def _held(
     """Compute what a workload asks for, against everybody else."""
     question = workload.build(size).to(dtype=dtype)
     plan = _plan(question)
+    compiled = _plan(question, compiled=True)
     entrants, out = enter(BASELINES, workload, size, question, plan(*question.args))
     libraries = tuple(entrants)
     entrants[PLAN] = Entrant(lambda: plan(*question.args))
+    entrants[COMPILED] = Entrant(lambda: compiled(*question.args))
     groups = {LIBRARIES: libraries, TORCHS: THREE}
     asked = {
         name: reason
@@ -52,13 +54,14 @@ def _held(
     return Contest(entrants, claims, groups, asked)
 
 
-def _plan(question: Question) -> jacengine.Plan:
+def _plan(question: Question, *, compiled: bool = False) -> jacengine.Plan:
     return jacengine.plan(
         question.fn,
         *question.args,
         wrt=question.wrt,
         batch_dim=question.batch_dim,
         quantity=question.quantity,
+        compiled=compiled,
     )
 
 
@@ -69,6 +72,8 @@ def _contest(
 
 
 NOT_SLOWER = Claim(TORCHS, PLAN, 1.0, at_least=True)
+FIRST = Claim(LIBRARIES, COMPILED, 1.0, at_least=True)
+"""Against everybody, JAX's compiled code among them."""
 FOURFOLD = Claim(MAPPED, PLAN, 4.0, at_least=True)
 
 
@@ -82,7 +87,7 @@ def _targets(workload: Workload) -> list[Target]:
             f"{workload.name}_{size}",
             work,
             size,
-            _contest(workload, NOT_SLOWER),
+            _contest(workload, NOT_SLOWER, FIRST),
             symbol,
         )
         for size in workload.sizes[:2]

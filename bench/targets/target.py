@@ -9,7 +9,8 @@ from jacengine.bench.baselines import BASELINES, Baseline
 from jacengine.bench.targets.contest import Contest
 
 PLAN = "plan(x)"
-"""What jacengine does, in claims."""
+COMPILED = "plan(x), compiled"
+"""What jacengine does, in claims: eagerly, and as `plan(compiled=True)`."""
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,11 @@ from jacengine.sweep.catalogue import load_object
     show_default=True,
     help="How much may be spent on the choice.",
 )
+@click.option(
+    "--compiled",
+    is_flag=True,
+    help="Compile the fastest methods too, and take what is compiled if it is faster.",
+)
 @click.option("--strategies", type=Names(), metavar="NAME,...", help="These only.")
 @click.option("--exclude", type=Names(), default=(), metavar="NAME,...")
 @click.option(
@@ -78,6 +83,7 @@ def auto_command(
     quantity: Quantity | None,
     memory_budget: str | None,
     effort: Effort,
+    compiled: bool,
     strategies: tuple[str, ...] | None,
     exclude: tuple[str, ...],
     threads: int | None,
@@ -98,6 +104,7 @@ def auto_command(
         quantity=quantity or question.quantity,
         memory_budget=memory_budget,
         effort=effort,
+        compiled=compiled,
         strategies=strategies,
         exclude=exclude,
     )
