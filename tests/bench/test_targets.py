@@ -29,7 +29,18 @@ from jacengine.bench.workloads import WORKLOADS
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 TARGETS = [target for family in FAMILIES.values() for target in family.targets]
-everywhere = pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.name)
+# Of second derivatives a few: their slowest rivals take seconds at any size.
+QUICK = ("laplacian", "mlp_hessian_8", "normal_modes_6")
+everywhere = pytest.mark.parametrize(
+    "target",
+    [
+        target
+        for family in FAMILIES.values()
+        for target in family.targets
+        if family.name != "second_order" or target.name in QUICK
+    ],
+    ids=lambda target: target.name,
+)
 
 
 def nothing() -> None:
@@ -40,9 +51,16 @@ def held(**amounts: float) -> dict[str, float]:
     return dict(amounts)
 
 
+@pytest.fixture
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave compiling out: it takes seconds for each target."""
+    monkeypatch.setattr("jacengine.api.compiled_plan", lambda plan, *_: plan)
+
+
 @everywhere
+@pytest.mark.usefixtures("uncompiled")
 def test_a_contest_is_held(target: Target) -> None:
-    contest = target.contest(4)
+    contest = target.contest(3)
     outcome = hold(contest, FEW)
     assert len(outcome.findings) == len(contest.claims)
     for finding in outcome.findings:
@@ -51,6 +69,7 @@ def test_a_contest_is_held(target: Target) -> None:
     assert not set(outcome.out) & set(outcome.times_s)
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_a_report_is_written(tmp_path: Path) -> None:
     asked = ["parameters", "--only", "called_twice", "--only", "memory_convnet"]
     options = ["--out", str(tmp_path), "--rounds", str(FEW), "--size", "4"]
