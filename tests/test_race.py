@@ -29,7 +29,7 @@ def _race(clock: Clock, spending: Spending = QUICK) -> Race:
     x = torch.ones(2)
     problem = examine(torch.sin, (x,), {}, Options())
     call = problem.bind((x,), {})
-    return Race(problem, call, Truth.of(problem, call), spending, clock)
+    return Race(problem, call, Truth.of(problem, call), spending, clock, budget=2**30)
 
 
 def _record(strategy: str, time_s: float, **facts: Any) -> Record:

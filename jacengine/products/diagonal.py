@@ -66,7 +66,8 @@ class Diagonal:
         for number, part in enumerate(sums):
             key = (number, samples.start)
             flat = part.reshape(samples.stop - samples.start, -1)
-            self._sums.setdefault(key, []).append(flat)
+            kept = flat if self._problem.options.create_graph else flat.detach()
+            self._sums.setdefault(key, []).append(kept)
 
     def finish(self) -> list[list[Tensor]]:
         """Return the blocks, values by inputs (of a trace: one), in their shapes."""
@@ -74,8 +75,10 @@ class Diagonal:
 
     def _put(self, value: int, samples: slice, own: Tensor, picked: Picked) -> None:
         """Keep entries of a value's diagonal: `(S, m)` at these `m` of `(O, N)`."""
+        # What functorch returns may hold a graph, which would stay from block to block.
+        kept = own if self._problem.options.create_graph else own.detach()
         key = (value, samples.start)
-        self._pieces.setdefault(key, []).append((own, picked.places))
+        self._pieces.setdefault(key, []).append((kept, picked.places))
 
     def _line(self, number: int) -> list[Tensor]:
         """Put a value's blocks together."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from jacengine.interface import Passes
+from jacengine.measure import format_seconds
 from jacengine.products.accumulate import Kernel
 from jacengine.products.method import Method
 from jacengine.selection.appetite import Appetite
@@ -43,6 +44,8 @@ class Record:
         forecast_s: Time of a whole Jacobian, extrapolated from a few directions.
         time_s: Median time of a whole Jacobian; an extrapolation where `skipped`.
         first_s: Time of its first run, with whatever it set up.
+        into_s: Median time of one that is written into memory that is there already;
+            measured of large results only.
         times: Its times in the rounds of the race, after the first run.
         predicted_bytes: Predicted peak memory, the result included.
         peak_bytes: Measured peak memory, the result included.
@@ -61,6 +64,7 @@ class Record:
     forecast_s: float | None = None
     time_s: float | None = None
     first_s: float | None = None
+    into_s: float | None = None
     times: tuple[float, ...] = ()
     predicted_bytes: int | None = None
     peak_bytes: int | None = None
@@ -76,4 +80,7 @@ class Record:
     def notes(self) -> str:
         """The reason, or what is special about the method."""
         special = "; ".join(self.method.notes) if self.method is not None else ""
-        return "; ".join(part for part in (self.reason, special) if part)
+        into = (
+            "" if self.into_s is None else f"into out=: {format_seconds(self.into_s)}"
+        )
+        return "; ".join(part for part in (self.reason, special, into) if part)

@@ -104,7 +104,7 @@ def select(
         started, load = clock(), psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
         guard = Guard(call, problem.modules)
         truth = Truth.of(problem, guard.call)
-        race = Race(problem, guard.call, truth, SPENDING[effort], clock)
+        race = Race(problem, guard.call, truth, SPENDING[effort], clock, budget=budget)
         _enter_all(race, guard, strategies, budget, timed=effort != "none")
         race.run()
         chosen = race.ranking([strategy.name for strategy in strategies])

@@ -54,7 +54,7 @@ def test_each_sample_has_its_vector() -> None:
 def test_samples_on_another_axis() -> None:
     v = randn(3, 4, seed=2)
     found = jacengine.hvp(
-        lambda x: coupled(x.T), BATCH.T.contiguous(), vector=v.T, batch_dim=1
+        lambda x: coupled(x.T), BATCH.T.contiguous(), vector=v.T, batch_dim=(1,)
     )
     torch.testing.assert_close(found, torch.einsum("bij,bj->bi", OF_BATCH, v))
 
@@ -64,7 +64,8 @@ def test_vectors_by_parameters_nest_by_name() -> None:
     target = randn(5, 1, seed=4)
 
     def loss_of(module: nn.Module) -> Tensor:
-        return (module(x) - target).square().mean()
+        loss: Tensor = (module(x) - target).square().mean()
+        return loss
 
     class Loss(nn.Module):
         def __init__(self) -> None:
@@ -72,7 +73,7 @@ def test_vectors_by_parameters_nest_by_name() -> None:
             self.net = net
 
         def forward(self, x: Tensor) -> Tensor:
-            return (self.net(x) - target).square().mean()
+            return loss_of(self.net)
 
     parameters = dict(Loss().named_parameters())
     v = {name: torch.randn_like(p) for name, p in parameters.items()}
