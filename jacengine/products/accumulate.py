@@ -63,7 +63,7 @@ class Kernel:
         self.method = method
         self._simulated = simulated
         self._blueprint = Blueprint(problem, joint=method.batching is Batching.JOINT)
-        self._places = Places(problem)
+        self._places = None if problem.part == "whole" else Places(problem)
         self._seeding = batching.seeding(problem, method.strategy, method.batching)
         self._blocks = tuple(self._seeding.blocks(method.block_size))
         self._kept: dict[int, Tensors] = {}
@@ -118,7 +118,7 @@ class Kernel:
             fresh = method.strategy.trusted and not self._simulated
             owned = functools.partial(self._owned, ready) if fresh else None
             assembly: Assembly | Diagonal
-            if problem.part == "whole":
+            if self._places is None:
                 assembly = Assembly(self._blueprint, out=out, owned=owned)
             else:
                 assembly = Diagonal(self._blueprint, self._places, out=out)
