@@ -10,7 +10,7 @@ import itertools
 import logging
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import torch
@@ -115,36 +115,61 @@ def number_of(node: graph.Node) -> int:
     return int(node._sequence_nr())
 
 
-def guarded(
-    stage: Callable[[GraphModule], Callable[..., Any]],
-) -> Callable[[Any, Any, Any], Any]:
-    """Return a function of `(fn, args, kwargs)` that TorchDynamo guards.
+class Guarded:
+    """A function of `(fn, args, kwargs)` that TorchDynamo guards.
 
     It captures what `fn(*args, **kwargs)` does and runs what `stage` makes of the
-    graph, on all tensors that the code reads; it captures anew where a guard fails, and
-    raises RuntimeError where it cannot.
+    graph, on all tensors that the code reads; it captures anew where a guard fails.
     """
 
-    def entry(fn: Any, args: Any, kwargs: Any) -> Any:
-        return fn(*args, **kwargs)
+    def __init__(self, stage: Callable[[GraphModule], Callable[..., Any]]) -> None:
+        """Prepare to capture at the first call."""
 
-    # Dynamo keeps what it captured with the code, and only so many captures a code.
-    name = f"call_{next(_ENTRIES)}"
-    code = entry.__code__.replace(co_name=name, co_qualname=name)
-    own = FunctionType(code, entry.__globals__, name)
-    captured = torch.compile(
-        own, backend=lambda graph, _: stage(graph), fullgraph=True, dynamic=False
-    )
+        def entry(fn: Any, args: Any, kwargs: Any) -> Any:
+            return fn(*args, **kwargs)
 
-    def run(fn: Any, args: Any, kwargs: Any) -> Any:
+        # Dynamo keeps what it captured with the code, and only so many captures a code.
+        name = f"call_{next(_ENTRIES)}"
+        self._code = entry.__code__.replace(co_name=name, co_qualname=name)
+        own = FunctionType(self._code, entry.__globals__, name)
+        self._capturing = torch.compile(
+            own, backend=lambda graph, _: stage(graph), fullgraph=True, dynamic=False
+        )
+        self._captured: dict[int, FunctionType] = {}
+
+    def __call__(self, fn: Any, args: Any, kwargs: Any) -> Any:
+        """Run what was captured, or capture.
+
+        Raises:
+            RuntimeError: It cannot be captured, or has been too often.
+        """
         from torch._dynamo.exc import FailOnRecompileLimitHit  # noqa: PLC0415
 
+        run = self._fitting(fn, args, kwargs) or self._capturing
         try:
-            return captured(fn, args, kwargs)
+            return run(fn, args, kwargs)
         except FailOnRecompileLimitHit as error:
             raise RuntimeError("TorchDynamo has captured it too often") from error
 
-    return run
+    def _fitting(self, fn: Any, args: Any, kwargs: Any) -> FunctionType | None:
+        """Find what was captured for such arguments, by its guards.
+
+        As Dynamo itself would, whose wrappers take 100 us for it.
+        """
+        from torch._dynamo.eval_frame import (  # noqa: PLC0415
+            _debug_get_cache_entry_list,
+        )
+
+        known = {"fn": fn, "args": args, "kwargs": kwargs}
+        # Asked anew at each call: entries die with what their guards refer to.
+        for entry in _debug_get_cache_entry_list(self._code):
+            code: object = entry.code
+            if not isinstance(code, CodeType) or not entry.guard_manager.check(known):
+                continue  # what an entry referred to has died, or a guard fails
+            if id(code) not in self._captured:
+                self._captured[id(code)] = FunctionType(code, globals())
+            return self._captured[id(code)]
+        return None
 
 
 _ENTRIES = itertools.count()

@@ -3,6 +3,7 @@
 Eager autograd at the same moment tells what is right.
 """
 
+import gc
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,39 @@ def test_everything_that_is_read_may_change() -> None:
         for other in (x, randn(5, 3)):
             assert torch.allclose(plan(other), right(net, other)), name
     assert 1 < programs(plan) < len(CHANGES)
+
+
+def test_objects_that_die_and_a_reset_of_dynamo() -> None:
+    net, x = Net(), randn(5, 3)
+    plan = compiled_plan(net, x, batch_dim=0)
+    for _ in range(3):
+        # Guards refer to the old layer weakly; a new one may get its address.
+        net.last = nn.Linear(4, 2).double()
+        gc.collect()
+        torch.testing.assert_close(plan(x), right(net, x))
+    torch._dynamo.reset()
+    torch.testing.assert_close(plan(x + 1), right(net, x + 1))
+    with torch.inference_mode():
+        found = plan(x)
+    assert not found.is_inference()
+    torch.testing.assert_close(found, right(net, x))
+
+
+def test_known_programs_run_without_dynamo(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, x = Net(), randn(5, 3)
+    plan = compiled_plan(net, x, batch_dim=0)
+    plan(x)
+    compiled = plan._kernel._compiled
+    assert compiled is not None
+
+    def capturing(*_: Any) -> None:
+        raise AssertionError("Dynamo was asked")
+
+    monkeypatch.setattr(compiled._entry, "_capturing", capturing)
+    torch.testing.assert_close(plan(x + 1), right(net, x + 1))
+    net.rate = 2.0
+    with pytest.raises(AssertionError, match="Dynamo was asked"):
+        plan(x)
 
 
 def test_by_parameters() -> None:

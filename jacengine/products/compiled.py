@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from jacengine._internals import compiled_graph, guarded
+from jacengine._internals import Guarded, compiled_graph
 from jacengine.errors import UnsupportedError
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
@@ -75,8 +75,9 @@ class Compiled:
             )
         self._run = run
         self._lock = threading.RLock()
-        self._entry = guarded(self._stage)
+        self._entry = Guarded(self._stage)
         self._call: Call | None = None
+        self._leaves: list[Any] = []
         self._found: Blocks | None = None
         self._made = 0
 
@@ -87,21 +88,24 @@ class Compiled:
             RuntimeError: It cannot be captured or compiled, or is wrong then; or what
                 the function itself raises.
         """
-        with self._lock, torch.inference_mode(mode=False), torch.no_grad():
+        if torch.is_inference_mode_enabled():
+            with torch.inference_mode(mode=False):
+                return self(call)
+        with self._lock, torch.no_grad():
             # Copies that share memory: nothing else in the user's code is one of them.
             leaves = [
                 leaf.detach() if isinstance(leaf, Tensor) else leaf
                 for leaf in call.leaves
             ]
             args, kwargs = call.layout.structure.unflatten(leaves)
-            self._call = call.at(leaves)
+            self._call, self._leaves = call, leaves
             try:
                 self._entry(call.fn, args, kwargs)
                 if self._found is None:
                     raise RuntimeError(_TOO_OFTEN)  # Dynamo has given up
                 return self._found
             finally:
-                self._call, self._found = None, None
+                self._call, self._leaves, self._found = None, [], None
 
     def _count(self) -> None:
         """Count the programs that were made.
@@ -124,7 +128,8 @@ class Compiled:
                 assert self._call is not None
                 self._count()
                 outputs = forward(*inputs)
-                program = _Program(self._call, self._run, inputs)
+                call = self._call.at(self._leaves)
+                program = _Program(call, self._run, inputs)
             self._found = program(inputs)
             return outputs
 
