@@ -143,11 +143,15 @@ class Guarded:
         Raises:
             RuntimeError: It cannot be captured, or has been too often.
         """
+        from torch._dynamo import config as dynamo_config  # noqa: PLC0415
         from torch._dynamo.exc import FailOnRecompileLimitHit  # noqa: PLC0415
 
-        run = self._fitting(fn, args, kwargs) or self._capturing
-        try:
+        run = self._fitting(fn, args, kwargs)
+        if run is not None:
             return run(fn, args, kwargs)
+        try:
+            with dynamo_config.patch(allow_rnn=True):
+                return self._capturing(fn, args, kwargs)
         except FailOnRecompileLimitHit as error:
             raise RuntimeError("TorchDynamo has captured it too often") from error
 

@@ -181,6 +181,24 @@ def test_second_derivatives(quantity: Any) -> None:
     assert "compiled" in plan.explain()
 
 
+def test_recurrent_layers() -> None:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.GRU(2, 3, batch_first=True).double()
+
+        def forward(self, x: Tensor) -> Tensor:
+            states: Tensor = self.cell(x)[0]
+            return states[:, -1]
+
+    net, x = Last(), randn(4, 3, 2)
+    plan = compiled_plan(net, x, batch_dim=0, strategies=["vmap_vjp"])
+    torch.testing.assert_close(plan(x), right(net, x))
+    with torch.no_grad():
+        net.cell.get_parameter("weight_hh_l0").mul_(2)
+    torch.testing.assert_close(plan(x + 1), right(net, x + 1))
+
+
 def test_a_closure_that_changes() -> None:
     scale = torch.tensor(2.0, dtype=torch.float64)
 

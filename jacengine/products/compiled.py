@@ -40,7 +40,7 @@ Blocks = list[list[Tensor]]
 Run = Callable[[Call], Blocks]
 """Computes the blocks of a Jacobian at a call, eagerly."""
 
-LARGEST = 600
+LARGEST = 1000
 """Operators of a trace up to which it is compiled: that takes 10 to 40 ms for each."""
 MOST = 8
 """Programs that are compiled for one plan; Dynamo by itself draws the same line."""
