@@ -9,11 +9,14 @@ from torch import Tensor
 import jacengine
 from jacengine import ArgumentError, MemoryBudgetError
 from jacengine.defaults import known_strategies
-from jacengine.interface import Pushforward
+from jacengine.interface import Action, Passes, Point, Pushforward
 from jacengine.measure import peak_memory
 from jacengine.plans.plan import Plan
+from jacengine.plans.planning import make_plan
+from jacengine.problems.problem import Options
 from jacengine.selection import budget as budget_module
 from jacengine.selection.budget import format_bytes, free_bytes, to_bytes
+from jacengine.strategies.vmap_jvp import VmapJvp
 from tests.contract.compare import assert_same
 from tests.problems import OF_INPUTS, OF_PARAMETERS, mlp, randn
 
@@ -234,3 +237,45 @@ def test_rows_make_it_fit() -> None:
         wide, x, batch_dim=0, memory_budget="900kB", rows=slice(0, 8), effort="none"
     )
     assert plan(x).shape == (8, 8, 32)
+
+
+class Growing(Pushforward):
+    """Takes memory with the square of the directions, which no line foretells."""
+
+    name = "growing"
+
+    def linearize(self, point: Point) -> Action:
+        push = VmapJvp().linearize(point)
+
+        def action(seeds: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            work = torch.ones(len(seeds[0]) ** 2, 100, dtype=torch.float64)
+            products: tuple[Tensor, ...] = push(seeds)
+            return tuple(product * work.mean() for product in products)
+
+        return action
+
+    def passes(self, blocks: int) -> Passes:
+        return Passes(blocks, 0)
+
+
+@pytest.mark.parametrize("effort", ["none", "quick"])
+def test_what_takes_more_than_predicted(effort: Any) -> None:
+    x, budget = randn(8, 32), 2_500_000
+    plan = make_plan(
+        wide,
+        (x,),
+        {},
+        Options(batch_dim=0),
+        [Growing()],
+        memory_budget=budget,
+        effort=effort,
+        cached=False,
+    )
+    assert_same(plan(x), jacengine.jacobian(wide, x, batch_dim=0), 1e-12)
+    with peak_memory(CPU) as peak:
+        plan(x)
+    assert peak.bytes <= budget
+    assert plan.chosen.peak_bytes == pytest.approx(peak.bytes, rel=0.01)
+    out = [r for r in plan.selection.records if r.outcome == "over_budget"]
+    assert out, plan.explain()
+    assert all("took" in record.reason for record in out)

@@ -13,23 +13,41 @@ from torch import Tensor
 from jacengine.problems.problem import Problem
 from jacengine.problems.second_order import Gradient, gradients
 
+Index = slice | Tensor
+"""Entries along an axis: a run of them, which takes no memory, or any."""
+
 
 @dataclass(frozen=True)
 class Picked:
-    """Entries of one gradient's products.
+    """Entries of one gradient's products, in their order.
 
     Attributes:
         part: The gradient.
-        directions: Of which directions they are, `(m,)` ...
-        entries: ... and which input entry of each, `(m,)`.
-        places: Where in a value's diagonal `(O, N)` they stand: of a pushforward all
-            entries of the value, `(O m,)`, of a pullback one each, `(m,)`.
+        directions: Of which directions they are ...
+        entries: ... and which entry of each.
+        column: In which group of columns of the diagonal they stand.
+        where: Where in it: of a pushforward the place among the `n` input entries of
+            that group, of a pullback the place in a value's diagonal `(O, n)`.
+        values: Of which entry of the value each is; `None`: all are of all (of a
+            pushforward), or there is one.
+        complete: Whether they are all of that diagonal, in order.
     """
 
     part: Gradient
-    directions: Tensor
-    entries: Tensor
-    places: Tensor
+    directions: Index
+    entries: Index
+    column: int
+    where: Index
+    values: Tensor | None
+    complete: bool
+
+    def of(self, products: Tensor) -> Tensor:
+        """Take from products `(K, ..., n)` what was picked, `(..., m)`."""
+        if isinstance(self.directions, slice) and isinstance(self.entries, slice):
+            square = products[self.directions, ..., self.entries]
+            return square.diagonal(dim1=0, dim2=-1)
+        moved = products.movedim(-1, 1)
+        return moved[self.directions, self.entries].movedim(0, -1)
 
 
 class Places:
@@ -45,13 +63,10 @@ class Places:
         self._order = None if chosen is None else torch.argsort(chosen)
         self._rows = problem.rows
         self._device = problem.outputs[0].device
+        self._by_input = problem.part == "diagonal" and not problem.joined
+        self._inputs = len(self.gradients) // len(problem.values)
         self._pushed: dict[tuple[int, int], tuple[Picked, ...]] = {}
         self._pulled: dict[tuple[int, int], tuple[Picked, ...]] = {}
-
-    @property
-    def count(self) -> int:
-        """How many input entries are asked for."""
-        return self._columns.numel()
 
     def of_columns(self, block: slice) -> tuple[Picked, ...]:
         """Find what to take from the products of a pushforward."""
@@ -70,14 +85,16 @@ class Places:
     def _in_columns(self, block: slice) -> list[Picked]:
         found: list[Picked] = []
         columns = self._columns[block]
-        for part in self.gradients:
+        for number, part in enumerate(self.gradients):
             inside = (columns >= part.start) & (columns < part.start + part.count)
             which = inside.nonzero().flatten()
             if which.numel():
-                steps = torch.arange(part.entries).unsqueeze(1) * self.count
-                places = (steps + block.start + which).flatten()
+                column, start, width = self._group(number)
+                where = block.start + which - start
                 own = columns[which] - part.start
-                found.append(self._picked(part, which, own, places))
+                complete = torch.equal(where, torch.arange(width))
+                pair, index = self._pair(which, own), self._index(where)
+                found.append(Picked(part, *pair, column, index, None, complete))
         return found
 
     def _in_rows(self, block: slice) -> list[Picked]:
@@ -85,27 +102,48 @@ class Places:
         rows = self._rows
         wanted = torch.arange(block.start, block.stop) if rows is None else rows[block]
         first = 0
-        for part in self.gradients:
+        for number, part in enumerate(self.gradients):
             last = first + part.entries * part.count
             which = ((wanted >= first) & (wanted < last)).nonzero().flatten()
             local = wanted[which] - first
             first = last
             if which.numel():
-                column = part.start + local % part.count
-                places = local // part.count * self.count + self._rank(column)
-                found.append(self._picked(part, which, column, places))
+                column, start, width = self._group(number)
+                own = part.start + local % part.count
+                value = local // part.count
+                where = value * width + self._rank(own) - start
+                complete = torch.equal(where, torch.arange(part.entries * width))
+                values = value.to(self._device) if part.entries > 1 else None
+                pair, index = self._pair(which, own), self._index(where)
+                found.append(Picked(part, *pair, column, index, values, complete))
         return found
 
-    def _picked(
-        self, part: Gradient, directions: Tensor, entries: Tensor, places: Tensor
-    ) -> Picked:
-        device = self._device
-        return Picked(
-            part, directions.to(device), entries.to(device), places.to(device)
-        )
+    def _group(self, number: int) -> tuple[int, int, int]:
+        """Return the group of columns a gradient is in: number, first entry, length."""
+        part = self.gradients[number]
+        if self._by_input:
+            return number % self._inputs, part.start, part.count
+        return 0, 0, self._columns.numel()
+
+    def _pair(self, directions: Tensor, entries: Tensor) -> tuple[Index, Index]:
+        first, second = _run(directions), _run(entries)
+        if first is None or second is None:
+            return directions.to(self._device), entries.to(self._device)
+        return first, second
+
+    def _index(self, numbers: Tensor) -> Index:
+        run = _run(numbers)
+        return numbers.to(self._device) if run is None else run
 
     def _rank(self, columns: Tensor) -> Tensor:
         """Find at which place among those chosen these columns stand."""
         if self._order is None:
             return columns
         return self._order[torch.searchsorted(self._columns[self._order], columns)]
+
+
+def _run(numbers: Tensor) -> slice | None:
+    """Return numbers as a slice, if they go on one by one."""
+    if bool((numbers.diff() == 1).all()):
+        return slice(int(numbers[0]), int(numbers[-1]) + 1)
+    return None

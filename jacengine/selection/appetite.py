@@ -23,7 +23,7 @@ from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.products import batching
 from jacengine.products.accumulate import Kernel, accumulate
-from jacengine.products.batching import Batching
+from jacengine.products.batching import Batching, slices
 from jacengine.products.method import Method
 from jacengine.products.seeding import balanced
 
@@ -102,7 +102,6 @@ def in_chunks(
 ) -> Appetite:
     """Measure what a pass allocates beside the result, in runs of two blocks."""
     peaks = {}
-    share = problem.result_bytes / max(1, method.directions(problem))
     for count in (1,) if method.strategy.single else PROBES:
         part = narrowed(problem, method, 2 * count)
         directions = method.directions(part)
@@ -110,14 +109,15 @@ def in_chunks(
         chunk = max(1, -(-directions // 2))
         if chunk not in peaks:
             peak = _measured(part, call, replace(method, chunk_size=chunk))
-            peaks[chunk] = peak - round(directions * share)
+            peaks[chunk] = peak - part.result_bytes
     return replace(needs, chunked=_fitted(peaks, _unseeded(problem, method)))
 
 
 def _measured(problem: Problem, call: Call, method: Method) -> int:
+    few, some = first_slices(problem, call, method)
     with peak_memory(problem.outputs[0].device) as peak:
-        accumulate(problem, call, method)
-    return peak.bytes
+        accumulate(few, some, method)
+    return peak.bytes + problem.result_bytes - few.result_bytes
 
 
 def fake_peak(problem: Problem, call: Call, method: Method) -> int | None:
@@ -155,6 +155,19 @@ def narrowed(problem: Problem, method: Method, count: int) -> Problem:
         columns = _first(problem.columns, problem.column_count, count)
         return replace(problem, columns=columns)
     return replace(problem, rows=_first(problem.rows, problem.row_count, count))
+
+
+def first_slices(problem: Problem, call: Call, method: Method) -> tuple[Problem, Call]:
+    """Return the problem of the first two slices of samples, as the method cuts them.
+
+    Those after them do the same again, unless their graphs are kept.
+    """
+    parts = slices(problem, method.batching, method.samples)
+    if len(parts) <= 2 or problem.options.create_graph:
+        return problem, call
+    count = 2 * max(part.stop - part.start for part in parts)
+    layout = replace(problem.layout, batch_size=count)
+    return replace(problem, layout=layout), call.samples(0, count)
 
 
 def _first(chosen: Tensor | None, available: int, count: int) -> Tensor:

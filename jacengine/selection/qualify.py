@@ -22,7 +22,13 @@ from jacengine.products.accumulate import accumulate, prepared, pull_all_samples
 from jacengine.products.batching import Batching
 from jacengine.products.method import Method
 from jacengine.products.scopes import mending
-from jacengine.selection.appetite import appetite, fake_peak, in_chunks, narrowed
+from jacengine.selection.appetite import (
+    appetite,
+    fake_peak,
+    first_slices,
+    in_chunks,
+    narrowed,
+)
 from jacengine.selection.budget import format_bytes
 from jacengine.selection.classify import classify
 from jacengine.selection.record import Record
@@ -188,7 +194,8 @@ def runnable(
         while True:
             try:
                 method = prepared(problem, call, method, timed=timed)
-                accumulate(narrowed(problem, method, 1), call, method, checked=True)
+                part, some = first_slices(narrowed(problem, method, 1), call, method)
+                accumulate(part, some, method, checked=True)
                 if kind in {Batching.INSIDE, Batching.EXPANDED}:
                     _require_truth(problem, call, method, truth)
             except Exception as error:
@@ -228,18 +235,20 @@ def _over_budget(strategy: Strategy, needed: int, budget: int) -> Record:
 
 
 def _forecast(problem: Problem, call: Call, method: Method) -> float:
-    """Extrapolate the time of a whole Jacobian from one and four directions.
+    """Extrapolate the time of a whole Jacobian from a few directions and samples.
 
     An underestimate: a pass on few directions is dearer a direction than one on many.
     """
     device = problem.outputs[0].device
     times: dict[int, float] = {}
+    few, some = first_slices(problem, call, method)
     for count in (1, 4):
-        part = narrowed(problem, method, count)
+        part = narrowed(few, method, count)
         directions = method.directions(part)
         if directions not in times:
-            run = functools.partial(accumulate, part, call, method)
-            times[directions] = seconds(run, device)
+            run = functools.partial(accumulate, part, some, method)
+            taken = seconds(run, device) / few.sample_count
+            times[directions] = taken * problem.sample_count
     (first, low), (last, high) = min(times.items()), max(times.items())
     slope = max(0.0, (high - low) / (last - first)) if last > first else 0.0
     return low + max(0, method.directions(problem) - first) * slope

@@ -124,7 +124,7 @@ class Race:
         if record.outcome != "ok":
             return record
         forecast = record.forecast_s or 0.0
-        if forecast > self._spending.unpromising * self._best():
+        if forecast > self._limit(self._spending.unpromising):
             reason = f"not run: forecast to take {format_seconds(forecast)}"
             return replace(record, outcome="skipped", reason=reason)
         verified = self._verify(record)
@@ -141,7 +141,7 @@ class Race:
             early = number < (LARGE_ROUNDS if large else self._spending.early)
             near = self._contenders()
             if early:
-                near = self._near(self._spending.near, self._spending.brief_s)
+                near = self._near(self._spending.near)
             elif len(near) < 2 or (self._left() <= 0 and not self._unsure(number)):
                 break
             for i in near if number % 2 == 0 else near[::-1]:
@@ -149,8 +149,15 @@ class Race:
         if self._spending.rounds == 0:
             return
         self._write()
-        for i in self._near(self._spending.weighed, self._spending.brief_s):
-            self.running[i] = self._weighed(self.running[i])
+        for i in self._near(self._spending.weighed):
+            self.weigh(self.running[i])
+
+    def weigh(self, record: Record) -> None:
+        """Measure the peak memory of one that is running."""
+        with peak_memory(self._device) as peak:
+            self._compute(_method(record))
+        place = self.running.index(record)
+        self.running[place] = replace(record, peak_bytes=peak.bytes)
 
     def ranking(self, order: Sequence[str]) -> list[Record]:
         """Order the verified candidates; ties go to less memory, then a fixed order."""
@@ -173,8 +180,12 @@ class Race:
     def _best(self) -> float:
         return min((r.time_s or 0.0 for r in self.running), default=float("inf"))
 
-    def _near(self, factor: float, brief_s: float = 0.0) -> list[int]:
-        limit = max(factor * self._best(), brief_s)
+    def _limit(self, factor: float) -> float:
+        """Return so many times the best time, or what is brief in any case."""
+        return max(factor * self._best(), self._spending.brief_s)
+
+    def _near(self, factor: float) -> list[int]:
+        limit = self._limit(factor)
         return [i for i, r in enumerate(self.running) if (r.time_s or 0.0) <= limit]
 
     def _unsure(self, rounds: int) -> bool:
@@ -283,11 +294,6 @@ class Race:
             into_s = statistics.median(taken)
             self.running[i] = replace(self.running[i], into_s=into_s)
 
-    def _weighed(self, record: Record) -> Record:
-        with peak_memory(self._device) as peak:
-            self._compute(_method(record))
-        return replace(record, peak_bytes=peak.bytes)
-
     def _compute(
         self, method: Method, progress: Callable[[float], None] | None = None
     ) -> list[list[Tensor]]:
@@ -296,7 +302,7 @@ class Race:
     @contextmanager
     def _stopping(self) -> Generator[Callable[[float], None]]:
         begun = self._clock()
-        limit = self._spending.hopeless * self._best()
+        limit = self._limit(self._spending.hopeless)
 
         def progress(done: float) -> None:
             taken = self._clock() - begun

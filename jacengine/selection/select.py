@@ -17,6 +17,7 @@ from jacengine.problems.problem import Problem
 from jacengine.selection.costs import expected_cost
 from jacengine.selection.differences import disagreement
 from jacengine.selection.guard import Guard
+from jacengine.selection.holding import ranked_within
 from jacengine.selection.qualify import qualify
 from jacengine.selection.race import Race
 from jacengine.selection.record import Record
@@ -107,7 +108,8 @@ def select(
         race = Race(problem, guard.call, truth, SPENDING[effort], clock, budget=budget)
         _enter_all(race, guard, strategies, budget, timed=effort != "none")
         race.run()
-        chosen = race.ranking([strategy.name for strategy in strategies])
+        names = [strategy.name for strategy in strategies]
+        chosen = ranked_within(race, names, budget)
         doubt = None
         if effort == "thorough":
             doubt = disagreement(problem, guard.call, truth)

@@ -33,7 +33,7 @@ class Spending:
             the cheapest running.
         early: Rounds that are run in any case ...
         near: ... with all candidates within this factor of the best ...
-        brief_s: ... or that take no longer than this.
+        brief_s: ... or that take no longer than this; those are also never stopped.
         weighed: Measure the memory of those within this factor of the best.
     """
 
@@ -66,9 +66,9 @@ THOROUGH = Spending(
     floor_s=20.0,
     factor=200,
     rounds=30,
-    hopeless=_NEVER,
-    unpromising=_NEVER,
-    implausible=_NEVER,
+    hopeless=20.0,
+    unpromising=20.0,
+    implausible=1000.0,
     early=3,
     near=20.0,
     brief_s=0.2,

@@ -1,0 +1,75 @@
+"""The winner of a race held to its budget: predictions extrapolate, runs do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from jacengine.problems.problem import Problem
+from jacengine.products.seeding import balanced
+from jacengine.selection.budget import format_bytes
+from jacengine.selection.race import Race
+from jacengine.selection.record import Record
+
+CLOSE = 0.5
+"""Share of the budget from which a predicted peak is measured: where a phase of a pass
+outgrows another, peaks are above the line through small ones."""
+
+
+def ranked_within(race: Race, order: Sequence[str], budget: int) -> list[Record]:
+    """Rank those in a race; the first is far within its budget, or measured to be.
+
+    Args:
+        race: One that has been run.
+        order: The strategies as they are registered.
+        budget: Bytes.
+
+    Returns:
+        As `Race.ranking`. What takes too much is out, and tried with fewer directions.
+    """
+    while True:
+        ranked = race.ranking(order)
+        leader = next(iter(ranked), None)
+        if leader is None or (leader.predicted_bytes or 0) < CLOSE * budget:
+            return ranked
+        if leader.peak_bytes is None:
+            race.weigh(leader)
+        elif leader.peak_bytes <= budget:
+            return ranked
+        else:
+            race.running.remove(leader)
+            race.out.append(_over(leader, budget))
+            narrower = _narrower(race.problem, leader, budget)
+            if narrower is not None:
+                race.enter(narrower, float("inf"))
+
+
+def _over(record: Record, budget: int) -> Record:
+    took, allowed = format_bytes(record.peak_bytes or 0), format_bytes(budget)
+    reason = f"took {took}, of {allowed}"
+    return replace(record, outcome="over_budget", reason=reason)
+
+
+def _narrower(problem: Problem, record: Record, budget: int) -> Record | None:
+    """Return the record with the chunk that should fit, `None` if there is none."""
+    method, needs, chunk = record.method, record.appetite, record.chunk_size
+    if method is None or needs is None or chunk is None or chunk == 1:
+        return None
+    result = problem.result_bytes
+    beside = max(1, (record.peak_bytes or 0) - result)
+    share = max(0.0, (budget - result) / beside)
+    fewer = max(1, min(chunk - 1, int(chunk * share)))
+    blocks = balanced(method.directions(problem), fewer)
+    changed = replace(method, chunk_size=max(b.stop - b.start for b in blocks))
+    return replace(
+        record,
+        method=changed,
+        chunk_size=changed.chunk_size,
+        passes=changed.passes(problem),
+        predicted_bytes=needs.peak(problem, changed, changed.chunk_size or 1),
+        peak_bytes=None,
+        time_s=None,
+        first_s=None,
+        into_s=None,
+        times=(),
+    )
