@@ -32,6 +32,7 @@ class Asked:
         seed: Of the order in which contenders take turns.
         shard: Which share of the cases, from 1, and of how many.
         catalogue: Where the workloads are.
+        compiled: Whether the choice of `auto` is measured as compiled code too.
     """
 
     expression: str
@@ -48,6 +49,7 @@ class Asked:
     seed: int
     shard: Sequence[int]
     catalogue: str
+    compiled: bool
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Asked:
@@ -69,6 +71,7 @@ class Asked:
             self.peers,
             self.seed,
             self.catalogue,
+            self.compiled,
         )
 
     def trials(self, workloads: Sequence[Workload]) -> tuple[Trial, ...]:

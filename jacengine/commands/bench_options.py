@@ -101,6 +101,11 @@ _OPTIONS = (
         help="Measure other libraries too, those that are installed.",
     ),
     click.option(
+        "--compiled",
+        is_flag=True,
+        help="Measure what auto takes as compiled code too: 5 to 50 s more a case.",
+    ),
+    click.option(
         "--regret", is_flag=True, help="Also print what auto loses against the best."
     ),
     click.option(

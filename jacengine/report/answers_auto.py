@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jacengine.report.case import COMPILED
 from jacengine.report.rivals import (
     WITHIN,
     Factors,
+    gains_by_compiling,
+    gains_of_compiled,
     gains_over_libraries,
     geometric_mean,
     regrets,
@@ -36,7 +39,8 @@ def auto_answers(standings: Sequence[Standing]) -> list[Sentence]:
     """Say how good `auto` is, against the best and against other libraries."""
     return [
         _near(standings),
-        _rivals(gains_over_libraries(standings)),
+        _rivals(gains_over_libraries(standings), Name("auto")),
+        _compiled(standings),
         _each(standings),
         _alone(standings),
         _failed(standings),
@@ -87,13 +91,26 @@ def _near(standings: Sequence[Standing]) -> Sentence:
     return (*said, ".")
 
 
-def _rivals(gains: Factors) -> Sentence:
+def _compiled(standings: Sequence[Standing]) -> Sentence:
+    """Say what compiling gains, if it was tried."""
+    gains = gains_by_compiling(standings)
+    tried = sum(any(row.kind == "compiled" for row in s.rows) for s in standings)
+    if not gains:
+        return ()
+    mean, cases = ratio(geometric_mean(gains)), count(tried, "problem")
+    said: Sentence = (
+        f"Compiled, it is faster still on {len(gains)} of {cases}, by {mean} as a "
+        "geometric mean. ",
+    )
+    return (*said, *_rivals(gains_of_compiled(standings), Name(COMPILED)))
+
+
+def _rivals(gains: Factors, auto: Name) -> Sentence:
     """Compare with the fastest other library, case by case."""
     if not gains:
         return ()
     mean = geometric_mean(gains)
     cases = count(len(gains), "problem")
-    auto = Name("auto")
     if mean > WITHIN:
         said: Sentence = (
             auto,

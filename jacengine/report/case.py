@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from jacengine.selection.select import Selection
 
 
-Kind = Literal["strategy", "auto", "library"]
-"""Whose a row is: a named method of jacengine, what `auto` chose, another library."""
+Kind = Literal["strategy", "auto", "compiled", "library"]
+"""Whose a row is: a named method of jacengine, what `auto` chose, the same as compiled
+code, another library."""
+COMPILED = "auto (compiled)"
+"""The name of what `auto` chose as compiled code."""
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,16 @@ def gains_over_libraries(standings: Sequence[Standing]) -> Factors:
     return _factors((s, s.best("library"), s.best("auto")) for s in standings)
 
 
+def gains_by_compiling(standings: Sequence[Standing]) -> Factors:
+    """Divide the time of `auto` by that of the same as compiled code."""
+    return _factors((s, s.best("auto"), s.best("compiled")) for s in standings)
+
+
+def gains_of_compiled(standings: Sequence[Standing]) -> Factors:
+    """Divide the time of the fastest other library by that of compiled code."""
+    return _factors((s, s.best("library"), s.best("compiled")) for s in standings)
+
+
 def rivals(standings: Sequence[Standing]) -> list[Rival]:
     """Compare `auto` with every other library, the nearest first."""
     found = [_rival(standings, name) for name in competitors(standings, "library")]

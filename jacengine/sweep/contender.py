@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -15,7 +15,7 @@ from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.products.accumulate import Kernel
 from jacengine.products.blueprint import Blueprint
-from jacengine.report.case import Row
+from jacengine.report.case import COMPILED, Row
 from jacengine.selection.record import Record
 
 Blocks = Sequence[Sequence[Tensor]]
@@ -76,19 +76,25 @@ class Contender(ABC):
 class Chosen(Contender):
     """What `auto` chose: a plan, called as users call it."""
 
-    def __init__(self, plan: Plan, args: tuple[Any, ...]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        args: tuple[Any, ...],
+        *,
+        kind: Literal["auto", "compiled"] = "auto",
+    ) -> None:
         chosen = plan.chosen
         row = Row.of(chosen)
         super().__init__(
             Row(
-                "auto",
+                "auto" if kind == "auto" else COMPILED,
                 "ok",
                 row.notes,
                 chunk_size=row.chunk_size,
                 forward_passes=row.forward_passes,
                 backward_passes=row.backward_passes,
                 predicted_bytes=row.predicted_bytes,
-                kind="auto",
+                kind=kind,
                 picked=plan.strategy,
             )
         )

@@ -27,8 +27,8 @@ def contest(
 ) -> list[Row]:
     """Verify everybody, let those near our best take turns, and weigh the brief.
 
-    Near ours, and not near the best of all: a compiled library may be so far ahead that
-    nobody would be near it, and our own differences are wanted too.
+    Near our eager ones, and not near the best of all: compiled code may be so far ahead
+    that nobody would be near it, and the differences of the others are wanted too.
 
     Args:
         contenders: Who runs, and what is to be said of those who do not.
@@ -53,13 +53,15 @@ def contest(
         entry.verify(truth, limits.first_run_s(best_s))
         if entry.right and entry.best_s <= limits.least_s:
             entry.again()
-        if entry.right and (entry.row.kind != "library" or best_s == math.inf):
+        ours = entry.row.kind in {"strategy", "auto"}
+        if entry.right and (ours or best_s == math.inf):
             best_s = min(best_s, entry.best_s)
     near_s = max(limits.near * best_s, limits.brief_s)
     racing = {
         str(place): entry
         for place, entry in enumerate(entries)
-        if entry.right and (entry.best_s <= near_s or entry.row.kind == "auto")
+        if entry.right
+        and (entry.best_s <= near_s or entry.row.kind in {"auto", "compiled"})
     }
     tell("rounds")
     times = interleaved(

@@ -10,10 +10,12 @@ from jacengine.bench.baselines import Baseline
 from jacengine.bench.workload import Question, Workload
 from jacengine.interface import Strategy
 from jacengine.plans.plan import Plan
+from jacengine.plans.planning import compiled_plan
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.problems.signature import Signature
-from jacengine.report.case import Row
+from jacengine.products.method import Execution
+from jacengine.report.case import COMPILED, Row
 from jacengine.selection.qualify import qualify
 from jacengine.selection.record import Record
 from jacengine.selection.select import Selection
@@ -70,15 +72,33 @@ class Lineup:
         for strategy in self.roster.strategies:
             self.tell(strategy.name)
             yield self._named(strategy)
+        if self.roster.compiled and self.selection.ranked:
+            self.tell(COMPILED)
+            yield self._compiled()
         for baseline in self.roster.baselines:
             self.tell(baseline.name)
             yield self._library(baseline)
 
     def _chosen(self) -> Chosen:
+        return Chosen(self._plan(), self.subject.question.args)
+
+    def _plan(self) -> Plan:
         question, problem = self.subject.question, self.subject.problem
         signature = Signature.of(question.fn, question.args, {}, problem.layout.names)
-        plan = Plan(problem, self.selection, signature, self.roster.strategies)
-        return Chosen(plan, question.args)
+        return Plan(problem, self.selection, signature, self.roster.strategies)
+
+    def _compiled(self) -> Contender | Row:
+        """Compile what `auto` chose; say why not, if nothing compiled is faster."""
+        args = self.subject.question.args
+        plan = compiled_plan(self._plan(), args, {})
+        if _is_compiled(plan.chosen):
+            return Chosen(plan, args, kind="compiled")
+        tried = [record for record in plan.selection.records if _is_compiled(record)]
+        right = any(record.outcome == "ok" for record in tried)
+        why = "; ".join(dict.fromkeys(r.reason for r in tried if r.reason))
+        if right or not why:
+            return Row(COMPILED, "skipped", "it is not faster", kind="compiled")
+        return Row(COMPILED, "unsupported", why, kind="compiled")
 
     def _named(self, strategy: Strategy) -> Contender | Row:
         record = self._qualified(strategy)
@@ -114,6 +134,10 @@ class Lineup:
             return _row(name, "skipped", slow.reason)
         except Exception as error:
             return _row(name, "error", f"{type(error).__name__}: {error}")
+
+
+def _is_compiled(record: Record) -> bool:
+    return record.method is not None and (record.method.execution is Execution.COMPILED)
 
 
 def _row(name: str, outcome: str, notes: str) -> Row:

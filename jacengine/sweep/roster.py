@@ -19,10 +19,12 @@ class Roster:
     Attributes:
         strategies: The candidates of `auto`, each measured by itself too.
         baselines: Other libraries.
+        compiled: Whether the choice of `auto` is compiled too.
     """
 
     strategies: tuple[Strategy, ...]
     baselines: tuple[Baseline, ...]
+    compiled: bool = False
 
     @classmethod
     def of(cls, settings: Settings, quantity: Quantity = "jacobian") -> Roster:
@@ -59,4 +61,5 @@ class Roster:
                 and name not in settings.exclude
                 and quantity in baseline.quantities
             ),
+            settings.compiled,
         )

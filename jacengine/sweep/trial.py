@@ -51,6 +51,7 @@ class Settings:
         peers: Whether other libraries are measured too.
         seed: Of the order in which contenders take turns.
         catalogue: Where the workloads are, as `MODULE:NAME`.
+        compiled: Whether the choice of `auto` is measured as compiled code too.
     """
 
     strategies: tuple[str, ...] | None = None
@@ -60,3 +61,4 @@ class Settings:
     peers: bool = True
     seed: int = 0
     catalogue: str = CATALOGUE
+    compiled: bool = False

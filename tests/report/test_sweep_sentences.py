@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from jacengine.report import Case, Report, Row
 from jacengine.report.answers import answers, headline
 from jacengine.report.answers_auto import within
+from jacengine.report.case import COMPILED
 from jacengine.report.numbers import numbers
 from jacengine.report.rivals import regrets, rivals
 from jacengine.report.standing import Standing
@@ -60,6 +61,29 @@ def test_a_losing_sweep_in_full() -> None:
         f"auto is within 3 % of the best strategy on 2 of 3 workloads, and 1.58{TIMES} "
         "as fast as the best other library"
     )
+
+
+def test_what_compiling_gains() -> None:
+    def compiled(time_s: float) -> Row:
+        return replace(ok(COMPILED, time_s), kind="compiled", picked="fast")
+
+    out = Row(COMPILED, "unsupported", "branches", kind="compiled")
+    found = report(
+        case("a", ok("fast", 4.0), auto(4.0), compiled(1.0), library("torch", 2.0)),
+        case("b", ok("fast", 1.0), auto(1.0), compiled(1.0), library("torch", 0.5)),
+        case("c", ok("fast", 1.0), auto(1.0), out),
+    )
+
+    assert (
+        "Compiled, it is faster still on 2 of 3 problems, by 2.00x as a geometric "
+        "mean. auto (compiled) is as fast as the fastest other library, as a geometric mean "
+        "over 2 problems; it is slower on 1, most on b, where it takes 2.00x the time "
+        "of torch."
+    ) in said(found)
+    first = Standing.of(found.cases[0])
+    assert first.winner is not None
+    assert first.winner.kind == "compiled"
+    assert "Compiled" not in " ".join(said(LOSING))
 
 
 def test_where_auto_is_slower_nothing_else_is_said() -> None:

@@ -1,3 +1,5 @@
+import math
+import shutil
 import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,6 +12,7 @@ from jacengine.bench.workload import Question, Workload
 from jacengine.errors import ArgumentError
 from jacengine.interface import Unsupported
 from jacengine.report import Case, Row
+from jacengine.selection import compilation
 from jacengine.sweep import library, roster
 from jacengine.sweep.deadline import DeadlineError, deadline
 from jacengine.sweep.limits import LIMITS
@@ -138,6 +141,27 @@ def test_auto_and_its_strategies_are_rows() -> None:
     assert case.result_bytes == 2 * 3 * 2 * 4
     right = [row for row in case.rows if row.outcome == "ok"]
     assert all(row.peak_bytes for row in right)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+@pytest.mark.parametrize(
+    ("noise", "outcome"), [(-math.inf, "ok"), (1.0, "skipped")], ids=["taken", "left"]
+)
+def test_what_auto_takes_compiled(
+    monkeypatch: pytest.MonkeyPatch, noise: float, outcome: str
+) -> None:
+    # How much faster it must be: not at all, or infinitely.
+    monkeypatch.setattr(compilation, "NOISE", noise)
+    settings = Settings(strategies=("vmap_vjp",), peers=False, compiled=True)
+
+    case = measure(Trial("one", 2), FINE[0], settings)
+
+    [row] = [row for row in case.rows if row.kind == "compiled"]
+    assert row.strategy == "auto (compiled)"
+    assert row.outcome == outcome
+    assert (row.picked == "vmap_vjp") == (outcome == "ok")
+    assert bool(row.times) == (outcome == "ok")
+    assert outcome == "ok" or "not faster" in row.notes
 
 
 def test_another_precision() -> None:
