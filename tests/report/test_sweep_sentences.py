@@ -76,9 +76,9 @@ def test_what_compiling_gains() -> None:
 
     assert (
         "Compiled, it is faster still on 2 of 3 problems, by 2.00x as a geometric "
-        "mean. auto (compiled) is as fast as the fastest other library, as a geometric mean "
-        "over 2 problems; it is slower on 1, most on b, where it takes 2.00x the time "
-        "of torch."
+        "mean. auto (compiled) is as fast as the fastest other library, as a geometric "
+        "mean over 2 problems; it is slower on 1, most on b, where it takes 2.00x the "
+        "time of torch."
     ) in said(found)
     first = Standing.of(found.cases[0])
     assert first.winner is not None
