@@ -54,7 +54,8 @@ class Registry:
                 f"The strategy name {name!r} is not of the form [a-z][a-z0-9_]*."
             )
         made = {name: strategy, **{s.name: s for s in nested(strategy)}}
-        for taken in made.keys() & self._by_name.keys():
+        taken = next((known for known in made if known in self._by_name), None)
+        if taken is not None:
             raise DuplicateStrategyError(
                 f"A strategy named {taken!r} is registered already "
                 f"({type(self._by_name[taken]).__qualname__}); choose another name."
