@@ -55,9 +55,9 @@ class Written:
             self._blocks[key] = entries.clone(memory_format=torch.contiguous_format)
         else:
             with torch.no_grad():
-                count, groups = block.extent[0], own.shape[1]
-                width = block.extent[1] * block.extent[2] // max(1, groups)
-                line = self._block(key).view(count, groups, width)
+                line = self._block(key)  # (B, O, n), as seen by a pushforward
+                if own.shape[1] != block.extent[1]:
+                    line = line.flatten(1).unsqueeze(1)
                 line[samples, :, picked.where] = entries
 
     def add(self, key: Key, samples: slice, sums: Tensor) -> None:
