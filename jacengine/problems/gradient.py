@@ -67,8 +67,7 @@ def gradient(
         outputs, pullback = vjp(function, primals)
         if _without_entries(outputs, layout):
             return _nothing(outputs, layout)
-        rows = _rows(pullback, outputs, batched=batched)
-        return _arranged(rows, outputs, primals, batched=batched)
+        return _pulled(pullback, outputs, primals, batched=batched)
     if inner is Inner.GRAD:
         return _recorded_apart(function, primals, layout)
     return _apart(primals, over_samples)
@@ -94,6 +93,10 @@ def _recorded(function: Function, primals: Tensors, layout: Layout) -> Tensors:
         outputs = function(*tracked)
         if _without_entries(outputs, layout):
             return _nothing(outputs, layout)
+        if _one_entry(outputs, batched=batched):
+            ones = torch.ones_like(outputs[0]).detach()
+            parts = pull(outputs, tracked, (ones,), create_graph=True)
+            return _of_one_entry(parts, outputs[0], tracked, batched=batched)
         seeds = _cotangents(outputs, batched=batched)
         each = [
             pull(outputs, tracked, tuple(s[k] for s in seeds), create_graph=True)
@@ -133,8 +136,7 @@ def _apart(primals: Tensors, over_samples: OverSamples) -> Tensors:
     def of_one(function: Function, own: Tensors, seeds: Tensors) -> Tensors:
         del seeds
         outputs, pullback = vjp(function, own)
-        rows = _rows(pullback, outputs, batched=False)
-        return _arranged(rows, outputs, own, batched=False)
+        return _pulled(pullback, outputs, own, batched=False)
 
     return over_samples(of_one, primals, ())
 
@@ -184,13 +186,39 @@ def _nothing(outputs: Tensors, layout: Layout) -> Tensors:
     )
 
 
-def _rows(pullback: Function, outputs: Tensors, *, batched: bool) -> Tensors:
+def _pulled(
+    pullback: Function, outputs: Tensors, primals: Tensors, *, batched: bool
+) -> Tensors:
     """Pull every output entry back; vmap only where there are several."""
-    seeds = _cotangents(outputs, batched=batched)
-    if seeds[0].shape[0] > 1:
-        rows: Tensors = vmap(pullback)(*seeds)
-        return rows
-    return tuple(g.unsqueeze(0) for g in pullback(*(seed[0] for seed in seeds)))
+    if _one_entry(outputs, batched=batched):
+        parts = pullback(torch.ones_like(outputs[0]).detach())
+        return _of_one_entry(parts, outputs[0], primals, batched=batched)
+    rows: Tensors = vmap(pullback)(*_cotangents(outputs, batched=batched))
+    return _arranged(rows, outputs, primals, batched=batched)
+
+
+def _one_entry(outputs: Tensors, *, batched: bool) -> bool:
+    """Say whether there is one output entry (of a sample), as losses have."""
+    if len(outputs) != 1:
+        return False
+    samples = outputs[0].shape[0] if batched else 1
+    return outputs[0].numel() == samples
+
+
+def _of_one_entry(
+    parts: Tensors, output: Tensor, primals: Tensors, *, batched: bool
+) -> Tensors:
+    """Give the gradients of a single entry, `(*in)` or `(B, *in)`, the output's axes.
+
+    Views are passes of their own when a gradient is differentiated: none is made where
+    there are no such axes.
+    """
+    if output.dim() == batched:
+        return parts
+    return tuple(
+        part.reshape((*output.shape, *primal.shape[batched:]))
+        for part, primal in zip(parts, primals, strict=True)
+    )
 
 
 def _cotangents(outputs: Tensors, *, batched: bool) -> Tensors:
@@ -208,8 +236,6 @@ def _cotangents(outputs: Tensors, *, batched: bool) -> Tensors:
 def _identity(sizes: Sequence[int], like: Sequence[Tensor]) -> Tensors:
     """Build one seed for each entry of several tensors, in the shape of each."""
     total = sum(sizes)
-    if total == 1:
-        return tuple(torch.ones_like(t).detach().unsqueeze(0) for t in like)
     seeds: list[Tensor] = []
     start = 0
     for size, tensor in zip(sizes, like, strict=True):

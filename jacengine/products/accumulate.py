@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jacengine._internals import tensors_of
 from jacengine._torchfunc import Function, Tensors
 from jacengine.interface import (
     Action,
@@ -80,6 +81,11 @@ class Kernel:
                 number: self._seeding.seeds(block)
                 for number, block in enumerate(self._blocks)
             }
+
+    @property
+    def kept_bytes(self) -> int:
+        """The seeds that are kept for further calls."""
+        return self._seeding.bytes if self._keeps else 0
 
     @property
     def seeded(self) -> tuple[Leaf, ...]:
@@ -191,9 +197,7 @@ class Kernel:
 
     def _owned(self, call: Call) -> set[int]:
         """Return the storages that a result must not share: the user's, kept seeds."""
-        held = [
-            t for m in self._problem.modules for t in (*m.parameters(), *m.buffers())
-        ]
+        held = tensors_of(self._problem.modules)
         held += [leaf for leaf in call.leaves if isinstance(leaf, Tensor)]
         held += [seed for seeds in self._kept.values() for seed in seeds]
         dense = (tensor for tensor in held if tensor.layout == torch.strided)

@@ -51,6 +51,8 @@ and those that nobody has touched before cost more than the computation. So meth
 told apart by how long they take into memory that is there."""
 SURPRISE = 2.0
 """Times its forecast from which a first run is not believed."""
+SPARSE = 100
+"""Seeds are kept from round to round where the budget is so many times as much."""
 SURE, QUICKLY = 4, 0.02
 """Rounds that are run in any case where a whole Jacobian takes less than this."""
 TICK = 1e-9
@@ -88,6 +90,7 @@ class Race:
         self._device = problem.outputs[0].device
         self.truth = truth
         self._cheapest = float("inf")
+        self._kernels: dict[int, Kernel] = {}  # each holds its method, so ids hold
         self.running: list[Record] = []
         self.out: list[Record] = []
 
@@ -155,7 +158,7 @@ class Race:
     def weigh(self, record: Record) -> None:
         """Measure the peak memory of one that is running."""
         with peak_memory(self._device) as peak:
-            self._compute(_method(record))
+            accumulate(self.problem, self.call, _method(record))
         place = self.running.index(record)
         self.running[place] = replace(record, peak_bytes=peak.bytes)
 
@@ -287,7 +290,7 @@ class Race:
         times: dict[int, list[float]] = {i: [] for i in near}
         for number in range(LARGE_ROUNDS):
             for i in near if number % 2 == 0 else near[::-1]:
-                kernel = Kernel(problem, _method(self.running[i]))
+                kernel = self._kernel(_method(self.running[i]))
                 run = functools.partial(kernel.run, self.call, out=out)
                 times[i].append(seconds(run, self._device))
         for i, taken in times.items():
@@ -297,7 +300,16 @@ class Race:
     def _compute(
         self, method: Method, progress: Callable[[float], None] | None = None
     ) -> list[list[Tensor]]:
-        return accumulate(self.problem, self.call, method, progress=progress)
+        return self._kernel(method).run(self.call, progress=progress)
+
+    def _kernel(self, method: Method) -> Kernel:
+        """Return what a plan would call; it is kept as a plan keeps it."""
+        found = self._kernels.get(id(method))
+        if found is None:
+            found = Kernel(self.problem, method)
+            if SPARSE * found.kept_bytes <= self._budget:
+                self._kernels[id(method)] = found
+        return found
 
     @contextmanager
     def _stopping(self) -> Generator[Callable[[float], None]]:
