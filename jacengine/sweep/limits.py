@@ -42,16 +42,16 @@ class Limits:
 
 LIMITS: dict[Effort, Limits] = {
     "quick": Limits(
-        rounds_s=2.0,
-        rounds=25,
+        rounds_s=1.0,
+        rounds=15,
         near=10.0,
         brief_s=0.005,
         once=30.0,
-        least_s=0.4,
-        most_s=1.0,
+        least_s=0.3,
+        most_s=0.6,
         weighed_s=0.03,
         case_s=120.0,
-        expected_s=4.0,
+        expected_s=3.5,
     ),
     "thorough": Limits(
         rounds_s=10.0,
