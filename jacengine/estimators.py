@@ -21,8 +21,8 @@ from jacengine.plans.planning import remembered_plan
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Options, Problem
 from jacengine.problems.second_order import gradients
-from jacengine.products.accumulate import push_directions
 from jacengine.products.blueprint import nest
+from jacengine.products.directions import push_directions
 from jacengine.products.method import Method
 from jacengine.selection.budget import Budget
 from jacengine.selection.select import Effort

@@ -1,4 +1,4 @@
-"""Jacobians larger than the memory: cut into pieces, or written where the user says."""
+"""Jacobians and Hessians larger than the memory: cut, or written where users say."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from jacengine.problems.batch_dims import BatchDim
 from jacengine.problems.examine import examine
 from jacengine.problems.layout import Wrt
 from jacengine.problems.problem import Options, Randomness, ResultLayout
+from jacengine.problems.quantity import Quantity
 from jacengine.products.accumulate import Kernel
 from jacengine.products.blueprint import Blueprint
 from jacengine.products.seeding import balanced
@@ -65,8 +66,9 @@ def blocks(
     exclude: Iterable[str] = (),
     randomness: Randomness = "error",
     layout: ResultLayout = "dict",
+    quantity: Quantity = "jacobian",
 ) -> Iterator[Piece]:
-    """Iterate over the pieces of a Jacobian that need not fit into memory.
+    """Iterate over the pieces of a Jacobian, or Hessian, that exceeds the memory.
 
     Pieces are as large as the budget lets them be while the consumer holds one and the
     next is computed. Together they are the Jacobian, in order and without overlap.
@@ -78,7 +80,8 @@ def blocks(
         wrt: As in `auto`.
         batch_dim: As in `auto`.
         by: Along what to cut: `"samples"` (the default for independent samples),
-            `"rows"` (output entries; the default otherwise) or `"parameters"`.
+            `"rows"` (output entries; the default otherwise) or `"parameters"`. Rows of
+            a Hessian are entries of the gradient, `(*out, *in)` flattened.
         memory_budget: Bytes that all of this may take, as in `auto`.
         create_graph: As in `auto`.
         effort: As in `auto`; spent on the first piece, and on pieces of another size.
@@ -86,6 +89,7 @@ def blocks(
         exclude: As in `auto`.
         randomness: As in `auto`.
         layout: As in `auto`.
+        quantity: As in `plan`.
 
     Returns:
         The pieces, computed one by one as they are asked for.
@@ -105,14 +109,19 @@ def blocks(
         ...     gram += rows.T @ rows
     """
     options = Options(
-        wrt, batch_dim, create_graph, randomness=randomness, layout=layout
+        wrt,
+        batch_dim,
+        create_graph,
+        randomness=randomness,
+        layout=layout,
+        quantity=quantity,
     )
     cutter = Cutter(
         fn,
         args,
         kwargs or {},
         options,
-        known_strategies().choose(strategies, exclude),
+        known_strategies().choose(strategies, exclude, quantity),
         memory_budget=memory_budget,
         effort=effort,
     )
@@ -198,12 +207,23 @@ class Cutter:
                     )
                 return self._pieces(problem.batch_size, self._of_samples)
             case "rows":
+                if problem.part != "whole":
+                    raise ArgumentError(
+                        f'by="rows" cuts a matrix, which a {problem.title} is not. '
+                        'Pass by="samples" with independent samples, or compute chosen '
+                        "entries with columns=."
+                    )
                 return self._pieces(problem.row_count, self._of_rows)
             case "parameters":
                 if not problem.layout.names:
                     raise ArgumentError(
                         f'by="parameters" cuts between parameters, but wrt='
                         f'{problem.options.wrt!r} names inputs. Pass wrt="params".'
+                    )
+                if problem.inner is not None:
+                    raise ArgumentError(
+                        f'by="parameters" would leave out what a {problem.title} has '
+                        'between groups of parameters. Pass by="rows".'
                     )
                 return self._of_parameters()
         raise ArgumentError(f"by={by!r}: expected 'samples', 'rows' or 'parameters'.")

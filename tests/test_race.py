@@ -7,7 +7,8 @@ import torch
 
 from jacengine.problems.examine import examine
 from jacengine.problems.problem import Options
-from jacengine.selection.race import BRIEF, Race, slower
+from jacengine.selection.paired import slower
+from jacengine.selection.race import BRIEF, Race
 from jacengine.selection.record import Record
 from jacengine.selection.spending import QUICK, UNTIMED, Spending
 from jacengine.selection.truth import Truth

@@ -154,3 +154,71 @@ def test_what_cannot_be_cut_is_refused() -> None:
         jacengine.auto(
             model, x, batch_dim=0, out=torch.zeros(6, 2, 3), memory_budget=300
         )
+
+
+def _energy(x: Tensor) -> Tensor:
+    return (x.sin() * x.roll(1, -1)).sum(-1) ** 2
+
+
+@pytest.mark.parametrize("quantity", ["hessian", "hessian_diagonal", "laplacian"])
+def test_second_derivatives_in_pieces_of_samples(quantity: Any) -> None:
+    x = randn(60, 30)
+    plan = jacengine.plan(_energy, x, batch_dim=0, quantity=quantity, effort="none")
+    whole = plan(x)
+    budget = max(4 * whole.numel() * 8 // 3, 30_000)
+    pieces = list(
+        jacengine.blocks(
+            _energy, x, batch_dim=0, quantity=quantity, memory_budget=budget
+        )
+    )
+    torch.testing.assert_close(torch.cat([p.jacobian for p in pieces]), whole)
+    assert len(pieces) > 1 or quantity == "laplacian"
+
+
+class _Loss(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = mlp(3, 16, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.model(x)
+        return found.square().mean()
+
+
+@pytest.mark.parametrize("layout", ["dict", "flat"])
+def test_hessians_in_pieces_of_rows(layout: Any) -> None:
+    loss, x = _Loss(), randn(6, 3)
+    whole = jacengine.hessian(loss, x, wrt="params", layout="flat")
+    pieces = list(
+        jacengine.blocks(
+            loss,
+            x,
+            wrt="params",
+            layout=layout,
+            quantity="hessian",
+            by="rows",
+            memory_budget="100kB",
+        )
+    )
+    assert len(pieces) > 1
+    parts = [piece.jacobian for piece in pieces]
+    if layout == "dict":
+        named = [[block.flatten(1) for block in part.values()] for part in parts]
+        parts = [torch.cat(blocks, dim=1) for blocks in named]
+    torch.testing.assert_close(torch.cat(parts), whole)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"quantity": "laplacian", "by": "rows"}, "which a Laplacian is not"),
+        (
+            {"quantity": "hessian", "by": "parameters", "wrt": "params"},
+            "between groups of parameters",
+        ),
+        ({"quantity": "hessean"}, "expected one of 'jacobian', 'hessian'"),
+    ],
+)
+def test_second_derivatives_that_are_not_cut(options: Any, said: str) -> None:
+    with pytest.raises(jacengine.ArgumentError, match=said):
+        jacengine.blocks(_Loss(), randn(6, 3), **options)

@@ -21,9 +21,9 @@ from jacengine.operators.factors import Dense, Factor, Outer, Products, merged
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.products import batching
-from jacengine.products.accumulate import settled
 from jacengine.products.method import Method
 from jacengine.products.seeding import balanced
+from jacengine.products.settled import settled
 
 
 class Factored(Backend):

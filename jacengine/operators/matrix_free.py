@@ -10,9 +10,10 @@ from jacengine.interface import Action, Strategy
 from jacengine.operators.backend import Backend
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
-from jacengine.products.accumulate import linearized, settled
 from jacengine.products.batching import Batching, points
+from jacengine.products.linearize import linearized
 from jacengine.products.method import Method
+from jacengine.products.settled import settled
 
 
 class MatrixFree(Backend):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,29 +11,27 @@ import torch
 from torch import Tensor
 
 from jacengine._internals import tensors_of
-from jacengine._torchfunc import Function, Tensors
+from jacengine._torchfunc import Tensors
 from jacengine.interface import (
-    Action,
     Contraction,
     Curvature,
     Point,
-    Pullback,
     Pushforward,
     Strategy,
 )
 from jacengine.problems.call import Call
 from jacengine.problems.layout import Leaf
 from jacengine.problems.problem import Problem
-from jacengine.problems.state import ALONE, preserved
 from jacengine.products import batching
 from jacengine.products.assembly import Assembly, check_products
 from jacengine.products.batching import Batching
 from jacengine.products.blueprint import Blueprint
 from jacengine.products.compiled import Compiled
 from jacengine.products.diagonal import Diagonal
+from jacengine.products.linearize import linearized, points
 from jacengine.products.method import Execution, Method
 from jacengine.products.places import Places
-from jacengine.products.scopes import entered
+from jacengine.products.settled import settled
 
 KEPT_SEEDS = 2**22
 """Bytes of seeds that a kernel of one block keeps for further calls."""
@@ -128,7 +125,7 @@ class Kernel:
                 assembly = Assembly(self._blueprint, out=out, owned=owned)
             else:
                 assembly = Diagonal(self._blueprint, self._places, out=out)
-            for point, samples in _points(problem, ready, method):
+            for point, samples in points(problem, ready, method):
                 advance = self._linearized(point, samples, assembly, checked=checked)
                 size = samples.stop - samples.start
                 for number, block in enumerate(self._blocks):
@@ -237,102 +234,12 @@ def prepared(problem: Problem, call: Call, method: Method, *, timed: bool) -> Me
     strategy: Contraction = method.strategy
     with settled(problem, call, method) as ready:
         seen: set[int] = set()
-        for point, samples in _points(problem, ready, method):
+        for point, samples in points(problem, ready, method):
             # Slices are of one size or of two; each is an example for all of its size.
             if samples.stop - samples.start not in seen:
                 strategy = strategy.prepare(point, timed=timed)
                 seen.add(samples.stop - samples.start)
     return replace(method, strategy=strategy)
-
-
-def pull_all_samples(
-    problem: Problem, call: Call, method: Method, cotangents: Tensors
-) -> Tensors:
-    """Pull one cotangent `(B, *out)` back by a method that takes samples together.
-
-    Returns:
-        One product an input, `(B, *in)`.
-    """
-    parts: list[Tensors] = []
-    with settled(problem, call, method) as ready:
-        for point, samples in _points(problem, ready, method):
-            action = linearized(method.strategy, point)
-            products = action(tuple(c[samples].unsqueeze(0) for c in cotangents))
-            parts.append(tuple(product.squeeze(0) for product in products))
-    return tuple(torch.cat(those) for those in zip(*parts, strict=True))
-
-
-def push_directions(
-    problem: Problem, call: Call, method: Method, tangents: Tensors
-) -> Tensors:
-    """Push directions that are not the basis.
-
-    Args:
-        problem: What is differentiated.
-        call: The function at the arguments.
-        method: A pushforward.
-        tangents: One an input, `(K, *in)`, or `(K, B, *in)` where it has samples.
-
-    Returns:
-        One product an output, `(K, *out)` or `(K, B, *out)`.
-    """
-    parts: list[Tensors] = []
-    width = method.block_size or tangents[0].shape[0]
-    samples = [leaf.batch_dim is not None for leaf in problem.inputs]
-    with settled(problem, call, method) as ready:
-        for point, some in _points(problem, ready, method):
-            action = linearized(method.strategy, point)
-            own = [
-                t[:, some] if s else t for t, s in zip(tangents, samples, strict=True)
-            ]
-            each = [
-                action(tuple(t[i : i + width] for t in own))
-                for i in range(0, tangents[0].shape[0], width)
-            ]
-            parts.append(tuple(map(torch.cat, zip(*each, strict=True))))
-    if len(parts) == 1:
-        return parts[0]
-    return tuple(torch.cat(those, dim=1) for those in zip(*parts, strict=True))
-
-
-def _points(
-    problem: Problem, call: Call, method: Method
-) -> Iterator[tuple[Point, slice]]:
-    return batching.points(
-        problem, call, method.strategy, method.batching, method.samples
-    )
-
-
-def linearized(strategy: Strategy, point: Point) -> Action:
-    """Linearize at a point.
-
-    Raises:
-        TypeError: It is none of the kinds of strategies.
-    """
-    if not isinstance(strategy, Pushforward | Pullback | Contraction | Curvature):
-        raise TypeError(f"{strategy!r} can neither push nor pull")
-    if point.over_samples is not None:
-        return _inside(strategy, point, point.over_samples)
-    return strategy.linearize(point)
-
-
-def _inside(
-    strategy: Strategy, point: Point, over_samples: Callable[..., Tensors]
-) -> Action:
-    """Linearize each sample inside vmap, where shared inputs need no copies.
-
-    The forward pass is run again for every block of directions.
-    """
-
-    def of_one(function: Function, primals: Tensors, seeds: Tensors) -> Tensors:
-        one = Point(function, function, primals, create_graph=point.create_graph)
-        return linearized(strategy, one)(seeds)
-
-    def action(seeds: Tensors) -> Tensors:
-        products = over_samples(of_one, point.primals, seeds)
-        return tuple(product.transpose(0, 1) for product in products)
-
-    return action
 
 
 def _shapes(
@@ -349,55 +256,3 @@ def _shapes(
     if point.over_samples is not None:
         return [(*samples, *leaf.shape) for leaf in problem.inputs]
     return [tuple(primal.shape) for primal in point.primals]
-
-
-class settled:  # noqa: N801 - reads as the context manager it is
-    """Hold every setting that a method needs, and leave no trace.
-
-    Entering gives the call, which starts each evaluation from the same state. A class
-    and not a generator, because every call of a plan enters it.
-    """
-
-    def __init__(self, problem: Problem, call: Call, method: Method) -> None:
-        self._problem = problem
-        self._call = call
-        self._method = method
-        self._stack: contextlib.ExitStack | None = None
-        self._preserved: preserved | None = None
-
-    def __enter__(self) -> Call:
-        """Set everything up."""
-        problem, method = self._problem, self._method
-        strategy = method.strategy
-        changes = problem.changes_state
-        alone = changes or not strategy.thread_safe
-        if alone or torch.is_inference_mode_enabled() or method.scopes:
-            with contextlib.ExitStack() as stack:
-                if alone:
-                    stack.enter_context(ALONE)
-                stack.enter_context(torch.inference_mode(mode=False))
-                stack.enter_context(entered(method.scopes))
-                self._stack = stack.pop_all()
-        self._recording = torch.is_grad_enabled()
-        recorded = strategy.records_graph or problem.options.create_graph
-        # A scope may be there to record what this strategy has no use for itself.
-        if recorded != self._recording and not any(
-            scope.records_graph for scope in method.scopes
-        ):
-            torch.set_grad_enabled(mode=recorded)
-        if strategy.trusted and not changes:
-            return self._call
-        self._preserved = preserved(problem.devices, problem.stateful)
-        state = self._preserved.__enter__()
-        return replace(self._call, reset=state.restore) if changes else self._call
-
-    def __exit__(self, *_: object) -> None:
-        """Put everything back."""
-        try:
-            if self._preserved is not None:
-                self._preserved.__exit__()
-        finally:
-            if torch.is_grad_enabled() != self._recording:
-                torch.set_grad_enabled(mode=self._recording)
-            if self._stack is not None:
-                self._stack.close()

@@ -29,6 +29,9 @@ from jacengine.selection.verify import verify
 
 NEAR, MOST = 3.0, 3
 """Methods are compiled that take so many times the best one's time, and so many."""
+PATIENCE = 20.0
+"""Seconds of compiling after which no other method is begun: some of a few hundred
+operators take minutes."""
 ROUNDS = 9
 """Rounds in which the compiled methods and the best eager one run in turn."""
 SPARE = 2
@@ -48,10 +51,10 @@ def with_compiled(problem: Problem, call: Call, selection: Selection) -> Selecti
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         truth = Truth.of(problem, call)
-        tried = [
-            _compiled(problem, call, record, truth)
-            for record in _worth(selection.ranked, selection.budget)
-        ]
+        tried: list[Record] = []
+        for record in _worth(selection.ranked, selection.budget):
+            if time.perf_counter() - started < PATIENCE:
+                tried.append(_compiled(problem, call, record, truth))
         best, *others = selection.ranked
         leader = replace(best, kernel=best.kernel or _kernel(problem, best))
         right = [record for record in tried if record.outcome == "ok"]

@@ -18,8 +18,9 @@ from jacengine.measure import seconds
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.products import batching
-from jacengine.products.accumulate import accumulate, prepared, pull_all_samples
+from jacengine.products.accumulate import accumulate, prepared
 from jacengine.products.batching import Batching
+from jacengine.products.directions import pull_all_samples
 from jacengine.products.method import Method
 from jacengine.products.scopes import mending
 from jacengine.selection.appetite import (

@@ -9,7 +9,6 @@ order, so that the same call picks the same winner.
 from __future__ import annotations
 
 import functools
-import math
 import statistics
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -24,24 +23,13 @@ from jacengine.products.accumulate import Kernel, accumulate
 from jacengine.products.blueprint import nest
 from jacengine.products.method import Method
 from jacengine.selection.classify import classify
+from jacengine.selection.paired import slower
 from jacengine.selection.record import Record
 from jacengine.selection.spending import CONTENDING, NOISE, Spending
 from jacengine.selection.truth import Truth
 from jacengine.selection.variants import variants
 from jacengine.selection.verify import verify
 
-T95 = {
-    3: 2.92,
-    4: 2.35,
-    5: 2.13,
-    6: 2.02,
-    7: 1.94,
-    8: 1.90,
-    9: 1.86,
-    10: 1.83,
-    11: 1.81,
-}
-"""Student's t at 95 %, one-sided, by the number of rounds; beyond, the last."""
 BRIEF = 0.1
 """Seconds of a whole Jacobian up to which every candidate is tried, whatever that
 costs: what the first use of an operator sets up can take longer than all runs do."""
@@ -55,8 +43,6 @@ SPARSE = 100
 """Seeds are kept from round to round where the budget is so many times as much."""
 SURE, QUICKLY = 4, 0.02
 """Rounds that are run in any case where a whole Jacobian takes less than this."""
-TICK = 1e-9
-"""Seconds that a time is taken for at least: a clock may not have moved."""
 
 
 class _Hopeless(Exception):  # noqa: N818 - it stops a run, it reports no error
@@ -331,21 +317,6 @@ def _cost(record: Record) -> float:
     times as much as the computation.
     """
     return (record.time_s or 0.0) if record.into_s is None else record.into_s
-
-
-def slower(times: Sequence[float], leader: Sequence[float]) -> bool:
-    """Tell whether times are above the leader's, with 95 % confidence.
-
-    Rounds are paired, since the machine's speed drifts: a one-sided t-test of the mean
-    logarithm of the ratios.
-    """
-    count = min(len(times), len(leader))
-    if count < min(T95):
-        return False
-    pairs = zip(times[-count:], leader[-count:], strict=True)
-    ratios = [math.log(max(a, TICK) / max(b, TICK)) for a, b in pairs]
-    spread = statistics.stdev(ratios) / math.sqrt(count)
-    return statistics.mean(ratios) > T95[min(count, max(T95))] * spread
 
 
 def _method(record: Record) -> Method:
