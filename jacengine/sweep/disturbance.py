@@ -5,7 +5,6 @@ The load average does not tell: it counts our own threads too.
 
 from __future__ import annotations
 
-import os
 import time
 
 import psutil
@@ -36,5 +35,16 @@ def _busy() -> float:
 
 
 def _own() -> float:
-    times = os.times()
-    return times.user + times.system
+    """Return what this process took, and what it started: compilers, for one."""
+    mine = psutil.Process()
+    return sum(map(_taken, [mine, *mine.children(recursive=True)]))
+
+
+def _taken(process: psutil.Process) -> float:
+    """Return the seconds of a process, and of its children that have ended."""
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0  # and so counted with its parent's
+    ended = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0)
+    return float(times.user + times.system + ended)
