@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -28,8 +28,17 @@ PASSES = 128
 """Backward passes that a selection spends on knowing the truth ..."""
 FEW = 16
 """... and that are spent on a method that was found right before."""
-WATCHED = 4
-"""Samples whose rounding is looked at, by how far their Hessian is from symmetric."""
+WATCHED = 2**20
+"""Entries of Hessians that are looked at for rounding: how far from symmetric plain
+autograd makes them. Of so many samples; the others are taken to be as the worst."""
+
+
+MARGINAL = 1e-2
+"""Relative errors up to which it is looked whether they are rounding ..."""
+SHAKEN, SHAKES = 8, 2
+"""... which is forgiven up to this multiple of what plain autograd's own result changes
+by when its inputs are rounded otherwise, in so many ways: none is nearer to the truth.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,16 +51,19 @@ class Exact:
         rows: The largest entry of the Hessian's row that each of them is in: a diagonal
             that cancels to nothing carries the rounding of what it is made of.
         trace: Whether only its sum is asked for.
-        noise: How far from symmetric plain autograd's own Hessian is.
+        noise: How far from symmetric plain autograd's own Hessian is, of each sample:
+            near a singularity a sample's rounding is thousands of times another's.
         dtype: The least precise dtype among inputs and outputs.
+        shaken: Computes the diagonals with the inputs rounded otherwise.
     """
 
     columns: Tensor | None
     values: Tensors
     rows: Tensors
     trace: bool
-    noise: float
+    noise: Tensor
     dtype: torch.dtype
+    shaken: Callable[[int], Tensors] = field(compare=False, repr=False)
 
     @classmethod
     def of(cls, problem: Problem, call: Call, passes: int | None) -> Exact:
@@ -71,18 +83,18 @@ class Exact:
         if wanted.numel() > most:
             drawn = torch.randperm(wanted.numel(), generator=_fixed())[:most]
             columns = wanted = wanted[drawn.sort().values]
-        with (
-            torch.inference_mode(mode=False),
-            torch.enable_grad(),
-            ALONE if problem.changes_state else contextlib.nullcontext(),
-            preserved(problem.devices, problem.stateful),
-        ):
-            values, rows, noise = mended(
-                functools.partial(_diagonals, problem, call, wanted)
-            )
         leaves = (*problem.inputs, *problem.values)
         dtype = max((leaf.dtype for leaf in leaves), key=lambda d: torch.finfo(d).eps)
-        return cls(columns, values, rows, problem.part == "trace", noise, dtype)
+        eps = torch.finfo(dtype).eps
+
+        def shaken(seed: int) -> Tensors:
+            return _plainly(
+                problem, call, wanted, functools.partial(_shake, eps, seed)
+            )[0]
+
+        values, rows, noise = _plainly(problem, call, wanted, _untouched)
+        trace = problem.part == "trace"
+        return cls(columns, values, rows, trace, noise, dtype, shaken)
 
     def restricted(self, problem: Problem) -> Problem:
         """Return the problem of those entries alone on which it can be judged."""
@@ -98,43 +110,102 @@ class Exact:
         Args:
             blocks: Its blocks, values by inputs.
         """
+        verdict = self._judge(blocks, [0.0] * len(blocks))
+        if verdict.right or not verdict.finite or verdict.error > MARGINAL:
+            return verdict
+        return self._judge(blocks, self._rounding)
+
+    @functools.cached_property
+    def _rounding(self) -> list[Tensor]:
+        """What rounding the inputs does to each value's diagonals, or to their sums."""
+        changes = [torch.zeros(v.shape[0], v.shape[1], 1) for v in self.values]
+        for seed in range(SHAKES):
+            for k, (other, known) in enumerate(
+                zip(self.shaken(seed), self.values, strict=True)
+            ):
+                change = (other - known).nan_to_num(0.0, 0.0, 0.0)
+                total = change.sum(2, keepdim=True).abs()
+                if not self.trace:
+                    total = change.abs().amax(2, keepdim=True)
+                changes[k] = torch.maximum(changes[k], total)
+        return changes
+
+    def _judge(
+        self, blocks: Sequence[Sequence[Tensor]], rounding: Sequence[Tensor | float]
+    ) -> Verdict:
+        """Compare a result, and forgive a multiple of each value's rounding too."""
         right, finite, worst = True, True, 0.0
         tolerance = TOLERANCE[self.dtype]
         cancelled = min(CANCELLED * torch.finfo(self.dtype).eps, tolerance)
-        for line, truth, rows in zip(blocks, self.values, self.rows, strict=True):
+        for line, truth, rows, more in zip(
+            blocks, self.values, self.rows, rounding, strict=True
+        ):
             if truth.numel() == 0:
                 continue
             shape = truth.shape[:2]
             got = torch.cat([part.detach().reshape(*shape, -1) for part in line], dim=2)
             got, known = got.to(truth), truth
             scale = truth.abs() + rows * (cancelled / tolerance)
-            floor = self.noise * NOISE
+            floor = self.noise.view(-1, 1, 1).expand(shape[0], shape[1], 1) * NOISE
+            floor = floor + SHAKEN * more
             if self.trace:
                 scale, known = (t.sum(2, keepdim=True) for t in (scale, truth))
             there = known.isfinite()
             finite &= bool(got[there].isfinite().all())
             difference = (got - known)[there].abs()
-            right &= bool((difference <= tolerance * scale[there] + floor).all())
+            scale, floor = scale[there], floor.expand_as(known)[there]
+            right &= bool((difference <= tolerance * scale + floor).all())
             tiny = torch.finfo(truth.dtype).tiny
-            relative = difference / (scale[there] + floor + tiny)
+            relative = difference / (scale + floor + tiny)
             if relative.numel():
                 worst = max(worst, float(relative.nan_to_num(nan=float("inf")).max()))
         return Verdict(right and finite, worst, finite)
 
 
-def _fixed() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+def _fixed(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _untouched(primal: Tensor) -> Tensor:
+    return primal
+
+
+def _shake(eps: float, seed: int, primal: Tensor) -> Tensor:
+    """Round each entry another way."""
+    drawn = torch.randint(-1, 2, primal.shape, generator=_fixed(seed))
+    return primal * (1 + eps * drawn.to(primal))
+
+
+def _plainly(
+    problem: Problem,
+    call: Call,
+    columns: Tensor,
+    change: Callable[[Tensor], Tensor],
+) -> tuple[Tensors, Tensors, Tensor]:
+    """Compute the diagonals by plain autograd, and leave no trace; see `_diagonals`."""
+    with (
+        torch.inference_mode(mode=False),
+        torch.enable_grad(),
+        ALONE if problem.changes_state else contextlib.nullcontext(),
+        preserved(problem.devices, problem.stateful),
+    ):
+        return mended(functools.partial(_diagonals, problem, call, columns, change))
 
 
 def _diagonals(
-    problem: Problem, call: Call, columns: Tensor
-) -> tuple[Tensors, Tensors, float]:
+    problem: Problem,
+    call: Call,
+    columns: Tensor,
+    change: Callable[[Tensor], Tensor],
+) -> tuple[Tensors, Tensors, Tensor]:
     """Compute the diagonal of each value at some columns.
 
     Returns:
-        The diagonals, the largest entries beside them, and the rounding they show.
+        The diagonals, the largest entries beside them, and each sample's rounding.
     """
-    primals = tuple(p.requires_grad_() for p in call.primals(connected=False))
+    primals = tuple(
+        change(p).detach().requires_grad_() for p in call.primals(connected=False)
+    )
     outputs = call(*primals)
     samples = problem.sample_count
     found = [
@@ -142,9 +213,9 @@ def _diagonals(
         for leaf in problem.values
     ]
     largest = [torch.zeros_like(target) for target in found]
-    watched = min(samples, WATCHED)
+    watched = min(samples, max(1, WATCHED // max(1, columns.numel()) ** 2))
     square = torch.zeros(watched, columns.numel(), columns.numel(), dtype=torch.float64)
-    noise = 0.0
+    noise = torch.zeros(watched, dtype=torch.float64)
     for value, (target, beside) in enumerate(zip(found, largest, strict=True)):
         for entry in range(target.shape[1]):
             for place, column in enumerate(columns.tolist()):
@@ -159,8 +230,11 @@ def _diagonals(
                         seen = slice(some.start, min(some.stop, watched))
                         square[seen, place] = row[: seen.stop - seen.start][:, columns]
             uneven = (square - square.mT).nan_to_num().abs()
-            noise = max(noise, float(uneven.max()) if uneven.numel() else 0.0)
-    return tuple(found), tuple(largest), noise
+            if uneven.numel():
+                noise = torch.maximum(noise, uneven.amax((1, 2)))
+    worst = noise.max() if noise.numel() else noise.new_zeros(())
+    others = worst.expand(samples - watched)
+    return tuple(found), tuple(largest), torch.cat([noise, others])
 
 
 def _together(problem: Problem) -> Iterator[slice]:

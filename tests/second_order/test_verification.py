@@ -9,12 +9,14 @@ from torch import Tensor
 
 import jacengine
 from jacengine import Point, Strategy
+from jacengine.bench.workloads import WORKLOADS
 from jacengine.interface import Action, Curvature, Passes
 from jacengine.plans.plan import Plan
 from jacengine.plans.planning import make_plan
 from jacengine.problems.problem import Options
 from jacengine.registry import Registry
 from jacengine.selection.exact import PASSES
+from jacengine.selection.truth import Truth
 from jacengine.strategies.forward_laplacian import ForwardLaplacian
 from jacengine.strategies.reverse_loop import ReverseLoop
 from tests.contract.compare import assert_same
@@ -258,3 +260,29 @@ def test_a_named_strategy_that_is_wrong_leaves_none() -> None:
             memory_budget=None,
             effort="none",
         )
+
+
+def test_rounding_near_a_singularity_is_no_fault() -> None:
+    """Sums of determinants that almost cancel: float32 has three digits left there."""
+    [workload] = [w for w in WORKLOADS if w.name == "quantum_net"]
+    question = workload.build(10)
+    options: dict[str, Any] = {
+        "wrt": question.wrt,
+        "batch_dim": question.batch_dim,
+        "quantity": question.quantity,
+        "effort": "none",
+    }
+    precise = question.to(dtype=torch.float64)
+    known = jacengine.plan(precise.fn, *precise.args, **options)(*precise.args)
+    plan = jacengine.plan(
+        question.fn, *question.args, strategies=["forward_laplacian"], **options
+    )
+    found = plan(*question.args)
+    assert float((found - known).abs().max() / known.abs().max()) > 1e-5
+
+    call = plan.problem.bind(question.args, {})
+    truth = Truth.of(plan.problem, call, passes=None)
+    assert truth.judge([[found]]).right
+    # What is off by as little, but everywhere, is wrong.
+    assert not truth.judge([[found * (1 + 1e-3)]]).right
+    assert not truth.judge([[found * 1.1]]).right
