@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import jacengine
 from jacengine.products.method import Execution
+from jacengine.selection import compilation
 from tests.problems import randn
 
 pytestmark = [
@@ -52,11 +53,7 @@ OFFSET = torch.tensor(1.5, dtype=torch.float64)
 def compiled_plan(fn: Any, *args: Any, **options: Any) -> jacengine.Plan:
     """Make a plan that uses compiled code, however slow that is."""
     plan = jacengine.plan(fn, *args, compiled=True, effort="none", **options)
-    those = [
-        record
-        for record in plan.selection.ranked
-        if record.method is not None and record.method.execution is Execution.COMPILED
-    ]
+    those = [record for record in plan.selection.ranked if record.compiled]
     assert those, plan.explain()
     plan._use(tuple(those))
     return plan
@@ -197,6 +194,18 @@ def test_recurrent_layers() -> None:
     with torch.no_grad():
         net.cell.get_parameter("weight_hh_l0").mul_(2)
     torch.testing.assert_close(plan(x + 1), right(net, x + 1))
+
+
+def test_what_takes_too_long_keeps_others_from_being_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compilation, "PATIENCE", -1.0)
+    plan = jacengine.plan(Net(), randn(5, 3), batch_dim=0, compiled=True)
+    assert not plan.chosen.compiled
+    out = [record for record in plan.selection.records if record.compiled]
+    assert out
+    assert {record.outcome for record in out} == {"skipped"}
+    assert "not tried" in out[0].reason
 
 
 def test_a_closure_that_changes() -> None:

@@ -92,9 +92,7 @@ def test_sizes_as_people_write_them(count: int, written: str) -> None:
     assert format_bytes(count) == written
 
 
-def planned(
-    x: Tensor, strategy: str, budget: int | None = None, **options: Any
-) -> Plan:
+def planned(x: Tensor, strategy: str, **options: Any) -> Plan:
     model = mlp(64, 128, 64).float()
     return jacengine.plan(
         model,

@@ -8,11 +8,15 @@ import torch
 from torch import Tensor, nn
 
 import jacengine
+from jacengine.measure import peak_memory
 from jacengine.plans.saved import from_json, to_json
 from jacengine.products.accumulate import Kernel
 from jacengine.products.accumulate import prepared as made_ready
 from jacengine.products.batching import Batching, sliceable
+from jacengine.products.method import Method
+from jacengine.selection.appetite import appetite
 from jacengine.selection.truth import Truth
+from jacengine.strategies.vmap_vjp import VmapVjp
 from tests.problems import mlp, prepared, randn
 
 BUILTIN = jacengine.list_strategies()
@@ -86,3 +90,23 @@ def test_slices_are_saved() -> None:
     assert loaded is not None
     assert plan.chosen.method is not None
     assert loaded.samples == plan.chosen.method.samples
+
+
+def test_what_slices_take_is_measured_on_two_of_them() -> None:
+    calls: dict[int, int] = {}
+    for size in (8, 64):
+
+        def counted(x: Tensor, size: int = size) -> Tensor:
+            calls[size] = calls.get(size, 0) + 1
+            return x.sin()
+
+        problem, call = prepared(counted, randn(size, 3), batch_dim=0)
+        method = Method(VmapVjp(), Batching.TOGETHER, samples=2)
+        calls[size] = 0
+        needs = appetite(problem, call, method)
+        foretold = needs.peak(problem, method, 3)
+        with peak_memory(torch.device("cpu")) as peak:
+            Kernel(problem, replace(method, chunk_size=3)).run(call)
+        assert foretold == pytest.approx(peak.bytes, rel=0.1)
+        calls[size] -= size // 2  # of the whole run
+    assert calls[8] == calls[64]

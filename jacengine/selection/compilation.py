@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import torch
 
-from jacengine.measure import seconds
+from jacengine.measure import format_seconds, seconds
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.products.accumulate import Kernel
@@ -51,10 +51,10 @@ def with_compiled(problem: Problem, call: Call, selection: Selection) -> Selecti
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         truth = Truth.of(problem, call)
-        tried: list[Record] = []
-        for record in _worth(selection.ranked, selection.budget):
-            if time.perf_counter() - started < PATIENCE:
-                tried.append(_compiled(problem, call, record, truth))
+        tried = [
+            _compiled(problem, call, record, truth, started + PATIENCE)
+            for record in _worth(selection.ranked, selection.budget)
+        ]
         best, *others = selection.ranked
         leader = replace(best, kernel=best.kernel or _kernel(problem, best))
         right = [record for record in tried if record.outcome == "ok"]
@@ -96,13 +96,18 @@ def _kernel(problem: Problem, record: Record) -> Kernel:
     return Kernel(problem, record.method)
 
 
-def _compiled(problem: Problem, call: Call, record: Record, truth: Truth) -> Record:
-    """Compile a method and verify what it computes then."""
+def _compiled(
+    problem: Problem, call: Call, record: Record, truth: Truth, until: float
+) -> Record:
+    """Compile a method and verify what it computes then, if it is not too late."""
     assert record.method is not None
     method = replace(record.method, execution=Execution.COMPILED)
     bare = replace(
         record, method=method, time_s=None, first_s=None, times=(), peak_bytes=None
     )
+    if time.perf_counter() > until:
+        reason = f"not tried: others took more than {format_seconds(PATIENCE)}"
+        return replace(bare, outcome="skipped", reason=reason)
     try:
         kernel = Kernel(problem, method)
         blocks = kernel.run(call)

@@ -8,7 +8,6 @@ much as a selection does.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,19 +19,16 @@ from jacengine._torchfunc import Tensors, pull
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.problems.second_order import diagonal_rows, gradients
-from jacengine.problems.state import ALONE, preserved
 from jacengine.products.scopes import mended
+from jacengine.selection.plainly import plainly
 from jacengine.selection.verdict import CANCELLED, NOISE, TOLERANCE, Verdict
 
 PASSES = 128
 """Backward passes that a selection spends on knowing the truth ..."""
 FEW = 16
 """... and that are spent on a method that was found right before."""
-WATCHED = 2**20
-"""Entries of Hessians that are looked at for rounding: how far from symmetric plain
-autograd makes them. Of so many samples; the others are taken to be as the worst."""
-
-
+WATCHED = 4
+"""Samples whose rounding is looked at, by how far their Hessian is from symmetric."""
 MARGINAL = 1e-2
 """Relative errors up to which it is looked whether they are rounding ..."""
 SHAKEN, SHAKES = 8, 2
@@ -51,8 +47,7 @@ class Exact:
         rows: The largest entry of the Hessian's row that each of them is in: a diagonal
             that cancels to nothing carries the rounding of what it is made of.
         trace: Whether only its sum is asked for.
-        noise: How far from symmetric plain autograd's own Hessian is, of each sample:
-            near a singularity a sample's rounding is thousands of times another's.
+        noise: How far from symmetric plain autograd's own Hessian is.
         dtype: The least precise dtype among inputs and outputs.
         shaken: Computes the diagonals with the inputs rounded otherwise.
     """
@@ -61,7 +56,7 @@ class Exact:
     values: Tensors
     rows: Tensors
     trace: bool
-    noise: Tensor
+    noise: float
     dtype: torch.dtype
     shaken: Callable[[int], Tensors] = field(compare=False, repr=False)
 
@@ -87,14 +82,24 @@ class Exact:
         dtype = max((leaf.dtype for leaf in leaves), key=lambda d: torch.finfo(d).eps)
         eps = torch.finfo(dtype).eps
 
-        def shaken(seed: int) -> Tensors:
-            return _plainly(
-                problem, call, wanted, functools.partial(_shake, eps, seed)
-            )[0]
+        def diagonals(
+            change: Callable[[Tensor], Tensor],
+        ) -> tuple[Tensors, Tensors, float]:
+            with plainly(problem):
+                return mended(
+                    functools.partial(_diagonals, problem, call, wanted, change)
+                )
 
-        values, rows, noise = _plainly(problem, call, wanted, _untouched)
-        trace = problem.part == "trace"
-        return cls(columns, values, rows, trace, noise, dtype, shaken)
+        values, rows, noise = diagonals(_untouched)
+        return cls(
+            columns,
+            values,
+            rows,
+            problem.part == "trace",
+            noise,
+            dtype,
+            shaken=lambda seed: diagonals(functools.partial(_shake, eps, seed))[0],
+        )
 
     def restricted(self, problem: Problem) -> Problem:
         """Return the problem of those entries alone on which it can be judged."""
@@ -110,7 +115,7 @@ class Exact:
         Args:
             blocks: Its blocks, values by inputs.
         """
-        verdict = self._judge(blocks, [0.0] * len(blocks))
+        verdict = self._judge(blocks, [torch.zeros(1, 1, 1)] * len(blocks))
         if verdict.right or not verdict.finite or verdict.error > MARGINAL:
             return verdict
         return self._judge(blocks, self._rounding)
@@ -131,7 +136,7 @@ class Exact:
         return changes
 
     def _judge(
-        self, blocks: Sequence[Sequence[Tensor]], rounding: Sequence[Tensor | float]
+        self, blocks: Sequence[Sequence[Tensor]], rounding: Sequence[Tensor]
     ) -> Verdict:
         """Compare a result, and forgive a multiple of each value's rounding too."""
         right, finite, worst = True, True, 0.0
@@ -146,8 +151,7 @@ class Exact:
             got = torch.cat([part.detach().reshape(*shape, -1) for part in line], dim=2)
             got, known = got.to(truth), truth
             scale = truth.abs() + rows * (cancelled / tolerance)
-            floor = self.noise.view(-1, 1, 1).expand(shape[0], shape[1], 1) * NOISE
-            floor = floor + SHAKEN * more
+            floor = NOISE * self.noise + SHAKEN * more
             if self.trace:
                 scale, known = (t.sum(2, keepdim=True) for t in (scale, truth))
             there = known.isfinite()
@@ -176,32 +180,16 @@ def _shake(eps: float, seed: int, primal: Tensor) -> Tensor:
     return primal * (1 + eps * drawn.to(primal))
 
 
-def _plainly(
-    problem: Problem,
-    call: Call,
-    columns: Tensor,
-    change: Callable[[Tensor], Tensor],
-) -> tuple[Tensors, Tensors, Tensor]:
-    """Compute the diagonals by plain autograd, and leave no trace; see `_diagonals`."""
-    with (
-        torch.inference_mode(mode=False),
-        torch.enable_grad(),
-        ALONE if problem.changes_state else contextlib.nullcontext(),
-        preserved(problem.devices, problem.stateful),
-    ):
-        return mended(functools.partial(_diagonals, problem, call, columns, change))
-
-
 def _diagonals(
     problem: Problem,
     call: Call,
     columns: Tensor,
     change: Callable[[Tensor], Tensor],
-) -> tuple[Tensors, Tensors, Tensor]:
-    """Compute the diagonal of each value at some columns.
+) -> tuple[Tensors, Tensors, float]:
+    """Compute the diagonal of each value at some columns, of primals after a change.
 
     Returns:
-        The diagonals, the largest entries beside them, and each sample's rounding.
+        The diagonals, the largest entries beside them, and the rounding they show.
     """
     primals = tuple(
         change(p).detach().requires_grad_() for p in call.primals(connected=False)
@@ -213,9 +201,9 @@ def _diagonals(
         for leaf in problem.values
     ]
     largest = [torch.zeros_like(target) for target in found]
-    watched = min(samples, max(1, WATCHED // max(1, columns.numel()) ** 2))
+    watched = min(samples, WATCHED)
     square = torch.zeros(watched, columns.numel(), columns.numel(), dtype=torch.float64)
-    noise = torch.zeros(watched, dtype=torch.float64)
+    noise = 0.0
     for value, (target, beside) in enumerate(zip(found, largest, strict=True)):
         for entry in range(target.shape[1]):
             for place, column in enumerate(columns.tolist()):
@@ -230,11 +218,8 @@ def _diagonals(
                         seen = slice(some.start, min(some.stop, watched))
                         square[seen, place] = row[: seen.stop - seen.start][:, columns]
             uneven = (square - square.mT).nan_to_num().abs()
-            if uneven.numel():
-                noise = torch.maximum(noise, uneven.amax((1, 2)))
-    worst = noise.max() if noise.numel() else noise.new_zeros(())
-    others = worst.expand(samples - watched)
-    return tuple(found), tuple(largest), torch.cat([noise, others])
+            noise = max(noise, float(uneven.max()) if uneven.numel() else 0.0)
+    return tuple(found), tuple(largest), noise
 
 
 def _together(problem: Problem) -> Iterator[slice]:

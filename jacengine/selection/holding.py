@@ -10,6 +10,7 @@ from jacengine.products.seeding import balanced
 from jacengine.selection.budget import format_bytes
 from jacengine.selection.race import Race
 from jacengine.selection.record import Record
+from jacengine.selection.variants import resized
 
 CLOSE = 0.5
 """Share of the budget from which a predicted peak is measured: where a phase of a pass
@@ -52,24 +53,12 @@ def _over(record: Record, budget: int) -> Record:
 
 def _narrower(problem: Problem, record: Record, budget: int) -> Record | None:
     """Return the record with the chunk that should fit, `None` if there is none."""
-    method, needs, chunk = record.method, record.appetite, record.chunk_size
-    if method is None or needs is None or chunk is None or chunk == 1:
+    method, chunk = record.method, record.chunk_size
+    if method is None or record.appetite is None or chunk is None or chunk == 1:
         return None
     result = problem.result_bytes
     beside = max(1, (record.peak_bytes or 0) - result)
     share = max(0.0, (budget - result) / beside)
     fewer = max(1, min(chunk - 1, int(chunk * share)))
     blocks = balanced(method.directions(problem), fewer)
-    changed = replace(method, chunk_size=max(b.stop - b.start for b in blocks))
-    return replace(
-        record,
-        method=changed,
-        chunk_size=changed.chunk_size,
-        passes=changed.passes(problem),
-        predicted_bytes=needs.peak(problem, changed, changed.chunk_size or 1),
-        peak_bytes=None,
-        time_s=None,
-        first_s=None,
-        into_s=None,
-        times=(),
-    )
+    return resized(problem, record, max(b.stop - b.start for b in blocks))

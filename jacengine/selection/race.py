@@ -39,7 +39,7 @@ and those that nobody has touched before cost more than the computation. So meth
 told apart by how long they take into memory that is there."""
 SURPRISE = 2.0
 """Times its forecast from which a first run is not believed."""
-SPARSE = 100
+AMPLE = 100
 """Seeds are kept from round to round where the budget is so many times as much."""
 SURE, QUICKLY = 4, 0.02
 """Rounds that are run in any case where a whole Jacobian takes less than this."""
@@ -293,7 +293,7 @@ class Race:
         found = self._kernels.get(id(method))
         if found is None:
             found = Kernel(self.problem, method)
-            if SPARSE * found.kept_bytes <= self._budget:
+            if AMPLE * found.kept_bytes <= self._budget:
                 self._kernels[id(method)] = found
         return found
 

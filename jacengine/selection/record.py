@@ -8,7 +8,7 @@ from typing import Literal
 from jacengine.interface import Passes
 from jacengine.measure import format_seconds
 from jacengine.products.accumulate import Kernel
-from jacengine.products.method import Method
+from jacengine.products.method import Execution, Method
 from jacengine.selection.appetite import Appetite
 
 Outcome = Literal[
@@ -75,6 +75,12 @@ class Record:
     def runs(self) -> int:
         """How many times it was timed."""
         return len(self.times) + (self.first_s is not None)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether its method is one that is compiled."""
+        method = self.method
+        return method is not None and method.execution is Execution.COMPILED
 
     @property
     def notes(self) -> str:

@@ -8,7 +8,6 @@ zeros. Where forward and reverse mode legitimately differ, reverse mode is the t
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +18,9 @@ from torch import Tensor
 from jacengine._torchfunc import Tensors, pull
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
-from jacengine.problems.state import ALONE, preserved
 from jacengine.products.scopes import mended
 from jacengine.selection.exact import PASSES, Exact
+from jacengine.selection.plainly import plainly
 from jacengine.selection.verdict import CANCELLED, ELSEWHERE, NOISE, TOLERANCE, Verdict
 
 SLICE = 2**15
@@ -72,12 +71,7 @@ class Truth:
             exact = Exact.of(problem, call, passes)
             # Candidates pull whatever rows they like: the projection is of all.
             problem = replace(problem, rows=None, columns=None)
-        with (
-            torch.inference_mode(mode=False),
-            torch.enable_grad(),
-            ALONE if problem.changes_state else contextlib.nullcontext(),
-            preserved(problem.devices, problem.stateful),
-        ):
+        with plainly(problem):
             cotangents = _draw(problem, seed)
             full, products, parts = mended(
                 functools.partial(_pulled, problem, call, cotangents, seed)

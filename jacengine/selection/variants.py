@@ -34,9 +34,8 @@ def variants(problem: Problem, call: Call, leader: Record) -> Iterator[Record]:
 
 
 def _chunks(problem: Problem, leader: Record) -> Iterator[Record]:
-    method, needs = leader.method, leader.appetite
+    method = leader.method
     assert method is not None
-    assert needs is not None
     directions = method.directions(problem)
     chunk = leader.chunk_size or directions
     largest = leader.largest_chunk or chunk
@@ -44,17 +43,26 @@ def _chunks(problem: Problem, leader: Record) -> Iterator[Record]:
         wanted = min(largest, max(1, round(chunk * factor)))
         other = next((b.stop - b.start for b in balanced(directions, wanted)), chunk)
         if other not in {chunk, 1}:
-            changed = replace(method, chunk_size=other)
-            yield replace(
-                leader,
-                method=changed,
-                chunk_size=other,
-                passes=changed.passes(problem),
-                predicted_bytes=needs.peak(problem, changed, other),
-                time_s=None,
-                first_s=None,
-                times=(),
-            )
+            yield resized(problem, leader, other)
+
+
+def resized(problem: Problem, record: Record, chunk_size: int) -> Record:
+    """Return a record that is as if its method had been qualified with this chunk."""
+    assert record.method is not None
+    assert record.appetite is not None
+    changed = replace(record.method, chunk_size=chunk_size)
+    return replace(
+        record,
+        method=changed,
+        chunk_size=chunk_size,
+        passes=changed.passes(problem),
+        predicted_bytes=record.appetite.peak(problem, changed, chunk_size),
+        peak_bytes=None,
+        time_s=None,
+        first_s=None,
+        into_s=None,
+        times=(),
+    )
 
 
 def _sliced(problem: Problem, call: Call, leader: Record) -> Record | None:

@@ -14,7 +14,6 @@ from jacengine.plans.planning import compiled_plan
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.problems.signature import Signature
-from jacengine.products.method import Execution
 from jacengine.report.case import COMPILED, Row
 from jacengine.selection.qualify import qualify
 from jacengine.selection.record import Record
@@ -91,9 +90,9 @@ class Lineup:
         """Compile what `auto` chose; say why not, if nothing compiled is faster."""
         args = self.subject.question.args
         plan = compiled_plan(self._plan(), args, {})
-        if _is_compiled(plan.chosen):
+        if plan.chosen.compiled:
             return Chosen(plan, args, kind="compiled")
-        tried = [record for record in plan.selection.records if _is_compiled(record)]
+        tried = [record for record in plan.selection.records if record.compiled]
         right = any(record.outcome == "ok" for record in tried)
         why = "; ".join(dict.fromkeys(r.reason for r in tried if r.reason))
         if right or not why:
@@ -134,10 +133,6 @@ class Lineup:
             return _row(name, "skipped", slow.reason)
         except Exception as error:
             return _row(name, "error", f"{type(error).__name__}: {error}")
-
-
-def _is_compiled(record: Record) -> bool:
-    return record.method is not None and (record.method.execution is Execution.COMPILED)
 
 
 def _row(name: str, outcome: str, notes: str) -> Row:

@@ -1,5 +1,6 @@
 """Budgets, graphs, plans and traces left, as for Jacobians."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from jacengine import (
     RandomnessError,
 )
 from jacengine.measure import peak_memory
+from jacengine.products.accumulate import Kernel
 from tests.contract.compare import assert_same
 from tests.contract.scenario import Case
 from tests.problems import mlp, randn
@@ -217,3 +219,31 @@ def test_options_that_do_not_fit(quantity: Any, options: Any, said: str) -> None
 def test_a_column_is_named_once(quantity: Any) -> None:
     with pytest.raises(ArgumentError, match="names an entry twice"):
         asked(quantity, columns=torch.tensor([1, 1]))
+
+
+@pytest.mark.parametrize("strategy", ["vmap_jvp_over_vjp", "batched_grad_over_grad"])
+def test_a_trace_holds_sums_alone(strategy: str) -> None:
+    """However many entries are summed, the same graph and no diagonal is held."""
+    x = randn(2000, 8)
+
+    def peak_of(count: int) -> int:
+        plan = jacengine.plan(
+            bumpy,
+            x,
+            batch_dim=0,
+            quantity="laplacian",
+            columns=slice(0, count),
+            strategies=[strategy],
+            effort="none",
+        )
+        method = plan.chosen.method
+        assert method is not None
+        kernel = Kernel(plan.problem, replace(method, chunk_size=1))
+        call = plan.problem.bind((x,), {})
+        kernel.run(call)
+        with peak_memory(torch.device("cpu")) as peak:
+            kernel.run(call)
+        return peak.bytes
+
+    an_entry_of_all_samples = 2000 * 8
+    assert peak_of(8) - peak_of(3) < an_entry_of_all_samples
