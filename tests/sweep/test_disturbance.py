@@ -2,33 +2,42 @@
 
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 
 from jacengine.sweep import disturbance
 from jacengine.sweep.disturbance import Disturbance
 
 BUSY = (
-    "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: 0"
+    "import time\nend = time.process_time() + 0.3\n"
+    "while time.process_time() < end: 0\nprint('done', flush=True)\n{then}"
 )
 
 
-def _work() -> None:
-    subprocess.run([sys.executable, "-c", BUSY], check=True)
-
-
+@pytest.mark.parametrize("then", ["", "input()"], ids=["ended", "living"])
 def test_what_was_started_here_is_no_disturbance(
-    monkeypatch: pytest.MonkeyPatch,
+    then: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As if nobody else ran: all that the processors do is the work that was started.
+    # As if nobody else ran: all that the processors do is what the child does.
     took = {"s": 0.0}
     monkeypatch.setattr(disturbance, "_busy", lambda: took["s"])
     watched = Disturbance()
-    before = disturbance._own()
-    _work()
-    took["s"] = disturbance._own() - before
-    assert took["s"] >= 0.3
-    assert watched.share() == pytest.approx(0.0, abs=0.01)
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY.format(then=then)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"done\n"
+        if not then:
+            child.wait()
+        took["s"] = 0.3
+        elapsed = time.monotonic() - watched._begun
+        wrong = 0.3 / (elapsed * (psutil.cpu_count() or 1))
+        assert watched.share() < 0.1 * wrong
+        child.communicate(b"\n")
 
 
 def test_what_others_took(monkeypatch: pytest.MonkeyPatch) -> None:
