@@ -194,6 +194,17 @@ class Guarded:
 _ENTRIES = itertools.count()
 
 
+def in_own_order(tensor: Tensor) -> Tensor:
+    """Mark a traced tensor: compiled, it is to lie in memory as it does now.
+
+    Else Inductor may lay it out as what it is computed from, and copying it to its
+    place then takes longer than computing it.
+    """
+    from torch._inductor import inductor_prims  # noqa: PLC0415
+
+    return inductor_prims.force_stride_order(tensor, tensor.stride())  # type: ignore[no-any-return]
+
+
 def compiled_graph(
     graph: GraphModule, values: Sequence[Tensor]
 ) -> Callable[..., Sequence[Tensor]]:

@@ -4,7 +4,6 @@ Eager autograd at the same moment tells what is right.
 """
 
 import gc
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,10 @@ from torch import Tensor, nn
 import jacengine
 from jacengine.products.method import Execution
 from jacengine.selection import compilation
+from tests.compiling import COMPILING, compiled_plan, programs, right
 from tests.problems import randn
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler"),
-    # Torch's own, of its own code.
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
+pytestmark = COMPILING
 
 
 class Net(nn.Module):
@@ -48,33 +43,6 @@ class Net(nn.Module):
 
 
 OFFSET = torch.tensor(1.5, dtype=torch.float64)
-
-
-def compiled_plan(fn: Any, *args: Any, **options: Any) -> jacengine.Plan:
-    """Make a plan that uses compiled code, however slow that is."""
-    plan = jacengine.plan(fn, *args, compiled=True, effort="none", **options)
-    those = [record for record in plan.selection.ranked if record.compiled]
-    assert those, plan.explain()
-    plan._use(tuple(those))
-    return plan
-
-
-def programs(plan: jacengine.Plan) -> int:
-    """Count the programs that were compiled for a plan."""
-    compiled = plan._kernel._compiled
-    assert compiled is not None
-    return compiled._made
-
-
-def right(fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Compute the Jacobian of each sample by plain loops."""
-    samples: list[Tensor] = []
-    for one in x:
-        own = one.clone().requires_grad_()
-        out = fn(own.unsqueeze(0))[0]
-        rows = [torch.autograd.grad(o, own, retain_graph=True)[0] for o in out]
-        samples.append(torch.stack(rows))
-    return torch.stack(samples)
 
 
 def _set_weight(net: Net) -> None:
@@ -318,11 +286,3 @@ def test_a_saved_plan_is_compiled_again(tmp_path: Path) -> None:
     assert loaded.chosen.method.execution is Execution.COMPILED
     torch.testing.assert_close(loaded(x), right(net, x))
     assert programs(loaded) == 1
-
-
-def test_out_is_written() -> None:
-    x = randn(3)
-    plan = compiled_plan(torch.sin, x)
-    out = torch.empty(3, 3, dtype=x.dtype)
-    assert plan(x, out=out) is out
-    torch.testing.assert_close(out, torch.diag(x.cos()))

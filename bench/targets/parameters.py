@@ -39,6 +39,7 @@ PART = 20
 """A naive loop runs on one sample of so many, and its time is scaled."""
 NAIVE = "naive loop"
 INTO = "plan(x, out=out)"
+INTO_COMPILED = "plan(x, out=out), compiled"
 FLAT = "plan(x, out=flat)"
 FILL = "fill_"
 FRESH = "allocate and fill_"
@@ -102,6 +103,7 @@ def _written(workload: Workload, fill: float, faster: float | None, n: int) -> C
     question = workload.build(n)
     (x,) = question.args
     plan, flat_plan = _plan(question), _plan(question, "flat")
+    compiled = _plan(question, compiled=True)
     out, flat = plan(x), flat_plan(x)
     blocks = list(out.values())
     shapes = [block.shape for block in blocks]
@@ -109,12 +111,18 @@ def _written(workload: Workload, fill: float, faster: float | None, n: int) -> C
     libraries = tuple(entrants)
     entrants |= {
         INTO: Entrant(lambda: plan(x, out=out)),
+        INTO_COMPILED: Entrant(lambda: compiled(x, out=out)),
         FLAT: Entrant(lambda: flat_plan(x, out=flat)),
         PLAN: Entrant(lambda: plan(x)),
         FILL: Entrant(lambda: [block.fill_(1.0) for block in blocks]),
         FRESH: Entrant(lambda: [torch.empty(s).fill_(1.0) for s in shapes]),
     }
-    claims = [Claim(INTO, FILL, fill), Claim(FLAT, FILL, fill), Claim(PLAN, FRESH, 1.2)]
+    claims = [
+        Claim(INTO, FILL, fill),
+        Claim(INTO_COMPILED, FILL, fill),
+        Claim(FLAT, FILL, fill),
+        Claim(PLAN, FRESH, 1.2),
+    ]
     if faster is not None:
         claims.append(Claim(LIBRARIES, INTO, faster, at_least=True))
     return Contest(entrants, tuple(claims), {LIBRARIES: libraries}, left_out)

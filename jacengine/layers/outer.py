@@ -32,11 +32,11 @@ def outer(
     """
     samples, directions, groups, rows, positions = left.shape
     if positions == 1:
-        parts = (left[..., 0].unsqueeze(-1), right[..., 0][:, None, :, None])
+        across = right.transpose(-1, -2).unsqueeze(1)
         if out is None:
-            return torch.mul(*parts).view(samples, directions, *shape)
+            return torch.mul(left, across).view(samples, directions, *shape)
         split = (samples, directions, groups, rows, right.shape[2])
-        torch.mul(*parts, out=out.view(split))
+        torch.mul(left, across, out=out.view(split))
         return out
     if groups == 1:
         return _one_group(left[:, :, 0], right[:, 0], shape, out)

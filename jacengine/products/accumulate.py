@@ -29,6 +29,7 @@ from jacengine.products.blueprint import Blueprint
 from jacengine.products.compiled import Compiled
 from jacengine.products.diagonal import Diagonal
 from jacengine.products.linearize import linearized, points
+from jacengine.products.memory import LARGE, allocate
 from jacengine.products.method import Execution, Method
 from jacengine.products.places import Places
 from jacengine.products.settled import settled
@@ -106,8 +107,7 @@ class Kernel:
 
         Args:
             call: The function at the arguments to compute it at.
-            out: Preallocated result, nested as the user has it, to write into; what is
-                compiled has no such argument, so that is done eagerly.
+            out: Preallocated result, nested as the user has it, to write into.
             progress: Told the share that is done after each block; may raise to stop.
             checked: Whether to hold the strategy's products to their shapes.
 
@@ -115,8 +115,8 @@ class Kernel:
             The blocks of the Jacobian, outputs by inputs; `assembly.nest` nests them.
         """
         problem, method = self._problem, self.method
-        if self._compiled is not None and out is None:
-            return self._compiled(call)
+        if self._compiled is not None:
+            return self._compiled(call, self._into(out))
         with settled(problem, call, method) as ready:
             fresh = method.strategy.trusted and not self._simulated
             owned = functools.partial(self._owned, ready) if fresh else None
@@ -133,6 +133,22 @@ class Kernel:
                     if progress is not None:
                         progress(self._done(samples, block))
             return assembly.finish()
+
+    def _into(self, out: Any) -> Tensors:
+        """Return where a compiled program writes; nowhere, if it makes the blocks.
+
+        Large ones it does not make: they are worth huge pages.
+        """
+        blocks = self._blueprint.blocks
+        if out is not None:
+            given = self._blueprint.given(out)
+            return tuple(given[key] for key in blocks)
+        if self._problem.result_bytes < LARGE:
+            return ()
+        return tuple(
+            allocate(block.shape, dtype=block.dtype, device=block.device)
+            for block in blocks.values()
+        )
 
     def _linearized(
         self,

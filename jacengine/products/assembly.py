@@ -107,8 +107,8 @@ class Assembly:
             problem.inputs, self._places(problem.inputs), strict=True
         ):
             view = self._block((row, column))[self._samples(samples), local, across]
-            view = view.transpose(0, 1)
             view = view.unflatten(2, leaf.shape) if leaf.shape else view.squeeze(2)
+            view = view.transpose(0, 1)
             sampled = problem.batch_size is not None and not blueprint.joint
             views.append(view if sampled else view[:, 0])
         return tuple(views)

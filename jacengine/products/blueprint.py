@@ -116,8 +116,16 @@ class Blueprint:
             outputs[row].device,
         )
 
-    def opened(self, out: Any) -> dict[Key, Tensor]:
-        """Check a preallocated result and view its tensors as blocks.
+    @functools.cached_property
+    def _nested(self) -> tuple[list[_Key | None], trees.Structure]:
+        """Which block stands where in the result; `None`: nothing does."""
+        keys = [
+            [(r, c) for c in range(len(self.columns))] for r in range(len(self.rows))
+        ]
+        return trees.flatten(nest(self.problem, keys, leaf=_Key))
+
+    def given(self, out: Any) -> dict[Key, Tensor]:
+        """Check a preallocated result, and find the blocks in it.
 
         Raises:
             ArgumentError: It is not of the result's structure, shapes or dtype.
@@ -127,41 +135,49 @@ class Blueprint:
                 "out= is written in place, which create_graph=True cannot record. Use "
                 "one or the other."
             )
-        keys = [
-            [(r, c) for c in range(len(self.columns))] for r in range(len(self.rows))
-        ]
-        expected, structure = trees.flatten(nest(self.problem, keys, leaf=_Key))
-        given, got = trees.flatten(out)
+        expected, structure = self._nested
+        tensors, got = trees.flatten(out)
         if got.spec != structure.spec:
             raise ArgumentError(
                 f"out= nests as {got.spec}, but the result nests as {structure.spec}."
             )
         found: dict[Key, Tensor] = {}
-        for place, tensor in zip(expected, given, strict=True):
-            if place is None:
-                continue
-            key = place.key
-            block = self.blocks[key]
-            shape, dtype = block.shape, block.dtype
-            if not isinstance(tensor, Tensor):
-                raise ArgumentError(
-                    f"out= holds a {type(tensor).__name__}, not a tensor."
-                )
-            if tensor.device != block.device:
-                raise ArgumentError(
-                    f"out= is on {tensor.device}, but the result is on {block.device}."
-                )
-            if tuple(tensor.shape) != shape or tensor.dtype != dtype:
-                raise ArgumentError(
-                    f"out= has shape {tuple(tensor.shape)} and {tensor.dtype}, but the "
-                    f"result has shape {shape} and {dtype}."
-                )
-            if not tensor.is_contiguous():
-                raise ArgumentError(
-                    f"out= of shape {shape} is not contiguous; pass one that is."
-                )
-            found[key] = tensor.detach().view(block.extent)
+        for place, tensor in zip(expected, tensors, strict=True):
+            if place is not None:
+                _require_fitting(tensor, self.blocks[place.key])
+                found[place.key] = tensor.detach()
         return found
+
+    def opened(self, out: Any) -> dict[Key, Tensor]:
+        """View the tensors of a preallocated result as blocks; see `given`."""
+        return {
+            key: tensor.view(self.blocks[key].extent)
+            for key, tensor in self.given(out).items()
+        }
+
+
+def _require_fitting(tensor: Any, block: Block) -> None:
+    """Hold a tensor of `out=` to the block that it is for.
+
+    Raises:
+        ArgumentError: It is something else.
+    """
+    shape, dtype = block.shape, block.dtype
+    if not isinstance(tensor, Tensor):
+        raise ArgumentError(f"out= holds a {type(tensor).__name__}, not a tensor.")
+    if tensor.device != block.device:
+        raise ArgumentError(
+            f"out= is on {tensor.device}, but the result is on {block.device}."
+        )
+    if tensor.shape != shape or tensor.dtype != dtype:
+        raise ArgumentError(
+            f"out= has shape {tuple(tensor.shape)} and {tensor.dtype}, but the "
+            f"result has shape {shape} and {dtype}."
+        )
+    if not tensor.is_contiguous():
+        raise ArgumentError(
+            f"out= of shape {shape} is not contiguous; pass one that is."
+        )
 
 
 class _Key:

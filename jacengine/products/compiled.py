@@ -31,7 +31,8 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from jacengine._internals import Guarded, compiled_graph
+from jacengine._internals import Guarded, compiled_graph, in_own_order
+from jacengine._torchfunc import Tensors
 from jacengine.errors import UnsupportedError
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
@@ -78,11 +79,17 @@ class Compiled:
         self._entry = Guarded(self._stage)
         self._call: Call | None = None
         self._leaves: list[Any] = []
+        self._into: Tensors = ()
         self._found: Blocks | None = None
         self._made = 0
 
-    def __call__(self, call: Call) -> Blocks:
+    def __call__(self, call: Call, into: Tensors = ()) -> Blocks:
         """Compute the blocks at a call; compile first if nothing compiled fits it.
+
+        Args:
+            call: The function and its arguments.
+            into: Where to write the blocks, contiguous and in their shapes; made anew
+                if there are none. Another program does that.
 
         Raises:
             RuntimeError: It cannot be captured or compiled, or is wrong then; or what
@@ -90,7 +97,7 @@ class Compiled:
         """
         if torch.is_inference_mode_enabled():
             with torch.inference_mode(mode=False):
-                return self(call)
+                return self(call, into)
         with self._lock, torch.no_grad():
             # Copies that share memory: nothing else in the user's code is one of them.
             leaves = [
@@ -98,14 +105,15 @@ class Compiled:
                 for leaf in call.leaves
             ]
             args, kwargs = call.layout.structure.unflatten(leaves)
-            self._call, self._leaves = call, leaves
+            self._call, self._leaves, self._into = call, leaves, into
             try:
                 self._entry(call.fn, args, kwargs)
                 if self._found is None:
                     raise RuntimeError(_TOO_OFTEN)  # Dynamo has given up
                 return self._found
             finally:
-                self._call, self._leaves, self._found = None, [], None
+                self._call, self._leaves, self._into = None, [], ()
+                self._found = None
 
     def _count(self) -> None:
         """Count the programs that were made.
@@ -119,19 +127,19 @@ class Compiled:
 
     def _stage(self, forward: GraphModule) -> Callable[..., Any]:
         """Make what takes the place of a graph that Dynamo captured."""
-        program: _Program | None = None
-        outputs: Any = None
+        programs: dict[bool, _Program] = {}
+        outputs: dict[bool, Any] = {}
 
         def staged(*inputs: Any) -> Any:
-            nonlocal program, outputs
-            if program is None or not program.fits(inputs):
+            writes = bool(self._into)
+            if writes not in programs or not programs[writes].fits(inputs):
                 assert self._call is not None
                 self._count()
-                outputs = forward(*inputs)
+                outputs[writes] = forward(*inputs)
                 call = self._call.at(self._leaves)
-                program = _Program(call, self._run, inputs)
-            self._found = program(inputs)
-            return outputs
+                programs[writes] = _Program(call, self._run, inputs, self._into)
+            self._found = programs[writes](inputs, self._into)
+            return outputs[writes]
 
         return staged
 
@@ -139,13 +147,17 @@ class Compiled:
 class _Program:
     """A compiled computation as a function of what Dynamo hands over."""
 
-    def __init__(self, call: Call, run: Run, inputs: Sequence[Any]) -> None:
+    def __init__(
+        self, call: Call, run: Run, inputs: Sequence[Any], into: Tensors
+    ) -> None:
         """Trace and compile.
 
         Args:
             call: The function at arguments that are among the inputs.
             run: Computes the blocks eagerly.
             inputs: All tensors that the user's code reads.
+            into: Where the program is to write the blocks; if there are none, it
+                returns them.
 
         Raises:
             RuntimeError: It is too long, or differs from the eager result.
@@ -154,15 +166,21 @@ class _Program:
         place = {id(tensor): k for k, tensor in enumerate(inputs)}
         shape: list[int] = []
 
-        def traced(*leaves: Tensor) -> list[Tensor]:
-            blocks = run(call.at(_replaced(call.leaves, leaves)))
-            shape[:] = map(len, blocks)
-            return [block for line in blocks for block in line]
+        def traced(*arguments: Tensor) -> list[Tensor]:
+            leaves, places = arguments[: len(tensors)], arguments[len(tensors) :]
+            lines = run(call.at(_replaced(call.leaves, leaves)))
+            shape[:] = map(len, lines)
+            blocks = [block for line in lines for block in line]
+            if not places:
+                return blocks
+            for block, there in zip(blocks, places, strict=True):
+                there.copy_(in_own_order(block))
+            return []
 
         right = run(call)  # and whatever a first run sets up is not in the trace
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            graph = make_fx(traced)(*tensors)
+            graph = make_fx(traced)(*tensors, *into)
             graph.graph.eliminate_dead_code()
             if len(graph.graph.nodes) > LARGEST:
                 raise RuntimeError(
@@ -170,34 +188,31 @@ class _Program:
                     "compile"
                 )
             held = _lifted(graph, place)
-            values = [*tensors, *(inputs[k] for k in held)]
+            values = [*tensors, *into, *(inputs[k] for k in held)]
             self._program = compiled_graph(graph, values)
         # A leaf that the code does not read keeps the value that it has now.
         read = {place.get(id(tensor)) for tensor in tensors} | {*held}
         # What else the code reads is no argument: baked in, if it matters at all.
         self._fixed = {k: x for k, x in enumerate(inputs) if k not in read}
-        self._places = [place.get(id(tensor)) for tensor in tensors] + [*held]
-        self._values = values
+        self._leaves = [(place.get(id(tensor)), tensor) for tensor in tensors]
+        self._held = held
         self._lines = shape
-        self._require(self(inputs), right)
+        self._require(self(inputs, into), right)
 
     def fits(self, inputs: Sequence[Any]) -> bool:
         """Tell whether all that is no argument is what it was."""
         return all(inputs[k] is known for k, known in self._fixed.items())
 
-    def __call__(self, inputs: Sequence[Any]) -> Blocks:
-        """Run the program on other inputs of the same kind."""
-        places = zip(self._places, self._values, strict=True)
-        values = [value if k is None else inputs[k] for k, value in places]
-        taken = {value.untyped_storage().data_ptr() for value in values}
-        blocks: list[Tensor] = []
-        for block in self._program(*values):
-            # Blocks that are equal, or an input, come out as one tensor.
-            pointer = block.untyped_storage().data_ptr()
-            blocks.append(block.clone() if pointer in taken else block)
-            taken.add(pointer)
-        found = iter(blocks)
-        return [[next(found) for _ in range(count)] for count in self._lines]
+    def __call__(self, inputs: Sequence[Any], into: Tensors) -> Blocks:
+        """Run the program on other inputs, and into other blocks, of the same kind."""
+        values = [
+            *(known if k is None else inputs[k] for k, known in self._leaves),
+            *into,
+            *(inputs[k] for k in self._held),
+        ]
+        found = self._program(*values)
+        blocks = iter(into or _apart(found, values))
+        return [[next(blocks) for _ in range(count)] for count in self._lines]
 
     @staticmethod
     def _require(blocks: Blocks, eager: Blocks) -> None:
@@ -210,6 +225,17 @@ class _Program:
             for block, right in zip(line, known, strict=True):
                 if not _close(block, right):
                     raise RuntimeError("compiled, its result is another one")
+
+
+def _apart(blocks: Sequence[Tensor], values: Sequence[Tensor]) -> list[Tensor]:
+    """Copy blocks that are equal, or an input: they come out as one tensor."""
+    taken = {value.untyped_storage().data_ptr() for value in values}
+    found: list[Tensor] = []
+    for block in blocks:
+        pointer = block.untyped_storage().data_ptr()
+        found.append(block.clone() if pointer in taken else block)
+        taken.add(pointer)
+    return found
 
 
 def _close(block: Tensor, right: Tensor) -> bool:
