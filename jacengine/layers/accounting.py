@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.autograd.graph import get_gradient_edge
 
 from jacengine._internals import number_of
 from jacengine.layers.visits import Visit
@@ -31,16 +30,18 @@ def unaccounted(
     Returns:
         Their indices among the primals.
     """
-    entries = {get_gradient_edge(p).node: i for i, p in enumerate(primals)}
+    # A parameter enters at the node that made it; a leaf, at one that holds it.
+    made = {p.grad_fn: i for i, p in enumerate(primals) if p.grad_fn is not None}
+    leaves = {id(p): i for i, p in enumerate(primals) if p.grad_fn is None}
     windows: dict[int, list[range]] = {}
     for visit in visits:
         for index, _ in visit.unit.parameters:
             windows.setdefault(index, []).append(visit.window)
-    found: set[int] = set()
+    # An output may be a parameter itself.
+    found = {leaves[id(o)] for o in outputs if id(o) in leaves}
+    found |= {made[o.grad_fn] for o in outputs if o.grad_fn in made}
     seen: set[object] = set()
     waiting = [o.grad_fn for o in outputs if o.grad_fn is not None]
-    # An output may be a parameter itself.
-    found |= {entries[n] for n in waiting if n in entries}
     while waiting:
         node = waiting.pop()
         if node in seen:
@@ -49,13 +50,15 @@ def unaccounted(
         for target, _ in node.next_functions:
             if target is None:
                 continue
-            if target in entries:
-                number = number_of(node)
-                index = entries[target]
-                if not any(number in window for window in windows.get(index, ())):
-                    found.add(index)
-            else:
+            index = made.get(target)
+            if index is None:
+                index = leaves.get(id(getattr(target, "variable", None)))
+            if index is None:
                 waiting.append(target)
+                continue
+            number = number_of(node)
+            if not any(number in window for window in windows.get(index, ())):
+                found.add(index)
     return found
 
 
