@@ -12,9 +12,9 @@ the batch are never formed, so samples stay apart at the price of writing J.
 
 Cost: one forward and one backward pass a chunk, without weight gradients, and the
 contractions. Extra memory: inputs and cotangents of all layers. Layers without a rule
-are run again sample by sample under vmap; parameters that no layer can answer for (used
-in several places at the root, or with other random numbers each time) are pulled
-through the whole graph.
+are run again: recurrent ones step by step, others sample by sample under vmap.
+Parameters that no layer can answer for (used in several places at the root, or with
+other random numbers each time) are pulled through the whole graph.
 
 Source: "quasi-linear" per-sample Jacobians,
 https://github.com/ChenAo-Phys/pytorch-Jacobian ; F. Dangel, F. Kunstner, P. Hennig,

@@ -50,15 +50,14 @@ def unaccounted(
         for target, _ in node.next_functions:
             if target is None:
                 continue
-            index = made.get(target)
-            if index is None:
-                index = leaves.get(id(getattr(target, "variable", None)))
-            if index is None:
+            held = leaves.get(id(getattr(target, "variable", None)))
+            entered = made.get(target, held)
+            if entered is None:
                 waiting.append(target)
                 continue
             number = number_of(node)
-            if not any(number in window for window in windows.get(index, ())):
-                found.add(index)
+            if not any(number in window for window in windows.get(entered, ())):
+                found.add(entered)
     return found
 
 

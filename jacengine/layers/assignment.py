@@ -249,7 +249,7 @@ def _separation(
     own = tuple(
         primals[index].detach().requires_grad_() for index, _ in visit.unit.parameters
     )
-    for separation in separations(visit, axes, batch_size):
+    for separation in separations(module, visit, axes, batch_size):
         again = rerun(module, visit, separation)
         try:
             outputs = again.outputs(own)

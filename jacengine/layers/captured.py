@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from jacengine._torchfunc import Tensors, Vectorisation
 from jacengine.interface import Point
+from jacengine.layers.arriving import arriving_cotangents
 from jacengine.layers.assignment import Assignment, assign
-from jacengine.layers.contraction import arriving_cotangents
 from jacengine.layers.visits import Visit, capturing
 
 

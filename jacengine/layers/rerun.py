@@ -1,9 +1,9 @@
-"""A layer without a rule, run again sample by sample.
+"""A layer without a rule, run again with its samples kept apart.
 
 The samples of a captured call are taken apart, and the layer runs again for each of
-them, under vmap or in a loop where it has no batching rule. The outputs must be those
-that were captured, or the way of taking the samples apart was wrong. A VJP of each
-sample's run keeps the samples apart.
+them, under vmap or in a loop where it has no batching rule; a VJP of each sample's run
+keeps the samples apart. Recurrent layers run step by step. The outputs must be those
+that were captured, or the way of taking the samples apart was wrong.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from jacengine import trees
 from jacengine._torchfunc import Tensors, call_with_parameters, pull, vjp, vmap
+from jacengine.layers.recurrent import Steps, sample_axes
 from jacengine.layers.visits import Visit
 
 MOST_ATTEMPTS = 16
@@ -30,26 +32,29 @@ class Separation:
     Attributes:
         arguments: The axis of samples of each tensor argument; `None`: shared.
         outputs: The axis of samples of each output that carries a graph.
-        vectorised: Under vmap, or in a loop.
+        way: All samples at once in steps, one by one under vmap, or in a loop.
     """
 
     arguments: tuple[int | None, ...]
     outputs: tuple[int, ...]
-    vectorised: bool
+    way: Literal["steps", "vmap", "loop"]
 
 
 def separations(
-    visit: Visit, outputs: tuple[int, ...], batch_size: int
+    module: nn.Module, visit: Visit, outputs: tuple[int, ...], batch_size: int
 ) -> Iterator[Separation]:
     """List ways to take the samples of a call apart, likeliest first."""
+    recurrent = sample_axes(module, visit)
+    if recurrent is not None:
+        yield Separation(recurrent, outputs, "steps")
     options: list[list[int | None]] = []
     for tensor in visit.tensors:
         axes = [axis for axis, size in enumerate(tensor.shape) if size == batch_size]
         options.append([*axes, None])
     attempts = itertools.islice(itertools.product(*options), MOST_ATTEMPTS)
     for arguments in attempts:
-        for vectorised in (True, False):
-            yield Separation(arguments, outputs, vectorised)
+        yield Separation(arguments, outputs, "vmap")
+        yield Separation(arguments, outputs, "loop")
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,7 @@ def _cut(tensors: Tensors) -> Tensors:
     return tuple(tensor.detach() for tensor in tensors)
 
 
-def rerun(module: nn.Module, visit: Visit, separation: Separation) -> Rerun:
+def rerun(module: nn.Module, visit: Visit, separation: Separation) -> Rerun | Steps:
     """Make a captured call run again, its samples taken apart.
 
     Args:
@@ -159,7 +164,11 @@ def rerun(module: nn.Module, visit: Visit, separation: Separation) -> Rerun:
         for place, axis in zip(places, separation.arguments, strict=True)
         if axis is not None
     ]
-    names = [name for _, name in visit.unit.parameters]
+    names = tuple(name for _, name in visit.unit.parameters)
+    shares = tuple(leaves[place].movedim(axis, 0) for place, axis in own)
+    if separation.way == "steps":
+        assert isinstance(module, nn.RNNBase)
+        return Steps(module, names, visit.places, shares)
 
     def one(values: Tensors, share: Sequence[Tensor]) -> Tensors:
         filled = list(leaves)
@@ -174,8 +183,7 @@ def rerun(module: nn.Module, visit: Visit, separation: Separation) -> Rerun:
             for place, axis in zip(visit.places, separation.outputs, strict=True)
         )
 
-    shares = tuple(leaves[place].movedim(axis, 0) for place, axis in own)
-    return Rerun(one, shares, separation.vectorised and bool(shares))
+    return Rerun(one, shares, separation.way == "vmap" and bool(shares))
 
 
 def pull_each(
