@@ -82,7 +82,9 @@ def conv_by_groups(
     assert isinstance(layer, _ConvNd)
     groups, weight = layer.groups, tuple(layer.weight.shape)
     samples, directions = g.shape[:2]
-    items = _padded(layer, x.to(g.dtype)).transpose(0, 1).flatten(1, 2)
+    x = x.to(g.dtype)
+    plain = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    items = (x if plain else _padded(layer, x)).transpose(0, 1).flatten(1, 2)
     split = g.unflatten(3, (groups, -1))  # s k n q o/q ...
     order = (2, 0, 3, 1, 4, *range(5, split.dim()))
     arriving = split.permute(order).flatten(1, 4)  # n (s q k o/q) ...
@@ -90,6 +92,7 @@ def conv_by_groups(
         items,
         (arriving.shape[1], *weight[1:]),
         arriving,
+        padding=layer.padding if plain else 0,
         stride=layer.stride,
         dilation=layer.dilation,
         groups=samples * groups,
