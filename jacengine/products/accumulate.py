@@ -119,7 +119,7 @@ class Kernel:
             return self._compiled(call, self._into(out))
         with settled(problem, call, method) as ready:
             fresh = method.strategy.trusted and not self._simulated
-            owned = functools.partial(self._owned, ready) if fresh else None
+            owned = functools.cache(lambda: self._owned(ready)) if fresh else None
             assembly: Assembly | Diagonal
             if self._places is None:
                 assembly = Assembly(self._blueprint, out=out, owned=owned)
