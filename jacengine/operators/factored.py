@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -113,13 +114,17 @@ def layered(
     except (RuntimeError, ValueError, TypeError, IndexError):
         return None
 
+    @functools.cache
+    def seeds_of_all() -> Tensors:
+        return seeding.seeds(slice(0, seeding.count))
+
     def factored(call: Call) -> Factored:
         with settled(problem, call, method) as ready:
             point, _ = next(
                 batching.points(problem, ready, method.strategy, method.batching, None)
             )
             seen = captured(point, found if found.settled else None)
-            seeds = seeding.seeds(slice(0, seeding.count))
+            seeds = seeds_of_all()
             factors = factors_of(seen, seeds, point.batch_size)
         return Factored(
             factors,
