@@ -51,6 +51,7 @@ from jacengine.operators.operator import JacobianOperator, operator
 from jacengine.operators.products import hvp
 from jacengine.plans.plan import Plan
 from jacengine.plotting import plot
+from jacengine.products.reused import release_memory
 from jacengine.second_order import hessian, hessian_diagonal, laplacian
 from jacengine.streaming import Piece, blocks
 from jacengine.views import named_views
@@ -102,4 +103,5 @@ __all__ = [
     "plot",
     "register",
     "register_rule",
+    "release_memory",
 ]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import logging
+import sys
+import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from types import CodeType, FunctionType
@@ -25,6 +27,14 @@ BatchNorm = batchnorm._BatchNorm
 """The base of all batch normalisations."""
 
 
+ALONE = threading.RLock()
+"""Held by what cannot run in several threads at once: forward-mode AD (wrong values and
+crashes in torch 2.13); functions whose random numbers or buffers are put back before
+each pass, which belong to all threads; and while a module is not as its user made it,
+with other tensors in the place of its parameters, or with hooks: another thread would
+take them for the module's own, and put them back."""
+
+
 def buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
     """Return a module's own buffers, to read and to put back."""
     return module._buffers
@@ -33,12 +43,13 @@ def buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
 def parameter_of(module: nn.Module, name: str) -> Tensor:
     """Look a parameter up now: the user may have re-assigned it or its module."""
     *path, last = name.split(".")
-    for part in path:
-        child = module._modules[part]
-        if child is None:
-            raise AttributeError(f"the module has no submodule {part!r} any more")
-        module = child
-    found = module._parameters[last]
+    with ALONE:
+        for part in path:
+            child = module._modules[part]
+            if child is None:
+                raise AttributeError(f"the module has no submodule {part!r} any more")
+            module = child
+        found = module._parameters[last]
     if found is None:
         raise AttributeError(f"the module has no parameter {name!r} any more")
     return found
@@ -53,20 +64,21 @@ def replaced_parameters(
     As `torch.func.functional_call` with tied weights, which in torch 2.13 leaves its
     tensors behind in a submodule that has two names.
     """
-    new = {id(parameter_of(module, name)): value for name, value in values.items()}
-    held = [
-        (owner._parameters, name, parameter)
-        for owner in module.modules()
-        for name, parameter in owner._parameters.items()
-        if id(parameter) in new
-    ]
-    try:
-        for slots, name, parameter in held:
-            slots[name] = new[id(parameter)]  # type: ignore[assignment]
-        yield
-    finally:
-        for slots, name, parameter in held:
-            slots[name] = parameter
+    with ALONE:
+        new = {id(parameter_of(module, name)): value for name, value in values.items()}
+        held = [
+            (owner._parameters, name, parameter)
+            for owner in module.modules()
+            for name, parameter in owner._parameters.items()
+            if id(parameter) in new
+        ]
+        try:
+            for slots, name, parameter in held:
+                slots[name] = new[id(parameter)]  # type: ignore[assignment]
+            yield
+        finally:
+            for slots, name, parameter in held:
+                slots[name] = parameter
 
 
 def training_flags(roots: Iterable[nn.Module]) -> tuple[bool, ...]:
@@ -87,11 +99,14 @@ def tensors_of(roots: Iterable[nn.Module]) -> list[Tensor]:
     """
     found: list[Tensor | None] = []
     waiting = [*roots]
-    while waiting:
-        module = waiting.pop()
-        found += module._parameters.values()
-        found += module._buffers.values()
-        waiting += [child for child in module._modules.values() if child is not None]
+    with ALONE:
+        while waiting:
+            module = waiting.pop()
+            found += module._parameters.values()
+            found += module._buffers.values()
+            waiting += [
+                child for child in module._modules.values() if child is not None
+            ]
     return [tensor for tensor in found if tensor is not None]
 
 
@@ -118,6 +133,16 @@ def without_storage(tensor: Tensor) -> bool:
 def storage_key(storage: torch.UntypedStorage) -> int:
     """Identify a storage while it lives."""
     return int(storage._cdata)
+
+
+def holders(storages: Sequence[torch.UntypedStorage], i: int) -> tuple[int, int]:
+    """Count who holds one of some storages: in Python, and inside torch.
+
+    Tensors, with whatever holds those (arrays, graphs), count inside torch; who has the
+    storage's own Python object counts in Python alone.
+    """
+    storage = storages[i]
+    return sys.getrefcount(storage), int(torch._C._storage_Use_Count(storage._cdata))
 
 
 def nodes_made() -> int:

@@ -1,6 +1,7 @@
 """Calls from several threads are right: forward mode in torch 2.13 alone is not."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
@@ -36,3 +37,32 @@ def test_auto_in_four_threads() -> None:
     with ThreadPoolExecutor(4) as pool:
         for J in pool.map(once, range(12)):
             torch.testing.assert_close(J[0], model.weight.detach())
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("strategy", ["quasi_linear", "vmap_vjp", "reverse_loop"])
+def test_parameters_in_four_threads(strategy: str, create_graph: bool) -> None:
+    # Each call puts tensors of its own in the place of the parameters for a while.
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)).double()
+    known = dict(model.named_parameters())
+    xs = [torch.randn(4, 3, dtype=torch.float64) for _ in range(40)]
+    options: dict[str, Any] = {"wrt": "params", "batch_dim": 0}
+    options["create_graph"] = create_graph
+    plan = jacengine.plan(model, xs[0], strategies=[strategy], **options)
+    wanted = [plan(x) for x in xs]
+
+    def once(x: torch.Tensor) -> Any:
+        J = plan(x)
+        total = torch.stack([block.square().sum() for block in J.values()]).sum()
+        if not create_graph:
+            return J, ()
+        own = [*known.values()]
+        return J, torch.autograd.grad(total, own, materialize_grads=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(once, xs * 5))
+    for (J, gradients), right in zip(found, wanted * 5, strict=True):
+        torch.testing.assert_close(J, right)
+        assert not create_graph or any(g.any() for g in gradients)
+    assert all(value is known[name] for name, value in model.named_parameters())

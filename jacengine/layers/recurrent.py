@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from jacengine._internals import hooks_of
+from jacengine._internals import ALONE, hooks_of
 from jacengine._torchfunc import Tensors
 from jacengine.layers.arriving import arriving_cotangents
 from jacengine.layers.cells import CELLS, LinearMap, unrolled
@@ -108,8 +108,8 @@ class Steps:
     def _run(
         self, parameters: Tensors, arguments: Tensors
     ) -> tuple[Tensors, list[LinearMap]]:
-        own = dict(self.layer.named_parameters()) | dict(
-            zip(self.names, parameters, strict=True)
-        )
+        with ALONE:
+            own: dict[str, Tensor] = dict(self.layer.named_parameters())
+        own |= zip(self.names, parameters, strict=True)
         returned, maps = unrolled(self.layer, own, arguments[0], arguments[1:])
         return tuple(returned[place] for place in self.places), maps

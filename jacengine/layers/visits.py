@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from jacengine import trees
-from jacengine._internals import nodes_made, version_of
+from jacengine._internals import ALONE, nodes_made, version_of
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def capturing(root: nn.Module, units: Sequence[Unit]) -> Generator[list[Visit]]:
         The calls, in order; filled as they happen.
     """
     visits: list[Visit] = []
-    with ExitStack() as stack:
+    with ALONE, ExitStack() as stack:
         for unit in units:
             module = unit.module(root)
             before, after = _hooks(unit, visits)

@@ -26,6 +26,7 @@ from jacengine.problems.state import preserved
 from jacengine.products.accumulate import Kernel
 from jacengine.products.blueprint import nest
 from jacengine.products.method import Method
+from jacengine.products.reused import RESULTS, Reused
 from jacengine.selection.classify import classify
 from jacengine.selection.exact import FEW
 from jacengine.selection.explain import as_frame, as_text
@@ -37,6 +38,9 @@ from jacengine.selection.verify import verify
 
 if TYPE_CHECKING:
     import pandas as pd
+
+ROOMY = 20
+"""How many times a result has to fit into the budget for its memory to be kept."""
 
 
 class Plan:
@@ -95,7 +99,9 @@ class Plan:
         leaves = self.signature.leaves_of(self.problem.fn, args, kwargs or {})
         call = self.problem.bound(leaves)
         try:
-            return compute(self.problem, call, self._kernel, out=out)
+            return compute(
+                self.problem, call, self._kernel, out=out, reused=self._reused
+            )
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, JacengineError):
                 raise
@@ -112,6 +118,12 @@ class Plan:
         """
         options = self.problem.options
         Path(path).write_text(to_json(self.selection, describe_options(options)))
+
+    @property
+    def _reused(self) -> Reused | None:
+        """Where results lie, if what is kept there is nothing beside the budget."""
+        ample = ROOMY * self.problem.result_bytes <= self.selection.budget
+        return RESULTS if ample else None
 
     def _use(self, left: tuple[Record, ...]) -> None:
         self._left = left
@@ -202,13 +214,14 @@ def compute(
     *,
     out: Any = None,
     truth: Truth | None = None,
+    reused: Reused | None = None,
 ) -> Any:
     """Compute a Jacobian by a kernel, nested (and with `aux`) as the user expects.
 
     Raises:
         UnsupportedError: It does not agree with `truth`, if that was given.
     """
-    blocks = kernel.run(call, out=out)
+    blocks = kernel.run(call, out=out, reused=reused)
     if truth is not None:
         verdict = verify(problem, call, kernel.method, truth, blocks)
         if not verdict.right:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
+from jacengine._internals import ALONE
 from jacengine._version import __version__
 from jacengine.errors import JacengineError, MemoryBudgetError, NoStrategyError
 from jacengine.interface import Strategy
@@ -122,9 +123,9 @@ def make_plan(
         revived = revive(problem, args, kwargs, saved, budget)
         if revived is not None:
             return Plan(problem, revived, signature, strategies)
-    selection = select(
-        problem, problem.bind(args, kwargs), strategies, budget=budget, effort=effort
-    )
+    call = problem.bind(args, kwargs)
+    with ALONE:  # what candidates change of the modules is looked for, and put back
+        selection = select(problem, call, strategies, budget=budget, effort=effort)
     if not selection.ranked:
         _raise_nothing(problem, selection, budget)
     _CHOICES[key] = selection

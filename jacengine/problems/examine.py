@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine import trees
-from jacengine._internals import BatchNorm, parameter_of, version_of
+from jacengine._internals import ALONE, BatchNorm, parameter_of, version_of
 from jacengine._torchfunc import Tensors
 from jacengine.errors import (
     ArgumentError,
@@ -31,7 +31,7 @@ from jacengine.problems.problem import (
 )
 from jacengine.problems.quantity import PARTS, SECOND_ORDER
 from jacengine.problems.second_order import diagonal_rows, gradient_leaves
-from jacengine.problems.state import ALONE, all_buffers, preserved, reachable_modules
+from jacengine.problems.state import all_buffers, preserved, reachable_modules
 
 
 def examine(

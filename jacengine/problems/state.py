@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,11 +20,6 @@ from torch import Tensor, nn
 from jacengine._internals import buffers_of, version_of
 
 _CPU = torch.device("cpu")
-
-ALONE = threading.RLock()
-"""Held by what cannot run in several threads at once: forward-mode AD (wrong values and
-crashes in torch 2.13), and functions whose random numbers or buffers are put back
-before each pass, which belong to all threads."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from jacengine.products.linearize import linearized, points
 from jacengine.products.memory import LARGE, allocate
 from jacengine.products.method import Execution, Method
 from jacengine.products.places import Places
+from jacengine.products.reused import Reused
 from jacengine.products.settled import settled
 
 KEPT_SEEDS = 2**22
@@ -102,6 +103,7 @@ class Kernel:
         out: Any = None,
         progress: Callable[[float], None] | None = None,
         checked: bool = False,
+        reused: Reused | None = None,
     ) -> list[list[Tensor]]:
         """Compute the Jacobian.
 
@@ -110,19 +112,22 @@ class Kernel:
             out: Preallocated result, nested as the user has it, to write into.
             progress: Told the share that is done after each block; may raise to stop.
             checked: Whether to hold the strategy's products to their shapes.
+            reused: Where the result's memory comes from; `None`: it is new.
 
         Returns:
             The blocks of the Jacobian, outputs by inputs; `assembly.nest` nests them.
         """
         problem, method = self._problem, self.method
         if self._compiled is not None:
-            return self._compiled(call, self._into(out))
+            return self._compiled(call, self._into(out, reused))
         with settled(problem, call, method) as ready:
             fresh = method.strategy.trusted and not self._simulated
             owned = functools.cache(lambda: self._owned(ready)) if fresh else None
             assembly: Assembly | Diagonal
             if self._places is None:
-                assembly = Assembly(self._blueprint, out=out, owned=owned)
+                assembly = Assembly(
+                    self._blueprint, out=out, owned=owned, reused=reused
+                )
             else:
                 assembly = Diagonal(self._blueprint, self._places, out=out)
             for point, samples in points(problem, ready, method):
@@ -134,7 +139,7 @@ class Kernel:
                         progress(self._done(samples, block))
             return assembly.finish()
 
-    def _into(self, out: Any) -> Tensors:
+    def _into(self, out: Any, reused: Reused | None) -> Tensors:
         """Return where a compiled program writes; nowhere, if it makes the blocks.
 
         Large ones it does not make: they are worth huge pages.
@@ -145,8 +150,9 @@ class Kernel:
             return tuple(given[key] for key in blocks)
         if self._problem.result_bytes < LARGE:
             return ()
+        room = allocate if reused is None else reused.allocate
         return tuple(
-            allocate(block.shape, dtype=block.dtype, device=block.device)
+            room(block.shape, dtype=block.dtype, device=block.device)
             for block in blocks.values()
         )
 

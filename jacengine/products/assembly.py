@@ -20,6 +20,7 @@ from jacengine.errors import StrategyError
 from jacengine.problems.layout import Leaf
 from jacengine.products.blueprint import Blueprint, Key
 from jacengine.products.memory import allocate
+from jacengine.products.reused import Reused
 
 Region = tuple[slice, slice, slice]
 
@@ -35,6 +36,7 @@ class Assembly:
         *,
         out: Any = None,
         owned: Callable[[], set[int]] | None = None,
+        reused: Reused | None = None,
     ) -> None:
         """Begin a result.
 
@@ -43,6 +45,7 @@ class Assembly:
             out: Preallocated result to write into, of the result's structure.
             owned: Lists the storages that must not become the result's, by address;
                 `None`: no product may.
+            reused: Where the result's memory comes from; `None`: it is new.
         """
         self._blueprint = blueprint
         self._problem = blueprint.problem
@@ -51,6 +54,7 @@ class Assembly:
         self._blocks: dict[Key, Tensor] = {}
         self._pieces: dict[Key, list[tuple[Region, Tensor]]] = {}
         self._owned = owned
+        self._allocate = allocate if reused is None else reused.allocate
         self._taken: set[int] = set()
 
     def put_rows(self, samples: slice, block: slice, products: Tensors) -> None:
@@ -195,8 +199,9 @@ class Assembly:
             return self._given[key]
         if key not in self._blocks:
             block = self._blueprint.blocks[key]
-            made = allocate(block.extent, dtype=block.dtype, device=block.device)
-            self._blocks[key] = made
+            self._blocks[key] = self._allocate(
+                block.extent, dtype=block.dtype, device=block.device
+            )
         return self._blocks[key]
 
     def _closed(self, key: Key) -> Tensor:

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import torch
 
+from jacengine._internals import ALONE
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
-from jacengine.problems.state import ALONE, preserved
+from jacengine.problems.state import preserved
 from jacengine.products.method import Method
 from jacengine.products.scopes import entered
 

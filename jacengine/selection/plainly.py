@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 import torch
 
+from jacengine._internals import ALONE
 from jacengine.problems.problem import Problem
-from jacengine.problems.state import ALONE, preserved
+from jacengine.problems.state import preserved
 
 
 @contextmanager
