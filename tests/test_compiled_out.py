@@ -41,6 +41,20 @@ def test_large_results_are_written_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert programs(plan) == known + 1  # the one that writes has done both
 
 
+@pytest.mark.parametrize("large", [True, False])
+def test_inference_mode(large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, x = _net(), randn(5, 3)
+    if large:
+        monkeypatch.setattr(accumulate, "LARGE", 1)
+    plan = compiled_plan(net, x, batch_dim=0)
+    out = torch.empty(5, 2, 3, dtype=x.dtype)
+    with torch.inference_mode():
+        found = plan(x)
+        plan(x + 1, out=out)
+    torch.testing.assert_close(found, right(net, x))
+    torch.testing.assert_close(out, right(net, x + 1))
+
+
 def test_a_result_is_not_the_memory_of_another() -> None:
     net, x = _net(), randn(5, 3)
     plan = compiled_plan(net, x, batch_dim=0)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.dlpack import from_dlpack
 
 import jacengine
+from jacengine.measure import peak_memory
 from jacengine.products.reused import RESULTS, Reused
 
 LARGE = 2**22
@@ -188,3 +189,11 @@ def test_auto_uses_it_too() -> None:
         J = jacengine.auto(net, x + step, wrt=["weight"], batch_dim=0, effort="none")
         torch.testing.assert_close(J["weight"], right(x + step))
         del J
+
+
+def test_what_is_used_again_counts_as_memory() -> None:
+    plan, x = large_plan()
+    for _ in range(2):
+        with peak_memory(CPU) as peak:
+            plan(x)
+        assert peak.bytes >= plan.problem.result_bytes

@@ -119,7 +119,8 @@ class Kernel:
         """
         problem, method = self._problem, self.method
         if self._compiled is not None:
-            return self._compiled(call, self._into(out, reused))
+            with torch.inference_mode(mode=False):
+                return self._compiled(call, self._into(out, reused))
         with settled(problem, call, method) as ready:
             fresh = method.strategy.trusted and not self._simulated
             owned = functools.cache(lambda: self._owned(ready)) if fresh else None

@@ -95,9 +95,6 @@ class Compiled:
             RuntimeError: It cannot be captured or compiled, or is wrong then; or what
                 the function itself raises.
         """
-        if torch.is_inference_mode_enabled():
-            with torch.inference_mode(mode=False):
-                return self(call, into)
         with self._lock, torch.no_grad():
             # Copies that share memory: nothing else in the user's code is one of them.
             leaves = [
