@@ -70,6 +70,12 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         lambda: nn.Sequential(nn.Embedding(7, 3), nn.Flatten(), nn.Linear(12, 2)),
         (5, 4),
     ),
+    "embedding, padded": (
+        lambda: nn.Sequential(
+            nn.Embedding(7, 3, padding_idx=2), nn.Flatten(), nn.Linear(12, 2)
+        ),
+        (5, 4),
+    ),
     "lstm": (lstm, (3, 4, 3)),
 }
 
@@ -78,7 +84,7 @@ def _case(name: str) -> tuple[nn.Module, Tensor]:
     make, shape = MODELS[name]
     torch.manual_seed(0)
     model = make().double()
-    if name == "embedding":
+    if name.startswith("embedding"):
         return model, torch.randint(0, 7, shape)
     return model, randn(*shape)
 
@@ -122,6 +128,36 @@ def test_by_layers(name: str, batch_dim: int | None) -> None:
     op = jacengine.operator(model, x, **options)
     assert op.method == "by layers"
     check(op, _matrix(model, x, **options))
+
+
+def test_of_a_large_table_only_the_rows_in_use_take_memory() -> None:
+    class Bag(nn.Module):
+        def __init__(self, rows: int) -> None:
+            super().__init__()
+            self.table = nn.Embedding(rows, 8)
+            self.last = nn.Linear(8, 3)
+
+        def forward(self, words: Tensor) -> Tensor:
+            y: Tensor = self.last(torch.tanh(self.table(words).sum(1)))
+            return y
+
+    torch.manual_seed(0)
+    model, words = Bag(200_000).double(), torch.randint(0, 200_000, (6, 5))
+    words[:, 1] = words[:, 0]
+    words[3] = words[2]
+    table = model.table.weight.numel() * 8
+    op = jacengine.operator(model, words, wrt="params", batch_dim=0)
+    with peak_memory(words.device) as peak:
+        gram, norms = op.gram(), op.row_norms()
+    assert peak.bytes < table / 10  # and J has 18 times the table
+    used = words.unique()
+    small = Bag(len(used)).double()
+    with torch.no_grad():
+        small.last.load_state_dict(model.last.state_dict())
+        small.table.weight[:] = model.table.weight[used]
+    J = _matrix(small, torch.searchsorted(used, words), wrt="params", batch_dim=0)
+    torch.testing.assert_close(gram, J @ J.T)
+    torch.testing.assert_close(norms, J.norm(dim=1))
 
 
 @pytest.mark.parametrize("name", MODELS)

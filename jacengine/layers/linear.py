@@ -28,14 +28,38 @@ def channels_sum(_: nn.Module, __: Tensor, g: Tensor, out: Tensor | None) -> Ten
     return placed(g.flatten(4).sum((2, -1)) if g.dim() > 4 else g.sum(2), out)
 
 
+def embedding_rows(layer: nn.Module, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+    """Say which row each position adds to, `(s, n)`, and what, `(s, k, n, e)`.
+
+    Padding takes no part.
+    """
+    assert isinstance(layer, nn.Embedding)
+    index = x.long()
+    if layer.padding_idx is not None:
+        padding = index == layer.padding_idx
+        g = g.masked_fill(padding[:, None, :, None], 0)
+    return index, g
+
+
 def embedding_weight(
     layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None
 ) -> Tensor:
-    """Scatter `s k n e` into rows `x[s n]` of `s k v e`; padding takes no part."""
+    """Scatter `s k n e` into rows `x[s n]` of `s k v e`."""
     assert isinstance(layer, nn.Embedding)
-    shape = (*g.shape[:2], layer.num_embeddings, layer.embedding_dim)
-    block = g.new_zeros(shape) if out is None else out.zero_()
-    rows = x[:, None, :, None].expand(g.shape).long()
-    if layer.padding_idx is not None:
-        g = g.masked_fill(rows == layer.padding_idx, 0)
-    return block.scatter_add_(2, rows, g.to(block.dtype))
+    return scattered(*embedding_rows(layer, x, g), layer.num_embeddings, out)
+
+
+def scattered(index: Tensor, values: Tensor, count: int, out: Tensor | None) -> Tensor:
+    """Add `(s, k, n, e)` to the rows `(s, n)` of a block of zeros.
+
+    Args:
+        index: The rows.
+        values: What to add to them.
+        count: How many rows the block has.
+        out: Where to write, `(s, k, count, e)`.
+    """
+    samples, directions, _, width = values.shape
+    shape = (samples, directions, count, width)
+    block = values.new_zeros(shape) if out is None else out.zero_()
+    rows = index[:, None, :, None].expand(values.shape)
+    return block.scatter_add_(2, rows, values.to(block.dtype))

@@ -25,7 +25,7 @@ Contract = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
 """From a layer, `x`, `g` and `out` to the block of one parameter."""
 
 Factors = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From a layer, `x` and `g` to factors of the block, see `jacengine.layers.outer`."""
+"""From a layer, `x` and `g` to two tensors that the block follows from."""
 
 OwnAxes = int | Callable[[nn.Module, int], int]
 """How many trailing axes of a tensor belong to the layer; the others are samples and
@@ -38,11 +38,15 @@ class Form:
 
     Attributes:
         ways: Functions that all give the block; the fastest is found by measurement.
-        factors: Gives two factors of the block, where it has them.
+        factors: Gives two factors of the block, where it has them: see
+            `jacengine.layers.outer`.
+        rows: Gives which rows of the parameter positions add to, `(s, n)`, and what,
+            `(s, k, n, e)`, where the block is nothing else.
     """
 
     ways: tuple[Contract, ...]
     factors: Factors | None = None
+    rows: Factors | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from jacengine.layers.convolution import (
 )
 from jacengine.layers.linear import (
     channels_sum,
+    embedding_rows,
     embedding_weight,
     linear_factors,
     linear_weight,
@@ -80,7 +81,12 @@ RULES = Rules(
         nn.ConvTranspose1d: _transposed(1),
         nn.ConvTranspose2d: _transposed(2),
         nn.ConvTranspose3d: _transposed(3),
-        nn.Embedding: Rule({"weight": embedding_weight}, 0, 1, _plain_embedding),
+        nn.Embedding: Rule(
+            {"weight": Form((embedding_weight,), rows=embedding_rows)},
+            0,
+            1,
+            _plain_embedding,
+        ),
         nn.LayerNorm: Rule(
             {"weight": scale(layer_normed, channels=False), "bias": positions_sum},
             _normalised_axes,

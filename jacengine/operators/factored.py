@@ -19,6 +19,7 @@ from jacengine.layers.contraction import (
 )
 from jacengine.operators.backend import PART, Backend
 from jacengine.operators.factors import Dense, Factor, Outer, Products, merged
+from jacengine.operators.picked import Picked
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.products import batching
@@ -157,14 +158,19 @@ def factors_of(
         module, rule = visit.unit.module(seen.root), handling.rule
         formed: list[tuple[int, str]] = []
         for index, name in visit.unit.parameters:
-            form = None if rule is None else rule.form(name).factors
-            if form is None:
+            form = None if rule is None else rule.form(name)
+            if form is None or not (form.factors or form.rows):
                 formed.append((index, name))
                 continue
             x = ruled_input(module, visit, handling, create_graph=seen.create_graph)
             g = ruled_cotangent(module, visit, handling, arriving)
-            left, right = form(module, x.to(g.dtype), g)
-            uses[index].append(Outer(left, right, tuple(seen.primals[index].shape)))
+            shape = tuple(seen.primals[index].shape)
+            if form.factors is not None:
+                uses[index].append(
+                    Outer(*form.factors(module, x.to(g.dtype), g), shape)
+                )
+            elif form.rows is not None:
+                uses[index].append(Picked(*form.rows(module, x, g), shape))
         if formed:
             contract = contractor(
                 module,
@@ -186,10 +192,10 @@ def factors_of(
             create_graph=seen.create_graph,
         )
         uses[index].append(Dense(block.transpose(0, 1)))
-    shape = (batch_size or 1, seeds[0].shape[0])
+    rows = (batch_size or 1, seeds[0].shape[0])
     return tuple(
         merged(found)
         if found
-        else Dense(primal.detach().new_zeros(()).expand(*shape, *primal.shape))
+        else Dense(primal.detach().new_zeros(()).expand(*rows, *primal.shape))
         for primal, found in zip(seen.primals, uses, strict=True)
     )
