@@ -22,6 +22,7 @@ state, and to the two tensors where the cotangents of the contributions arrive."
 def _plain(
     layer: nn.RNNBase, zi: Tensor, zh: Tensor, _: Tensors
 ) -> tuple[Tensors, Tensors]:
+    """Compute `h' = tanh(z)`, or of the positive part; both contributions make `z`."""
     z = zi + zh
     relu = layer.mode == "RNN_RELU"
     return (torch.relu(z) if relu else torch.tanh(z),), (z, z)
@@ -30,6 +31,7 @@ def _plain(
 def _gated(
     _: nn.RNNBase, zi: Tensor, zh: Tensor, state: Tensors
 ) -> tuple[Tensors, Tensors]:
+    """Compute `h' = (1 - u) n + u h`; the state's share of `n` is gated by `r`."""
     ri, ui, ni = zi.chunk(3, -1)
     rh, uh, nh = zh.chunk(3, -1)
     new = torch.tanh(ni + torch.sigmoid(ri + rh) * nh)
@@ -40,6 +42,7 @@ def _gated(
 def _long_short(
     _: nn.RNNBase, zi: Tensor, zh: Tensor, state: Tensors
 ) -> tuple[Tensors, Tensors]:
+    """Compute `c' = f c + i tanh(g)` and `h' = o tanh(c')`."""
     z = zi + zh
     write, forget, new, read = z.chunk(4, -1)
     kept = torch.sigmoid(forget) * state[1]
