@@ -11,13 +11,13 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import CodeType, FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import graph
+from torch.autograd import forward_ad, graph
 from torch.fx import GraphModule
 from torch.nn.modules import batchnorm
 
@@ -143,6 +143,22 @@ def holders(storages: Sequence[torch.UntypedStorage], i: int) -> tuple[int, int]
     """
     storage = storages[i]
     return sys.getrefcount(storage), int(torch._C._storage_Use_Count(storage._cdata))
+
+
+def in_forward_mode() -> bool:
+    """Tell whether a level of forward-mode AD is entered."""
+    return forward_ad._current_level >= 0
+
+
+def leave_forward_mode() -> None:
+    """Leave the level of forward mode that an interrupted run has left entered.
+
+    What stops a run while `exit_dual_level` is at work leaves torch with one account of
+    the level in Python and another in C++; every later use of forward mode would fail.
+    """
+    with suppress(RuntimeError):
+        torch._C._exit_dual_level(level=0)
+    forward_ad._current_level = -1
 
 
 def nodes_made() -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from jacengine._internals import ALONE
+from jacengine._internals import ALONE, in_forward_mode, leave_forward_mode
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.problems.state import preserved
@@ -42,6 +42,7 @@ class settled:  # noqa: N801 - reads as the context manager it is
                 stack.enter_context(torch.inference_mode(mode=False))
                 stack.enter_context(entered(method.scopes))
                 self._stack = stack.pop_all()
+        self._mends = not strategy.thread_safe and not in_forward_mode()
         self._recording = torch.is_grad_enabled()
         recorded = strategy.records_graph or problem.options.create_graph
         # A scope may be there to record what this strategy has no use for itself.
@@ -55,8 +56,10 @@ class settled:  # noqa: N801 - reads as the context manager it is
         state = self._preserved.__enter__()
         return replace(self._call, reset=state.restore) if changes else self._call
 
-    def __exit__(self, *_: object) -> None:
-        """Put everything back."""
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Put everything back, also what was interrupted half way."""
+        if kind is not None and self._mends:
+            leave_forward_mode()
         try:
             if self._preserved is not None:
                 self._preserved.__exit__()

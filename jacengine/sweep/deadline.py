@@ -8,6 +8,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from jacengine._internals import leave_forward_mode
+
 _AGAIN_S = 2.0
 """An exception raised inside a destructor is lost; then it is raised once more."""
 
@@ -28,6 +30,9 @@ def deadline(limit_s: float) -> Generator[None]:
 
     Args:
         limit_s: Seconds, more than zero.
+
+    Raises:
+        DeadlineError: The time was over.
     """
     if not (
         hasattr(signal, "setitimer")
@@ -43,6 +48,10 @@ def deadline(limit_s: float) -> Generator[None]:
     try:
         signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
         yield
+    except DeadlineError:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        leave_forward_mode()
+        raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

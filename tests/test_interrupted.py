@@ -1,0 +1,62 @@
+"""Runs that are stopped in the middle leave forward mode as they found it."""
+
+import pytest
+import torch
+from torch._functorch import predispatch
+from torch.autograd import forward_ad
+
+import jacengine
+from jacengine.sweep.deadline import DeadlineError, deadline
+
+
+def _interrupt(monkeypatch: pytest.MonkeyPatch, error: type[BaseException]) -> None:
+    """Stop the next exit from a level of forward mode when it is half done."""
+    leave = predispatch._exit_dual_level
+
+    def stopped(*, level: int) -> None:
+        monkeypatch.undo()
+        leave(level=level)
+        raise error
+
+    monkeypatch.setattr(predispatch, "_exit_dual_level", stopped)
+
+
+@pytest.mark.parametrize("strategy", ["forward_dual", "vmap_jvp"])
+def test_an_interrupted_plan_can_be_called_again(
+    strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.randn(3, dtype=torch.float64)
+    plan = jacengine.plan(torch.sin, x, strategies=[strategy])
+    _interrupt(monkeypatch, KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        plan(x)
+    torch.testing.assert_close(plan(x), torch.diag(x.cos()))
+
+
+def test_a_level_of_the_users_stays() -> None:
+    def fn(x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("of the user's")
+
+    x = torch.randn(3, dtype=torch.float64)
+    plan = jacengine.plan(torch.sin, x, strategies=["forward_dual"])
+    plan.problem.__dict__["fn"] = fn
+    with forward_ad.dual_level():
+        with pytest.raises(RuntimeError):
+            plan(x)
+        dual = forward_ad.make_dual(x, torch.ones_like(x))
+        assert forward_ad.unpack_dual(dual.sin()).tangent is not None
+
+
+def _for_ever(x: torch.Tensor) -> None:
+    while True:
+        torch.func.jvp(torch.sin, (x,), (x,))
+
+
+def test_what_a_deadline_stops_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.ones(3)
+    _interrupt(monkeypatch, DeadlineError)
+    with pytest.raises(DeadlineError), deadline(60):
+        torch.func.jvp(torch.sin, (x,), (x,))
+    with pytest.raises(DeadlineError), deadline(0.05):
+        _for_ever(x)
+    assert torch.func.jvp(torch.sin, (x,), (x,))[1].shape == (3,)
