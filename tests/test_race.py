@@ -8,7 +8,7 @@ import torch
 from jacengine.problems.examine import examine
 from jacengine.problems.problem import Options
 from jacengine.selection.paired import slower
-from jacengine.selection.race import BRIEF, Race
+from jacengine.selection.race import ALIKE, BRIEF, ENOUGH, Race
 from jacengine.selection.record import Record
 from jacengine.selection.spending import QUICK, UNTIMED, Spending
 from jacengine.selection.truth import Truth
@@ -70,13 +70,23 @@ def test_time_that_is_spent_stops_the_entering() -> None:
     clock = Clock()
     race = _race(clock)
     assert race.reason_to_stop(1.0) is None
-    race.running = [_record("reverse_loop", 2 * BRIEF)]
+    race.running = [_record("reverse_loop", 2 * BRIEF)] * ENOUGH
     assert race.reason_to_stop(1.0) is None
     clock.now = 10.0
     assert "time for the selection was spent" in str(race.reason_to_stop(1.0))
     # What takes no time is tried all the same.
     race.running = [_record("reverse_loop", BRIEF / 2)]
     assert race.reason_to_stop(1.0) is None
+
+
+def test_a_few_whose_arithmetic_is_alike_are_tried_in_any_case() -> None:
+    clock = Clock()
+    race = _race(clock)
+    race._cheapest = 1.0
+    race.running = [_record("reverse_loop", 2 * BRIEF)] * (ENOUGH - 1)
+    clock.now = 10.0
+    assert race.reason_to_stop(ALIKE) is None
+    assert "was spent" in str(race.reason_to_stop(1.01 * ALIKE))
 
 
 def test_a_slow_winner_buys_more_time() -> None:

@@ -33,6 +33,9 @@ from jacengine.selection.verify import verify
 BRIEF = 0.1
 """Seconds of a whole Jacobian up to which every candidate is tried, whatever that
 costs: what the first use of an operator sets up can take longer than all runs do."""
+ALIKE, ENOUGH = 4.0, 4
+"""Candidates whose arithmetic is at most so many times that of another are tried in any
+case, until so many run: arithmetic alone does not tell them apart."""
 LARGE, LARGE_ROUNDS = 2**25, 3
 """Bytes of a result from which so many rounds are run: every fresh one has other pages,
 and those that nobody has touched before cost more than the computation. So methods are
@@ -86,9 +89,10 @@ class Race:
             return None
         if self._spending.rounds == 0:
             return "not tried: a right method was found"
-        if self._left() <= 0 and self._best() > BRIEF:
-            return "not tried: the time for the selection was spent"
         ratio = expected_cost / self._cheapest if self._cheapest else 0.0
+        few = len(self.running) < ENOUGH and ratio <= ALIKE
+        if self._left() <= 0 and self._best() > BRIEF and not few:
+            return "not tried: the time for the selection was spent"
         if ratio > self._spending.implausible:
             return f"not tried: {ratio:.0f} x the arithmetic of another candidate"
         return None
