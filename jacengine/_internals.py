@@ -9,11 +9,10 @@ from __future__ import annotations
 import itertools
 import logging
 import sys
-import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,18 +20,12 @@ from torch.autograd import forward_ad, graph
 from torch.fx import GraphModule
 from torch.nn.modules import batchnorm
 
+from jacengine._threads import ALONE
+
 # pyright: reportPrivateUsage=false
 
 BatchNorm = batchnorm._BatchNorm
 """The base of all batch normalisations."""
-
-
-ALONE = threading.RLock()
-"""Held by what cannot run in several threads at once: forward-mode AD (wrong values and
-crashes in torch 2.13); functions whose random numbers or buffers are put back before
-each pass, which belong to all threads; and while a module is not as its user made it,
-with other tensors in the place of its parameters, or with hooks: another thread would
-take them for the module's own, and put them back."""
 
 
 def buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
@@ -243,7 +236,7 @@ def in_own_order(tensor: Tensor) -> Tensor:
     """
     from torch._inductor import inductor_prims  # noqa: PLC0415
 
-    return inductor_prims.force_stride_order(tensor, tensor.stride())  # type: ignore[no-any-return]
+    return cast("Tensor", inductor_prims.force_stride_order(tensor, tensor.stride()))
 
 
 def compiled_graph(

@@ -83,7 +83,7 @@ def test_blocks_of_parameters(layout: Any) -> None:
             plan(x + step, out={name: block.fill_(7) for name, block in out.items()})
             torch.testing.assert_close(out, wanted)
         with torch.no_grad():
-            net[0].weight.mul_(1.5)  # type: ignore[index]
+            net.get_parameter("0.weight").mul_(1.5)
 
 
 def test_several_outputs_by_several_inputs() -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import jacengine
+from tests.compiling import COMPILING, compiled_plan, programs
 
 
 @pytest.mark.parametrize("strategy", ["vmap_jvp", "forward_dual", "batched_grad"])
@@ -66,3 +67,28 @@ def test_parameters_in_four_threads(strategy: str, create_graph: bool) -> None:
         torch.testing.assert_close(J, right)
         assert not create_graph or any(g.any() for g in gradients)
     assert all(value is known[name] for name, value in model.named_parameters())
+
+
+def _marked(test: Any) -> Any:
+    for mark in COMPILING:
+        test = mark(test)
+    return test
+
+
+@_marked
+def test_compiled_programs_beside_others() -> None:
+    # Their guards must not see tensors that another call has put in a module.
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)).double()
+    xs = [torch.randn(4, 3, dtype=torch.float64) for _ in range(40)]
+    options: dict[str, Any] = {"wrt": "params", "batch_dim": 0}
+    eager = jacengine.plan(model, xs[0], strategies=["reverse_loop"], **options)
+    compiled = compiled_plan(model, xs[0], **options)
+    wanted = [eager(x) for x in xs]
+    before = programs(compiled)
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(p, x) for x in xs for p in (eager, compiled)]
+        results = [future.result() for future in found]
+    for i, J in enumerate(results):
+        torch.testing.assert_close(J, wanted[i // 2])
+    assert programs(compiled) == before

@@ -19,7 +19,7 @@ def arriving_cotangents(
     vectorisation: Vectorisation,
     create_graph: bool,
 ) -> tuple[Tensor | None, ...]:
-    """Pull cotangents `(K, ...)` back to the outputs of all captured calls."""
+    """Pull cotangents `(K, ...)` back to edges of a graph; `None` where none lead."""
     if seeds[0].shape[0] > 1 and vectorisation != "none":
         return pull_to_edges(
             outputs,

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from jacengine._internals import ALONE, hooks_of
+from jacengine._internals import hooks_of
+from jacengine._threads import ALONE
 from jacengine._torchfunc import Tensors
 from jacengine.layers.arriving import arriving_cotangents
 from jacengine.layers.cells import CELLS, LinearMap, unrolled
@@ -29,8 +30,8 @@ def sample_axes(module: nn.Module, visit: Visit) -> tuple[int, ...] | None:
     """Return where the samples lie in each argument of a recurrent layer's call.
 
     Returns:
-        `None` if the module is none, or cannot run step by step: it has hooks, dropout,
-        packed sequences or a single one.
+        `None` if the module is none, or cannot run step by step: it has hooks or
+        dropout, or its sequences are packed, or one without an axis of samples.
     """
     if type(module) not in CELLS or any(hooks_of(module)):
         return None

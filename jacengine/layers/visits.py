@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from jacengine import trees
-from jacengine._internals import ALONE, nodes_made, version_of
+from jacengine._internals import nodes_made, version_of
+from jacengine._threads import ALONE
 
 
 @dataclass(frozen=True)

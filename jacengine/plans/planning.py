@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from jacengine._internals import ALONE
+from jacengine._threads import ALONE
 from jacengine._version import __version__
 from jacengine.errors import JacengineError, MemoryBudgetError, NoStrategyError
 from jacengine.interface import Strategy

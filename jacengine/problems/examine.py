@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from jacengine import trees
-from jacengine._internals import ALONE, BatchNorm, parameter_of, version_of
+from jacengine._internals import BatchNorm, parameter_of, version_of
+from jacengine._threads import ALONE
 from jacengine._torchfunc import Tensors
 from jacengine.errors import (
     ArgumentError,

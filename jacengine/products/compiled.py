@@ -21,7 +21,6 @@ guards: Ansel et al., PyTorch 2, 2024, https://docs.pytorch.org/assets/pytorch2-
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,6 +31,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from jacengine._internals import Guarded, compiled_graph, in_own_order
+from jacengine._threads import ALONE
 from jacengine._torchfunc import Tensors
 from jacengine.errors import UnsupportedError
 from jacengine.problems.call import Call
@@ -75,7 +75,6 @@ class Compiled:
                 "a compiled pass returns the derivative alone, without a graph"
             )
         self._run = run
-        self._lock = threading.RLock()
         self._entry = Guarded(self._stage)
         self._call: Call | None = None
         self._leaves: list[Any] = []
@@ -95,7 +94,7 @@ class Compiled:
             RuntimeError: It cannot be captured or compiled, or is wrong then; or what
                 the function itself raises.
         """
-        with self._lock, torch.no_grad():
+        with ALONE, torch.no_grad():
             # Copies that share memory: nothing else in the user's code is one of them.
             leaves = [
                 leaf.detach() if isinstance(leaf, Tensor) else leaf

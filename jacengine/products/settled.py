@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import torch
 
-from jacengine._internals import ALONE, in_forward_mode, leave_forward_mode
+from jacengine._internals import in_forward_mode, leave_forward_mode
+from jacengine._threads import ALONE
 from jacengine.problems.call import Call
 from jacengine.problems.problem import Problem
 from jacengine.problems.state import preserved

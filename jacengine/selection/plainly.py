@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from jacengine._internals import ALONE
+from jacengine._threads import ALONE
 from jacengine.problems.problem import Problem
 from jacengine.problems.state import preserved
 
