@@ -35,6 +35,7 @@ from jacengine.layers.assignment import Assignment
 from jacengine.layers.captured import Captured, assigned, captured
 from jacengine.layers.contraction import (
     Piece,
+    alike,
     contractor,
     given,
     through_the_graph,
@@ -91,23 +92,16 @@ class QuasiLinear(Contraction):
 
 def _action(seen: Captured, point: Point) -> Contract:
     contractors = [
-        contractor(
-            visit.unit.module(seen.root),
-            visit,
-            handling,
-            seen.primals,
-            point.batch_size,
-            create_graph=seen.create_graph,
-        )
-        for visit, handling in zip(seen.visits, seen.assignment.handlings, strict=True)
+        (members, contractor(seen, members, point.batch_size))
+        for members in alike(seen)
     ]
 
     def action(seeds: Tensors, out: Tensors | None = None) -> Tensors:
         pieces: list[list[Piece]] = [[] for _ in seen.primals]
-        for here, contract in zip(seen.arriving(seeds), contractors, strict=True):
-            if any(cotangent is not None for cotangent in here):
-                for index, piece in contract(here).items():
-                    pieces[index].append(piece)
+        arriving = seen.arriving(seeds)
+        for members, contract in contractors:
+            for index, piece in contract([arriving[i] for i in members]).items():
+                pieces[index].append(piece)
         for index in seen.assignment.whole:
             block = through_the_graph(
                 seen.outputs,

@@ -12,9 +12,31 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
+from torch.autograd.graph import Node
 
 from jacengine._internals import number_of
 from jacengine.layers.visits import Visit
+
+
+class Entrances:
+    """Where parameters enter a graph: at the nodes that made them, or hold them."""
+
+    def __init__(self, primals: Sequence[Tensor]) -> None:
+        """Note the nodes."""
+        self._made: dict[object, int] = {
+            p.grad_fn: i for i, p in enumerate(primals) if p.grad_fn is not None
+        }
+        self._held = {id(p): i for i, p in enumerate(primals) if p.grad_fn is None}
+
+    def at(self, node: Node) -> int | None:
+        """Say which parameter enters at a node."""
+        held = self._held.get(id(getattr(node, "variable", None)))
+        return self._made.get(node, held)
+
+    def of(self, output: Tensor) -> int | None:
+        """Say which parameter an output is."""
+        held = self._held.get(id(output))
+        return self._made.get(output.grad_fn, held)
 
 
 def unaccounted(
@@ -30,16 +52,13 @@ def unaccounted(
     Returns:
         Their indices among the primals.
     """
-    # A parameter enters at the node that made it; a leaf, at one that holds it.
-    made = {p.grad_fn: i for i, p in enumerate(primals) if p.grad_fn is not None}
-    leaves = {id(p): i for i, p in enumerate(primals) if p.grad_fn is None}
+    entrances = Entrances(primals)
     windows: dict[int, list[range]] = {}
     for visit in visits:
         for index, _ in visit.unit.parameters:
             windows.setdefault(index, []).append(visit.window)
     # An output may be a parameter itself.
-    found = {leaves[id(o)] for o in outputs if id(o) in leaves}
-    found |= {made[o.grad_fn] for o in outputs if o.grad_fn in made}
+    found = {i for i in map(entrances.of, outputs) if i is not None}
     seen: set[object] = set()
     waiting = [o.grad_fn for o in outputs if o.grad_fn is not None]
     while waiting:
@@ -50,8 +69,7 @@ def unaccounted(
         for target, _ in node.next_functions:
             if target is None:
                 continue
-            held = leaves.get(id(getattr(target, "variable", None)))
-            entered = made.get(target, held)
+            entered = entrances.at(target)
             if entered is None:
                 waiting.append(target)
                 continue

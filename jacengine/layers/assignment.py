@@ -1,13 +1,16 @@
 """Which module answers for which parameter, and by what means.
 
-Each parameter starts with the module that owns it. If capture misses a use of it there,
-or the samples cannot be told apart there, the parent answers, up to the root. What not
-even the root can answer for is pulled through the whole graph, one sample at a time.
+Each parameter starts with the module that owns it. If no rule knows that module, if
+capture misses a use of the parameter there, or if the samples cannot be told apart
+there, the operators that take it are looked for in the graph. If one of them is not
+known either, the module runs again for each sample, or its parent, up to the root. What
+not even the root can answer for is pulled through the whole graph, one sample at a
+time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +22,7 @@ from jacengine.layers.rerun import Separation, reproduces, rerun, separations
 from jacengine.layers.rule import Contract, Rule
 from jacengine.layers.rules import RULES
 from jacengine.layers.samples import Placement, placements, reaches_others
+from jacengine.layers.uses import read_uses
 from jacengine.layers.visits import Unit, Visit, capturing
 from jacengine.problems.independence import random_cotangent, splits
 
@@ -28,7 +32,7 @@ class Handling:
     """How one call of a unit is contracted.
 
     Attributes:
-        path: Where its unit stands, and ...
+        unit: Its unit, and ...
         shapes: ... the shapes of its outputs: to recognise the call by.
         rule: The rule, if the layer has one.
         placement: Where the rule finds the samples.
@@ -37,7 +41,7 @@ class Handling:
             not named.
     """
 
-    path: str
+    unit: Unit
     shapes: tuple[tuple[int, ...], ...]
     rule: Rule | None = None
     placement: Placement | None = None
@@ -56,6 +60,7 @@ class Assignment:
 
     Attributes:
         units: The modules to watch.
+        read: Parameters whose uses are read from the graph.
         handlings: How each of their calls is contracted, in the order of the calls.
         whole: Parameters that are pulled through the whole graph.
         vectorisations: How many directions can go through the graph at once; the first
@@ -66,22 +71,54 @@ class Assignment:
     """
 
     units: tuple[Unit, ...]
+    read: frozenset[int]
     handlings: tuple[Handling, ...]
     whole: frozenset[int]
     vectorisations: tuple[Vectorisation, ...]
     settled: bool
     graph: tuple[object, ...] | None
 
-    def covers(self, outputs: Tensors, primals: Tensors, visits: list[Visit]) -> bool:
+    def covers(
+        self, outputs: Tensors, visits: Sequence[Visit], missed: Set[int]
+    ) -> bool:
         """Tell whether another forward pass went the same way as the first."""
         if len(visits) != len(self.handlings) or any(
-            visit.shapes != handling.shapes or visit.unit.path != handling.path
+            visit.shapes != handling.shapes or visit.unit != handling.unit
             for visit, handling in zip(visits, self.handlings, strict=True)
         ):
             return False
         if self.graph is not None and self.graph != fingerprint(outputs):
             return False
-        return unaccounted(outputs, primals, visits) <= self.whole
+        return missed <= self.whole
+
+
+def watched(
+    root: nn.Module,
+    units: Sequence[Unit],
+    read: Set[int],
+    function: Callable[..., Tensors],
+    primals: Tensors,
+) -> tuple[Tensors, list[Visit], set[int]]:
+    """Run a module, and see how its parameters are used.
+
+    Args:
+        root: The module.
+        units: The modules in it to watch.
+        read: Which parameters to look for in the graph.
+        function: Runs the module with other values of its parameters.
+        primals: Those values, tracked.
+
+    Returns:
+        The outputs; the calls of the units and the uses that were read; and the
+        parameters that have others.
+    """
+    with capturing(root, units) as visits:
+        outputs = function(*primals)
+    missed = unaccounted(outputs, primals, visits) - read
+    if read:
+        uses, unread = read_uses(outputs, primals, read)
+        return outputs, [*visits, *uses], missed | unread
+    return outputs, visits, missed
 
 
 def assign(
@@ -101,12 +138,13 @@ def assign(
         batch_size: The number of samples to keep apart, or `None`.
     """
     paths = {i: name.rpartition(".")[0] for i, name in enumerate(names)}
+    read = {i for i, path in paths.items() if _readable(root.get_submodule(path))}
+    tried = set(read)
     whole: set[int] = set()
     while True:
-        units = _units(names, paths, whole)
-        with capturing(root, units) as visits:
-            outputs = function(*primals)
-        failed = unaccounted(outputs, primals, visits) - whole
+        units = _units(names, paths, read | whole)
+        outputs, visits, missed = watched(root, units, read, function, primals)
+        failed = missed - whole
         handlings: list[Handling] = []
         known = True
         if not failed:
@@ -118,6 +156,7 @@ def assign(
             plain = batch_size is None or all(_settled(v, batch_size) for v in visits)
             return Assignment(
                 units,
+                frozenset(read),
                 tuple(handlings),
                 frozenset(whole),
                 vectorisations,
@@ -125,19 +164,29 @@ def assign(
                 None if plain else fingerprint(outputs),
             )
         for index in failed:
+            if index in read:
+                read.remove(index)
+            elif index not in tried:
+                read.add(index)
+                tried.add(index)
             # Without samples to keep apart there is nothing a parent could do better.
-            if batch_size is None or not paths[index]:
+            elif batch_size is None or not paths[index]:
                 whole.add(index)
             else:
                 paths[index] = paths[index].rpartition(".")[0]
 
 
+def _readable(module: nn.Module) -> bool:
+    """Tell whether the graph may say more than the module: it is no known layer."""
+    return RULES.find(module) is None and not isinstance(module, nn.RNNBase)
+
+
 def _units(
-    names: Sequence[str], paths: dict[int, str], whole: set[int]
+    names: Sequence[str], paths: dict[int, str], others: Set[int]
 ) -> tuple[Unit, ...]:
     grouped: dict[str, list[tuple[int, str]]] = {}
     for index, path in paths.items():
-        if index not in whole:
+        if index not in others:
             local = names[index].removeprefix(f"{path}." if path else "")
             grouped.setdefault(path, []).append((index, local))
     return tuple(Unit(path, tuple(members)) for path, members in grouped.items())
@@ -162,7 +211,8 @@ def _handle(
     failed: set[int] = set()
     for visit, module, rule, found in zip(visits, modules, rules, places, strict=True):
         separation = None
-        if rule is None and found is not None and batch_size is not None:
+        module_again = rule is None and visit.unit.layer is None
+        if module_again and found is not None and batch_size is not None:
             axes = tuple(placement.at for placement in found)
             separation = _separation(module, visit, axes, primals, batch_size)
         if found is None or not visit.untouched or (rule or separation) is None:
@@ -170,7 +220,7 @@ def _handle(
         else:
             placement = found[0] if rule is not None else None
             handlings.append(
-                Handling(visit.unit.path, visit.shapes, rule, placement, separation)
+                Handling(visit.unit, visit.shapes, rule, placement, separation)
             )
     return handlings, failed, known
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from jacengine._torchfunc import Tensors, Vectorisation
 from jacengine.interface import Point
 from jacengine.layers.arriving import arriving_cotangents
-from jacengine.layers.assignment import Assignment, assign
-from jacengine.layers.visits import Visit, capturing
+from jacengine.layers.assignment import Assignment, assign, watched
+from jacengine.layers.visits import Visit
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,10 @@ def captured(point: Point, known: Assignment | None) -> Captured:
     """
     assignment = known or assigned(point)
     root, primals = module_of(point), point.tracked()
-    with capturing(root, assignment.units) as visits:
-        outputs = point.function(*primals)
-    if not assignment.covers(outputs, primals, visits):
+    outputs, visits, missed = watched(
+        root, assignment.units, assignment.read, point.function, primals
+    )
+    if not assignment.covers(outputs, visits, missed):
         if known is None:
             raise RuntimeError("every forward pass calls other layers")
         # This point takes another way through the module than those before.

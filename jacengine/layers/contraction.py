@@ -1,68 +1,92 @@
-"""From the cotangents that arrive at a call to the blocks of its unit's parameters."""
+"""From the cotangents that arrive at calls to the blocks of their parameters."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from jacengine._torchfunc import Tensors
-from jacengine.layers.assignment import Handling
+from jacengine.layers.captured import Captured
 from jacengine.layers.rerun import pull_each, rerun
-from jacengine.layers.visits import Visit
 
 Piece = Callable[[Tensor | None], Tensor]
 """One contribution to a block `(K, S, *param)`, written into what it is given."""
 
-Contractor = Callable[[Sequence[Tensor | None]], dict[int, Piece]]
-"""From the cotangents `(K, *output)` of a call's outputs to pieces, by parameter."""
+Cotangents = Sequence[Tensor | None]
+"""What arrives at the outputs of one call, `(K, *output)` each."""
+
+Contractor = Callable[[Sequence[Cotangents]], dict[int, Piece]]
+"""From the cotangents of some calls to pieces, by parameter."""
+
+
+def alike(seen: Captured) -> list[tuple[int, ...]]:
+    """Group the calls that are one contraction: those of one layer, by its rule.
+
+    Their positions are contracted together, so that J is written once however often a
+    layer is called.
+    """
+    groups: dict[tuple[object, ...], list[int]] = {}
+    pairs = zip(seen.visits, seen.assignment.handlings, strict=True)
+    for i, (visit, handling) in enumerate(pairs):
+        key: tuple[object, ...] = (i,)
+        if handling.rule is not None:
+            module = visit.unit.module(seen.root)
+            x, g = visit.tensors[0].shape, visit.shapes[0]
+            own_in = handling.rule.axes_in(module, len(x))
+            own_out = handling.rule.axes_out(module, len(g))
+            key = (visit.unit, x[len(x) - own_in :], g[len(g) - own_out :])
+        groups.setdefault(key, []).append(i)
+    return [tuple(group) for group in groups.values()]
 
 
 def contractor(
-    module: nn.Module,
-    visit: Visit,
-    handling: Handling,
-    primals: Tensors,
-    batch_size: int | None,
-    *,
-    create_graph: bool,
+    seen: Captured, members: Sequence[int], batch_size: int | None
 ) -> Contractor:
-    """Make the contractor of one captured call.
+    """Make the contractor of captured calls that are alike.
 
     Args:
-        module: The unit's module.
-        visit: The call.
-        handling: How it is contracted.
-        primals: All parameters that are differentiated, tracked.
+        seen: The forward pass.
+        members: Which of its calls.
         batch_size: The number of samples to keep apart.
-        create_graph: Whether pieces must be differentiable in turn.
 
     Raises:
-        RuntimeError: An argument of the call was overwritten since, so its value is
-            lost.
+        RuntimeError: An argument of a call was overwritten since, so its value is lost.
     """
-    if not visit.untouched:
-        raise RuntimeError(
-            f"an input of {type(module).__name__} {visit.unit.path!r} is overwritten "
-            "in place after the layer has read it"
-        )
-    if handling.rule is not None:
-        return _by_rule(module, visit, handling, create_graph=create_graph)
-    assert handling.separation is not None
+    for visit in (seen.visits[i] for i in members):
+        if not visit.untouched:
+            module = visit.unit.module(seen.root)
+            raise RuntimeError(
+                f"an input of {type(module).__name__} {visit.unit.path!r} is "
+                "overwritten in place after the layer has read it"
+            )
+    if seen.assignment.handlings[members[0]].rule is not None:
+        return _by_rule(seen, members)
+    return _again(seen, members[0])
+
+
+def _again(seen: Captured, member: int) -> Contractor:
+    visit = seen.visits[member]
+    separation = seen.assignment.handlings[member].separation
+    assert separation is not None
     own = tuple(
-        primals[index] if create_graph else primals[index].detach().requires_grad_()
+        seen.primals[index]
+        if seen.create_graph
+        else seen.primals[index].detach().requires_grad_()
         for index, _ in visit.unit.parameters
     )
-    again = rerun(module, visit, handling.separation)
-    axes = handling.separation.outputs
+    again = rerun(visit.unit.module(seen.root), visit, separation)
 
-    def pieces(arriving: Sequence[Tensor | None]) -> dict[int, Piece]:
+    def pieces(arriving: Sequence[Cotangents]) -> dict[int, Piece]:
+        if all(cotangent is None for cotangent in arriving[0]):
+            return {}
         seeds = [
             None if g is None else g.movedim(axis + 1, 1)
-            for g, axis in zip(arriving, axes, strict=True)
+            for g, axis in zip(arriving[0], separation.outputs, strict=True)
         ]
-        found = again.pull(own, seeds, create_graph=create_graph)
+        found = again.pull(own, seeds, create_graph=seen.create_graph)
         return {
             index: given(block)
             for (index, _), block in zip(visit.unit.parameters, found, strict=True)
@@ -71,13 +95,25 @@ def contractor(
     return pieces
 
 
-def _by_rule(
-    module: nn.Module, visit: Visit, handling: Handling, *, create_graph: bool
-) -> Contractor:
-    x = ruled_input(module, visit, handling, create_graph=create_graph)
+def _by_rule(seen: Captured, members: Sequence[int]) -> Contractor:
+    first = members[0]
+    unit, handling = seen.visits[first].unit, seen.assignment.handlings[first]
+    module = unit.module(seen.root)
+    inputs = [ruled_input(seen, i) for i in members]
 
-    def pieces(arriving: Sequence[Tensor | None]) -> dict[int, Piece]:
-        g = ruled_cotangent(module, visit, handling, arriving)
+    def pieces(arriving: Sequence[Cotangents]) -> dict[int, Piece]:
+        # What does not reach the outputs has no cotangent.
+        reached = [
+            (x, ruled_cotangent(seen, i, cotangent))
+            for i, x, (cotangent,) in zip(members, inputs, arriving, strict=True)
+            if cotangent is not None
+        ]
+        if not reached:
+            return {}
+        x, g = reached[0]
+        if len(reached) > 1:
+            x = torch.cat([x for x, _ in reached], dim=1)
+            g = torch.cat([g for _, g in reached], dim=2)
 
         def piece(name: str) -> Piece:
             contract = handling.way(name)
@@ -86,35 +122,31 @@ def _by_rule(
                 into = None if out is None else out.transpose(0, 1)
                 return contract(module, x, g, into).transpose(0, 1)
 
-            return written
+            part = unit.part
+            return written if part is None else functools.partial(part.filled, written)
 
-        return {index: piece(name) for index, name in visit.unit.parameters}
+        return {index: piece(name) for index, name in unit.parameters}
 
     return pieces
 
 
-def ruled_input(
-    module: nn.Module, visit: Visit, handling: Handling, *, create_graph: bool
-) -> Tensor:
+def ruled_input(seen: Captured, member: int) -> Tensor:
     """Return what a call took in, `(s, n, *own)`, as rules expect it."""
+    visit, handling = seen.visits[member], seen.assignment.handlings[member]
     assert handling.rule is not None
     assert handling.placement is not None
-    x = visit.tensors[0] if create_graph else visit.tensors[0].detach()
-    return handling.placement.front(x, handling.rule.axes_in(module, x.dim()))
+    x = visit.tensors[0] if seen.create_graph else visit.tensors[0].detach()
+    own = handling.rule.axes_in(visit.unit.module(seen.root), x.dim())
+    return handling.placement.front(x, own)
 
 
-def ruled_cotangent(
-    module: nn.Module,
-    visit: Visit,
-    handling: Handling,
-    arriving: Sequence[Tensor | None],
-) -> Tensor:
-    """Return the cotangents of a call's output, `(s, k, n, *own)`."""
+def ruled_cotangent(seen: Captured, member: int, cotangent: Tensor) -> Tensor:
+    """Return the cotangents `(K, *output)` of a call, `(s, k, n, *own)`."""
+    visit, handling = seen.visits[member], seen.assignment.handlings[member]
     assert handling.rule is not None
     assert handling.placement is not None
+    module = visit.unit.module(seen.root)
     own = handling.rule.axes_out(module, len(visit.shapes[0]))
-    cotangent = arriving[0]
-    assert cotangent is not None
     return handling.placement.front(cotangent, own, skip=1).transpose(0, 1)
 
 

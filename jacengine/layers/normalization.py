@@ -12,7 +12,7 @@ from jacengine.layers.linear import channels_sum, positions_sum
 from jacengine.layers.rule import Contract
 
 
-def scale(
+def normalised_scale(
     normalise: Callable[[nn.Module, Tensor], Tensor], *, channels: bool
 ) -> Contract:
     """Make the rule of a scale: cotangents times normalised input, summed.

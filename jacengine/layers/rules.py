@@ -23,8 +23,18 @@ from jacengine.layers.normalization import (
     batch_normed,
     group_normed,
     layer_normed,
+    normalised_scale,
     root_mean_square_normed,
+)
+from jacengine.layers.pointwise import (
+    Project,
+    Scale,
+    Shift,
+    own_axes,
+    project,
+    project_factors,
     scale,
+    shift,
 )
 from jacengine.layers.rule import Contract, Form, Rule, Rules
 
@@ -65,7 +75,7 @@ _LINEAR = Rule(
     {"weight": Form((linear_weight,), linear_factors), "bias": positions_sum}, 1, 1
 )
 _BATCH_NORM = Rule(
-    {"weight": scale(batch_normed, channels=True), "bias": channels_sum},
+    {"weight": normalised_scale(batch_normed, channels=True), "bias": channels_sum},
     _all_but_first,
     _all_but_first,
     _frozen_statistics,
@@ -88,23 +98,32 @@ RULES = Rules(
             _plain_embedding,
         ),
         nn.LayerNorm: Rule(
-            {"weight": scale(layer_normed, channels=False), "bias": positions_sum},
+            {
+                "weight": normalised_scale(layer_normed, channels=False),
+                "bias": positions_sum,
+            },
             _normalised_axes,
             _normalised_axes,
         ),
         nn.RMSNorm: Rule(
-            {"weight": scale(root_mean_square_normed, channels=False)},
+            {"weight": normalised_scale(root_mean_square_normed, channels=False)},
             _normalised_axes,
             _normalised_axes,
         ),
         nn.GroupNorm: Rule(
-            {"weight": scale(group_normed, channels=True), "bias": channels_sum},
+            {
+                "weight": normalised_scale(group_normed, channels=True),
+                "bias": channels_sum,
+            },
             _all_but_first,
             _all_but_first,
         ),
         nn.BatchNorm1d: _BATCH_NORM,
         nn.BatchNorm2d: _BATCH_NORM,
         nn.BatchNorm3d: _BATCH_NORM,
+        Shift: Rule({"weight": shift}, own_axes, own_axes),
+        Scale: Rule({"weight": scale}, own_axes, own_axes),
+        Project: Rule({"weight": Form((project,), project_factors)}, 1, 0),
     }
 )
 """The rules of this process; `jacengine.register_rule` adds to them."""

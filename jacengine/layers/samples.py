@@ -20,8 +20,9 @@ class Placement:
     """How to bring the samples of a tensor to the front.
 
     Attributes:
-        kind: `axis`: samples are axis `at`; `outer`: axis 0 holds `(B, at)` merged;
-            `inner`: axis 0 holds `(at, B)` merged; `none`: there is no axis of samples.
+        kind: `axis`: samples are axis `at`; `outer`: the first axis longer than 1 holds
+            `(B, at)` merged; `inner`: it holds `(at, B)` merged; `none`: there is no
+            axis of samples.
         at: The axis, or the number of positions.
     """
 
@@ -46,9 +47,11 @@ class Placement:
             case "axis":
                 moved = tensor.movedim(skip + self.at, skip)
             case "outer":
-                moved = tensor.unflatten(skip, (-1, self.at))
+                merged = _without_ones(tensor, skip)
+                moved = merged.unflatten(skip, (-1, self.at))
             case "inner":
-                moved = tensor.unflatten(skip, (self.at, -1)).transpose(skip, skip + 1)
+                merged = _without_ones(tensor, skip)
+                moved = merged.unflatten(skip, (self.at, -1)).transpose(skip, skip + 1)
             case "none":
                 moved = tensor.unsqueeze(skip)
         axes = moved.shape
@@ -64,9 +67,18 @@ def placements(lead: tuple[int, ...], batch_size: int) -> Iterator[Placement]:
     for axis, size in enumerate(lead):
         if size == batch_size:
             yield Placement("axis", axis)
-    if lead and lead[0] > batch_size and lead[0] % batch_size == 0:
-        yield Placement("outer", lead[0] // batch_size)
-        yield Placement("inner", lead[0] // batch_size)
+    first = next((size for size in lead if size != 1), 1)
+    if first > batch_size and first % batch_size == 0:
+        yield Placement("outer", first // batch_size)
+        yield Placement("inner", first // batch_size)
+
+
+def _without_ones(tensor: Tensor, skip: int) -> Tensor:
+    """Take axes of size 1 away that stand before the samples."""
+    ones = 0
+    while tensor.shape[skip + ones] == 1:
+        ones += 1
+    return tensor.flatten(skip, skip + ones) if ones else tensor
 
 
 def reaches_others(

@@ -13,29 +13,35 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from jacengine import trees
 from jacengine._internals import nodes_made, version_of
 from jacengine._threads import ALONE
+from jacengine.layers.parts import Part
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A module that answers for some of the parameters inside it.
+    """A module that answers for some of the parameters inside it, or an operator.
 
     Attributes:
-        path: Where it stands in the root module; the root is `""`.
+        path: Where the module stands in the root module, which is `""`; or which
+            operator it is.
         parameters: The parameters it answers for: their index among all that are
             differentiated, and their name within the unit.
+        layer: The layer that an operator is like.
+        part: What an operator takes of its parameter, if not all as it lies.
     """
 
     path: str
     parameters: tuple[tuple[int, str], ...]
+    layer: nn.Module | None = None
+    part: Part | None = None
 
     def module(self, root: nn.Module) -> nn.Module:
         """Look the module up now."""
-        return root.get_submodule(self.path)
+        return root.get_submodule(self.path) if self.layer is None else self.layer
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One call of a unit.
+    """One call of a unit; of an operator, what the graph tells of it.
 
     Attributes:
         unit: Whose call it is.

@@ -48,12 +48,11 @@ def with_fastest(seen: Captured, batch_size: int | None) -> Assignment:
         assignment = replace(assignment, vectorisations=_ordered(seen, seeds))
     arriving = seen.arriving(seeds)
     handlings: list[Handling] = []
-    for (handling, visit), here in zip(pairs, arriving, strict=True):
+    for i, ((handling, visit), here) in enumerate(zip(pairs, arriving, strict=True)):
         names = _choices(handling, visit)
         if names and here[0] is not None:
             module = visit.unit.module(seen.root)
-            x = ruled_input(module, visit, handling, create_graph=False)
-            g = ruled_cotangent(module, visit, handling, here)
+            x, g = ruled_input(seen, i), ruled_cotangent(seen, i, here[0])
             assert handling.rule is not None
             ways = tuple(
                 (name, _fastest(handling.rule.form(name).ways, module, x, g))

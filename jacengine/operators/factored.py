@@ -152,18 +152,19 @@ def factors_of(
     calls = zip(
         seen.visits, seen.assignment.handlings, seen.arriving(seeds), strict=True
     )
-    for visit, handling, arriving in calls:
+    for i, (visit, handling, arriving) in enumerate(calls):
         if all(cotangent is None for cotangent in arriving):
             continue
         module, rule = visit.unit.module(seen.root), handling.rule
         formed: list[tuple[int, str]] = []
         for index, name in visit.unit.parameters:
             form = None if rule is None else rule.form(name)
-            if form is None or not (form.factors or form.rows):
+            parted = visit.unit.part is not None
+            if form is None or parted or not (form.factors or form.rows):
                 formed.append((index, name))
                 continue
-            x = ruled_input(module, visit, handling, create_graph=seen.create_graph)
-            g = ruled_cotangent(module, visit, handling, arriving)
+            assert arriving[0] is not None
+            x, g = ruled_input(seen, i), ruled_cotangent(seen, i, arriving[0])
             shape = tuple(seen.primals[index].shape)
             if form.factors is not None:
                 uses[index].append(
@@ -172,15 +173,7 @@ def factors_of(
             elif form.rows is not None:
                 uses[index].append(Picked(*form.rows(module, x, g), shape))
         if formed:
-            contract = contractor(
-                module,
-                visit,
-                handling,
-                seen.primals,
-                batch_size,
-                create_graph=seen.create_graph,
-            )
-            pieces = contract(arriving)
+            pieces = contractor(seen, [i], batch_size)([arriving])
             for index, _ in formed:
                 uses[index].append(Dense(pieces[index](None).transpose(0, 1)))
     for index in seen.assignment.whole:

@@ -1,0 +1,76 @@
+"""Layers that stand for operators of the graph: products, sums and projections.
+
+Nobody calls them; rules for them say what such an operator does with a parameter, whose
+shape may be broadcast:
+
+    block[s k ...] = sum over n and broadcast axes of g[s k n ...] (x[s n ...])
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from jacengine.layers.linear import linear_factors
+from jacengine.layers.outer import outer, placed
+
+
+class Broadcast(nn.Module):
+    """What takes a parameter of a shape to larger tensors.
+
+    Attributes:
+        shape: The parameter's.
+        factor: What it is multiplied with besides.
+    """
+
+    def __init__(self, shape: tuple[int, ...], factor: float = 1.0) -> None:
+        """Describe the operator."""
+        super().__init__()
+        self.shape, self.factor = shape, factor
+
+
+class Shift(Broadcast):
+    """Adds a multiple of the parameter."""
+
+
+class Scale(Broadcast):
+    """Multiplies with the parameter."""
+
+
+class Project(nn.Module):
+    """Takes the product of vectors with the parameter."""
+
+
+def shift(layer: nn.Module, _: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
+    """Sum the cotangents."""
+    assert isinstance(layer, Broadcast)
+    return _summed(layer, g if layer.factor == 1 else g * layer.factor, out)
+
+
+def scale(layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
+    """Sum the cotangents times what the parameter multiplies."""
+    assert isinstance(layer, Broadcast)
+    return _summed(layer, g * x.unsqueeze(1), out)
+
+
+def own_axes(layer: nn.Module, _: int) -> int:
+    """Count the parameter's axes."""
+    assert isinstance(layer, Broadcast)
+    return len(layer.shape)
+
+
+def _summed(layer: Broadcast, g: Tensor, out: Tensor | None) -> Tensor:
+    wide = [3 + axis for axis, size in enumerate(layer.shape) if size == 1]
+    if wide:
+        g = g.sum(wide, keepdim=True)
+    return placed(g[:, :, 0] if g.shape[2] == 1 else g.sum(2), out)
+
+
+def project(_: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
+    """Contract `s n i, s k n -> s k i`."""
+    left, right = project_factors(_, x.to(g.dtype), g)
+    return outer(left, right, x.shape[-1:], out)
+
+
+def project_factors(layer: nn.Module, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+    """Factor the block as that of a linear layer with one output."""
+    return linear_factors(layer, x, g.unsqueeze(-1))

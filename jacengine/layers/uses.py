@@ -1,0 +1,134 @@
+"""Where parameters enter the autograd graph, and what the operators there are.
+
+Hooks see what modules do. A parameter may also enter by an operator outside its module:
+another's weight transposed, a bare parameter of a container, a layer written in
+functions. There the graph itself tells how it is used, see `jacengine.layers.operands`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node, get_gradient_edge
+
+from jacengine._internals import edge_of, made_shape, number_of, version_of
+from jacengine.layers.accounting import Entrances
+from jacengine.layers.operands import operand
+from jacengine.layers.parts import VIEWS, Part
+from jacengine.layers.visits import Unit, Visit
+
+
+@dataclass(frozen=True)
+class _Use:
+    """One place where a parameter is taken.
+
+    Attributes:
+        index: Which parameter.
+        node: What takes it; `None` if it is an output as it is.
+        position: Where among the node's arguments.
+        views: The views of it between, each with which of its outputs; the last first.
+    """
+
+    index: int
+    node: Node | None
+    position: int
+    views: Sequence[tuple[Node, int]]
+
+
+def read_uses(
+    outputs: Sequence[Tensor], primals: Sequence[Tensor], wanted: Collection[int]
+) -> tuple[list[Visit], set[int]]:
+    """Read the uses of some parameters from a graph.
+
+    Args:
+        outputs: What the graph leads to.
+        primals: The parameters, as the graph has them.
+        wanted: Which of them to look for.
+
+    Returns:
+        The uses, as calls of layers; and those of the parameters that also have others,
+        which cannot be read.
+    """
+    visits: list[Visit] = []
+    unread: set[int] = set()
+    for use in _uses(outputs, primals, wanted):
+        visit = _visit(use, tuple(primals[use.index].shape))
+        if visit is None:
+            unread.add(use.index)
+        else:
+            visits.append(visit)
+    return visits, unread
+
+
+def _visit(use: _Use, whole: tuple[int, ...]) -> Visit | None:
+    """Say what the node does with the view that it takes; `None` if no rule knows."""
+    view, node = torch.empty(whole, device="meta"), use.node
+    if node is None or not view.numel():
+        return None
+    for between, number in reversed(use.views):
+        view = VIEWS[between.name()](between, view, number)
+    found = operand(node, use.position, view)
+    if found is None:
+        return None
+    part = Part.of(found.view, whole)
+    unit = Unit(
+        f"{node.name()}[{use.position}]",
+        ((use.index, found.name),),
+        layer=found.layer,
+        part=None if part.as_it_lies else part,
+    )
+    number = number_of(node)
+    return Visit(
+        unit=unit,
+        args=(found.x,),
+        kwargs={},
+        tensors=(found.x,),
+        places=(),
+        outputs=(),
+        edges=(edge_of(node),),
+        shapes=(made_shape(node),),
+        window=range(number, number + 1),
+        versions=(version_of(found.x),),
+    )
+
+
+def _uses(
+    outputs: Sequence[Tensor], primals: Sequence[Tensor], wanted: Collection[int]
+) -> Iterator[_Use]:
+    entrances = Entrances(primals)
+
+    def use(
+        target: Node, number: int, node: Node | None, position: int
+    ) -> Iterator[_Use]:
+        views: list[tuple[Node, int]] = []
+        index = entrances.at(target)
+        while index is None and target.name() in VIEWS:
+            views.append((target, number))
+            following, number = target.next_functions[0]
+            if following is None:
+                return
+            target, index = following, entrances.at(following)
+        if index is not None and index in wanted:
+            yield _Use(index, node, position, views)
+
+    seen: set[Node] = set()
+    waiting: list[Node] = []
+    for output in outputs:
+        if output.requires_grad:
+            end = get_gradient_edge(output)
+            yield from use(end.node, end.output_nr, None, 0)
+            waiting.append(end.node)
+    while waiting:
+        node = waiting.pop()
+        if node in seen or entrances.at(node) is not None:
+            continue
+        seen.add(node)
+        inside = node.name() in VIEWS  # then what takes the view answers
+        for position, (target, number) in enumerate(node.next_functions):
+            if target is not None:
+                waiting.append(target)
+                if not inside:
+                    yield from use(target, number, node, position)
