@@ -7,8 +7,7 @@ cotangents of the product. So the node is a layer, and has the rule of one.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,36 +18,42 @@ from torch.autograd.graph import Node
 from jacengine._internals import made_shape
 from jacengine.layers.pointwise import Project, Scale, Shift
 
+Described = tuple[nn.Module, str, Tensor]
+"""A layer, the name of one of its parameters, and that parameter as it lies there."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What layer an operator is like.
+
+    Attributes:
+        describe: Makes the layer, from the parameter as the operator takes it ...
+        settings: ... and how the operator is set.
+    """
+
+    describe: Callable[..., Described]
+    settings: tuple[Hashable, ...] = ()
+
 
 @dataclass(frozen=True)
 class Operand:
     """A parameter as one operator takes it.
 
     Attributes:
-        layer: The layer that the operator is.
-        name: Which of that layer's parameters it is ...
-        view: ... and a view of it with the shape that it has there.
-        x: What the layer takes in.
+        like: What layer the operator is like.
+        x: What that layer takes in.
     """
 
-    layer: nn.Module
-    name: str
-    view: Tensor
+    like: Likeness
     x: Tensor
 
 
-Reader = Callable[[Any, int, Tensor], Operand | None]
-"""From a node, the position of a parameter among what it takes, and the parameter, to
-what it is there; `None` if no layer is like it."""
-
-
-def operand(node: Node, position: int, parameter: Tensor) -> Operand | None:
-    """Read what an operator does with a parameter.
+def operand(node: Node, position: int) -> Operand | None:
+    """Read what an operator does with the parameter among its arguments.
 
     Args:
         node: The operator's.
-        position: Where among its arguments the parameter is.
-        parameter: A tensor without data that stands for it.
+        position: Where the parameter is.
 
     Returns:
         `None` if no layer is like it.
@@ -57,94 +62,83 @@ def operand(node: Node, position: int, parameter: Tensor) -> Operand | None:
         RuntimeError: What it kept is gone, or was overwritten.
     """
     reader = _READERS.get(node.name())
-    found = reader(node, position, parameter) if reader else None
+    found = reader(node, position) if reader else None
     return None if found is None or found.x.is_complex() else found
 
 
-def _addmm(node: Any, position: int, parameter: Tensor) -> Operand | None:
+def _addmm(node: Any, position: int) -> Operand | None:
     if position == 0:
-        return _shift(node, parameter, node._saved_beta)
+        return _shift(node, node._saved_beta)
     if position != 2 or node._saved_alpha != 1:
         return None
-    return _linear(parameter, node._saved_mat1)
+    return Operand(_LINEAR, node._saved_mat1)
 
 
-def _mm(node: Any, position: int, parameter: Tensor) -> Operand | None:
-    return _linear(parameter, node._saved_self) if position == 1 else None
+def _mm(node: Any, position: int) -> Operand | None:
+    return Operand(_LINEAR, node._saved_self) if position == 1 else None
 
 
-def _bmm(node: Any, position: int, parameter: Tensor) -> Operand | None:
-    if position != 1 or parameter.shape[0] != 1:
+def _bmm(node: Any, position: int) -> Operand | None:
+    if position != 1 or made_shape(node)[0] != 1:
         return None
-    return _linear(parameter[0], node._saved_self)
+    return Operand(_LINEAR, node._saved_self)
 
 
-def _linear(parameter: Tensor, x: Tensor) -> Operand:
-    inputs, outputs = parameter.shape
-    return Operand(_linear_layer(inputs, outputs), "weight", parameter.t(), x)
+def _mv(node: Any, position: int) -> Operand | None:
+    return Operand(_PROJECTION, node._saved_self) if position == 1 else None
 
 
-def _mv(node: Any, position: int, parameter: Tensor) -> Operand | None:
-    if position != 1:
-        return None
-    return Operand(_projection(), "weight", parameter, node._saved_self)
+def _mul(node: Any, position: int) -> Operand | None:
+    other: Tensor = node._saved_self if position else node._saved_other
+    return Operand(_SCALE, other.expand(made_shape(node)))
 
 
-def _mul(node: Any, position: int, parameter: Tensor) -> Operand | None:
-    other = node._saved_self if position == 1 else node._saved_other
-    view = _without_leading_ones(parameter)
-    layer = _scale_layer(tuple(view.shape))
-    return Operand(layer, "weight", view, other.expand(made_shape(node)))
+def _add(node: Any, position: int) -> Operand:
+    return _shift(node, node._saved_alpha if position else 1)
 
 
-def _add(node: Any, position: int, parameter: Tensor) -> Operand:
-    return _shift(node, parameter, node._saved_alpha if position else 1)
+def _sub(node: Any, position: int) -> Operand:
+    return _shift(node, -node._saved_alpha if position else 1)
 
 
-def _sub(node: Any, position: int, parameter: Tensor) -> Operand:
-    return _shift(node, parameter, -node._saved_alpha if position else 1)
+def _expand(node: Any, _: int) -> Operand:
+    return _shift(node, 1)
 
 
-def _expand(node: Any, _: int, parameter: Tensor) -> Operand:
-    return _shift(node, parameter, 1)
+def _shift(node: Any, factor: float) -> Operand:
+    nothing = torch.zeros(()).expand(made_shape(node))
+    return Operand(Likeness(_like_shift, (float(factor),)), nothing)
 
 
-def _shift(node: Any, parameter: Tensor, factor: float) -> Operand:
-    view = _without_leading_ones(parameter)
-    layer = _shift_layer(tuple(view.shape), float(factor))
-    return Operand(layer, "weight", view, torch.zeros(()).expand(made_shape(node)))
+def _embedding(node: Any, _: int) -> Operand:
+    settings = (node._saved_padding_idx, node._saved_scale_grad_by_freq)
+    return Operand(Likeness(_like_embedding, settings), node._saved_indices)
 
 
-def _embedding(node: Any, _: int, parameter: Tensor) -> Operand:
-    rows, width = parameter.shape
-    padding: int = node._saved_padding_idx
-    layer = _embedding_layer(rows, width, padding, node._saved_scale_grad_by_freq)
-    return Operand(layer, "weight", parameter, node._saved_indices)
-
-
-def _index(node: Any, _: int, parameter: Tensor) -> Operand | None:
+def _index(node: Any, _: int) -> Operand | None:
     indices: Sequence[Tensor | None] = node._saved_indices
+    sizes: Sequence[int] = node._saved_self_sym_sizes
     first = indices[0]
     if len(indices) != 1 or first is None or first.dtype == torch.bool:
         return None
-    if parameter.dim() != 2:
+    if len(sizes) != 2:
         return None
-    rows, width = parameter.shape
-    layer = _embedding_layer(rows, width, -1, False)
-    return Operand(layer, "weight", parameter, first.remainder(rows))
+    like = Likeness(_like_embedding, (-1, False))
+    return Operand(like, first.remainder(sizes[0]))
 
 
-def _convolution(node: Any, position: int, parameter: Tensor) -> Operand | None:
-    shape: Sequence[int] = node._saved_weight.shape
-    strides = (node._saved_stride, node._saved_padding, node._saved_dilation)
-    layer = _convolution_layer(
-        tuple(shape), strides, node._saved_groups, node._saved_transposed
+def _convolution(node: Any, position: int) -> Operand | None:
+    settings = (
+        tuple(node._saved_weight.shape),
+        (node._saved_stride, node._saved_padding, node._saved_dilation),
+        node._saved_groups,
+        node._saved_transposed,
     )
-    name = "weight" if position == 1 else "bias"
-    return Operand(layer, name, parameter, node._saved_input)
+    like = _like_convolution if position == 1 else _like_bias_of_convolution
+    return Operand(Likeness(like, settings), node._saved_input)
 
 
-_READERS: dict[str, Reader] = {
+_READERS: dict[str, Callable[[Any, int], Operand | None]] = {
     "AddmmBackward0": _addmm,
     "MmBackward0": _mm,
     "BmmBackward0": _bmm,
@@ -158,6 +152,32 @@ _READERS: dict[str, Reader] = {
     "ConvolutionBackward0": _convolution,
 }
 
+# Layers are made without memory for their parameters.
+
+
+def _like_linear(matrix: Tensor) -> Described:
+    inputs, outputs = matrix.shape[-2:]
+    layer = nn.Linear(inputs, outputs, bias=False, device="meta")
+    return layer, "weight", matrix.view(inputs, outputs).t()
+
+
+def _like_projection(vector: Tensor) -> Described:
+    return Project(), "weight", vector
+
+
+def _like_scale(parameter: Tensor) -> Described:
+    view = _without_leading_ones(parameter)
+    return Scale(tuple(view.shape)), "weight", view
+
+
+def _like_shift(parameter: Tensor, factor: float) -> Described:
+    view = _without_leading_ones(parameter)
+    return Shift(tuple(view.shape), factor), "weight", view
+
+
+_LINEAR, _PROJECTION = Likeness(_like_linear), Likeness(_like_projection)
+_SCALE = Likeness(_like_scale)
+
 
 def _without_leading_ones(parameter: Tensor) -> Tensor:
     """Take axes away that broadcasting would add."""
@@ -167,38 +187,16 @@ def _without_leading_ones(parameter: Tensor) -> Tensor:
     return parameter.view(shape)
 
 
-# Layers are made once for each way they can be, and without memory for parameters.
-
-
-@functools.cache
-def _linear_layer(inputs: int, outputs: int) -> nn.Module:
-    return nn.Linear(inputs, outputs, bias=False, device="meta")
-
-
-@functools.cache
-def _projection() -> nn.Module:
-    return Project()
-
-
-@functools.cache
-def _scale_layer(shape: tuple[int, ...]) -> nn.Module:
-    return Scale(shape)
-
-
-@functools.cache
-def _shift_layer(shape: tuple[int, ...], factor: float) -> nn.Module:
-    return Shift(shape, factor)
-
-
-@functools.cache
-def _embedding_layer(rows: int, width: int, padding: int, by_freq: bool) -> nn.Module:
-    return nn.Embedding(
+def _like_embedding(table: Tensor, padding: int, by_frequency: bool) -> Described:
+    rows, width = table.shape
+    layer = nn.Embedding(
         rows,
         width,
         padding_idx=None if padding < 0 else padding,
-        scale_grad_by_freq=by_freq,
+        scale_grad_by_freq=by_frequency,
         device="meta",
     )
+    return layer, "weight", table
 
 
 _Kinds = Mapping[int, Callable[..., nn.Module]]
@@ -210,18 +208,18 @@ _TRANSPOSED: _Kinds = {
 }
 
 
-@functools.cache
-def _convolution_layer(
-    shape: tuple[int, ...],
+def _like_convolution(
+    parameter: Tensor,
+    weight: tuple[int, ...],
     strides: tuple[tuple[int, ...], ...],
     groups: int,
     transposed: bool,
-) -> nn.Module:
-    first, second, *kernel = shape
+) -> Described:
+    first, second, *kernel = weight
     inputs, outputs = (first, second * groups)[:: 1 if transposed else -1]
     stride, padding, dilation = strides
     kinds = _TRANSPOSED if transposed else _CONVOLUTIONS
-    return kinds[len(kernel)](
+    layer = kinds[len(kernel)](
         inputs,
         outputs,
         tuple(kernel),
@@ -231,3 +229,8 @@ def _convolution_layer(
         groups=groups,
         device="meta",
     )
+    return layer, "weight", parameter
+
+
+def _like_bias_of_convolution(parameter: Tensor, *settings: Any) -> Described:
+    return _like_convolution(parameter, *settings)[0], "bias", parameter

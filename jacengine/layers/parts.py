@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
+from torch.autograd.graph import Node
 
 from jacengine._internals import made_shape, signed
 
@@ -91,62 +91,103 @@ class Part:
         return tuple(axes)
 
 
-ViewNode = Callable[[Any, Tensor, int], Tensor]
-"""From a node, what is viewed, and which of the node's outputs it is, to the view."""
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of node that is a view.
+
+    Attributes:
+        settings: Reads from a node what it was asked for.
+        apply: Takes the view again: of a tensor, as the node's output of that number,
+            with those settings.
+    """
+
+    settings: Callable[[Any], tuple[Any, ...]]
+    apply: Callable[..., Tensor]
 
 
-def _reshape(node: Any, viewed: Tensor, _: int) -> Tensor:
-    return viewed.view(made_shape(node))
+_ALIAS = _Kind(lambda _: (), lambda viewed, _: viewed)
+_TRANSPOSE = _Kind(lambda _: (), lambda viewed, _: viewed.t())
+_TRANSPOSE_AXES = _Kind(
+    lambda node: (signed(node._saved_dim0), signed(node._saved_dim1)),
+    lambda viewed, _, first, second: viewed.transpose(first, second),
+)
+_PERMUTE = _Kind(
+    lambda node: tuple(map(signed, node._saved_dims)),
+    lambda viewed, _, *axes: viewed.permute(axes),
+)
+_RESHAPE = _Kind(made_shape, lambda viewed, _, *shape: viewed.view(shape))
+_SELECT = _Kind(
+    lambda node: (signed(node._saved_dim), signed(node._saved_index)),
+    lambda viewed, _, axis, index: viewed.select(axis, index),
+)
+_SPLIT = _Kind(
+    lambda node: (signed(node._saved_dim), node._saved_split_size),
+    lambda viewed, number, axis, size: viewed.split(size, axis)[number],
+)
+_SPLIT_WITH_SIZES = _Kind(
+    lambda node: (signed(node._saved_dim), *node._saved_split_sizes),
+    lambda viewed, number, axis, *sizes: viewed.split(sizes, axis)[number],
+)
+_UNBIND = _Kind(
+    lambda node: (signed(node._saved_dim),),
+    lambda viewed, number, axis: viewed.unbind(axis)[number],
+)
 
 
-def _transpose(node: Any, viewed: Tensor, _: int) -> Tensor:
-    return viewed.transpose(signed(node._saved_dim0), signed(node._saved_dim1))
+def _sliced(
+    viewed: Tensor, _: int, axis: int, start: int, stop: int, step: int
+) -> Tensor:
+    everything = slice(None)
+    before = [everything] * (axis % viewed.dim())
+    return viewed[(*before, slice(start, stop, step))]
 
 
-def _permute(node: Any, viewed: Tensor, _: int) -> Tensor:
-    return viewed.permute([signed(dim) for dim in node._saved_dims])
+_SLICE = _Kind(
+    lambda node: (
+        signed(node._saved_dim),
+        signed(node._saved_start),
+        signed(node._saved_end),
+        node._saved_step,
+    ),
+    _sliced,
+)
 
-
-def _slice(node: Any, viewed: Tensor, _: int) -> Tensor:
-    taken = slice(signed(node._saved_start), signed(node._saved_end), node._saved_step)
-    all_of = slice(None)
-    return viewed[(*[all_of] * (signed(node._saved_dim) % viewed.dim()), taken)]
-
-
-def _select(node: Any, viewed: Tensor, _: int) -> Tensor:
-    return viewed.select(signed(node._saved_dim), signed(node._saved_index))
-
-
-def _split(node: Any, viewed: Tensor, number: int) -> Tensor:
-    size = int(node._saved_split_size)
-    return torch.split(viewed, size, signed(node._saved_dim))[number]
-
-
-def _split_with_sizes(node: Any, viewed: Tensor, number: int) -> Tensor:
-    sizes = [int(size) for size in node._saved_split_sizes]
-    return torch.split(viewed, sizes, signed(node._saved_dim))[number]
-
-
-def _unbind(node: Any, viewed: Tensor, number: int) -> Tensor:
-    return viewed.unbind(signed(node._saved_dim))[number]
-
-
-VIEWS: dict[str, ViewNode] = {
-    "AliasBackward0": lambda _, viewed, __: viewed,
-    "TBackward0": lambda _, viewed, __: viewed.t(),
-    "TransposeBackward0": _transpose,
-    "PermuteBackward0": _permute,
-    "ViewBackward0": _reshape,
-    "UnsafeViewBackward0": _reshape,
-    "ReshapeAliasBackward0": _reshape,
-    "UnsqueezeBackward0": _reshape,
-    "SqueezeBackward0": _reshape,
-    "SqueezeBackward1": _reshape,
-    "SqueezeBackward2": _reshape,
-    "SliceBackward0": _slice,
-    "SelectBackward0": _select,
-    "SplitBackward0": _split,
-    "SplitWithSizesBackward0": _split_with_sizes,
-    "UnbindBackward0": _unbind,
+_KINDS = {
+    "AliasBackward0": _ALIAS,
+    "TBackward0": _TRANSPOSE,
+    "TransposeBackward0": _TRANSPOSE_AXES,
+    "PermuteBackward0": _PERMUTE,
+    "ViewBackward0": _RESHAPE,
+    "UnsafeViewBackward0": _RESHAPE,
+    "ReshapeAliasBackward0": _RESHAPE,
+    "UnsqueezeBackward0": _RESHAPE,
+    "SqueezeBackward0": _RESHAPE,
+    "SqueezeBackward1": _RESHAPE,
+    "SqueezeBackward2": _RESHAPE,
+    "SliceBackward0": _SLICE,
+    "SelectBackward0": _SELECT,
+    "SplitBackward0": _SPLIT,
+    "SplitWithSizesBackward0": _SPLIT_WITH_SIZES,
+    "UnbindBackward0": _UNBIND,
 }
-"""The nodes that are views, by name."""
+
+View = tuple[Any, ...]
+"""A view that was taken: the node's name, which of its outputs, and its settings."""
+
+
+def is_view(node: Node) -> bool:
+    """Tell whether a node is a view of what it takes."""
+    return node.name() in _KINDS
+
+
+def view_of(node: Node, number: int) -> View:
+    """Read which view a node's output is."""
+    name = node.name()
+    return (name, number, *_KINDS[name].settings(node))
+
+
+def viewed(tensor: Tensor, views: Sequence[View]) -> Tensor:
+    """Take views of a tensor, one of another."""
+    for name, number, *settings in views:
+        tensor = _KINDS[name].apply(tensor, number, *settings)
+    return tensor

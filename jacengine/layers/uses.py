@@ -7,6 +7,7 @@ functions. There the graph itself tells how it is used, see `jacengine.layers.op
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,8 +17,8 @@ from torch.autograd.graph import Node, get_gradient_edge
 
 from jacengine._internals import edge_of, made_shape, number_of, version_of
 from jacengine.layers.accounting import Entrances
-from jacengine.layers.operands import operand
-from jacengine.layers.parts import VIEWS, Part
+from jacengine.layers.operands import Likeness, operand
+from jacengine.layers.parts import Part, View, is_view, view_of, viewed
 from jacengine.layers.visits import Unit, Visit
 
 
@@ -64,25 +65,16 @@ def read_uses(
 
 
 def _visit(use: _Use, whole: tuple[int, ...]) -> Visit | None:
-    """Say what the node does with the view that it takes; `None` if no rule knows."""
-    view, node = torch.empty(whole, device="meta"), use.node
-    if node is None or not view.numel():
+    """See a use as the call of a layer; `None` if no layer is like it."""
+    node = use.node
+    found = None if node is None else operand(node, use.position)
+    if node is None or found is None or 0 in whole:
         return None
-    for between, number in reversed(use.views):
-        view = VIEWS[between.name()](between, view, number)
-    found = operand(node, use.position, view)
-    if found is None:
-        return None
-    part = Part.of(found.view, whole)
-    unit = Unit(
-        f"{node.name()}[{use.position}]",
-        ((use.index, found.name),),
-        layer=found.layer,
-        part=None if part.as_it_lies else part,
-    )
+    views = tuple(view_of(*view) for view in reversed(use.views))
+    path = f"{node.name()}[{use.position}]"
     number = number_of(node)
     return Visit(
-        unit=unit,
+        unit=_unit(path, use.index, found.like, whole, views),
         args=(found.x,),
         kwargs={},
         tensors=(found.x,),
@@ -95,6 +87,20 @@ def _visit(use: _Use, whole: tuple[int, ...]) -> Visit | None:
     )
 
 
+@functools.lru_cache(maxsize=4096)
+def _unit(
+    path: str,
+    index: int,
+    like: Likeness,
+    whole: tuple[int, ...],
+    views: tuple[View, ...],
+) -> Unit:
+    taken = viewed(torch.empty(whole, device="meta"), views)
+    layer, name, view = like.describe(taken, *like.settings)
+    part = Part.of(view, whole)
+    return Unit(path, ((index, name),), layer, None if part.as_it_lies else part)
+
+
 def _uses(
     outputs: Sequence[Tensor], primals: Sequence[Tensor], wanted: Collection[int]
 ) -> Iterator[_Use]:
@@ -105,7 +111,7 @@ def _uses(
     ) -> Iterator[_Use]:
         views: list[tuple[Node, int]] = []
         index = entrances.at(target)
-        while index is None and target.name() in VIEWS:
+        while index is None and is_view(target):
             views.append((target, number))
             following, number = target.next_functions[0]
             if following is None:
@@ -126,7 +132,7 @@ def _uses(
         if node in seen or entrances.at(node) is not None:
             continue
         seen.add(node)
-        inside = node.name() in VIEWS  # then what takes the view answers
+        inside = is_view(node)  # then what takes the view answers
         for position, (target, number) in enumerate(node.next_functions):
             if target is not None:
                 waiting.append(target)

@@ -8,6 +8,7 @@ holds for long.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,9 +24,13 @@ from jacengine.layers.visits import Visit
 from jacengine.measure import seconds
 
 MOST_DIRECTIONS = 8
-"""Directions that ways are timed on; more would hardly change their order ..."""
+"""Directions that ways to a block are timed on; more would hardly change their order.
+
+Ways through the graph are timed on all: one that loops over directions is the fastest
+for a few.
+"""
 MOST_BYTES = 2**26
-"""... and bytes that a block may take meanwhile."""
+"""Bytes that a block, or the cotangents, may take meanwhile."""
 ROUNDS = 3
 """Times that each way is run, the first of them to warm up."""
 
@@ -39,14 +44,19 @@ def with_fastest(seen: Captured, batch_size: int | None) -> Assignment:
     """
     assignment, outputs = seen.assignment, seen.outputs
     pairs = list(zip(assignment.handlings, seen.visits, strict=True))
-    widest = max(p.numel() * p.element_size() for p in seen.primals)
-    most = MOST_BYTES // max(1, widest * (batch_size or 1))
     entries = sum(o.numel() for o in outputs) // (batch_size or 1)
-    count = max(1, min(MOST_DIRECTIONS, entries, most))
-    seeds = tuple(torch.ones_like(o).expand(count, *o.shape) for o in outputs)
-    if count > 1:
-        assignment = replace(assignment, vectorisations=_ordered(seen, seeds))
-    arriving = seen.arriving(seeds)
+
+    def seeds(most: int, bytes_each: int) -> Tensors:
+        count = max(1, min(entries, most, MOST_BYTES // max(1, bytes_each)))
+        return tuple(torch.ones_like(o).expand(count, *o.shape) for o in outputs)
+
+    size = outputs[0].element_size()
+    made = sum(math.prod(shape) for visit in seen.visits for shape in visit.shapes)
+    through = seeds(entries, made * size)
+    if through[0].shape[0] > 1:
+        assignment = replace(assignment, vectorisations=_ordered(seen, through))
+    widest = max(p.numel() * p.element_size() for p in seen.primals)
+    arriving = seen.arriving(seeds(MOST_DIRECTIONS, widest * (batch_size or 1)))
     handlings: list[Handling] = []
     for i, ((handling, visit), here) in enumerate(zip(pairs, arriving, strict=True)):
         names = _choices(handling, visit)
