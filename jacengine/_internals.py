@@ -113,6 +113,14 @@ def hooks_of(module: nn.Module) -> tuple[dict[int, Any], ...]:
     )
 
 
+def changes_gradients(module: nn.Module) -> bool:
+    """Tell whether a hook in a module may change what its backward pass gives."""
+    return any(
+        inside._backward_hooks or inside._backward_pre_hooks
+        for inside in module.modules()
+    )
+
+
 def version_of(tensor: Tensor) -> int:
     """Return how often a tensor was written in place; -1 for inference tensors."""
     return -1 if tensor.is_inference() else tensor._version

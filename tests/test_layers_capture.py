@@ -146,6 +146,13 @@ def test_missed_uses(run: Callable[[Any, Tensor], Tensor], missed: set[str]) -> 
     assert_same(J, wanted, 1e-10)
 
 
+def test_an_output_that_is_a_parameter_itself() -> None:
+    leaf = randn(3).requires_grad_()
+    made = leaf * 1
+    for output in (leaf, made):
+        assert unaccounted((output,), [output], []) == {0}
+
+
 def assigned(model: nn.Module, x: Tensor) -> Assignment:
     problem, call = prepared(model, x, **PER_SAMPLE)
     primals = tuple(p.detach().requires_grad_() for p in call.primals(connected=False))
@@ -162,7 +169,7 @@ def test_assignment_of_plain_layers() -> None:
 
 
 def test_assignment_goes_to_the_parent_and_to_the_graph() -> None:
-    inner = Net(lambda m, x: F.linear(x, m.a.weight), a=linear())
+    inner = Net(lambda m, x: F.linear(x, m.a.weight * 2), a=linear())
     outer = Net(lambda m, x: m.b(m.inner(x)), inner=inner, b=linear())
     found = assigned(outer, randn(5, 3))
     answers = {i: unit.path for unit in found.units for i, _ in unit.parameters}

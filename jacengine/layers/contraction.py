@@ -77,7 +77,8 @@ def _again(seen: Captured, member: int) -> Contractor:
         else seen.primals[index].detach().requires_grad_()
         for index, _ in visit.unit.parameters
     )
-    again = rerun(visit.unit.module(seen.root), visit, separation)
+    module = visit.unit.module(seen.root)
+    again = rerun(module, visit, separation, create_graph=seen.create_graph)
 
     def pieces(arriving: Sequence[Cotangents]) -> dict[int, Piece]:
         if all(cotangent is None for cotangent in arriving[0]):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
-from jacengine._internals import made_shape
+from jacengine._internals import made_shape, signed
 from jacengine.layers.pointwise import Project, Scale, Shift
 
 Described = tuple[nn.Module, str, Tensor]
@@ -63,7 +63,9 @@ def operand(node: Node, position: int) -> Operand | None:
     """
     reader = _READERS.get(node.name())
     found = reader(node, position) if reader else None
-    return None if found is None or found.x.is_complex() else found
+    if found is None or found.x.is_complex() or found.x.layout != torch.strided:
+        return None
+    return found
 
 
 def _addmm(node: Any, position: int) -> Operand | None:
@@ -111,7 +113,7 @@ def _shift(node: Any, factor: float) -> Operand:
 
 
 def _embedding(node: Any, _: int) -> Operand:
-    settings = (node._saved_padding_idx, node._saved_scale_grad_by_freq)
+    settings = (signed(node._saved_padding_idx), node._saved_scale_grad_by_freq)
     return Operand(Likeness(_like_embedding, settings), node._saved_indices)
 
 

@@ -65,10 +65,11 @@ def _summed(layer: Broadcast, g: Tensor, out: Tensor | None) -> Tensor:
     return placed(g[:, :, 0] if g.shape[2] == 1 else g.sum(2), out)
 
 
-def project(_: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
+def project(layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
     """Contract `s n i, s k n -> s k i`."""
-    left, right = project_factors(_, x.to(g.dtype), g)
-    return outer(left, right, x.shape[-1:], out)
+    left, right = project_factors(layer, x.to(g.dtype), g)
+    into = None if out is None else out.unsqueeze(2)
+    return outer(left, right, (1, x.shape[-1]), into).squeeze(2)
 
 
 def project_factors(layer: nn.Module, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:

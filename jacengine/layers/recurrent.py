@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from jacengine._internals import hooks_of
 from jacengine._threads import ALONE
 from jacengine._torchfunc import Tensors
 from jacengine.layers.arriving import arriving_cotangents
@@ -30,16 +29,14 @@ def sample_axes(module: nn.Module, visit: Visit) -> tuple[int, ...] | None:
     """Return where the samples lie in each argument of a recurrent layer's call.
 
     Returns:
-        `None` if the module is none, or cannot run step by step: it has hooks or
-        dropout, or its sequences are packed, or one without an axis of samples.
+        `None` if the module is none, or cannot run step by step: its sequences are
+        packed, or one without an axis of samples.
     """
-    if type(module) not in CELLS or any(hooks_of(module)):
+    if type(module) not in CELLS:
         return None
     assert isinstance(module, nn.RNNBase)
     sequence = visit.args[0] if visit.args else None
     if not isinstance(sequence, Tensor) or sequence.dim() != 3:
-        return None
-    if module.training and module.dropout and module.num_layers > 1:
         return None
     return (0 if module.batch_first else 1, *(1 for _ in visit.tensors[1:]))
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine import trees
+from jacengine._threads import ALONE
 from jacengine._torchfunc import Tensors, call_with_parameters, pull, vjp, vmap
 from jacengine.layers.recurrent import Steps, sample_axes
 from jacengine.layers.visits import Visit
@@ -149,13 +150,17 @@ def _cut(tensors: Tensors) -> Tensors:
     return tuple(tensor.detach() for tensor in tensors)
 
 
-def rerun(module: nn.Module, visit: Visit, separation: Separation) -> Rerun | Steps:
+def rerun(
+    module: nn.Module, visit: Visit, separation: Separation, *, create_graph: bool
+) -> Rerun | Steps:
     """Make a captured call run again, its samples taken apart.
 
     Args:
         module: The unit's module.
         visit: Its call.
         separation: How to take the samples apart.
+        create_graph: Whether what follows from it must be differentiable by parameters
+            that others answer for.
     """
     leaves, structure = trees.flatten((visit.args, visit.kwargs))
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
@@ -170,12 +175,18 @@ def rerun(module: nn.Module, visit: Visit, separation: Separation) -> Rerun | St
         assert isinstance(module, nn.RNNBase)
         return Steps(module, names, visit.places, shares)
 
+    others: dict[str, Tensor] = {}
+    if not create_graph:
+        with ALONE:
+            every = dict(module.named_parameters())
+        others = {k: p.detach() for k, p in every.items() if p.requires_grad}
+
     def one(values: Tensors, share: Sequence[Tensor]) -> Tensors:
         filled = list(leaves)
         for (place, axis), tensor in zip(own, share, strict=True):
             filled[place] = tensor.unsqueeze(axis)
         args, kwargs = structure.unflatten(filled)
-        replaced = dict(zip(names, values, strict=True))
+        replaced = others | dict(zip(names, values, strict=True))
         returned = call_with_parameters(module, replaced, args, kwargs)
         made = trees.flatten(returned)[0]
         return tuple(

@@ -65,7 +65,9 @@ class Factored(Backend):
         """Yield the rows of some samples at a time."""
         width = self._entries * self.shape[1]
         for part in balanced(self._samples, max(1, PART // max(1, width))):
-            blocks = [f.dense(None, part).flatten(2) for f in self._factors]
+            blocks = [
+                f.dense(None, part).unsqueeze(-1).flatten(2) for f in self._factors
+            ]
             rows = slice(part.start * self._entries, part.stop * self._entries)
             yield rows, torch.cat(blocks, dim=2).flatten(0, 1)
 

@@ -81,7 +81,7 @@ class Dense:
 
     def push(self, tangent: Tensor) -> Tensor:
         """Multiply with `(p, m)`."""
-        return self.block.flatten(2) @ tangent
+        return self._flat() @ tangent
 
     def pull(self, cotangent: Tensor) -> Tensor:
         """Multiply the transpose with `(s, k, m)`."""
@@ -89,11 +89,11 @@ class Dense:
 
     def add_gram(self, total: Tensor, products: Products) -> None:
         """Add the product with the transpose."""
-        total += products.of(self.block.flatten(2))
+        total += products.of(self._flat())
 
     def squares(self) -> Tensor:
         """Return the squared norm of every row."""
-        return self.block.flatten(2).square().sum(-1)
+        return self._flat().square().sum(-1)
 
     def column_squares(self) -> Tensor:
         """Return the squared norm of every column."""
@@ -105,7 +105,11 @@ class Dense:
         return part if out is None else out.copy_(part)
 
     def _rows(self) -> Tensor:
-        return self.block.flatten(2).flatten(0, 1)
+        return self._flat().flatten(0, 1)
+
+    def _flat(self) -> Tensor:
+        """View as `(s, k, p)`, a parameter that is one number too."""
+        return self.block.unsqueeze(-1).flatten(2)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,457 @@
+"""Uses of parameters that are read from the graph: tied, bare and functional."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import jacengine
+from jacengine.layers.assignment import Assignment, assign
+from jacengine.layers.parts import Part
+from jacengine.layers.uses import read_uses
+from tests.contract.compare import assert_same
+from tests.contract.reference import reference_jacobian
+from tests.contract.scenario import Case
+from tests.problems import prepared, randn
+
+PER_SAMPLE: dict[str, Any] = {"wrt": "params", "batch_dim": 0}
+B = 5
+
+
+class Bare(nn.Module):
+    """Parameters without layers, and a function of them."""
+
+    def __init__(self, run: Callable[..., Tensor], **shapes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.run = run
+        for seed, (name, shape) in enumerate(shapes.items()):
+            self.register_parameter(name, nn.Parameter(randn(*shape, seed=seed)))
+
+    def forward(self, *args: Tensor) -> Tensor:
+        return self.run(*args, **dict(self.named_parameters()))
+
+
+def assigned(model: nn.Module, *args: Tensor) -> Assignment:
+    problem, call = prepared(model, *args, **PER_SAMPLE)
+    primals = tuple(p.detach().requires_grad_() for p in call.primals(connected=False))
+    return assign(model, problem.layout.names, primals, call, problem.batch_size)
+
+
+def right(model: nn.Module, *args: Tensor, **options: Any) -> Any:
+    """Check the contraction against plain loops, and return what it gives."""
+    wanted = reference_jacobian(Case(model, args, options=PER_SAMPLE))
+    J = jacengine.jacobian(
+        model, *args, strategy="quasi_linear", **PER_SAMPLE, **options
+    )
+    assert_same(J, wanted, 1e-10)
+    return J
+
+
+X, XT, INDEX = randn(B, 3), randn(B, 4, 3), torch.tensor([[0, 5], [-1, 2], [2, 2]] * 2)
+IMAGE = randn(B, 2, 6, 5)
+
+READ: dict[str, tuple[Bare, tuple[Tensor, ...]]] = {
+    "linear": (Bare(F.linear, weight=(2, 3), bias=(2,)), (X,)),
+    "linear of positions": (
+        Bare(lambda x, W, b: F.linear(x, W, b).tanh(), W=(2, 3), b=(2,)),
+        (XT,),
+    ),
+    "linear of transposed positions": (
+        Bare(
+            lambda x, W, b: F.linear(x.transpose(0, 1), W, b).sum(0), W=(2, 3), b=(2,)
+        ),
+        (XT,),
+    ),
+    "linear of one row each": (
+        Bare(lambda x, W: F.linear(x[:, :1], W).squeeze(1), W=(2, 3)),
+        (XT,),
+    ),
+    "matrix product": (Bare(lambda x, W: (x @ W).tanh(), W=(3, 2)), (XT,)),
+    "tied": (
+        Bare(lambda x, W: F.linear(F.linear(x, W).tanh(), W.T), W=(2, 3)),
+        (X,),
+    ),
+    "twice": (Bare(lambda x, W: (x @ W).tanh() @ W, W=(3, 3)), (X,)),
+    "einsum": (
+        Bare(lambda x, W: torch.einsum("bti,oi->bto", x, W).tanh(), W=(2, 3)),
+        (XT,),
+    ),
+    "einsum of features": (
+        Bare(lambda x, W: torch.einsum("bi,oi->bo", x, W).tanh(), W=(2, 3)),
+        (X,),
+    ),
+    "projection": (Bare(lambda x, v: (x @ v).tanh(), v=(3,)), (XT,)),
+    "scale": (Bare(lambda x, s: (x * s).tanh(), s=(3,)), (XT,)),
+    "scale from the left": (Bare(lambda x, s: (s * x).tanh(), s=(4, 3)), (XT,)),
+    "scale of channels": (Bare(lambda x, s: (x * s).tanh(), s=(1, 4, 1)), (XT,)),
+    "scale of all": (Bare(lambda x, s: (x * s).tanh(), s=()), (XT,)),
+    "scale of what is broadcast": (
+        Bare(lambda x, s: (x.sum(-1, keepdim=True) * s).tanh(), s=(3,)),
+        (XT,),
+    ),
+    "shift": (Bare(lambda x, b: (x + b).tanh(), b=(4, 1)), (XT,)),
+    "scaled shift": (Bare(lambda x, b: torch.add(x, b, alpha=3).tanh(), b=(3,)), (XT,)),
+    "shift down": (Bare(lambda x, b: torch.sub(x, b, alpha=3).tanh(), b=(3,)), (XT,)),
+    "subtracted from": (Bare(lambda x, b: (b - x).tanh(), b=(3,)), (XT,)),
+    "weighted bias": (
+        Bare(lambda x, W, b: torch.addmm(b, x, W.T, beta=2).tanh(), W=(2, 3), b=(2,)),
+        (X,),
+    ),
+    "token": (
+        Bare(
+            lambda x, t: torch.cat([t.expand(len(x), -1, -1), x], 1).tanh(), t=(1, 1, 3)
+        ),
+        (XT,),
+    ),
+    "table": (
+        Bare(lambda i, E: F.embedding(i, E).tanh(), E=(6, 3)),
+        (INDEX.abs()[:B],),
+    ),
+    "table with padding": (
+        Bare(lambda i, E: F.embedding(i, E, padding_idx=2).tanh(), E=(6, 3)),
+        (INDEX.abs()[:B],),
+    ),
+    "rows by index": (Bare(lambda i, E: E[i].tanh().sum(1), E=(6, 3)), (INDEX[:B],)),
+    "parts": (
+        Bare(lambda x, W: (x @ W[:, 1:3]).tanh() @ W.chunk(2, 1)[0][:2], W=(3, 4)),
+        (X,),
+    ),
+    "rows of one parameter": (
+        Bare(lambda x, W: (x * W[0] + W[-1]).tanh() * W.select(-2, 1), W=(4, 3)),
+        (X,),
+    ),
+    "pieces of one parameter": (
+        Bare(
+            lambda x, w: (x @ w[:6].view(3, 2) + w.split([6, 2, 1])[1]).tanh(), w=(9,)
+        ),
+        (X,),
+    ),
+    "unbound": (
+        Bare(lambda x, W: x @ W.unbind(0)[1] + x @ W.unbind(-1)[0].T[:3], W=(2, 3, 2)),
+        (X,),
+    ),
+    "every other": (Bare(lambda x, W: (x @ W[::2]).tanh(), W=(6, 2)), (X,)),
+    "permuted": (
+        Bare(lambda x, W: (x @ W.permute(1, 0, 2)[:, 1]).tanh(), W=(2, 3, 2)),
+        (X,),
+    ),
+    "squeezed": (
+        Bare(
+            lambda x, W: (x @ W.squeeze(0).unsqueeze(-1).squeeze().mT).tanh(),
+            W=(1, 2, 3),
+        ),
+        (X,),
+    ),
+    "convolution": (
+        Bare(
+            lambda x, K, b: F.conv2d(x, K, b, stride=(1, 2), padding=1).tanh(),
+            K=(3, 2, 3, 2),
+            b=(3,),
+        ),
+        (IMAGE,),
+    ),
+    "convolution in groups": (
+        Bare(
+            lambda x, K: F.conv2d(x, K, groups=2, dilation=2).tanh().sum((2, 3)),
+            K=(4, 1, 2, 2),
+        ),
+        (IMAGE,),
+    ),
+    "transposed convolution": (
+        Bare(
+            lambda x, K, b: F.conv_transpose2d(x, K, b, stride=2, groups=2).tanh(),
+            K=(2, 3, 2, 3),
+            b=(6,),
+        ),
+        (IMAGE[..., :2, :3],),
+    ),
+    "tied convolution": (
+        Bare(
+            lambda x, K: F.conv_transpose2d(F.conv2d(x, K).tanh(), K).sum((2, 3)),
+            K=(3, 2, 3, 2),
+        ),
+        (IMAGE,),
+    ),
+    "not used": (Bare(lambda x, W, V: x @ W, W=(3, 2), V=(2,)), (X,)),
+}
+"""Functions all of whose uses of parameters can be read."""
+
+
+@pytest.mark.parametrize("name", READ)
+def test_read(name: str) -> None:
+    model, args = READ[name]
+    found = assigned(model, *args)
+    assert found.read == set(range(len(list(model.parameters()))))
+    assert not found.units
+    right(model, *args)
+
+
+@pytest.mark.parametrize("name", READ)
+def test_written_into_out(name: str) -> None:
+    """Also where a block's rows lie apart, and where memory is dirty."""
+    model, args = READ[name]
+    wanted = reference_jacobian(Case(model, args, options=PER_SAMPLE))
+    for layout in ("dict", "flat"):
+        plan = jacengine.plan(
+            model,
+            *args,
+            strategies=["quasi_linear"],
+            effort="none",
+            layout=layout,
+            **PER_SAMPLE,
+        )
+        out = plan(*args)
+        for block in [out] if layout == "flat" else out.values():
+            block.fill_(torch.nan)
+        assert plan(*args, out=out) is out
+        named = jacengine.named_views(out, model) if layout == "flat" else out
+        assert_same(dict(named), wanted, 1e-10)
+
+
+@pytest.mark.parametrize("name", READ)
+def test_operator_of_what_is_read(name: str) -> None:
+    model, args = READ[name]
+    J = reference_jacobian(Case(model, args, options=PER_SAMPLE))
+    op = jacengine.operator(model, *args, **PER_SAMPLE)
+    dense = torch.cat(
+        [
+            J[key].reshape(op.shape[0], parameter.numel())
+            for key, parameter in model.named_parameters()
+        ],
+        dim=1,
+    )
+    assert_same(op.gram(), dense @ dense.T, 1e-10)
+    v = randn(dense.shape[1], seed=9)
+    assert_same(op @ v, dense @ v, 1e-10)
+
+
+def _share(x: Tensor, W: Tensor) -> Tensor:
+    view = W.T
+    return (x @ view).tanh() + view.square().sum()
+
+
+UNREAD: dict[str, tuple[Bare, tuple[Tensor, ...]]] = {
+    "product with another": (
+        Bare(lambda x, W, V: (x @ (W * V)).tanh(), W=(3, 2), V=(3, 2)),
+        (X,),
+    ),
+    "function of it": (Bare(lambda x, W: (x @ W.exp()).tanh(), W=(3, 2)), (X,)),
+    "from the left": (Bare(lambda x, W: (W @ x.T).T.tanh(), W=(2, 3)), (X,)),
+    "itself": (Bare(lambda x, W: W.expand(len(x), 3, 2) * 1, W=(3, 2)), (X,)),
+    "read and not": (
+        Bare(lambda x, W: (x @ W).tanh() + W.square().sum(), W=(3, 2)),
+        (X,),
+    ),
+    "a shared view of it": (Bare(_share, W=(2, 3)), (X,)),
+    "across the batch": (
+        Bare(lambda x, W: (x @ W).tanh() + 0 * (x.mean(0) @ W).sum(), W=(3, 2)),
+        (X,),
+    ),
+    "scaled product": (
+        Bare(lambda x, W: torch.addmm(x.new_zeros(2), x, W, alpha=2).tanh(), W=(3, 2)),
+        (X,),
+    ),
+    "complex numbers": (
+        Bare(lambda x, s: (torch.fft.fft(x) * s).real.tanh(), s=(3,)),
+        (X,),
+    ),
+    "sparse numbers": (
+        Bare(lambda x, W: torch.sparse.mm(x.to_sparse(), W).tanh(), W=(3, 2)),
+        (X,),
+    ),
+}
+"""Functions with a use that no layer is like, or whose samples lie nowhere."""
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("name", UNREAD)
+def test_what_cannot_be_read_is_right_all_the_same(name: str) -> None:
+    model, args = UNREAD[name]
+    wanted = reference_jacobian(Case(model, args, options=PER_SAMPLE))
+    assert_same(jacengine.jacobian(model, *args, **PER_SAMPLE), wanted, 1e-10)
+
+
+def test_reading_says_what_it_could_not_read() -> None:
+    model = Bare(
+        lambda x, W, V, U: (x @ W).tanh() + V.exp().sum() + x @ U + U.sin().sum(),
+        W=(3, 2),
+        V=(2,),
+        U=(3, 2),
+    )
+    parameters = list(model.parameters())
+    visits, unread = read_uses((model(X),), parameters, {0, 1, 2})
+    assert unread == {1, 2}
+    read = [visit.unit.parameters for visit in visits]
+    assert ((0, "weight"),) in read
+    assert not any(index == 1 for ((index, _),) in read)
+    assert read_uses((model(X),), parameters, set()) == ([], set())
+
+
+def test_an_output_that_is_a_view_of_a_parameter() -> None:
+    model = Bare(lambda x, W: W[: len(x)].t().t(), W=(9, 2))
+    assert read_uses((model(X),), list(model.parameters()), {0}) == ([], {0})
+
+
+def test_another_way_through_the_function() -> None:
+    """A plan sees at every call which operators there are and what they take."""
+
+    def run(x: Tensor, W: Tensor) -> Tensor:
+        match int(x[0, 0]):
+            case 0:
+                matrix = W[:, :2]
+            case 1:
+                matrix = W[:, 2:]
+            case 2:
+                matrix = W[:2, :3].T
+            case _:
+                matrix = W.exp()[:, 1:3]
+        return (x @ matrix).tanh()
+
+    model = Bare(run, W=(3, 4))
+    plan = jacengine.plan(
+        model, X, strategies=["quasi_linear"], effort="none", **PER_SAMPLE
+    )
+    for way in (0, 1, 2, 3, 2, 1, 0):
+        at = X.clone()
+        at[:, 0] = way
+        wanted = reference_jacobian(Case(model, (at,), options=PER_SAMPLE))
+        assert_same(plan(at), wanted, 1e-10)
+
+
+def gradient(
+    model: nn.Module, args: tuple[Tensor, ...], strategy: str
+) -> tuple[Tensor, ...]:
+    """Differentiate the squared norm of J."""
+    J = jacengine.jacobian(
+        model, *args, strategy=strategy, create_graph=True, **PER_SAMPLE
+    )
+    squares = torch.stack([block.square().sum() for block in J.values()])
+    return torch.autograd.grad(squares.sum(), list(model.parameters()))
+
+
+@pytest.mark.parametrize("name", ["tied", "einsum", "parts", "table", "convolution"])
+def test_second_derivatives_of_what_is_read(name: str) -> None:
+    model, args = READ[name]
+
+    found = gradient(model, args, "quasi_linear")
+    assert_same(found, gradient(model, args, "reverse_loop"), 1e-9)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_some_are_read_and_others_are_not(create_graph: bool) -> None:
+    """What is not read runs again, with the others' values as they are."""
+
+    def run(x: Tensor, W: Tensor, s: Tensor, V: Tensor) -> Tensor:
+        return ((x @ W).tanh() * s.exp()) @ V.sigmoid()
+
+    model = Bare(run, W=(3, 4), s=(4,), V=(4, 2))
+    assert assigned(model, X).read == {0}
+    J = right(model, X, create_graph=create_graph)
+    assert all(block.requires_grad == create_graph for block in J.values())
+    if create_graph:
+        second = [
+            gradient(model, (X,), how) for how in ("quasi_linear", "reverse_loop")
+        ]
+        assert_same(second[0], second[1], 1e-9)
+
+
+def test_without_samples() -> None:
+    model = Bare(lambda x, W: F.linear(F.linear(x, W).tanh(), W.T).sum(0), W=(2, 3))
+    wanted = reference_jacobian(Case(model, (X,), options={"wrt": "params"}))
+    J = jacengine.jacobian(model, X, strategy="quasi_linear", wrt="params")
+    assert_same(J, wanted, 1e-10)
+
+
+def test_in_chunks() -> None:
+    model, args = READ["tied"]
+    right(model, *args, chunk_size=2)
+
+
+def test_cells_that_are_called_in_a_loop() -> None:
+    """Every step's use of a weight is contracted with the others."""
+
+    class Loop(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.LSTMCell(3, 2, dtype=torch.float64)
+            self.other = nn.GRUCell(2, 2, dtype=torch.float64)
+
+        def forward(self, x: Tensor) -> Tensor:
+            state = (x.new_zeros(len(x), 2),) * 2
+            last = state[0]
+            for step in x.unbind(1):
+                state = self.cell(step, state)
+                last = self.other(state[0], last)
+            return last
+
+    model = Loop()
+    assert len(assigned(model, XT).read) == 8
+    right(model, XT)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("memory", [False, True])
+def test_attention(*, memory: bool) -> None:
+    """Its packed projection is a bare parameter, of which queries take a part."""
+    torch.manual_seed(0)
+    layer: nn.Module = (
+        nn.TransformerDecoderLayer(4, 2, 6, 0.0, batch_first=True)
+        if memory
+        else nn.TransformerEncoderLayer(4, 2, 6, 0.0, batch_first=True)
+    ).double()
+    args = (randn(3, 2, 4), randn(3, 5, 4, seed=2))[: 2 if memory else 1]
+    found = assigned(layer, *args)
+    assert not any(handling.separation for handling in found.handlings)
+    assert not found.whole
+    right(layer, *args)
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
+@pytest.mark.parametrize("kind", [nn.Linear, nn.GRU])
+def test_hooks_that_change_gradients(kind: Any) -> None:
+    class Hooked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = kind(3, 2, dtype=torch.float64)
+            self.body.register_full_backward_pre_hook(
+                lambda _, g: tuple(None if part is None else 2 * part for part in g)
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            made = self.body(x.transpose(0, 1))
+            out: Tensor = (made[0] if isinstance(made, tuple) else made)[-1]
+            return out
+
+    right(Hooked(), XT)
+
+
+def test_parts() -> None:
+    whole = randn(4, 6)
+    for view in (whole, whole.t(), whole[1:3], whole[:, ::2], whole.view(3, 8).t()):
+        part = Part.of(view, (4, 6))
+        assert part.as_it_lies == (view is whole)
+        blocks = randn(2, 3, *view.shape, seed=2)
+        wanted = torch.zeros(2, 3, 4, 6, dtype=torch.float64)
+        for a in range(2):
+            for b in range(3):
+                at = wanted[a, b].as_strided(
+                    view.shape,
+                    view.stride(),
+                    wanted[a, b].storage_offset() + view.storage_offset(),
+                )
+                at.copy_(blocks[a, b])
+
+        def make(out: Tensor | None, blocks: Tensor = blocks) -> Tensor:
+            return blocks if out is None else out.copy_(blocks)
+
+        assert torch.equal(part.filled(make, None), wanted)
+        for out in (
+            torch.full((2, 3, 4, 6), torch.nan, dtype=torch.float64),
+            torch.full((3, 2, 4, 6), torch.nan, dtype=torch.float64).transpose(0, 1),
+            torch.full((2, 3, 6, 4), torch.nan, dtype=torch.float64).mT,
+        ):
+            assert part.filled(make, out) is out
+            assert torch.equal(out, wanted)
