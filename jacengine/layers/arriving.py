@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -28,13 +28,38 @@ def arriving_cotangents(
             vectorisation=vectorisation,
             create_graph=create_graph,
         )
-    each = [
+    each = (
         pull_to_edges(
             outputs, edges, one, vectorisation="none", create_graph=create_graph
         )
         for one in zip(*seeds, strict=True)
-    ]
-    return tuple(_stacked(parts) for parts in zip(*each, strict=True))
+    )
+    if create_graph:
+        return tuple(_stacked(parts) for parts in zip(*each, strict=True))
+    return _collected(each, len(edges), seeds[0].shape[0])
+
+
+def _collected(
+    each: Iterable[tuple[Tensor | None, ...]], edges: int, count: int
+) -> tuple[Tensor | None, ...]:
+    """Put what arrives for each direction together as it comes, and drop it.
+
+    Directions lie behind the first axis: that is where the samples are, in most layers,
+    whose contractions have samples first.
+    """
+    found: list[Tensor | None] = [None] * edges
+    for k, parts in enumerate(each):
+        for i, part in enumerate(parts):
+            there = found[i]
+            if there is None and part is not None:
+                axis = min(1, part.dim())
+                shape = (*part.shape[:axis], count, *part.shape[axis:])
+                # Nothing may have arrived for the directions before.
+                made = part.new_zeros(shape) if k else part.new_empty(shape)
+                there = found[i] = made.movedim(axis, 0)
+            if there is not None:
+                there[k] = 0 if part is None else part
+    return tuple(found)
 
 
 def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
@@ -42,6 +67,4 @@ def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
     some = next((part for part in parts if part is not None), None)
     if some is None:
         return None
-    if len(parts) == 1:
-        return some.unsqueeze(0)
     return torch.stack([torch.zeros_like(some) if p is None else p for p in parts])

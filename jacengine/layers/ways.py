@@ -18,7 +18,12 @@ from torch import Tensor, nn
 from jacengine._torchfunc import Tensors, Vectorisation
 from jacengine.layers.assignment import Assignment, Handling
 from jacengine.layers.captured import Captured
-from jacengine.layers.contraction import ruled_cotangent, ruled_input
+from jacengine.layers.contraction import (
+    alike,
+    contractor,
+    ruled_cotangent,
+    ruled_input,
+)
 from jacengine.layers.rule import Contract
 from jacengine.layers.visits import Visit
 from jacengine.measure import seconds
@@ -33,6 +38,8 @@ MOST_BYTES = 2**26
 """Bytes that a block, or the cotangents, may take meanwhile."""
 ROUNDS = 3
 """Times that each way is run, the first of them to warm up."""
+MOST_ROUNDS, ENOUGH = 12, 1.0
+"""Times that ways through the graph are run, and seconds after which it is enough."""
 
 
 def with_fastest(seen: Captured, batch_size: int | None) -> Assignment:
@@ -50,13 +57,9 @@ def with_fastest(seen: Captured, batch_size: int | None) -> Assignment:
         count = max(1, min(entries, most, MOST_BYTES // max(1, bytes_each)))
         return tuple(torch.ones_like(o).expand(count, *o.shape) for o in outputs)
 
-    size = outputs[0].element_size()
-    made = sum(math.prod(shape) for visit in seen.visits for shape in visit.shapes)
-    through = seeds(entries, made * size)
-    if through[0].shape[0] > 1:
-        assignment = replace(assignment, vectorisations=_ordered(seen, through))
     widest = max(p.numel() * p.element_size() for p in seen.primals)
-    arriving = seen.arriving(seeds(MOST_DIRECTIONS, widest * (batch_size or 1)))
+    block = widest * (batch_size or 1)
+    arriving = seen.arriving(seeds(MOST_DIRECTIONS, block))
     handlings: list[Handling] = []
     for i, ((handling, visit), here) in enumerate(zip(pairs, arriving, strict=True)):
         names = _choices(handling, visit)
@@ -71,19 +74,52 @@ def with_fastest(seen: Captured, batch_size: int | None) -> Assignment:
             handlings.append(replace(handling, ways=ways))
         else:
             handlings.append(handling)
-    return replace(assignment, handlings=tuple(handlings))
+    assignment = replace(assignment, handlings=tuple(handlings))
+    size = outputs[0].element_size()
+    made = sum(math.prod(shape) for visit in seen.visits for shape in visit.shapes)
+    through = seeds(entries, max(block, made * size))
+    if through[0].shape[0] == 1:
+        return assignment
+    chosen = replace(seen, assignment=assignment)
+    return replace(assignment, vectorisations=_ordered(chosen, through, batch_size))
 
 
-def _ordered(seen: Captured, seeds: Tensors) -> tuple[Vectorisation, ...]:
-    """Order the ways through the graph, the fastest first."""
+def _ordered(
+    seen: Captured, seeds: Tensors, batch_size: int | None
+) -> tuple[Vectorisation, ...]:
+    """Order the ways through the graph, the fastest first.
+
+    Contractions count too: in which order a way leaves directions and samples in memory
+    decides whether they copy.
+    """
+    contractors = [
+        (members, contractor(seen, members, batch_size))
+        for members in alike(seen)
+        if seen.assignment.handlings[members[0]].rule is not None
+    ]
+
+    lead = (seeds[0].shape[0], batch_size or 1)
+    blocks = [(*lead, *primal.shape) for primal in seen.primals]
+    # The same pages every time: fresh ones take longer than what is to be told apart.
+    scratch = seeds[0].new_empty(max(map(math.prod, blocks)))
+
+    def run(how: Vectorisation) -> None:
+        arriving = seen.arriving(seeds, how)
+        for members, contract in contractors:
+            pieces = contract([arriving[i] for i in members])
+            for index, piece in pieces.items():
+                shape = blocks[index]
+                piece(scratch[: math.prod(shape)].view(shape))
+
     known = seen.assignment.vectorisations
     best = dict.fromkeys(known, float("inf"))
-    for round_number in range(ROUNDS):
+    for round_number in range(MOST_ROUNDS):
         for how in known:
-            run = functools.partial(seen.arriving, seeds, how)
-            taken = seconds(run, seeds[0].device)
+            taken = seconds(functools.partial(run, how), seeds[0].device)
             if round_number:
                 best[how] = min(best[how], taken)
+        if round_number >= ROUNDS and sum(best.values()) * round_number > ENOUGH:
+            break
     return tuple(sorted(known, key=best.__getitem__))
 
 
