@@ -34,9 +34,10 @@ def arriving_cotangents(
         )
         for one in zip(*seeds, strict=True)
     )
-    if create_graph:
+    count = seeds[0].shape[0]
+    if create_graph or count == 1:
         return tuple(_stacked(parts) for parts in zip(*each, strict=True))
-    return _collected(each, len(edges), seeds[0].shape[0])
+    return _collected(each, len(edges), count)
 
 
 def _collected(
@@ -67,4 +68,6 @@ def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
     some = next((part for part in parts if part is not None), None)
     if some is None:
         return None
+    if len(parts) == 1:
+        return some.unsqueeze(0)
     return torch.stack([torch.zeros_like(some) if p is None else p for p in parts])
