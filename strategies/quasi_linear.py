@@ -8,13 +8,16 @@ A layer's output is linear in its parameters ("quasi-linear"): for a linear laye
 Hooks record every layer's input `x`; one backward pass gives the cotangents `g` of
 every layer's output for all output entries at once; and one contraction a layer writes
 the block of J where it belongs. The weight gradients that a VJP would form and sum over
-the batch are never formed, so samples stay apart at the price of writing J.
+the batch are never formed, so samples stay apart at the price of writing J. Where a
+parameter is used outside a known layer (a tied or bare weight, attention, a layer
+written in functions), the autograd graph has the same `x` and `g` for the operator that
+takes it.
 
 Cost: one forward and one backward pass a chunk, without weight gradients, and the
 contractions. Extra memory: inputs and cotangents of all layers. Layers without a rule
-are run again: recurrent ones step by step, others sample by sample under vmap.
-Parameters that no layer can answer for (used in several places at the root, or with
-other random numbers each time) are pulled through the whole graph.
+that the graph does not tell enough of are run again: recurrent ones step by step,
+others sample by sample under vmap. Parameters that no layer can answer for are pulled
+through the whole graph.
 
 Source: "quasi-linear" per-sample Jacobians,
 https://github.com/ChenAo-Phys/pytorch-Jacobian ; F. Dangel, F. Kunstner, P. Hennig,
