@@ -149,9 +149,7 @@ def assign(
         handlings: list[Handling] = []
         known = True
         if not failed:
-            handlings, failed, known = _handle(
-                root, visits, primals, outputs, batch_size
-            )
+            handlings, failed, known = _handle(visits, primals, outputs, batch_size)
         if not failed:
             vectorisations = _vectorisations(outputs, visits)
             plain = batch_size is None or all(_settled(v, batch_size) for v in visits)
@@ -194,7 +192,6 @@ def _units(
 
 
 def _handle(
-    root: nn.Module,
     visits: Sequence[Visit],
     primals: Tensors,
     outputs: Tensors,
@@ -205,17 +202,16 @@ def _handle(
     Returns:
         How; the parameters of the calls that fail; whether no guess is among it.
     """
-    modules = [visit.unit.module(root) for visit in visits]
-    rules = [_rule(m, visit) for m, visit in zip(modules, visits, strict=True)]
-    places, known = _samples(visits, modules, rules, outputs, batch_size)
+    rules = [_rule(visit) for visit in visits]
+    places, known = _samples(visits, rules, outputs, batch_size)
     handlings: list[Handling] = []
     failed: set[int] = set()
-    for visit, module, rule, found in zip(visits, modules, rules, places, strict=True):
+    for visit, rule, found in zip(visits, rules, places, strict=True):
         separation = None
-        module_again = rule is None and visit.unit.layer is None
-        if module_again and found is not None and batch_size is not None:
+        again = rule is None and visit.unit.layer is None
+        if again and found is not None and batch_size is not None:
             axes = tuple(placement.at for placement in found)
-            separation = _separation(module, visit, axes, primals, batch_size)
+            separation = _separation(visit, axes, primals, batch_size)
         if found is None or not visit.untouched or (rule or separation) is None:
             failed |= {index for index, _ in visit.unit.parameters}
         else:
@@ -226,24 +222,22 @@ def _handle(
     return handlings, failed, known
 
 
-def _rule(module: nn.Module, visit: Visit) -> Rule | None:
+def _rule(visit: Visit) -> Rule | None:
     """Find the rule for a call: of its layer, and fitting what went in and came out."""
-    rule = RULES.find(module)
-    tensors = visit.tensors
+    rule, tensors = RULES.find(visit.module), visit.tensors
     if rule is None or len(tensors) != 1 or len(visit.shapes) != 1:
         return None
     if any(name not in rule.parameters for _, name in visit.unit.parameters):
         return None
     before, after = tuple(tensors[0].shape), visit.shapes[0]
-    own_before = rule.axes_in(module, len(before))
-    own_after = rule.axes_out(module, len(after))
+    own_before = rule.axes_in(visit.module, len(before))
+    own_after = rule.axes_out(visit.module, len(after))
     same = before[: len(before) - own_before] == after[: len(after) - own_after]
     return rule if same else None
 
 
 def _samples(
     visits: Sequence[Visit],
-    modules: Sequence[nn.Module],
     rules: Sequence[Rule | None],
     outputs: Tensors,
     batch_size: int | None,
@@ -261,9 +255,9 @@ def _samples(
         return [(nowhere,) * len(visit.shapes) for visit in visits], True
     own: list[int] = []
     left: list[list[Placement]] = []
-    for visit, module, rule in zip(visits, modules, rules, strict=True):
+    for visit, rule in zip(visits, rules, strict=True):
         for shape in visit.shapes:
-            axes = 0 if rule is None else rule.axes_out(module, len(shape))
+            axes = 0 if rule is None else rule.axes_out(visit.module, len(shape))
             lead = shape[: len(shape) - axes]
             kinds = {"axis"} if rule is None else {"axis", "outer", "inner"}
             own.append(axes)
@@ -290,20 +284,19 @@ def _samples(
 
 
 def _separation(
-    module: nn.Module,
     visit: Visit,
     axes: tuple[int, ...],
     primals: Tensors,
     batch_size: int,
 ) -> Separation | None:
     """Find a way to take a call's samples apart that reproduces its outputs."""
-    if changes_gradients(module):
+    if changes_gradients(visit.module):
         return None  # run again under vmap, hooks of the backward pass are not called
     own = tuple(
         primals[index].detach().requires_grad_() for index, _ in visit.unit.parameters
     )
-    for separation in separations(module, visit, axes, batch_size):
-        again = rerun(module, visit, separation, create_graph=False)
+    for separation in separations(visit, axes, batch_size):
+        again = rerun(visit, separation, create_graph=False)
         try:
             outputs = again.outputs(own)
             seeds = [torch.zeros_like(output).unsqueeze(0) for output in outputs]

@@ -18,7 +18,6 @@ class Captured:
     """A forward pass of a module.
 
     Attributes:
-        root: The module.
         assignment: Who answers for which parameter in it.
         visits: The calls of those who do, in order.
         outputs: What the pass gave.
@@ -26,7 +25,6 @@ class Captured:
         create_graph: Whether what is derived from it must be differentiable in turn.
     """
 
-    root: nn.Module
     assignment: Assignment
     visits: tuple[Visit, ...]
     outputs: Tensors
@@ -75,9 +73,7 @@ def captured(point: Point, known: Assignment | None) -> Captured:
             raise RuntimeError("every forward pass calls other layers")
         # This point takes another way through the module than those before.
         return captured(point, None)
-    return Captured(
-        root, assignment, tuple(visits), outputs, primals, point.create_graph
-    )
+    return Captured(assignment, tuple(visits), outputs, primals, point.create_graph)
 
 
 def module_of(point: Point) -> nn.Module:

@@ -28,15 +28,16 @@ def alike(seen: Captured) -> list[tuple[int, ...]]:
     Their positions are contracted together, so that J is written once however often a
     layer is called.
     """
+    if len({id(visit.unit) for visit in seen.visits}) == len(seen.visits):
+        return [(i,) for i in range(len(seen.visits))]
     groups: dict[tuple[object, ...], list[int]] = {}
     pairs = zip(seen.visits, seen.assignment.handlings, strict=True)
     for i, (visit, handling) in enumerate(pairs):
         key: tuple[object, ...] = (i,)
         if handling.rule is not None:
-            module = visit.unit.module(seen.root)
             x, g = visit.tensors[0].shape, visit.shapes[0]
-            own_in = handling.rule.axes_in(module, len(x))
-            own_out = handling.rule.axes_out(module, len(g))
+            own_in = handling.rule.axes_in(visit.module, len(x))
+            own_out = handling.rule.axes_out(visit.module, len(g))
             key = (visit.unit, x[len(x) - own_in :], g[len(g) - own_out :])
         groups.setdefault(key, []).append(i)
     return [tuple(group) for group in groups.values()]
@@ -57,9 +58,8 @@ def contractor(
     """
     for visit in (seen.visits[i] for i in members):
         if not visit.untouched:
-            module = visit.unit.module(seen.root)
             raise RuntimeError(
-                f"an input of {type(module).__name__} {visit.unit.path!r} is "
+                f"an input of {type(visit.module).__name__} {visit.unit.path!r} is "
                 "overwritten in place after the layer has read it"
             )
     if seen.assignment.handlings[members[0]].rule is not None:
@@ -77,8 +77,7 @@ def _again(seen: Captured, member: int) -> Contractor:
         else seen.primals[index].detach().requires_grad_()
         for index, _ in visit.unit.parameters
     )
-    module = visit.unit.module(seen.root)
-    again = rerun(module, visit, separation, create_graph=seen.create_graph)
+    again = rerun(visit, separation, create_graph=seen.create_graph)
 
     def pieces(arriving: Sequence[Cotangents]) -> dict[int, Piece]:
         if all(cotangent is None for cotangent in arriving[0]):
@@ -97,9 +96,8 @@ def _again(seen: Captured, member: int) -> Contractor:
 
 
 def _by_rule(seen: Captured, members: Sequence[int]) -> Contractor:
-    first = members[0]
-    unit, handling = seen.visits[first].unit, seen.assignment.handlings[first]
-    module = unit.module(seen.root)
+    first, handling = seen.visits[members[0]], seen.assignment.handlings[members[0]]
+    unit, module = first.unit, first.module
     inputs = [ruled_input(seen, i) for i in members]
 
     def pieces(arriving: Sequence[Cotangents]) -> dict[int, Piece]:
@@ -137,7 +135,7 @@ def ruled_input(seen: Captured, member: int) -> Tensor:
     assert handling.rule is not None
     assert handling.placement is not None
     x = visit.tensors[0] if seen.create_graph else visit.tensors[0].detach()
-    own = handling.rule.axes_in(visit.unit.module(seen.root), x.dim())
+    own = handling.rule.axes_in(visit.module, x.dim())
     return handling.placement.front(x, own)
 
 
@@ -146,8 +144,7 @@ def ruled_cotangent(seen: Captured, member: int, cotangent: Tensor) -> Tensor:
     visit, handling = seen.visits[member], seen.assignment.handlings[member]
     assert handling.rule is not None
     assert handling.placement is not None
-    module = visit.unit.module(seen.root)
-    own = handling.rule.axes_out(module, len(visit.shapes[0]))
+    own = handling.rule.axes_out(visit.module, len(visit.shapes[0]))
     return handling.placement.front(cotangent, own, skip=1).transpose(0, 1)
 
 

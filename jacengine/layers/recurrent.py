@@ -25,13 +25,14 @@ from jacengine.layers.linear import linear_weight, positions_sum
 from jacengine.layers.visits import Visit
 
 
-def sample_axes(module: nn.Module, visit: Visit) -> tuple[int, ...] | None:
+def sample_axes(visit: Visit) -> tuple[int, ...] | None:
     """Return where the samples lie in each argument of a recurrent layer's call.
 
     Returns:
         `None` if the module is none, or cannot run step by step: its sequences are
         packed, or one without an axis of samples.
     """
+    module = visit.module
     if type(module) not in CELLS:
         return None
     assert isinstance(module, nn.RNNBase)

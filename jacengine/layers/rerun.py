@@ -42,10 +42,10 @@ class Separation:
 
 
 def separations(
-    module: nn.Module, visit: Visit, outputs: tuple[int, ...], batch_size: int
+    visit: Visit, outputs: tuple[int, ...], batch_size: int
 ) -> Iterator[Separation]:
     """List ways to take the samples of a call apart, likeliest first."""
-    recurrent = sample_axes(module, visit)
+    recurrent = sample_axes(visit)
     if recurrent is not None:
         yield Separation(recurrent, outputs, "steps")
     options: list[list[int | None]] = []
@@ -150,18 +150,16 @@ def _cut(tensors: Tensors) -> Tensors:
     return tuple(tensor.detach() for tensor in tensors)
 
 
-def rerun(
-    module: nn.Module, visit: Visit, separation: Separation, *, create_graph: bool
-) -> Rerun | Steps:
+def rerun(visit: Visit, separation: Separation, *, create_graph: bool) -> Rerun | Steps:
     """Make a captured call run again, its samples taken apart.
 
     Args:
-        module: The unit's module.
-        visit: Its call.
+        visit: The call.
         separation: How to take the samples apart.
         create_graph: Whether what follows from it must be differentiable by parameters
             that others answer for.
     """
+    module = visit.module
     leaves, structure = trees.flatten((visit.args, visit.kwargs))
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
     own = [

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import Node, get_gradient_edge
 
 from jacengine._internals import edge_of, made_shape, number_of, version_of
@@ -73,8 +73,10 @@ def _visit(use: _Use, whole: tuple[int, ...]) -> Visit | None:
     views = tuple(view_of(*view) for view in reversed(use.views))
     path = f"{node.name()}[{use.position}]"
     number = number_of(node)
+    unit, layer = _unit(path, use.index, found.like, whole, views)
     return Visit(
-        unit=_unit(path, use.index, found.like, whole, views),
+        unit=unit,
+        module=layer,
         args=(found.x,),
         kwargs={},
         tensors=(found.x,),
@@ -94,11 +96,12 @@ def _unit(
     like: Likeness,
     whole: tuple[int, ...],
     views: tuple[View, ...],
-) -> Unit:
+) -> tuple[Unit, nn.Module]:
     taken = viewed(torch.empty(whole, device="meta"), views)
     layer, name, view = like.describe(taken, *like.settings)
     part = Part.of(view, whole)
-    return Unit(path, ((index, name),), layer, None if part.as_it_lies else part)
+    unit = Unit(path, ((index, name),), layer, None if part.as_it_lies else part)
+    return unit, layer
 
 
 def _uses(

@@ -34,17 +34,14 @@ class Unit:
     layer: nn.Module | None = None
     part: Part | None = None
 
-    def module(self, root: nn.Module) -> nn.Module:
-        """Look the module up now."""
-        return root.get_submodule(self.path) if self.layer is None else self.layer
-
 
 @dataclass(frozen=True)
 class Visit:
     """One call of a unit; of an operator, what the graph tells of it.
 
     Attributes:
-        unit: Whose call it is.
+        unit: Whose call it is ...
+        module: ... and that module, or the layer that an operator is like.
         args: The positional arguments.
         kwargs: The keyword arguments.
         tensors: The tensors among them.
@@ -58,6 +55,7 @@ class Visit:
     """
 
     unit: Unit
+    module: nn.Module
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     tensors: tuple[Tensor, ...]
@@ -88,7 +86,7 @@ def capturing(root: nn.Module, units: Sequence[Unit]) -> Generator[list[Visit]]:
     visits: list[Visit] = []
     with ALONE, ExitStack() as stack:
         for unit in units:
-            module = unit.module(root)
+            module = root.get_submodule(unit.path)
             before, after = _hooks(unit, visits)
             for handle in (
                 module.register_forward_pre_hook(
@@ -111,7 +109,7 @@ def _hooks(
         begun.append((nodes_made(), tensors, tuple(map(version_of, tensors))))
 
     def after(
-        _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], returned: Any
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], returned: Any
     ) -> Any:
         start, tensors, versions = begun.pop()
         leaves, structure = trees.flatten(returned)
@@ -127,6 +125,7 @@ def _hooks(
         visits.append(
             Visit(
                 unit=unit,
+                module=module,
                 args=args,
                 kwargs=dict(kwargs),
                 tensors=tensors,

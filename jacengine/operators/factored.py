@@ -157,7 +157,7 @@ def factors_of(
     for i, (visit, handling, arriving) in enumerate(calls):
         if all(cotangent is None for cotangent in arriving):
             continue
-        module, rule = visit.unit.module(seen.root), handling.rule
+        module, rule = visit.module, handling.rule
         formed: list[tuple[int, str]] = []
         for index, name in visit.unit.parameters:
             form = None if rule is None else rule.form(name)
