@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
 from torch.nn import functional as F
 
 import jacengine
+from jacengine.layers.arriving import arriving_cotangents
 from jacengine.layers.assignment import Assignment, assign
 from jacengine.layers.parts import Part
 from jacengine.layers.uses import read_uses
@@ -390,6 +392,60 @@ def test_cells_that_are_called_in_a_loop() -> None:
     model = Loop()
     assert len(assigned(model, XT).read) == 8
     right(model, XT)
+
+
+def test_one_kernel_on_images_of_two_sizes() -> None:
+    model = Bare(
+        lambda x, K: (
+            F.conv2d(x, K).tanh().sum((2, 3)) * F.conv2d(x[..., 1:], K).sum((2, 3))
+        ),
+        K=(3, 2, 2, 2),
+    )
+    right(model, IMAGE)
+
+
+def test_a_use_that_does_not_reach_the_outputs() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 3, dtype=torch.float64)
+            self.seen: Tensor | None = None
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen = self.layer(x.sin())
+            out: Tensor = self.layer(x).tanh()
+            return out
+
+    right(Twice(), X)
+
+
+class Sometimes(torch.autograd.Function):
+    """Passes on what comes back, unless it is zero: then nothing."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
+        return g if g.any() else None
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+def test_directions_for_which_nothing_arrives(order: tuple[int, ...]) -> None:
+    x = randn(4, 3).requires_grad_()
+    inner = x * 2
+    out = Sometimes.apply(inner)
+    seeds = torch.stack([torch.full_like(out, float(scale)) for scale in order])
+    (found,) = arriving_cotangents(
+        (out,),
+        [get_gradient_edge(inner)],
+        (seeds,),
+        vectorisation="none",
+        create_graph=False,
+    )
+    assert found is not None
+    assert torch.equal(found, seeds)
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
