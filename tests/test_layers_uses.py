@@ -427,7 +427,8 @@ class Sometimes(torch.autograd.Function):
         return x.clone()
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        (g,) = grad_outputs
         return g if g.any() else None
 
 
