@@ -49,6 +49,7 @@ def with_fastest(seen: Captured, batch_size: int | None) -> Assignment:
         seen: A forward pass.
         batch_size: The number of samples to keep apart, or `None`.
     """
+    seen = replace(seen, create_graph=False)
     assignment, outputs = seen.assignment, seen.outputs
     pairs = list(zip(assignment.handlings, seen.visits, strict=True))
     entries = sum(o.numel() for o in outputs) // (batch_size or 1)
