@@ -177,6 +177,7 @@ READ: dict[str, tuple[Bare, tuple[Tensor, ...]]] = {
         ),
         (IMAGE,),
     ),
+    "itself": (Bare(lambda x, W: W.expand(len(x), 3, 2) * 1, W=(3, 2)), (X,)),
     "not used": (Bare(lambda x, W, V: x @ W, W=(3, 2), V=(2,)), (X,)),
 }
 """Functions all of whose uses of parameters can be read."""
@@ -242,7 +243,6 @@ UNREAD: dict[str, tuple[Bare, tuple[Tensor, ...]]] = {
     ),
     "function of it": (Bare(lambda x, W: (x @ W.exp()).tanh(), W=(3, 2)), (X,)),
     "from the left": (Bare(lambda x, W: (W @ x.T).T.tanh(), W=(2, 3)), (X,)),
-    "itself": (Bare(lambda x, W: W.expand(len(x), 3, 2) * 1, W=(3, 2)), (X,)),
     "read and not": (
         Bare(lambda x, W: (x @ W).tanh() + W.square().sum(), W=(3, 2)),
         (X,),
@@ -256,12 +256,20 @@ UNREAD: dict[str, tuple[Bare, tuple[Tensor, ...]]] = {
         Bare(lambda x, W: torch.addmm(x.new_zeros(2), x, W, alpha=2).tanh(), W=(3, 2)),
         (X,),
     ),
+    "stack of matrices": (
+        Bare(
+            lambda x, W: torch.bmm(x.expand(4, *x.shape), W).tanh().transpose(0, 1),
+            W=(4, 3, 2),
+        ),
+        (X,),
+    ),
+    "nothing": (Bare(lambda x, W: torch.cat([x, x @ W], 1), W=(3, 0)), (X,)),
     "complex numbers": (
         Bare(lambda x, s: (torch.fft.fft(x) * s).real.tanh(), s=(3,)),
         (X,),
     ),
     "sparse numbers": (
-        Bare(lambda x, W: torch.sparse.mm(x.to_sparse(), W).tanh(), W=(3, 2)),
+        Bare(lambda x, W: (x.to_sparse() @ W).tanh(), W=(3, 2)),
         (X,),
     ),
 }
@@ -272,6 +280,7 @@ UNREAD: dict[str, tuple[Bare, tuple[Tensor, ...]]] = {
 @pytest.mark.parametrize("name", UNREAD)
 def test_what_cannot_be_read_is_right_all_the_same(name: str) -> None:
     model, args = UNREAD[name]
+    assert not assigned(model, *args).read
     wanted = reference_jacobian(Case(model, args, options=PER_SAMPLE))
     assert_same(jacengine.jacobian(model, *args, **PER_SAMPLE), wanted, 1e-10)
 
@@ -332,6 +341,23 @@ def gradient(
     )
     squares = torch.stack([block.square().sum() for block in J.values()])
     return torch.autograd.grad(squares.sum(), list(model.parameters()))
+
+
+def test_another_operator() -> None:
+    """It gives what has the same shape, and is another layer."""
+
+    def run(x: Tensor, W: Tensor) -> Tensor:
+        return ((x @ W) if x[0, 0] > 0 else (x * W[1])).tanh()
+
+    model = Bare(run, W=(3, 3))
+    plan = jacengine.plan(
+        model, X, strategies=["quasi_linear"], effort="none", **PER_SAMPLE
+    )
+    for sign in (1, -1, 1):
+        at = X.clone()
+        at[:, 0] = sign
+        wanted = reference_jacobian(Case(model, (at,), options=PER_SAMPLE))
+        assert_same(plan(at), wanted, 1e-10)
 
 
 @pytest.mark.parametrize("name", ["tied", "einsum", "parts", "table", "convolution"])
@@ -466,8 +492,19 @@ def test_attention(*, memory: bool) -> None:
     right(layer, *args)
 
 
+class Doubled(nn.Module):
+    """A layer that cannot be read."""
+
+    def __init__(self, inputs: int, outputs: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(randn(inputs, outputs).to(dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ (2 * self.weight)
+
+
 @pytest.mark.filterwarnings("ignore:Full backward hook is firing")
-@pytest.mark.parametrize("kind", [nn.Linear, nn.GRU])
+@pytest.mark.parametrize("kind", [nn.Linear, nn.GRU, Doubled])
 def test_hooks_that_change_gradients(kind: Any) -> None:
     class Hooked(nn.Module):
         def __init__(self) -> None:

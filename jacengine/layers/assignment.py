@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from jacengine._internals import changes_gradients
 from jacengine._torchfunc import Tensors, Vectorisation, pull_to_edges
 from jacengine.layers.accounting import fingerprint, unaccounted
 from jacengine.layers.rerun import Separation, reproduces, rerun, separations
@@ -290,8 +289,6 @@ def _separation(
     batch_size: int,
 ) -> Separation | None:
     """Find a way to take a call's samples apart that reproduces its outputs."""
-    if changes_gradients(visit.module):
-        return None  # run again under vmap, hooks of the backward pass are not called
     own = tuple(
         primals[index].detach().requires_grad_() for index, _ in visit.unit.parameters
     )

@@ -92,7 +92,7 @@ def _mv(node: Any, position: int) -> Operand | None:
 
 def _mul(node: Any, position: int) -> Operand | None:
     other: Tensor = node._saved_self if position else node._saved_other
-    return Operand(_SCALE, other.expand(made_shape(node)))
+    return Operand(_SCALE, other)
 
 
 def _add(node: Any, position: int) -> Operand:

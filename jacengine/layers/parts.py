@@ -81,7 +81,7 @@ class Part:
         """In which order its axes are the whole; empty if it is less than that."""
         axes = sorted(range(len(self.shape)), key=lambda i: (-self.stride[i], i))
         expected = math.prod(self.whole)
-        if self.offset or expected != math.prod(self.shape):
+        if expected != math.prod(self.shape):
             return ()
         for axis in axes:
             if self.shape[axis] != 1:

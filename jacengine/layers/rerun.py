@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine import trees
+from jacengine._internals import changes_gradients
 from jacengine._threads import ALONE
 from jacengine._torchfunc import Tensors, call_with_parameters, pull, vjp, vmap
 from jacengine.layers.recurrent import Steps, sample_axes
@@ -48,6 +49,8 @@ def separations(
     recurrent = sample_axes(visit)
     if recurrent is not None:
         yield Separation(recurrent, outputs, "steps")
+    if changes_gradients(visit.module):
+        return  # what arrives has been through those hooks already
     options: list[list[int | None]] = []
     for tensor in visit.tensors:
         axes = [axis for axis, size in enumerate(tensor.shape) if size == batch_size]
