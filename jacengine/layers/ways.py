@@ -38,7 +38,7 @@ MOST_BYTES = 2**26
 """Bytes that a block, or the cotangents, may take meanwhile."""
 ROUNDS = 3
 """Times that each way is run, the first of them to warm up."""
-MOST_ROUNDS, ENOUGH = 12, 1.0
+MOST_ROUNDS, ENOUGH = 8, 0.6
 """Times that ways through the graph are run, and seconds after which it is enough."""
 
 
