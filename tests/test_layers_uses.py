@@ -430,6 +430,20 @@ def test_one_kernel_on_images_of_two_sizes() -> None:
     right(model, IMAGE)
 
 
+def test_outputs_of_another_dtype() -> None:
+    """J has the outputs' dtype, and is written from cotangents of the parameters'."""
+    model = Bare(
+        lambda x, W, V: ((x @ W).tanh() @ V).sum(1).float(), W=(3, 4), V=(4, 2)
+    )
+    layered = nn.Sequential(nn.Linear(3, 4), nn.Tanh()).double()
+    layered.append(Bare(lambda x, V: (x @ V).sum(1).float(), V=(4, 2)))
+    for module in (model, layered):
+        plan = jacengine.plan(module, XT, strategies=["quasi_linear"], **PER_SAMPLE)
+        wanted = reference_jacobian(Case(module, (XT,), options=PER_SAMPLE))
+        wanted = {name: block.float() for name, block in wanted.items()}
+        assert_same(plan(XT), wanted, 1e-6)
+
+
 def test_a_use_that_does_not_reach_the_outputs() -> None:
     class Twice(nn.Module):
         def __init__(self) -> None:

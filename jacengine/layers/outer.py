@@ -58,7 +58,7 @@ def _one_group(
         folded = left.reshape(samples, directions * rows, positions)
     across = right.transpose(1, 2)
     split = (samples, directions, *shape)
-    if out is not None and _foldable(out):
+    if out is not None and out.dtype == folded.dtype and _foldable(out):
         torch.bmm(folded, across, out=out.flatten(1, 2).flatten(2))
         return out
     return placed(torch.bmm(folded, across).view(split), out)

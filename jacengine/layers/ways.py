@@ -65,11 +65,10 @@ def with_fastest(seen: Captured, batch_size: int | None) -> Assignment:
     for i, ((handling, visit), here) in enumerate(zip(pairs, arriving, strict=True)):
         names = _choices(handling, visit)
         if names and here[0] is not None:
-            module = visit.module
             x, g = ruled_input(seen, i), ruled_cotangent(seen, i, here[0])
             assert handling.rule is not None
             ways = tuple(
-                (name, _fastest(handling.rule.form(name).ways, module, x, g))
+                (name, _fastest(handling.rule.form(name).ways, visit.module, x, g))
                 for name in names
             )
             handlings.append(replace(handling, ways=ways))
