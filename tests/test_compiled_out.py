@@ -52,6 +52,7 @@ def test_inference_mode(large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.inference_mode():
         found = plan(x)
         plan(x + 1, out=out)
+    assert not found.is_inference()
     torch.testing.assert_close(found, right(net, x))
     torch.testing.assert_close(out, right(net, x + 1))
 
