@@ -172,19 +172,14 @@ def number_of(node: graph.Node) -> int:
     return int(node._sequence_nr())
 
 
-def made_shape(node: graph.Node, number: int = 0) -> tuple[int, ...]:
+def made_shape(node: graph.Node) -> tuple[int, ...]:
     """Return the shape of what a node of the autograd graph made."""
-    metadata: Any = node._input_metadata[number]
+    metadata: Any = node._input_metadata[0]
     return tuple(metadata.shape)
 
 
-def edge_of(node: graph.Node) -> graph.GradientEdge:
-    """Return the edge that leads to what a node made."""
-    return graph.GradientEdge(node, 0)
-
-
 def signed(number: int) -> int:
-    """Read a number that a node has kept as it counts axes, from the end or not."""
+    """Read an axis or an index that a node has kept: negative ones lie beyond 2^63."""
     return number - 2**64 if number >= 2**63 else number
 
 

@@ -92,7 +92,8 @@ def _mv(node: Any, position: int) -> Operand | None:
 
 def _mul(node: Any, position: int) -> Operand | None:
     other: Tensor = node._saved_self if position else node._saved_other
-    return Operand(_SCALE, other)
+    # Axes that broadcasting adds are among the positions that cotangents have.
+    return Operand(_SCALE, other.expand(made_shape(node)))
 
 
 def _add(node: Any, position: int) -> Operand:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import Node, get_gradient_edge
+from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
-from jacengine._internals import edge_of, made_shape, number_of, version_of
+from jacengine._internals import made_shape, number_of, version_of
 from jacengine.layers.accounting import Entrances
 from jacengine.layers.operands import Likeness, operand
 from jacengine.layers.parts import Part, View, is_view, view_of, viewed
@@ -82,7 +82,7 @@ def _visit(use: _Use, whole: tuple[int, ...]) -> Visit | None:
         tensors=(found.x,),
         places=(),
         outputs=(),
-        edges=(edge_of(node),),
+        edges=(GradientEdge(node, 0),),
         shapes=(made_shape(node),),
         window=range(number, number + 1),
         versions=(version_of(found.x),),

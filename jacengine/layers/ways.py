@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine._torchfunc import Tensors, Vectorisation
-from jacengine.layers.assignment import Assignment, Handling
+from jacengine.layers.assignment import Assignment
 from jacengine.layers.captured import Captured
 from jacengine.layers.contraction import (
     alike,
@@ -24,6 +24,7 @@ from jacengine.layers.contraction import (
     ruled_cotangent,
     ruled_input,
 )
+from jacengine.layers.handling import Handling
 from jacengine.layers.rule import Contract
 from jacengine.layers.visits import Visit
 from jacengine.measure import seconds
