@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 
 from jacengine.bench import loops
 from jacengine.bench.workload import Question
-from jacengine.problems.quantity import Quantity
+from jacengine.problem.quantity import Quantity
 
 _LOOPS: dict[Quantity, Callable[[Tensor, loops.Inputs], Any]] = {
     "jacobian": loops.jacobian,

@@ -22,17 +22,17 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from jacengine.api.builtin_registry import known_strategies
 from jacengine.bench.workload import Question, Workload
 from jacengine.bench.workloads import WORKLOADS
-from jacengine.defaults import known_strategies
 from jacengine.errors import MemoryBudgetError
-from jacengine.measure import peak_memory, seconds
+from jacengine.execution.sweep import Sweep
 from jacengine.plans.plan import Plan
 from jacengine.plans.planning import make_plan
-from jacengine.problems.problem import Options
-from jacengine.products.accumulate import Kernel
+from jacengine.problem.problem import Options
 from jacengine.report import Machine
 from jacengine.selection.select import Effort
+from jacengine.timing import peak_memory, seconds
 
 ROUNDS = 15
 """Interleaved rounds that medians are taken over."""
@@ -120,12 +120,12 @@ def measured(workload: Workload, repeats: int) -> Figures:
     plans = [_plan(question, "quick") for _ in range(repeats)]
     thorough = _plan(question, "thorough")
     quick = plans[0]
-    rivals = {_name(quick): Kernel(quick.problem, _method(quick))}
+    rivals = {_name(quick): Sweep(quick.problem, _method(quick))}
     fastest = thorough.selection.ranked[0].time_s or 0.0
     for record in thorough.selection.ranked:
         if record.method and (record.time_s or 0.0) <= RIVALS * fastest:
             name = f"{record.strategy}/{record.chunk_size}"
-            rivals.setdefault(name, Kernel(thorough.problem, record.method))
+            rivals.setdefault(name, Sweep(thorough.problem, record.method))
     args = question.args
     call = quick.problem.bind(args, {})
     device = quick.problem.outputs[0].device
@@ -139,7 +139,7 @@ def measured(workload: Workload, repeats: int) -> Figures:
     picks = [_name(plan) for plan in plans]
     over, budgets = _budgets(question, thorough)
     with peak_memory(device) as peak:
-        Kernel(quick.problem, _method(quick)).run(call)
+        Sweep(quick.problem, _method(quick)).run(call)
     predicted = quick.chosen.predicted_bytes or 0
     return Figures(
         workload=workload.name,

@@ -18,7 +18,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 import jacengine
 from jacengine.bench.workload import Question, Workload
 from jacengine.bench.workloads import WORKLOADS
-from jacengine.problems.quantity import PARTS
+from jacengine.problem.quantity import PARTS
 
 METHODS = dict.fromkeys(
     name for quantity in PARTS for name in jacengine.list_strategies(quantity)

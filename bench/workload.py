@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jacengine.problems.quantity import Quantity
+from jacengine.problem.quantity import Quantity
 
 
 @dataclass(frozen=True)

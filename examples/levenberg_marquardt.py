@@ -74,11 +74,11 @@ def main() -> None:
             w, damping = w + step, damping * max(1 / 3, 1 - (2 * gain - 1) ** 3)
         else:
             damping *= 4
-        fallen = now - objective(w)  # also puts the weights back after a bad step
-        now -= fallen
+        failures = now - objective(w)  # also puts the weights back after a bad step
+        now -= failures
         if iteration % 5 == 0:
             print(f"{iteration}: objective {now:.3f}, damping {damping:.2g}")
-        if gain > 0 and fallen < 1e-6 * now:
+        if gain > 0 and failures < 1e-6 * now:
             break
     print(f"fitted: train error {error(train):.3f}, test error {error(test):.3f}")
     A = torch.cat([X, torch.ones(len(X), 1, dtype=X.dtype)], dim=1)

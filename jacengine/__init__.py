@@ -9,7 +9,9 @@ torch.Size([5, 2, 3])
 from __future__ import annotations
 
 from jacengine._version import __version__
-from jacengine.api import (
+from jacengine.api.benchmark import Benchmark, benchmark
+from jacengine.api.derivatives import hessian, hessian_diagonal, laplacian
+from jacengine.api.jacobian import (
     auto,
     jacobian,
     list_strategies,
@@ -17,7 +19,7 @@ from jacengine.api import (
     register,
     register_rule,
 )
-from jacengine.benchmarking import Benchmark, benchmark
+from jacengine.api.load_plan import load_plan
 from jacengine.errors import (
     ArgumentError,
     CoupledSamplesError,
@@ -34,7 +36,7 @@ from jacengine.errors import (
     UnknownStrategyError,
     UnsupportedError,
 )
-from jacengine.estimators import Estimate
+from jacengine.flat_parameters import named_views
 from jacengine.interface import (
     Contraction,
     Curvature,
@@ -46,15 +48,13 @@ from jacengine.interface import (
     Unsupported,
 )
 from jacengine.layers.rule import Form, Rule
-from jacengine.loading import load_plan
-from jacengine.operators.operator import JacobianOperator, operator
-from jacengine.operators.products import hvp
+from jacengine.linear_operators.hvp import hvp
+from jacengine.linear_operators.jacobian_operator import JacobianOperator, operator
+from jacengine.plans.blockwise import Piece, blocks
+from jacengine.plans.hutchinson import Estimate
 from jacengine.plans.plan import Plan
 from jacengine.plotting import plot
-from jacengine.products.reused import release_memory
-from jacengine.second_order import hessian, hessian_diagonal, laplacian
-from jacengine.streaming import Piece, blocks
-from jacengine.views import named_views
+from jacengine.results.buffer_pool import release_memory
 
 __all__ = [
     "ArgumentError",

@@ -18,9 +18,9 @@ from typing import ClassVar, Protocol
 from torch import nn
 
 from jacengine._torchfunc import Function, Tensors
-from jacengine.problems.gradient import Inner
-from jacengine.problems.problem import Problem
-from jacengine.problems.quantity import Quantity
+from jacengine.problem.gradient import GradientMode
+from jacengine.problem.problem import Problem
+from jacengine.problem.quantity import Quantity
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Point:
         batch_size: How many samples lie along axis 0 of every output; `None` when the
             outputs are one sample.
         over_samples: Runs `body(function, primals, seeds)` of each sample under vmap,
-            if that is how samples are to be kept apart: see `Call.over_samples`.
+            if that is how samples are to be kept apart: see
+            `BoundFunction.over_samples`.
     """
 
     function: Function
@@ -132,8 +133,8 @@ class Strategy(ABC):
     thread_safe: ClassVar[bool] = True
     composes: ClassVar[bool] = False
     quantities: ClassVar[frozenset[Quantity]] = frozenset({"jacobian"})
-    inner: ClassVar[Inner | None] = None
-    gradients: ClassVar[tuple[Inner, ...]] = (Inner.VJP,)
+    inner: ClassVar[GradientMode | None] = None
+    gradients: ClassVar[tuple[GradientMode, ...]] = (GradientMode.VJP,)
 
     def check(self, problem: Problem) -> Unsupported | None:
         """Say whether the method applies, from facts alone and without a pass.
@@ -205,7 +206,7 @@ class Contraction(Strategy):
     contraction gives `(K, B, *param)`, and writes into the result directly.
     """
 
-    gradients: ClassVar[tuple[Inner, ...]] = ()
+    gradients: ClassVar[tuple[GradientMode, ...]] = ()
 
     def prepare(self, point: Point, *, timed: bool) -> Contraction:
         """Do once what depends on the signature only; return what to linearize.

@@ -21,14 +21,14 @@ from jacengine.interface import (
     Strategy,
     Unsupported,
 )
-from jacengine.problems.gradient import Inner
-from jacengine.problems.problem import Problem
-from jacengine.problems.quantity import SECOND_ORDER, Quantity
+from jacengine.problem.gradient import GradientMode
+from jacengine.problem.problem import Problem
+from jacengine.problem.quantity import SECOND_ORDER, Quantity
 
 WORDS = {
-    Inner.GRAD: "of a recorded reverse pass",
-    Inner.VJP: "of torch.func.vjp",
-    Inner.JVP: "of torch.func.jvp under vmap",
+    GradientMode.GRAD: "of a recorded reverse pass",
+    GradientMode.VJP: "of torch.func.vjp",
+    GradientMode.JVP: "of torch.func.jvp under vmap",
 }
 """How tables name the gradient that is differentiated."""
 TAKEN_OVER = ("source", "single", "records_graph", "trusted", "thread_safe", "composes")
@@ -45,7 +45,7 @@ class OfGradient(Strategy):
 
     outer: Pushforward | Pullback
     quantities: ClassVar[frozenset[Quantity]] = SECOND_ORDER
-    gradients: ClassVar[tuple[Inner, ...]] = ()
+    gradients: ClassVar[tuple[GradientMode, ...]] = ()
 
     def check(self, problem: Problem) -> Unsupported | None:
         """Ask the strategy."""
@@ -54,7 +54,7 @@ class OfGradient(Strategy):
     def passes(self, blocks: int) -> Passes:
         """Count a gradient as a forward and, unless by `jvp`, a backward pass."""
         outer = self.outer.passes(blocks)
-        if self.inner is Inner.JVP:
+        if self.inner is GradientMode.JVP:
             return outer
         return Passes(outer.forward, outer.forward + 2 * outer.backward)
 

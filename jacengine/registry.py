@@ -18,7 +18,7 @@ from jacengine.interface import (
     Strategy,
 )
 from jacengine.nested import nested
-from jacengine.problems.quantity import PARTS, Quantity
+from jacengine.problem.quantity import PARTS, Quantity
 
 ENTRY_POINTS = "jacengine.strategies"
 """The entry-point group that third parties publish strategies in: each entry loads to a
@@ -124,7 +124,7 @@ class Registry:
         return tuple(n for n, s in self._by_name.items() if quantity in s.quantities)
 
 
-class Published:
+class PluginLoader:
     """Loads the strategies of other distributions, once, on first use."""
 
     def __init__(self, registry: Registry) -> None:

@@ -20,7 +20,7 @@ from typing import ClassVar, final
 
 from jacengine._torchfunc import Tensors, pull
 from jacengine.interface import Action, Passes, Point, Pullback
-from jacengine.problems.gradient import Inner
+from jacengine.problem.gradient import GradientMode
 
 
 @final
@@ -33,7 +33,10 @@ class BatchedGrad(Pullback):
     source: ClassVar[str] = "torch.autograd.grad documentation"
     wins: ClassVar[str] = "few outputs, small models (low overhead)"
     trusted: ClassVar[bool] = True
-    gradients: ClassVar[tuple[Inner, ...]] = (Inner.GRAD, Inner.JVP)
+    gradients: ClassVar[tuple[GradientMode, ...]] = (
+        GradientMode.GRAD,
+        GradientMode.JVP,
+    )
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass, and a vectorised backward pass a chunk."""

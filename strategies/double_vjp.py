@@ -23,7 +23,7 @@ import torch
 
 from jacengine._torchfunc import Tensors, pull
 from jacengine.interface import Action, Passes, Point, Pushforward
-from jacengine.problems.gradient import Inner
+from jacengine.problem.gradient import GradientMode
 
 
 @final
@@ -37,7 +37,7 @@ class DoubleVjp(Pushforward):
     wins: ClassVar[str] = "few inputs, operators without a forward formula"
     trusted: ClassVar[bool] = True
     single: ClassVar[bool] = True
-    gradients: ClassVar[tuple[Inner, ...]] = ()
+    gradients: ClassVar[tuple[GradientMode, ...]] = ()
 
     def passes(self, blocks: int) -> Passes:
         """One forward, one recorded backward, and one backward a direction."""

@@ -20,8 +20,8 @@ import torch
 
 from jacengine._torchfunc import Tensors, pull
 from jacengine.interface import Action, Passes, Point, Pushforward, Unsupported
-from jacengine.problems.gradient import Inner
-from jacengine.problems.problem import Problem
+from jacengine.problem.gradient import GradientMode
+from jacengine.problem.problem import Problem
 
 
 @final
@@ -34,7 +34,7 @@ class DoubleVjpRepeat(Pushforward):
     source: ClassVar[str] = "PyTorch forum, t/159037"
     wins: ClassVar[str] = "few inputs, no forward formula, no batching rule"
     trusted: ClassVar[bool] = True
-    gradients: ClassVar[tuple[Inner, ...]] = ()
+    gradients: ClassVar[tuple[GradientMode, ...]] = ()
 
     def check(self, problem: Problem) -> Unsupported | None:
         """Decline random numbers: copies of one input must see one function."""

@@ -21,7 +21,7 @@ from torch.autograd import forward_ad
 
 from jacengine._torchfunc import Tensors
 from jacengine.interface import Action, Passes, Point, Pushforward
-from jacengine.problems.gradient import Inner
+from jacengine.problem.gradient import GradientMode
 
 
 @final
@@ -37,7 +37,7 @@ class ForwardDual(Pushforward):
     single: ClassVar[bool] = True
     records_graph: ClassVar[bool] = False
     thread_safe: ClassVar[bool] = False
-    gradients: ClassVar[tuple[Inner, ...]] = (Inner.GRAD,)
+    gradients: ClassVar[tuple[GradientMode, ...]] = (GradientMode.GRAD,)
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass a direction."""

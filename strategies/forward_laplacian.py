@@ -6,7 +6,7 @@ The sum over directions is taken at every operator, so one coefficient goes on w
 nested forward mode carries one for each direction. Cost: one forward pass on `K`
 tangents, where Hessian-vector products take a forward and a backward pass on as many;
 no graph is kept, so memory is `K` times the widest activation. Operators with a rule
-are in `jacengine.jets`; others go by forward mode on that operator alone.
+are in `jacengine.program.taylor`; others go by forward mode on that operator alone.
 
 Source: Li et al. 2024, "A computational framework for neural network-based variational
 Monte Carlo with Forward Laplacian", https://arxiv.org/abs/2307.08214; Dangel et al.
@@ -21,7 +21,7 @@ from typing import ClassVar, final
 
 from jacengine._torchfunc import Tensors
 from jacengine.interface import Action, Curvature, Passes, Point
-from jacengine.jets.propagate import propagate
+from jacengine.program.taylor.propagate import propagate
 
 
 @final

@@ -34,8 +34,8 @@ from torch import Tensor
 
 from jacengine._torchfunc import Tensors
 from jacengine.interface import Contract, Contraction, Passes, Point, Unsupported
-from jacengine.layers.assignment import Assignment
-from jacengine.layers.captured import Captured, assigned, captured
+from jacengine.layers.autotune import with_fastest
+from jacengine.layers.capture import Captured, assigned, captured
 from jacengine.layers.contraction import (
     Piece,
     alike,
@@ -43,8 +43,8 @@ from jacengine.layers.contraction import (
     given,
     through_the_graph,
 )
-from jacengine.layers.ways import with_fastest
-from jacengine.problems.problem import Problem
+from jacengine.layers.contraction_plan import Assignment
+from jacengine.problem.problem import Problem
 
 
 @final
@@ -82,7 +82,7 @@ class QuasiLinear(Contraction):
         if point.batch_size in self.assignments:
             return self
         found = assigned(point)
-        if not found.settled:
+        if not found.execution_context:
             return self  # to be looked up at every point
         if timed:
             found = with_fastest(captured(point, found), point.batch_size)

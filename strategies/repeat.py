@@ -21,8 +21,8 @@ from typing import ClassVar, final
 
 from jacengine._torchfunc import Tensors, pull
 from jacengine.interface import Action, Passes, Point, Pullback, Unsupported
-from jacengine.problems.gradient import Inner
-from jacengine.problems.problem import Problem
+from jacengine.problem.gradient import GradientMode
+from jacengine.problem.problem import Problem
 
 
 @final
@@ -35,7 +35,7 @@ class Repeat(Pullback):
     source: ClassVar[str] = "S. Barratt's gist (repeat trick)"
     wins: ClassVar[str] = "few outputs, operators without a batching rule"
     trusted: ClassVar[bool] = True
-    gradients: ClassVar[tuple[Inner, ...]] = (Inner.GRAD,)
+    gradients: ClassVar[tuple[GradientMode, ...]] = (GradientMode.GRAD,)
 
     def check(self, problem: Problem) -> Unsupported | None:
         """Decline random numbers: copies of one input must see one function."""

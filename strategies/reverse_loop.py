@@ -22,7 +22,7 @@ from typing import ClassVar, final
 
 from jacengine._torchfunc import Tensors, pull
 from jacengine.interface import Action, Passes, Point, Pullback
-from jacengine.problems.gradient import Inner
+from jacengine.problem.gradient import GradientMode
 
 
 @final
@@ -36,7 +36,7 @@ class ReverseLoop(Pullback):
     wins: ClassVar[str] = "few outputs, large passes; any operator"
     trusted: ClassVar[bool] = True
     single: ClassVar[bool] = True
-    gradients: ClassVar[tuple[Inner, ...]] = (Inner.GRAD,)
+    gradients: ClassVar[tuple[GradientMode, ...]] = (GradientMode.GRAD,)
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass, and a backward pass a direction."""

@@ -20,7 +20,7 @@ from typing import ClassVar, cast, final
 
 from jacengine._torchfunc import Tensors, jvp, vmap
 from jacengine.interface import Action, Passes, Point, Pushforward
-from jacengine.problems.gradient import Inner
+from jacengine.problem.gradient import GradientMode
 
 
 @final
@@ -35,7 +35,7 @@ class VmapJvp(Pushforward):
     trusted: ClassVar[bool] = True
     records_graph: ClassVar[bool] = False
     thread_safe: ClassVar[bool] = False
-    gradients: ClassVar[tuple[Inner, ...]] = (Inner.VJP, Inner.JVP)
+    gradients: ClassVar[tuple[GradientMode, ...]] = (GradientMode.VJP, GradientMode.JVP)
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass a chunk."""

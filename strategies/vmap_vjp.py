@@ -18,7 +18,7 @@ from typing import ClassVar, cast, final
 
 from jacengine._torchfunc import Tensors, vjp, vmap
 from jacengine.interface import Action, Passes, Point, Pullback
-from jacengine.problems.gradient import Inner
+from jacengine.problem.gradient import GradientMode
 
 
 @final
@@ -32,7 +32,7 @@ class VmapVjp(Pullback):
     wins: ClassVar[str] = "few outputs; composes with other transforms"
     trusted: ClassVar[bool] = True
     composes: ClassVar[bool] = True
-    gradients: ClassVar[tuple[Inner, ...]] = (Inner.VJP, Inner.JVP)
+    gradients: ClassVar[tuple[GradientMode, ...]] = (GradientMode.VJP, GradientMode.JVP)
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass, and a vectorised backward pass a chunk."""

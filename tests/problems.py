@@ -7,27 +7,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from jacengine.execution.method import Method
 from jacengine.interface import Strategy
-from jacengine.problems.call import Call
-from jacengine.problems.examine import examine
-from jacengine.problems.problem import Options, Problem
-from jacengine.products.method import Method
-from jacengine.selection.qualify import runnable
-from jacengine.selection.truth import Truth
+from jacengine.problem.analyze import analyze
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.problem import Options, Problem
+from jacengine.selection.eligibility import runnable
+from jacengine.selection.reference import Reference
 from jacengine.strategies import BUILTIN
 
 
 def prepared(
     fn: Callable[..., Any], *args: Any, **options: Any
-) -> tuple[Problem, Call]:
+) -> tuple[Problem, BoundFunction]:
     """Examine a call and bind its arguments."""
-    problem = examine(fn, args, {}, Options(**options))
+    problem = analyze(fn, args, {}, Options(**options))
     return problem, problem.bind(args, {})
 
 
-def method_of(problem: Problem, call: Call, strategy: Strategy) -> Method:
+def method_of(problem: Problem, call: BoundFunction, strategy: Strategy) -> Method:
     """Find how a strategy runs on a problem; what it raises fails the test."""
-    found = runnable(problem, call, strategy, Truth.of(problem, call))
+    found = runnable(problem, call, strategy, Reference.of(problem, call))
     assert isinstance(found, Method), found
     return found
 

@@ -19,7 +19,7 @@ from jacengine import (
 )
 from jacengine import registry as registry_module
 from jacengine.interface import Action
-from jacengine.registry import ENTRY_POINTS, Published, Registry
+from jacengine.registry import ENTRY_POINTS, PluginLoader, Registry
 from jacengine.strategies import BUILTIN
 from jacengine.strategies.repeat import Repeat
 from jacengine.strategies.reverse_loop import ReverseLoop
@@ -143,7 +143,7 @@ class Entry:
 
 def publish(
     monkeypatch: pytest.MonkeyPatch, *entries: Entry, registry: Registry
-) -> Published:
+) -> PluginLoader:
     asked: list[str] = []
 
     def entry_points(*, group: str) -> tuple[Entry, ...]:
@@ -151,7 +151,7 @@ def publish(
         return entries
 
     monkeypatch.setattr(registry_module, "entry_points", entry_points)
-    published = Published(registry)
+    published = PluginLoader(registry)
     assert asked == []
     return published
 

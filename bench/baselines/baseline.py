@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from jacengine.bench.workload import Question, Workload
 from jacengine.interface import Unsupported
-from jacengine.problems.quantity import Quantity
+from jacengine.problem.quantity import Quantity
 
 
 def _as_it_is(result: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import ClassVar, final, get_args
 from jacengine.bench.baselines.baseline import Baseline, Prepared
 from jacengine.bench.reference import reference
 from jacengine.bench.workload import Question, Workload
-from jacengine.problems.quantity import Quantity
+from jacengine.problem.quantity import Quantity
 
 
 @final

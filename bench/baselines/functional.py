@@ -15,9 +15,9 @@ from typing import Any, ClassVar, cast, final
 import torch
 from torch import Tensor
 
-from jacengine.bench.baselines.appetite import too_hungry
 from jacengine.bench.baselines.attempt import attempt
 from jacengine.bench.baselines.baseline import Baseline, Prepared
+from jacengine.bench.baselines.memory_limits import too_hungry
 from jacengine.bench.baselines.varied import Varied
 from jacengine.bench.workload import Question, Workload
 from jacengine.interface import Unsupported

@@ -13,15 +13,15 @@ from typing import Any, ClassVar, cast, final
 import torch
 from torch import Tensor
 
-from jacengine.bench.baselines.appetite import too_hungry_twice
 from jacengine.bench.baselines.attempt import attempt
 from jacengine.bench.baselines.baseline import Baseline, Prepared
 from jacengine.bench.baselines.hessians import stacked
+from jacengine.bench.baselines.memory_limits import too_hungry_twice
 from jacengine.bench.baselines.parts import parted
 from jacengine.bench.baselines.varied import Varied
 from jacengine.bench.workload import Question, Workload
 from jacengine.interface import Unsupported
-from jacengine.problems.quantity import SECOND_ORDER, Quantity
+from jacengine.problem.quantity import SECOND_ORDER, Quantity
 
 
 class _Functional(Baseline):

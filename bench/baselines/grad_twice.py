@@ -19,7 +19,7 @@ from jacengine.bench.baselines.varied import Varied
 from jacengine.bench.workload import Question, Workload
 from jacengine.errors import UnsupportedError
 from jacengine.interface import Unsupported
-from jacengine.problems.quantity import SECOND_ORDER, Quantity
+from jacengine.problem.quantity import SECOND_ORDER, Quantity
 
 
 @final

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp, vmap
 
-from jacengine.bench.baselines.appetite import too_hungry_twice
 from jacengine.bench.baselines.attempt import attempt
 from jacengine.bench.baselines.baseline import Baseline, Prepared
+from jacengine.bench.baselines.memory_limits import too_hungry_twice
 from jacengine.bench.baselines.transforms import detached
 from jacengine.bench.baselines.varied import Varied
 from jacengine.bench.workload import Question, Workload
 from jacengine.interface import Unsupported
-from jacengine.problems.quantity import Quantity
+from jacengine.problem.quantity import Quantity
 
 
 @final

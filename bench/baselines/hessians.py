@@ -14,15 +14,15 @@ import torch
 from torch.func import hessian, jacfwd, jacrev, vmap
 from torch.utils import _pytree as pytree
 
-from jacengine.bench.baselines.appetite import too_hungry_twice
 from jacengine.bench.baselines.attempt import attempt
 from jacengine.bench.baselines.baseline import Baseline, Prepared
+from jacengine.bench.baselines.memory_limits import too_hungry_twice
 from jacengine.bench.baselines.parts import parted
 from jacengine.bench.baselines.transforms import Transform, detached
 from jacengine.bench.baselines.varied import Varied
 from jacengine.bench.workload import Question, Workload
 from jacengine.interface import Unsupported
-from jacengine.problems.quantity import SECOND_ORDER, Quantity
+from jacengine.problem.quantity import SECOND_ORDER, Quantity
 
 
 def _reverse_twice(fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, final
 from jacengine.bench.baselines.jax_jit import Jitted
 from jacengine.bench.baselines.parts import parted
 from jacengine.bench.peers import absent, peer
-from jacengine.problems.quantity import SECOND_ORDER, Quantity
+from jacengine.problem.quantity import SECOND_ORDER, Quantity
 
 
 @final

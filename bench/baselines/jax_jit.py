@@ -21,7 +21,7 @@ from jacengine.bench.baselines.baseline import Baseline, Prepared
 from jacengine.bench.peers import absent, peer
 from jacengine.bench.workload import Question, Workload
 from jacengine.interface import Unsupported
-from jacengine.problems.quantity import Quantity
+from jacengine.problem.quantity import Quantity
 
 
 class Jitted(Baseline):

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any, cast
 
-from jacengine.problems.quantity import Quantity
+from jacengine.problem.quantity import Quantity
 
 
 def parted(hessian: Callable[..., Any], quantity: Quantity) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from jacengine.bench.baselines import Baseline
 from jacengine.bench.workload import Question, Workload
-from jacengine.measure import seconds
+from jacengine.timing import seconds
 
 LIBRARIES = "best library"
 """In a claim: the fastest of a contest's libraries whose result is right."""

@@ -8,9 +8,9 @@ from rich.table import Table
 
 from jacengine.bench.targets.contest import FEW, SLOW_S, Finding, Outcome
 from jacengine.bench.targets.target import Family, Target
-from jacengine.measure import format_seconds
 from jacengine.report import Machine
 from jacengine.selection.budget import format_bytes
+from jacengine.timing import format_seconds
 
 TITLES = ("work", "ratio of", "found", "target", "met")
 

@@ -19,7 +19,7 @@ from jacengine.bench.targets.contest import (
 from jacengine.bench.targets.target import COMPILED, PLAN, Family, Target
 from jacengine.bench.workload import Question, Workload
 from jacengine.bench.workloads import WORKLOADS
-from jacengine.problems.quantity import SECOND_ORDER, TITLES
+from jacengine.problem.quantity import SECOND_ORDER, TITLES
 
 TORCHS = "best of PyTorch's"
 """In a claim: the fastest of what PyTorch offers whose result is right."""

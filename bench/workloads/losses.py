@@ -12,7 +12,7 @@ from jacengine.bench.workload import Question, Twin, Workload, seeded
 from jacengine.bench.workloads.arrays import array, arrays
 from jacengine.bench.workloads.datasets import digits, digits_shown
 from jacengine.bench.workloads.perceptrons import applied, mlp
-from jacengine.problems.quantity import Quantity
+from jacengine.problem.quantity import Quantity
 
 _IMAGES = 128
 

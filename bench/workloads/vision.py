@@ -17,9 +17,9 @@ class _Reprojection(nn.Module):
     radial distortion.
     """
 
-    def __init__(self, truth: Tensor) -> None:
+    def __init__(self, reference: Tensor) -> None:
         super().__init__()
-        observed = _images(truth)
+        observed = _images(reference)
         self.register_buffer("observed", observed + torch.randn_like(observed))
 
     def forward(self, unknowns: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ from jacengine import __version__
 from jacengine.commands.auto import auto_command
 from jacengine.commands.bench import bench_command
 from jacengine.commands.cache import cache_group
+from jacengine.commands.cli_group import Commands
 from jacengine.commands.compare import compare_command
 from jacengine.commands.doctor import doctor_command
-from jacengine.commands.group import Commands
 from jacengine.commands.merge import merge_command
 from jacengine.commands.report import report_command
 from jacengine.commands.strategies import strategies_command, workloads_command

@@ -12,14 +12,14 @@ import click
 import torch
 from torch import nn
 
-from jacengine.api import plan
+from jacengine.api.jacobian import plan
 from jacengine.bench.workload import Question
-from jacengine.commands.failure import Failure
-from jacengine.commands.parameters import BudgetText, Names
+from jacengine.commands.exit_codes import Failure
+from jacengine.commands.param_types import BudgetText, Names
 from jacengine.errors import JacengineError
 from jacengine.plans.plan import Plan
-from jacengine.problems.layout import Wrt
-from jacengine.problems.quantity import PARTS, Quantity
+from jacengine.problem.call_spec import Wrt
+from jacengine.problem.quantity import PARTS, Quantity
 from jacengine.selection.select import Effort
 from jacengine.sweep.catalogue import load_object
 

@@ -12,27 +12,27 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from jacengine.commands.asked import Asked, taken_over
 from jacengine.commands.bench_options import bench_options
+from jacengine.commands.bench_request import Asked, taken_over
 from jacengine.commands.casetable import print_case
 from jacengine.commands.consoles import aside, output
-from jacengine.commands.failure import INTERRUPTED, UNSOLVED, Failure, Incomparable
-from jacengine.commands.follow import Follower, duration
+from jacengine.commands.exit_codes import INTERRUPTED, UNSOLVED, Failure, Incomparable
 from jacengine.commands.formats import print_report
+from jacengine.commands.progress import Follower, duration
 from jacengine.commands.regret import regret_table
 from jacengine.report.case import Case
 from jacengine.report.machine import Machine
 from jacengine.report.write import write_report
+from jacengine.sweep.candidate_registry import Roster
+from jacengine.sweep.case_spec import Trial
 from jacengine.sweep.catalogue import load_workloads
-from jacengine.sweep.facts import other_machine, other_versions
-from jacengine.sweep.header import Header
-from jacengine.sweep.interruption import interruptible
+from jacengine.sweep.environment import other_machine, other_versions
 from jacengine.sweep.journal import FILE, begun, read_journal, resumed
 from jacengine.sweep.limits import LIMITS
-from jacengine.sweep.pool import Pool
-from jacengine.sweep.roster import Roster
+from jacengine.sweep.manifest import Header
 from jacengine.sweep.run import Sweep, unsolved
-from jacengine.sweep.trial import Trial
+from jacengine.sweep.signals import interruptible
+from jacengine.sweep.worker_supervisor import Pool
 
 
 @click.command("bench")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from jacengine.commands.formats import FORMATS
-from jacengine.commands.parameters import (
+from jacengine.commands.param_types import (
     DTYPE_NAMES,
     SIZE_NAMES,
     BudgetText,
@@ -18,7 +18,7 @@ from jacengine.commands.parameters import (
     Shard,
     Threads,
 )
-from jacengine.sweep.trial import CATALOGUE
+from jacengine.sweep.case_spec import CATALOGUE
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _FOLDER = click.Path(path_type=Path, file_okay=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from jacengine.commands.listing import print_list
-from jacengine.plans import cache as choices
+from jacengine.plans import disk_cache as choices
 
 
 @click.group("cache")

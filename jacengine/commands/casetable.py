@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from jacengine.problems.quantity import TITLES
+from jacengine.problem.quantity import TITLES
 from jacengine.report.case import Case, Row
-from jacengine.report.standing import Standing
-from jacengine.report.words import one_line, ratio, seconds, size
+from jacengine.report.formatting import one_line, ratio, seconds, size
+from jacengine.report.ranking import Standing
 
 NOTE = 70
 """Characters of a reason that a table shows; the report has all of it."""

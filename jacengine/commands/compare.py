@@ -15,13 +15,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from jacengine.commands.consoles import aside, output
-from jacengine.commands.failure import REGRESSED, Incomparable
-from jacengine.commands.parameters import Tolerances
+from jacengine.commands.exit_codes import REGRESSED, Incomparable
+from jacengine.commands.param_types import Tolerances
 from jacengine.report.case import Report
-from jacengine.report.words import few, one_line, ratio, seconds, size
+from jacengine.report.formatting import few, one_line, ratio, seconds, size
 from jacengine.sweep.compare import Difference, Word, common_cases
 from jacengine.sweep.compare import compare as differences_of
-from jacengine.sweep.facts import other_machine, other_versions
+from jacengine.sweep.environment import other_machine, other_versions
 from jacengine.sweep.runs import read_run
 
 _STYLES: dict[Word, str] = {"regressed": "red", "improved": "green", "unclear": "dim"}

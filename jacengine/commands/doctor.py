@@ -16,15 +16,15 @@ from rich.markup import escape
 from torch import nn
 
 from jacengine import jacobian
+from jacengine.api.builtin_registry import broken_plugins, known_strategies
 from jacengine.bench.baselines import BASELINES
 from jacengine.commands.consoles import output
 from jacengine.commands.listing import LISTS, print_list
-from jacengine.defaults import broken_plugins, known_strategies
 from jacengine.errors import JacengineError, UnsupportedError
-from jacengine.plans import cache
+from jacengine.plans import disk_cache
+from jacengine.report.formatting import seconds
 from jacengine.report.machine import Machine
-from jacengine.report.words import seconds
-from jacengine.sweep.disturbance import LOUD, Disturbance
+from jacengine.sweep.system_load import LOUD, Disturbance
 
 State = Literal["ok", "warning", "failure"]
 WATCHED = 1.0
@@ -139,9 +139,11 @@ def _timer() -> Finding:
 
 
 def _cache() -> Finding:
-    place = cache.folder()
+    place = disk_cache.folder()
     if place is None:
-        return Finding("cache", "warning", f"switched off ({cache.VARIABLE} is empty)")
+        return Finding(
+            "cache", "warning", f"switched off ({disk_cache.VARIABLE} is empty)"
+        )
     try:
         place.mkdir(parents=True, exist_ok=True)
         probe = place / f".probe-{os.getpid()}"

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from jacengine.report.case import Case, Row
-from jacengine.report.words import one_line, ratio, seconds
+from jacengine.report.formatting import one_line, ratio, seconds
 
 
 def regret_table(cases: Sequence[Case]) -> Table:

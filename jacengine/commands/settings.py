@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from jacengine.commands.failure import Failure
+from jacengine.commands.exit_codes import Failure
 from jacengine.errors import nearest
 
 _UNSETTABLE = frozenset({"help", "version", "resume", "list", "dry_run", "replace"})

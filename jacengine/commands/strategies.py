@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
+from jacengine.api.builtin_registry import broken_plugins, known_strategies
 from jacengine.bench.baselines import BASELINES
 from jacengine.commands.consoles import aside
 from jacengine.commands.listing import LISTS, print_list
-from jacengine.commands.parameters import QUANTITY
-from jacengine.defaults import broken_plugins, known_strategies
+from jacengine.commands.param_types import QUANTITY
 from jacengine.interface import Contraction, Pushforward, Strategy
-from jacengine.problems.quantity import Quantity
+from jacengine.problem.quantity import Quantity
+from jacengine.sweep.case_spec import CATALOGUE
 from jacengine.sweep.catalogue import load_workloads
-from jacengine.sweep.trial import CATALOGUE
 
 _FORMAT = click.option(
     "--format", "form", type=click.Choice(LISTS), default="table", show_default=True

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from jacengine._torchfunc import Tensors
-from jacengine.layers.captured import Captured
-from jacengine.layers.rerun import pull_each, rerun
+from jacengine.layers.capture import Captured
+from jacengine.layers.per_sample_rerun import pull_each, rerun
 
 Piece = Callable[[Tensor | None], Tensor]
 """One contribution to a block `(K, S, *param)`, written into what it is given."""

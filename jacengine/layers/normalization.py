@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jacengine._internals import BatchNorm
+from jacengine._torch_private import BatchNorm
 from jacengine.layers.linear import channels_sum, positions_sum
 from jacengine.layers.rule import Contract
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from jacengine._internals import hooks_of
+from jacengine._torch_private import hooks_of
 from jacengine.errors import ArgumentError
 
 Contract = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]

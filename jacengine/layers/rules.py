@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from torch import nn
 
+from jacengine.layers.broadcast_rules import (
+    Project,
+    Scale,
+    Shift,
+    own_axes,
+    project,
+    project_factors,
+    scale,
+    shift,
+)
 from jacengine.layers.convolution import (
     conv_by_groups,
     conv_by_rows,
@@ -25,16 +35,6 @@ from jacengine.layers.normalization import (
     layer_normed,
     normalised_scale,
     root_mean_square_normed,
-)
-from jacengine.layers.pointwise import (
-    Project,
-    Scale,
-    Shift,
-    own_axes,
-    project,
-    project_factors,
-    scale,
-    shift,
 )
 from jacengine.layers.rule import Contract, Form, Rule, Rules
 

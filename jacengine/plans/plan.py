@@ -17,23 +17,23 @@ from jacengine.errors import (
     UnsupportedError,
     nearest,
 )
+from jacengine.execution.method import Method
+from jacengine.execution.sweep import Sweep
 from jacengine.interface import Strategy
-from jacengine.plans.saved import describe_options, to_json
-from jacengine.problems.call import Call
-from jacengine.problems.problem import Problem
-from jacengine.problems.signature import Signature
-from jacengine.problems.state import preserved
-from jacengine.products.accumulate import Kernel
-from jacengine.products.blueprint import nest
-from jacengine.products.method import Method
-from jacengine.products.reused import RESULTS, Reused
-from jacengine.selection.classify import classify
-from jacengine.selection.exact import FEW
+from jacengine.plans.serialization import describe_options, to_json
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.problem import Problem
+from jacengine.problem.side_effects import preserve_side_effects
+from jacengine.problem.signature import Signature
+from jacengine.results.buffer_pool import RESULTS, BufferPool
+from jacengine.results.result_layout import nest
+from jacengine.selection.candidate_result import CandidateResult
+from jacengine.selection.diagonal_reference import FEW
+from jacengine.selection.eligibility import runnable
 from jacengine.selection.explain import as_frame, as_text
-from jacengine.selection.qualify import runnable
-from jacengine.selection.record import Record
+from jacengine.selection.outcomes import classify_error
+from jacengine.selection.reference import Reference
 from jacengine.selection.select import Selection
-from jacengine.selection.truth import Truth
 from jacengine.selection.verify import verify
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ class Plan:
         self.selection = selection
         self.signature = signature
         self.strategies = tuple(strategies)
-        self.fallen: tuple[str, ...] = ()
+        self.failures: tuple[str, ...] = ()
         self._use(selection.ranked)
 
     @property
-    def chosen(self) -> Record:
+    def chosen(self) -> CandidateResult:
         """The candidate that this plan uses."""
         return self._left[0]
 
@@ -97,15 +97,15 @@ class Plan:
             MemoryError: No candidate fits into the memory that is left.
         """
         leaves = self.signature.leaves_of(self.problem.fn, args, kwargs or {})
-        call = self.problem.bound(leaves)
+        bound = self.problem.bound(leaves)
         try:
             return compute(
-                self.problem, call, self._kernel, out=out, reused=self._reused
+                self.problem, bound, self._kernel, out=out, reused=self._reused
             )
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, JacengineError):
                 raise
-            recovered = self._fall_back(call, error, out)
+            recovered = self._fall_back(bound, error, out)
             if recovered is None:
                 raise
             return recovered
@@ -120,37 +120,39 @@ class Plan:
         Path(path).write_text(to_json(self.selection, describe_options(options)))
 
     @property
-    def _reused(self) -> Reused | None:
+    def _reused(self) -> BufferPool | None:
         """Where results lie, if what is kept there is nothing beside the budget."""
         ample = ROOMY * self.problem.result_bytes <= self.selection.budget
         return RESULTS if ample else None
 
-    def _use(self, left: tuple[Record, ...]) -> None:
+    def _use(self, left: tuple[CandidateResult, ...]) -> None:
         self._left = left
         method = left[0].method
         if method is None:
             raise NoStrategyError(f"{left[0].strategy} was never qualified")
-        self._kernel = left[0].kernel or Kernel(self.problem, method)
+        self._kernel = left[0].kernel or Sweep(self.problem, method)
 
-    def _fall_back(self, call: Call, error: Exception, out: Any) -> Any:
+    def _fall_back(self, bound: BoundFunction, error: Exception, out: Any) -> Any:
         """Compute by the next candidate that can, and stay with it.
 
         Returns:
             The Jacobian; `None` if no other candidate can compute it either.
         """
         failed = self.chosen
-        truth = Truth.of(self.problem, call, passes=FEW)
-        for record in self._others(call, truth):
+        reference = Reference.of(self.problem, bound, passes=FEW)
+        for record in self._others(bound, reference):
             if record.method is None:
                 continue
-            kernel = record.kernel or Kernel(self.problem, record.method)
+            kernel = record.kernel or Sweep(self.problem, record.method)
             try:
-                result = compute(self.problem, call, kernel, out=out, truth=truth)
+                result = compute(
+                    self.problem, bound, kernel, out=out, reference=reference
+                )
             except (RuntimeError, MemoryError):
                 continue
-            outcome, reason = classify(error)
+            outcome, reason = classify_error(error)
             said = f"{failed.strategy} failed ({outcome}: {reason})"
-            self.fallen = (*self.fallen, said)
+            self.failures = (*self.failures, said)
             self._left = (record, *(r for r in self._left[1:] if r is not record))
             self._kernel = kernel
             warnings.warn(
@@ -160,23 +162,27 @@ class Plan:
             return result
         return None
 
-    def _others(self, call: Call, truth: Truth) -> Iterator[Record]:
+    def _others(
+        self, bound: BoundFunction, reference: Reference
+    ) -> Iterator[CandidateResult]:
         """Yield the candidates that come next: the verified, then those never tried."""
         yield from self._left[1:]
         untried = {r.strategy for r in self.selection.records if r.outcome == "skipped"}
         for strategy in self.strategies:
             if strategy.name in untried and strategy.check(self.problem) is None:
-                found = runnable(self.problem, call, strategy, truth)
+                found = runnable(self.problem, bound, strategy, reference)
                 if isinstance(found, Method):
                     # One direction a pass: nothing is known of the memory it takes.
                     method = replace(found, chunk_size=1)
-                    yield Record(strategy.name, "ok", method=method, chunk_size=1)
+                    yield CandidateResult(
+                        strategy.name, "ok", method=method, chunk_size=1
+                    )
 
     def explain(self) -> str:
         """Say what was chosen and why, as a table of every candidate."""
         table = as_text(self.problem, self.selection)
-        fallen = [f"{said}; now in use: {self.strategy}." for said in self.fallen]
-        return "\n".join([*fallen, table])
+        failures = [f"{said}; now in use: {self.strategy}." for said in self.failures]
+        return "\n".join([*failures, table])
 
     def to_frame(self) -> pd.DataFrame:
         """Return every candidate as a row of a pandas data frame."""
@@ -209,21 +215,21 @@ class Plan:
 
 def compute(
     problem: Problem,
-    call: Call,
-    kernel: Kernel,
+    bound: BoundFunction,
+    kernel: Sweep,
     *,
     out: Any = None,
-    truth: Truth | None = None,
-    reused: Reused | None = None,
+    reference: Reference | None = None,
+    reused: BufferPool | None = None,
 ) -> Any:
     """Compute a Jacobian by a kernel, nested (and with `aux`) as the user expects.
 
     Raises:
         UnsupportedError: It does not agree with `truth`, if that was given.
     """
-    blocks = kernel.run(call, out=out, reused=reused)
-    if truth is not None:
-        verdict = verify(problem, call, kernel.method, truth, blocks)
+    blocks = kernel.run(bound, out=out, reused=reused)
+    if reference is not None:
+        verdict = verify(problem, bound, kernel.method, reference, blocks)
         if not verdict.right:
             raise UnsupportedError(
                 f"{kernel.name} cannot compute this {problem.title}: its result is "
@@ -233,5 +239,5 @@ def compute(
     result = nest(problem, blocks) if out is None else out
     if not problem.options.has_aux:
         return result
-    with torch.no_grad(), preserved(problem.devices, problem.stateful):
-        return result, call.run(call.leaves).aux
+    with torch.no_grad(), preserve_side_effects(problem.devices, problem.stateful):
+        return result, bound.run(bound.leaves).aux

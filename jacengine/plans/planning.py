@@ -7,34 +7,34 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from jacengine._threads import ALONE
+from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine._version import __version__
 from jacengine.errors import JacengineError, MemoryBudgetError, NoStrategyError
+from jacengine.execution.sweep import Sweep, prepared
 from jacengine.interface import Strategy
-from jacengine.plans import cache
-from jacengine.plans.cachekey import key_of
+from jacengine.plans import disk_cache
+from jacengine.plans.cache_key import key_of
 from jacengine.plans.plan import Plan
-from jacengine.plans.remembered import CAPACITY, Remembered
-from jacengine.plans.saved import describe_options
-from jacengine.problems.examine import examine
-from jacengine.problems.problem import Options, Problem
-from jacengine.problems.signature import Signature
-from jacengine.products.accumulate import Kernel, prepared
+from jacengine.plans.process_cache import CAPACITY, ProcessCache
+from jacengine.plans.serialization import describe_options
+from jacengine.problem.analyze import analyze
+from jacengine.problem.problem import Options, Problem
+from jacengine.problem.signature import Signature
 from jacengine.selection.budget import Budget, format_bytes, to_bytes
-from jacengine.selection.compilation import with_compiled
-from jacengine.selection.exact import FEW
+from jacengine.selection.compiled_variants import with_compiled
+from jacengine.selection.diagonal_reference import FEW
 from jacengine.selection.explain import as_text
+from jacengine.selection.reference import Reference
 from jacengine.selection.select import Effort, Selection, select
-from jacengine.selection.truth import Truth
 from jacengine.selection.verify import verify
 
-_REMEMBERED = Remembered()
+_REMEMBERED = ProcessCache()
 _CHOICES: OrderedDict[str, Selection] = OrderedDict()
 """What was chosen in this process, by key: a closure written inside a loop is a new
 object each time, and known by its code."""
 
 
-def remembered_plan(
+def cached_plan(
     fn: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
@@ -94,7 +94,7 @@ def make_plan(
         MemoryBudgetError: The result, or every right method, exceeds the budget.
         NoStrategyError: No candidate computes it.
     """
-    problem = examine(fn, args, kwargs, options)
+    problem = analyze(fn, args, kwargs, options)
     budget = to_bytes(memory_budget, problem.outputs[0].device)
     if problem.result_bytes > budget:
         raise MemoryBudgetError(
@@ -118,14 +118,16 @@ def make_plan(
     keeps = cached and effort != "none"
     saved = _CHOICES.get(key) if by_code and keeps else None
     if saved is None and keeps:
-        saved = cache.find(key, strategies)
+        saved = disk_cache.find(key, strategies)
     if saved is not None:
-        revived = revive(problem, args, kwargs, saved, budget)
+        revived = restore_verified(problem, args, kwargs, saved, budget)
         if revived is not None:
             return Plan(problem, revived, signature, strategies)
-    call = problem.bind(args, kwargs)
-    with ALONE:  # what candidates change of the modules is looked for, and put back
-        selection = select(problem, call, strategies, budget=budget, effort=effort)
+    bound = problem.bind(args, kwargs)
+    with (
+        TORCH_GLOBAL_LOCK
+    ):  # what candidates change of the modules is looked for, and put back
+        selection = select(problem, bound, strategies, budget=budget, effort=effort)
     if not selection.ranked:
         _raise_nothing(problem, selection, budget)
     _CHOICES[key] = selection
@@ -133,18 +135,18 @@ def make_plan(
         _CHOICES.popitem(last=False)
     # What was measured on a busy machine is good for now, and not to be believed later.
     if keeps and not selection.unstable:
-        cache.keep(key, selection)
+        disk_cache.keep(key, selection)
     return Plan(problem, selection, signature, strategies)
 
 
 def compiled_plan(plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Plan:
     """Return a plan that uses what is compiled, if that is faster."""
-    call = plan.problem.bind(args, kwargs)
-    selection = with_compiled(plan.problem, call, plan.selection)
+    bound = plan.problem.bind(args, kwargs)
+    selection = with_compiled(plan.problem, bound, plan.selection)
     return Plan(plan.problem, selection, plan.signature, plan.strategies)
 
 
-def revive(
+def restore_verified(
     problem: Problem,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
@@ -159,14 +161,14 @@ def revive(
     record = saved.ranked[0]
     if record.method is None or (record.predicted_bytes or 0) > budget:
         return None
-    call = problem.bind(args, kwargs)
+    bound = problem.bind(args, kwargs)
     try:
         timed = saved.effort != "none"
-        method = prepared(problem, call, record.method, timed=timed)
-        kernel = Kernel(problem, method)
-        blocks = kernel.run(call, checked=True)
-        truth = Truth.of(problem, call, passes=FEW)
-        if not verify(problem, call, method, truth, blocks).right:
+        method = prepared(problem, bound, record.method, timed=timed)
+        kernel = Sweep(problem, method)
+        blocks = kernel.run(bound, checked=True)
+        reference = Reference.of(problem, bound, passes=FEW)
+        if not verify(problem, bound, method, reference, blocks).right:
             return None
     except (RuntimeError, MemoryError, JacengineError):
         return None

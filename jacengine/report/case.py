@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from jacengine.problems.quantity import Quantity
+from jacengine.problem.quantity import Quantity
+from jacengine.report.formatting import one_line, without_paths
 from jacengine.report.machine import Machine
-from jacengine.report.words import one_line, without_paths
 
 if TYPE_CHECKING:
-    from jacengine.problems.problem import Problem
-    from jacengine.selection.record import Record
+    from jacengine.problem.problem import Problem
+    from jacengine.selection.candidate_result import CandidateResult
     from jacengine.selection.select import Selection
 
 
@@ -64,7 +64,7 @@ class Row:
     flops: int | None = None
 
     @classmethod
-    def of(cls, record: Record) -> Row:
+    def of(cls, record: CandidateResult) -> Row:
         """Take the figures of a record."""
         passes = record.passes
         return cls(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jacengine.report.case import Kind
+from jacengine.report.ranking import Standing
 from jacengine.report.scaling import places
-from jacengine.report.standing import Standing
 
 _WORST_FIRST = (
     "wrong",

@@ -11,9 +11,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from jacengine.problems.quantity import TITLES
-from jacengine.report import words
-from jacengine.report.answers import answers, headline
+from jacengine.problem.quantity import TITLES
+from jacengine.report import formatting
 from jacengine.report.case import Report, Row
 from jacengine.report.failures import failures
 from jacengine.report.figures.bars import bars
@@ -24,19 +23,20 @@ from jacengine.report.figures.overview import (
     regret_figure,
 )
 from jacengine.report.figures.scatter import scatter
-from jacengine.report.numbers import numbers
-from jacengine.report.rivals import rivals
-from jacengine.report.scaling import all_series
-from jacengine.report.standing import (
+from jacengine.report.formatting import Name, clipped
+from jacengine.report.key_figures import numbers
+from jacengine.report.peer_comparison import rivals
+from jacengine.report.ranking import (
     BASELINE,
     CLOSE,
     Standing,
     competitors,
     wins,
 )
+from jacengine.report.scaling import all_series
+from jacengine.report.sentence_verdicts import growth, verdict
+from jacengine.report.sentences import answers, headline
 from jacengine.report.terminal import outcomes
-from jacengine.report.verdicts import growth, verdict
-from jacengine.report.words import Name, clipped
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 _HUES = 5
@@ -123,7 +123,7 @@ def _singles(standings: Sequence[Standing]) -> dict[str, Any]:
 def _spread(times: Sequence[float]) -> str:
     """Write half of the middle half's width, as a share of the median."""
     lower, middle, upper = quantiles(times, n=4, method="inclusive")
-    return words.percent((upper - lower) / 2 / middle) if middle else ""
+    return formatting.percent((upper - lower) / 2 / middle) if middle else ""
 
 
 def _breakable(name: str) -> Markup:
@@ -152,19 +152,21 @@ def _question(standing: Standing) -> str:
     case = standing.case
     if case.outputs is None or case.inputs is None:
         return ""
-    count = words.count
+    count = formatting.count
     samples = "" if case.samples is None else f"{count(case.samples, 'sample')} of "
     sides = count(case.outputs, "output"), count(case.inputs, "input")
-    entries = f" {words.TIMES} ".join(sides)
-    result = "" if case.result_bytes is None else f", {words.size(case.result_bytes)}"
+    entries = f" {formatting.TIMES} ".join(sides)
+    result = (
+        "" if case.result_bytes is None else f", {formatting.size(case.result_bytes)}"
+    )
     title = TITLES[case.quantity]
     return f"{title}: {samples}{entries}{result}"
 
 
 _FILTERS: dict[str, Any] = {
-    "seconds": words.seconds,
-    "size": words.size,
-    "ratio": words.ratio,
+    "seconds": formatting.seconds,
+    "size": formatting.size,
+    "ratio": formatting.ratio,
     "breakable": _breakable,
     "clipped": clipped,
     "spread": _spread,

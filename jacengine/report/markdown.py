@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from jacengine.report.answers import answers, headline
 from jacengine.report.case import Report, Row
 from jacengine.report.failures import Failure, failures
-from jacengine.report.rivals import Rival, rivals
+from jacengine.report.formatting import Name, Sentence, clipped, ratio, seconds, size
+from jacengine.report.peer_comparison import Rival, rivals
+from jacengine.report.ranking import Standing
 from jacengine.report.scaling import all_series
-from jacengine.report.standing import Standing
-from jacengine.report.verdicts import verdict
-from jacengine.report.words import Name, Sentence, clipped, ratio, seconds, size
+from jacengine.report.sentence_verdicts import verdict
+from jacengine.report.sentences import answers, headline
 
 _PLAIN = re.compile(r"[\w .:+()/-]+")
 _SPECIAL = re.compile(

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from jacengine.errors import ArgumentError
 from jacengine.report.case import Case, Report, Row, finite
 from jacengine.report.machine import Machine
-from jacengine.report.standing import Standing
+from jacengine.report.ranking import Standing
 
 _Made = TypeVar("_Made")
 

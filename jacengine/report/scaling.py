@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from jacengine.report.case import Case, Row
-from jacengine.report.standing import Standing
-from jacengine.report.words import Name
+from jacengine.report.formatting import Name
+from jacengine.report.ranking import Standing
 
 
 @dataclass(frozen=True)

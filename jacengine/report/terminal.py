@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from jacengine.report.case import Case
-from jacengine.report.standing import Standing
-from jacengine.report.words import clipped, one_line, ratio, seconds, size
+from jacengine.report.formatting import clipped, one_line, ratio, seconds, size
+from jacengine.report.ranking import Standing
 
 WIDEST = 40
 

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from jacengine.measure import format_seconds
-from jacengine.problems.problem import Problem
+from jacengine.problem.problem import Problem
 from jacengine.selection.budget import format_bytes
-from jacengine.selection.record import Record
+from jacengine.selection.candidate_result import CandidateResult
 from jacengine.selection.select import Selection
+from jacengine.timing import format_seconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,13 +51,13 @@ def table(selection: Selection) -> Table:
     return drawn
 
 
-def _style(record: Record) -> str:
+def _style(record: CandidateResult) -> str:
     return {"ok": "", "wrong": "red", "nonfinite": "red", "error": "red"}.get(
         record.outcome, "dim"
     )
 
 
-def _cells(record: Record, best: float | None) -> tuple[str, ...]:
+def _cells(record: CandidateResult, best: float | None) -> tuple[str, ...]:
     passes = record.passes
     relative = record.time_s / best if record.time_s and best else None
     return (

@@ -16,19 +16,19 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from jacengine.measure import format_seconds, peak_memory, seconds
-from jacengine.problems.call import Call
-from jacengine.problems.problem import Problem
-from jacengine.products.accumulate import Kernel, accumulate
-from jacengine.products.blueprint import nest
-from jacengine.products.method import Method
-from jacengine.selection.classify import classify
-from jacengine.selection.paired import slower
-from jacengine.selection.record import Record
-from jacengine.selection.spending import CONTENDING, NOISE, Spending
-from jacengine.selection.truth import Truth
-from jacengine.selection.variants import variants
+from jacengine.execution.method import Method
+from jacengine.execution.sweep import Sweep, accumulate
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.problem import Problem
+from jacengine.results.result_layout import nest
+from jacengine.selection.candidate_result import CandidateResult
+from jacengine.selection.chunk_variants import variants
+from jacengine.selection.effort import CONTENDING, NOISE, EffortLimits
+from jacengine.selection.outcomes import classify_error
+from jacengine.selection.paired_test import slower
+from jacengine.selection.reference import Reference
 from jacengine.selection.verify import verify
+from jacengine.timing import format_seconds, peak_memory, seconds
 
 BRIEF = 0.1
 """Seconds of a whole Jacobian up to which every candidate is tried, whatever that
@@ -62,26 +62,26 @@ class Race:
     def __init__(
         self,
         problem: Problem,
-        call: Call,
-        truth: Truth,
-        spending: Spending,
+        bound: BoundFunction,
+        reference: Reference,
+        spending: EffortLimits,
         clock: Callable[[], float],
         *,
         budget: int,
     ) -> None:
         """Prepare a race, in which `truth` tells what is right."""
         self.problem = problem
-        self.call = call
+        self.bound = bound
         self._spending = spending
         self._clock = clock
         self._budget = budget
         self._started = clock()
         self._device = problem.outputs[0].device
-        self.truth = truth
+        self.reference = reference
         self._cheapest = float("inf")
-        self._kernels: dict[int, Kernel] = {}  # each holds its method, so ids hold
-        self.running: list[Record] = []
-        self.out: list[Record] = []
+        self._kernels: dict[int, Sweep] = {}  # each holds its method, so ids hold
+        self.running: list[CandidateResult] = []
+        self.out: list[CandidateResult] = []
 
     def reason_to_stop(self, expected_cost: float) -> str | None:
         """Say why another candidate need not even be tried, if so."""
@@ -97,23 +97,23 @@ class Race:
             return f"not tried: {ratio:.0f} x the arithmetic of another candidate"
         return None
 
-    def enter(self, record: Record, expected_cost: float) -> None:
+    def enter(self, record: CandidateResult, expected_cost: float) -> None:
         """Run a qualified candidate once and verify it, if it is worth it."""
-        entered = self._entered(record)
-        if entered.outcome == "ok":
-            self.running.append(entered)
+        applied_fallbacks = self._entered(record)
+        if applied_fallbacks.outcome == "ok":
+            self.running.append(applied_fallbacks)
             self._cheapest = min(self._cheapest, expected_cost)
         else:
-            self.out.append(entered)
+            self.out.append(applied_fallbacks)
 
-    def expel(self, strategy: str, reason: str) -> None:
+    def disqualify(self, strategy: str, reason: str) -> None:
         """Put a strategy out that broke its contract."""
         dropped = [r for r in (*self.running, *self.out) if r.strategy == strategy]
         self.running = [r for r in self.running if r.strategy != strategy]
         self.out = [r for r in self.out if r.strategy != strategy]
         self.out.append(replace(dropped[0], outcome="error", reason=reason))
 
-    def _entered(self, record: Record) -> Record:
+    def _entered(self, record: CandidateResult) -> CandidateResult:
         if record.outcome != "ok":
             return record
         forecast = record.forecast_s or 0.0
@@ -143,20 +143,20 @@ class Race:
             return
         self._write()
         for i in self._near(self._spending.weighed):
-            self.weigh(self.running[i])
+            self.measure_peak(self.running[i])
 
-    def weigh(self, record: Record) -> None:
+    def measure_peak(self, record: CandidateResult) -> None:
         """Measure the peak memory of one that is running."""
         with peak_memory(self._device) as peak:
-            accumulate(self.problem, self.call, _method(record))
+            accumulate(self.problem, self.bound, _method(record))
         place = self.running.index(record)
         self.running[place] = replace(record, peak_bytes=peak.bytes)
 
-    def ranking(self, order: Sequence[str]) -> list[Record]:
+    def ranking(self, order: Sequence[str]) -> list[CandidateResult]:
         """Order the verified candidates; ties go to less memory, then a fixed order."""
         best = min(map(_cost, self.running), default=float("inf"))
 
-        def key(record: Record) -> tuple[float, float, int, int]:
+        def key(record: CandidateResult) -> tuple[float, float, int, int]:
             taken = _cost(record)
             tied = taken <= best * (1 + NOISE)
             memory = record.peak_bytes or record.predicted_bytes or 0
@@ -210,11 +210,11 @@ class Race:
         if not self.running or self._spending.rounds == 0:
             return
         leader = min(self.running, key=lambda r: r.time_s or 0.0)
-        for variant in variants(self.problem, self.call, leader):
+        for variant in variants(self.problem, self.bound, leader):
             if self._left() > 0:
                 self.enter(variant, self._cheapest)
 
-    def _verify(self, record: Record) -> Record:
+    def _verify(self, record: CandidateResult) -> CandidateResult:
         """Run a candidate to the end, if it is fast enough, and check its values."""
         method = _method(record)
         blocks: list[list[Tensor]] = []
@@ -231,12 +231,12 @@ class Race:
                 time_s=stopped.expected_s,
             )
         except Exception as error:
-            outcome, reason = classify(error)
+            outcome, reason = classify_error(error)
             return replace(record, outcome=outcome, reason=reason)
         try:
-            verdict = verify(self.problem, self.call, method, self.truth, blocks)
+            verdict = verify(self.problem, self.bound, method, self.reference, blocks)
         except Exception as error:
-            outcome, reason = classify(error)
+            outcome, reason = classify_error(error)
             return replace(record, outcome=outcome, reason=reason)
         timed = replace(record, time_s=taken, first_s=taken, error=verdict.error)
         if verdict.right:
@@ -245,7 +245,7 @@ class Race:
         outcome = "wrong" if verdict.finite else "nonfinite"
         return replace(timed, outcome=outcome, reason=verdict.complaint)
 
-    def _reconsidered(self, record: Record) -> Record:
+    def _reconsidered(self, record: CandidateResult) -> CandidateResult:
         """Run a candidate once more that took much longer than its parts foretold.
 
         A large result may have waited for pages that nobody had touched before.
@@ -258,7 +258,7 @@ class Race:
         again = seconds(lambda: self._compute(_method(record)), self._device)
         return replace(record, time_s=min(taken, again))
 
-    def _again(self, record: Record) -> Record:
+    def _again(self, record: CandidateResult) -> CandidateResult:
         taken = seconds(lambda: self._compute(_method(record)), self._device)
         # The median, not the minimum: a large fresh result is cheap when the allocator
         # happens to have its pages, and that is not what the next call will find.
@@ -281,7 +281,7 @@ class Race:
         for number in range(LARGE_ROUNDS):
             for i in near if number % 2 == 0 else near[::-1]:
                 kernel = self._kernel(_method(self.running[i]))
-                run = functools.partial(kernel.run, self.call, out=out)
+                run = functools.partial(kernel.run, self.bound, out=out)
                 times[i].append(seconds(run, self._device))
         for i, taken in times.items():
             into_s = statistics.median(taken)
@@ -290,13 +290,13 @@ class Race:
     def _compute(
         self, method: Method, progress: Callable[[float], None] | None = None
     ) -> list[list[Tensor]]:
-        return self._kernel(method).run(self.call, progress=progress)
+        return self._kernel(method).run(self.bound, progress=progress)
 
-    def _kernel(self, method: Method) -> Kernel:
+    def _kernel(self, method: Method) -> Sweep:
         """Return what a plan would call; it is kept as a plan keeps it."""
         found = self._kernels.get(id(method))
         if found is None:
-            found = Kernel(self.problem, method)
+            found = Sweep(self.problem, method)
             if AMPLE * found.kept_bytes <= self._budget:
                 self._kernels[id(method)] = found
         return found
@@ -314,7 +314,7 @@ class Race:
         yield progress
 
 
-def _cost(record: Record) -> float:
+def _cost(record: CandidateResult) -> float:
     """Return what a call takes; into memory that is there, if that is known.
 
     Pages of a large fresh result cost every method the same, and now and then many
@@ -323,6 +323,6 @@ def _cost(record: Record) -> float:
     return (record.time_s or 0.0) if record.into_s is None else record.into_s
 
 
-def _method(record: Record) -> Method:
+def _method(record: CandidateResult) -> Method:
     assert record.method is not None
     return record.method

@@ -11,18 +11,18 @@ from typing import Literal
 import psutil
 
 from jacengine.interface import Strategy
-from jacengine.measure import warm_up
-from jacengine.problems.call import Call
-from jacengine.problems.problem import Problem
-from jacengine.selection.costs import expected_cost
-from jacengine.selection.differences import disagreement
-from jacengine.selection.guard import Guard
-from jacengine.selection.holding import ranked_within
-from jacengine.selection.qualify import qualify
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.problem import Problem
+from jacengine.selection.budget_enforcement import ranked_within
+from jacengine.selection.candidate_result import CandidateResult
+from jacengine.selection.cost_model import expected_cost
+from jacengine.selection.effort import QUICK, THOROUGH, UNTIMED
+from jacengine.selection.eligibility import check_eligibility
+from jacengine.selection.finite_differences import disagreement
+from jacengine.selection.isolation import Isolation
 from jacengine.selection.race import Race
-from jacengine.selection.record import Record
-from jacengine.selection.spending import QUICK, THOROUGH, UNTIMED
-from jacengine.selection.truth import Truth
+from jacengine.selection.reference import Reference
+from jacengine.timing import warm_up
 
 Effort = Literal["none", "quick", "thorough"]
 
@@ -30,7 +30,7 @@ BUSY = 0.9
 """Load a core above which times are not to be trusted: on CPU a parallel region then
 waits for a core's time slice, which costs more than the work itself."""
 
-SPENDING = {"none": UNTIMED, "quick": QUICK, "thorough": THOROUGH}
+EFFORT_LIMITS = {"none": UNTIMED, "quick": QUICK, "thorough": THOROUGH}
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Selection:
             doubtfully far.
     """
 
-    records: tuple[Record, ...]
+    records: tuple[CandidateResult, ...]
     cost_s: float
     budget: int
     effort: Effort
@@ -62,7 +62,7 @@ class Selection:
         return self.load > BUSY
 
     @property
-    def ranked(self) -> tuple[Record, ...]:
+    def ranked(self) -> tuple[CandidateResult, ...]:
         """The candidates that may be used, the chosen one first."""
         return tuple(record for record in self.records if record.outcome == "ok")
 
@@ -80,7 +80,7 @@ class Selection:
 
 def select(
     problem: Problem,
-    call: Call,
+    bound: BoundFunction,
     strategies: Sequence[Strategy],
     *,
     budget: int,
@@ -91,7 +91,7 @@ def select(
 
     Args:
         problem: What to compute.
-        call: The function at the arguments to try methods on.
+        bound: The function at the arguments to try methods on.
         strategies: The candidates.
         budget: Bytes that a candidate may allocate, its result included.
         effort: `"none"` times nothing and takes the first right one in the order of
@@ -103,16 +103,18 @@ def select(
         warnings.simplefilter("ignore")
         warm_up()
         started, load = clock(), psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
-        guard = Guard(call, problem.modules)
-        truth = Truth.of(problem, guard.call)
-        race = Race(problem, guard.call, truth, SPENDING[effort], clock, budget=budget)
+        guard = Isolation(bound, problem.modules)
+        reference = Reference.of(problem, guard.bound)
+        race = Race(
+            problem, guard.bound, reference, EFFORT_LIMITS[effort], clock, budget=budget
+        )
         _enter_all(race, guard, strategies, budget, timed=effort != "none")
         race.run()
         names = [strategy.name for strategy in strategies]
         chosen = ranked_within(race, names, budget)
         doubt = None
         if effort == "thorough":
-            doubt = disagreement(problem, guard.call, truth)
+            doubt = disagreement(problem, guard.bound, reference)
         return Selection(
             (*chosen, *race.out),
             clock() - started,
@@ -125,7 +127,7 @@ def select(
 
 def _enter_all(
     race: Race,
-    guard: Guard,
+    guard: Isolation,
     strategies: Sequence[Strategy],
     budget: int,
     *,
@@ -137,12 +139,12 @@ def _enter_all(
         strategy = strategies[place]
         reason = race.reason_to_stop(cost)
         if reason is not None:
-            race.out.append(Record(strategy.name, "skipped", reason))
+            race.out.append(CandidateResult(strategy.name, "skipped", reason))
             continue
-        record = qualify(
-            race.problem, race.call, strategy, race.truth, budget, timed=timed
+        record = check_eligibility(
+            race.problem, race.bound, strategy, race.reference, budget, timed=timed
         )
         race.enter(record, cost)
         changed = guard.restore()
         if changed is not None:
-            race.expel(strategy.name, f"changes what is the user's: {changed}")
+            race.disqualify(strategy.name, f"changes what is the user's: {changed}")

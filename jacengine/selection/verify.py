@@ -7,33 +7,33 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from jacengine.problems.call import Call
-from jacengine.problems.problem import Problem
-from jacengine.products.accumulate import accumulate
-from jacengine.products.method import Execution, Method
-from jacengine.selection.truth import Truth
-from jacengine.selection.verdict import Verdict
+from jacengine.execution.method import Execution, Method
+from jacengine.execution.sweep import accumulate
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.problem import Problem
+from jacengine.selection.reference import Reference
+from jacengine.selection.tolerance import Verification
 
 
 def verify(
     problem: Problem,
-    call: Call,
+    bound: BoundFunction,
     method: Method,
-    truth: Truth,
+    reference: Reference,
     blocks: Sequence[Sequence[Tensor]],
-) -> Verdict:
+) -> Verification:
     """Judge a result; where the truth knows some entries of it, compute those again.
 
     Args:
         problem: What was computed.
-        call: The function at the arguments.
+        bound: The function at the arguments.
         method: How.
-        truth: What is right.
+        reference: What is right.
         blocks: The result.
     """
-    exact = truth.exact
+    exact = reference.exact
     if exact is None or exact.columns is None:
-        return truth.judge(blocks)
+        return reference.judge(blocks)
     # What is compiled is of the whole, and was compared with this.
     eager = replace(method, execution=Execution.EAGER)
-    return exact.judge(accumulate(exact.restricted(problem), call, eager))
+    return exact.judge(accumulate(exact.restricted(problem), bound, eager))

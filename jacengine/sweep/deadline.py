@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from jacengine._internals import leave_forward_mode
+from jacengine._torch_private import leave_forward_mode
 
 _AGAIN_S = 2.0
 """An exception raised inside a destructor is lost; then it is raised once more."""

@@ -16,8 +16,8 @@ from typing import IO
 from jacengine.errors import ArgumentError
 from jacengine.report.case import Case, Report
 from jacengine.report.results import case_from_json, case_to_json
-from jacengine.sweep.header import Header
-from jacengine.sweep.trial import Trial
+from jacengine.sweep.case_spec import Trial
+from jacengine.sweep.manifest import Header
 
 FILE = "results.jsonl"
 

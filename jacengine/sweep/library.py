@@ -10,11 +10,11 @@ from torch import Tensor
 
 from jacengine.bench.baselines.baseline import Baseline, Prepared
 from jacengine.bench.workload import Question, Workload
-from jacengine.measure import format_seconds, seconds
-from jacengine.problems.problem import Problem
+from jacengine.problem.problem import Problem
 from jacengine.report.case import Row
-from jacengine.sweep.contender import Blocks, Contender, TooSlow, blocks_of
+from jacengine.sweep.candidate import Blocks, Contender, TooSlow, blocks_of
 from jacengine.sweep.deadline import DeadlineError, deadline
+from jacengine.timing import format_seconds, seconds
 
 PREPARING = 20.0
 """Seconds that a library may take to prepare itself at least: some compile."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jacengine.sweep.trial import Effort
+from jacengine.sweep.case_spec import Effort
 
 
 @dataclass(frozen=True)

@@ -11,21 +11,21 @@ import torch
 
 from jacengine.bench.workload import Question, Workload
 from jacengine.errors import JacengineError
-from jacengine.measure import warm_up
-from jacengine.problems.examine import examine
-from jacengine.problems.problem import Options
+from jacengine.problem.analyze import analyze
+from jacengine.problem.problem import Options
 from jacengine.report.case import Case, Row
 from jacengine.selection.budget import format_bytes, to_bytes
+from jacengine.selection.reference import Reference
 from jacengine.selection.select import select
-from jacengine.selection.truth import Truth
-from jacengine.sweep.contest import contest
-from jacengine.sweep.disturbance import LOUD, Disturbance
+from jacengine.sweep.candidate_registry import Roster
+from jacengine.sweep.candidates import Lineup, Subject
+from jacengine.sweep.case_spec import Settings, Trial
 from jacengine.sweep.limits import LIMITS
-from jacengine.sweep.lineup import Lineup, Subject
 from jacengine.sweep.messages import Avoid, Tell
-from jacengine.sweep.roster import Roster
 from jacengine.sweep.rounds import loose
-from jacengine.sweep.trial import Settings, Trial
+from jacengine.sweep.run_case import contest
+from jacengine.sweep.system_load import LOUD, Disturbance
+from jacengine.timing import warm_up
 
 
 def measure(
@@ -77,10 +77,10 @@ def _subject(trial: Trial, workload: Workload) -> Subject:
     options = Options(
         wrt=question.wrt, batch_dim=question.batch_dim, quantity=question.quantity
     )
-    problem = examine(question.fn, question.args, {}, options)
+    problem = analyze(question.fn, question.args, {}, options)
     call = problem.bind(question.args, {})
-    truth = Truth.of(problem, call, passes=None)
-    return Subject(workload, trial.size, question, problem, call, truth)
+    reference = Reference.of(problem, call, passes=None)
+    return Subject(workload, trial.size, question, problem, call, reference)
 
 
 def _question(trial: Trial, workload: Workload) -> Question:
@@ -116,11 +116,11 @@ def _measured(
     warm_up()
     disturbance = Disturbance()
     selection = select(
-        problem, subject.call, roster.strategies, budget=budget, effort="quick"
+        problem, subject.bound, roster.strategies, budget=budget, effort="quick"
     )
     rows = contest(
         Lineup(subject, roster, selection, tell, avoid).contenders(),
-        subject.truth,
+        subject.reference,
         device,
         LIMITS[settings.effort],
         seed=settings.seed,

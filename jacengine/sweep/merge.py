@@ -8,9 +8,9 @@ from pathlib import Path
 
 from jacengine.errors import ArgumentError
 from jacengine.report.case import Case
-from jacengine.sweep.facts import other_machine
+from jacengine.sweep.case_spec import Trial
+from jacengine.sweep.environment import other_machine
 from jacengine.sweep.journal import Journal, begun, read_journal
-from jacengine.sweep.trial import Trial
 
 
 class OtherMachineError(ArgumentError):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from jacengine.sweep.trial import Settings, Trial
+from jacengine.sweep.case_spec import Settings, Trial
 
 Tell = Callable[[str], None]
 """Told who runs next, so that somebody else knows whom a crash is the fault of."""

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Any
 
-from jacengine.report.words import one_line
+from jacengine.report.formatting import one_line
 
 STARTING = 120.0
 """Seconds that a worker may take to import everything."""

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from jacengine.bench.workload import Workload
 from jacengine.report.case import Case
+from jacengine.sweep.case_spec import Trial
 from jacengine.sweep.journal import Writer
-from jacengine.sweep.pool import Pool
-from jacengine.sweep.trial import Trial
+from jacengine.sweep.worker_supervisor import Pool
 
 
 class Audience(Protocol):

@@ -9,7 +9,7 @@ from pathlib import Path
 from jacengine.errors import ArgumentError
 from jacengine.report.case import Case, Report
 from jacengine.report.results import read_results
-from jacengine.sweep.facts import other_machine
+from jacengine.sweep.environment import other_machine
 from jacengine.sweep.journal import FILE, read_journal
 from jacengine.sweep.merge import OtherMachineError
 

@@ -24,7 +24,7 @@ from jacengine.selection.budget import free_bytes
 from jacengine.sweep.catalogue import load_workloads
 from jacengine.sweep.measure import measure
 from jacengine.sweep.messages import read_request
-from jacengine.sweep.rates import measure_rates
+from jacengine.sweep.roofline import measure_rates
 
 RESERVE = 0.95
 """Share of the free memory that a case may take before allocations are refused."""

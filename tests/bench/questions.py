@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from jacengine.bench.workload import Question, Workload
-from jacengine.problems.quantity import SECOND_ORDER
+from jacengine.problem.quantity import SECOND_ORDER
 
 FEW = 4
 """Samples that a second derivative is tried on: loops over them nest one deeper."""

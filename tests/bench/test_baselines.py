@@ -12,8 +12,8 @@ from jacengine.bench.baselines import BASELINES, Baseline
 from jacengine.bench.reference import reference
 from jacengine.bench.workload import Question, Workload
 from jacengine.bench.workloads import WORKLOADS
-from jacengine.problems.quantity import SECOND_ORDER, Quantity
-from tests.bench.agree import agree
+from jacengine.problem.quantity import SECOND_ORDER, Quantity
+from tests.bench.assert_close import agree
 from tests.bench.questions import exact
 
 # What its users see of it is not ours to mend.
@@ -67,7 +67,7 @@ MAPPED = (
 
 
 @functools.cache
-def truth(name: str) -> Any:
+def exact_jacobian(name: str) -> Any:
     return reference(exact(BY_NAME[name]))
 
 
@@ -116,9 +116,9 @@ def test_a_baseline_agrees_or_says_why_not(baseline: str, workload: str) -> None
     computed = library.prepare(asked, asked.tiny, question)()
     if (baseline, workload) in WRONG:
         with pytest.raises(AssertionError, match="not close"):
-            agree(computed, truth(workload))
+            agree(computed, exact_jacobian(workload))
         return
-    agree(computed, truth(workload))
+    agree(computed, exact_jacobian(workload))
 
 
 @pytest.mark.parametrize("baseline", BASELINES, ids=lambda b: b.name)
@@ -128,8 +128,8 @@ def test_a_baseline_computes_again(baseline: Baseline) -> None:
     question = exact(workload)
     prepared = baseline.prepare(workload, workload.tiny, question)
     first = prepared.run()
-    agree(prepared(), truth(workload.name))
-    agree(prepared.convert(first), truth(workload.name))
+    agree(prepared(), exact_jacobian(workload.name))
+    agree(prepared.convert(first), exact_jacobian(workload.name))
 
 
 @pytest.mark.parametrize("baseline", BASELINES, ids=lambda b: b.name)

@@ -54,7 +54,7 @@ def held(**amounts: float) -> dict[str, float]:
 @pytest.fixture
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave compiling out: it takes seconds for each target."""
-    monkeypatch.setattr("jacengine.api.compiled_plan", lambda plan, *_: plan)
+    monkeypatch.setattr("jacengine.api.jacobian.compiled_plan", lambda plan, *_: plan)
 
 
 @everywhere

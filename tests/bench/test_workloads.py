@@ -14,8 +14,8 @@ from jacengine.bench.workload import Question, Workload
 from jacengine.bench.workloads import WORKLOADS, datasets
 from jacengine.bench.workloads.robots import ROBOTS
 from jacengine.bench.workloads.wave_functions import Hydrogen
-from jacengine.problems.quantity import SECOND_ORDER, Quantity
-from tests.bench.agree import agree
+from jacengine.problem.quantity import SECOND_ORDER, Quantity
+from tests.bench.assert_close import agree
 from tests.bench.questions import exact
 
 everywhere = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda w: w.name)

@@ -7,8 +7,8 @@ from click.testing import CliRunner, Result
 
 from jacengine.commands import main
 from jacengine.report import Case
-from jacengine.sweep.rates import Rates
-from jacengine.sweep.trial import Settings, Trial
+from jacengine.sweep.case_spec import Settings, Trial
+from jacengine.sweep.roofline import Rates
 from tests.sweep.build import row
 
 FAKES = ("--catalogue", "tests.sweep.fakes:FINE")

@@ -8,8 +8,8 @@ import pytest
 
 from jacengine.commands import bench as module
 from jacengine.report import Case
+from jacengine.sweep.case_spec import Trial
 from jacengine.sweep.journal import FILE, read_journal
-from jacengine.sweep.trial import Trial
 from tests.commands.build import FAKES, FakePool, answered, failing, run
 
 

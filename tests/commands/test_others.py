@@ -8,7 +8,7 @@ import torch
 
 from jacengine.bench.workload import Question
 from jacengine.commands import doctor, main
-from jacengine.plans import cache
+from jacengine.plans import disk_cache
 from tests.commands.build import run
 
 
@@ -125,7 +125,7 @@ def test_doctor_looks_at_the_cache(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(cache, "folder", lambda: tmp_path / "file" / "below")
+    monkeypatch.setattr(disk_cache, "folder", lambda: tmp_path / "file" / "below")
     findings = {finding.what: finding for finding in doctor.examined()}
 
     assert "not writable" in findings["cache"].said

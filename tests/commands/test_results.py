@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from jacengine.report import Case, Report, write_report
+from jacengine.sweep.case_spec import Settings, Trial
 from jacengine.sweep.journal import begun, read_journal
-from jacengine.sweep.trial import Settings, Trial
 from tests.commands.build import run
 from tests.sweep.build import MACHINE, case, header, report, row
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tests.contract.build import function, randn, scenario
+from tests.contract.build_problem import function, randn, scenario
 from tests.contract.scenario import Case, Scenario
 
 

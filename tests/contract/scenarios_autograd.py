@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from tests.contract.build import function, randn, scenario
+from tests.contract.build_problem import function, randn, scenario
 from tests.contract.scenario import Case, Scenario
 
 Context: TypeAlias = Any

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from tests.contract.build import params
+from tests.contract.build_problem import params
 from tests.contract.scenario import Scenario
 
 

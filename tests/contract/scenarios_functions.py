@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.contract.build import function, randn, scenario
+from tests.contract.build_problem import function, randn, scenario
 from tests.contract.scenario import Case, Scenario
 
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from tests.contract.build import module, params, perturbed, randn, scenario
+from tests.contract.build_problem import module, params, perturbed, randn, scenario
 from tests.contract.scenario import Case, Scenario
 
 _PARAMS: dict[str, Any] = {"wrt": "params", "batch_dim": 0}

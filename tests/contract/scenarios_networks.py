@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.contract.build import (
+from tests.contract.build_problem import (
     function,
     inputs_and_params,
     module,

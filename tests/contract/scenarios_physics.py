@@ -5,7 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from tests.contract.build import function, module
+from tests.contract.build_problem import function, module
 from tests.contract.scenario import Case, Scenario
 
 _STIFFNESS, _DAMPING = 9.81 / 0.7, 0.3

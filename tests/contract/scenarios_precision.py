@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from tests.contract.build import perturbed, randn, scenario
+from tests.contract.build_problem import perturbed, randn, scenario
 from tests.contract.scenario import Case, Scenario
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.contract.build import function, module, randn, scenario
+from tests.contract.build_problem import function, module, randn, scenario
 from tests.contract.scenario import Case, Scenario
 
 _ROWS = torch.tensor([4, 0, 3])

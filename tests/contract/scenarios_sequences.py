@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tests.contract.build import (
+from tests.contract.build_problem import (
     inputs_and_params,
     module,
     params,

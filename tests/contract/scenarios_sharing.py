@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from tests.contract.build import module, params, perturbed, scenario
+from tests.contract.build_problem import module, params, perturbed, scenario
 from tests.contract.scenario import Case, Scenario
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tests.contract.build import inputs_and_params, module, params
+from tests.contract.build_problem import inputs_and_params, module, params
 from tests.contract.scenario import Scenario
 
 

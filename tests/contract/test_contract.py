@@ -8,7 +8,7 @@ import torch
 
 import jacengine
 from tests.contract.compare import assert_same
-from tests.contract.outcomes import UNSUPPORTED, declared
+from tests.contract.declared_unsupported import UNSUPPORTED, declared
 from tests.contract.reference import expected
 from tests.contract.scenario import Case, Scenario
 from tests.contract.scenarios import SCENARIOS

@@ -12,7 +12,7 @@ from torch import Tensor
 import jacengine
 from jacengine.plotting import plot
 from jacengine.plotting.pixels import pixels
-from jacengine.report.words import TIMES
+from jacengine.report.formatting import TIMES
 
 
 def drawn(figure: Figure) -> np.ndarray[Any, Any]:

@@ -8,7 +8,7 @@ from jacengine.report.figures.axes import spaced
 from jacengine.report.figures.bars import bars
 from jacengine.report.figures.labels import Box, place
 from jacengine.report.figures.scatter import scatter
-from jacengine.report.standing import Standing
+from jacengine.report.ranking import Standing
 from tests.report.build import case, example, ok
 
 FRAME = Box(0, 0, 400, 300)

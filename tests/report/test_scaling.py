@@ -8,10 +8,10 @@ from jacengine.report import Case, Row
 from jacengine.report.failures import failures
 from jacengine.report.figures.growth import growth_figure
 from jacengine.report.figures.overview import floor_figure, gains_figure, regret_figure
-from jacengine.report.floor import distance
+from jacengine.report.ranking import Standing
+from jacengine.report.roofline import distance
 from jacengine.report.scaling import Series, all_series, places
-from jacengine.report.standing import Standing
-from jacengine.report.verdicts import growth
+from jacengine.report.sentence_verdicts import growth
 from tests.report.build import case, ok, report, sweep
 
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jacengine.report import Report, Row
-from jacengine.report.answers import answers, headline
-from jacengine.report.standing import Standing
-from jacengine.report.verdicts import verdict
-from jacengine.report.words import TIMES, Name, Sentence, listed
+from jacengine.report.formatting import TIMES, Name, Sentence, listed
+from jacengine.report.ranking import Standing
+from jacengine.report.sentence_verdicts import verdict
+from jacengine.report.sentences import answers, headline
 from tests.report.build import MACHINE, case, example, ok, report
 
 

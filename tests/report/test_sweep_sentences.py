@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jacengine.report import Case, Report, Row
-from jacengine.report.answers import answers, headline
-from jacengine.report.answers_auto import within
 from jacengine.report.case import COMPILED
-from jacengine.report.numbers import numbers
-from jacengine.report.rivals import regrets, rivals
-from jacengine.report.standing import Standing
-from jacengine.report.words import TIMES
+from jacengine.report.formatting import TIMES
+from jacengine.report.key_figures import numbers
+from jacengine.report.peer_comparison import regrets, rivals
+from jacengine.report.ranking import Standing
+from jacengine.report.sentences import answers, headline
+from jacengine.report.sentences_auto import within
 from tests.report.build import case, ok, report, sweep
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from jacengine.problems.quantity import Quantity
+from jacengine.problem.quantity import Quantity
 from tests.contract.nesting import Block, Index, nest
 from tests.contract.scenario import Case
 from tests.contract.tree import PyTree, float_leaves, is_float, tree_map

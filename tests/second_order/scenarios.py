@@ -11,8 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jacengine.problems.quantity import Quantity
-from tests.contract.build import function, inputs_and_params, module, randn, scenario
+from jacengine.problem.quantity import Quantity
+from tests.contract.build_problem import (
+    function,
+    inputs_and_params,
+    module,
+    randn,
+    scenario,
+)
 from tests.contract.scenario import Case, Scenario
 from tests.contract.scenarios import SCENARIOS as FIRST_ORDER
 

@@ -13,7 +13,7 @@ import jacengine
 from tests.contract.compare import assert_same
 from tests.contract.scenario import Case
 from tests.problems import randn
-from tests.second_order.asked import QUANTITIES, Asked, automatically
+from tests.second_order.harness import QUANTITIES, Asked, automatically
 
 SAMPLES = randn(5, 3)
 MATRIX = randn(3, 3, seed=2)

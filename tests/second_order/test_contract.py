@@ -11,11 +11,11 @@ import torch
 
 import jacengine
 from jacengine import JacengineError
-from jacengine.problems.quantity import Quantity
+from jacengine.problem.quantity import Quantity
 from tests.contract.compare import assert_same
 from tests.contract.scenario import Scenario
-from tests.second_order.asked import QUANTITIES, Asked, automatically
-from tests.second_order.outcomes import REFUSED, UNSUPPORTED, declared
+from tests.second_order.declared_unsupported import REFUSED, UNSUPPORTED, declared
+from tests.second_order.harness import QUANTITIES, Asked, automatically
 from tests.second_order.reference import Curvatures, curvatures
 from tests.second_order.scenarios import SCENARIOS, case_of, chooses_rows_alone
 

@@ -16,12 +16,12 @@ from jacengine import (
     PlanMismatchError,
     RandomnessError,
 )
-from jacengine.measure import peak_memory
-from jacengine.products.accumulate import Kernel
+from jacengine.execution.sweep import Sweep
+from jacengine.timing import peak_memory
 from tests.contract.compare import assert_same
 from tests.contract.scenario import Case
 from tests.problems import mlp, randn
-from tests.second_order.asked import FUNCTIONS, QUANTITIES
+from tests.second_order.harness import FUNCTIONS, QUANTITIES
 from tests.second_order.reference import reference
 
 every = pytest.mark.parametrize("quantity", QUANTITIES)
@@ -238,7 +238,7 @@ def test_a_trace_holds_sums_alone(strategy: str) -> None:
         )
         method = plan.chosen.method
         assert method is not None
-        kernel = Kernel(plan.problem, replace(method, chunk_size=1))
+        kernel = Sweep(plan.problem, replace(method, chunk_size=1))
         call = plan.problem.bind((x,), {})
         kernel.run(call)
         with peak_memory(torch.device("cpu")) as peak:

@@ -14,7 +14,7 @@ from tests.contract.compare import assert_same
 from tests.contract.scenario import Case
 from tests.contract.tree import PyTree, tree_map
 from tests.problems import mlp, randn
-from tests.second_order.asked import QUANTITIES, automatically
+from tests.second_order.harness import QUANTITIES, automatically
 from tests.second_order.reference import reference
 
 FAST: dict[str, Any] = {"effort": "none"}

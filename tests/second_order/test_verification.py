@@ -13,22 +13,28 @@ from jacengine.bench.workloads import WORKLOADS
 from jacengine.interface import Action, Curvature, Passes
 from jacengine.plans.plan import Plan
 from jacengine.plans.planning import make_plan
-from jacengine.problems.problem import Options
+from jacengine.problem.problem import Options
 from jacengine.registry import Registry
-from jacengine.selection.exact import PASSES
-from jacengine.selection.truth import Truth
+from jacengine.selection.diagonal_reference import PASSES
+from jacengine.selection.reference import Reference
 from jacengine.strategies.forward_laplacian import ForwardLaplacian
 from jacengine.strategies.reverse_loop import ReverseLoop
+from tests.broken_strategies import (
+    Forward,
+    Reverse,
+    ReverseSingle,
+    scaling_where,
+    spoiling,
+)
 from tests.contract.compare import assert_same
 from tests.contract.scenario import Case
-from tests.faulty import Forward, Reverse, ReverseSingle, scaling_where, spoiling
 from tests.problems import randn
-from tests.second_order.asked import QUANTITIES
+from tests.second_order.harness import QUANTITIES
 from tests.second_order.reference import reference
 
 X = randn(6)
 MANY = PASSES + 44
-"""More entries than `Exact` looks at of a function with one output."""
+"""More entries than `DiagonalReference` looks at of a function with one output."""
 
 
 def bumpy(x: Tensor) -> Tensor:
@@ -281,8 +287,8 @@ def test_rounding_near_a_singularity_is_no_fault() -> None:
     assert float((found - known).abs().max() / known.abs().max()) > 1e-5
 
     call = plan.problem.bind(question.args, {})
-    truth = Truth.of(plan.problem, call, passes=None)
-    assert truth.judge([[found]]).right
+    reference = Reference.of(plan.problem, call, passes=None)
+    assert reference.judge([[found]]).right
     # What is off by as little, but everywhere, is wrong.
-    assert not truth.judge([[found * (1 + 1e-3)]]).right
-    assert not truth.judge([[found * 1.1]]).right
+    assert not reference.judge([[found * (1 + 1e-3)]]).right
+    assert not reference.judge([[found * 1.1]]).right

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from jacengine.report import Case, Machine, Report, Row
-from jacengine.sweep.header import Header
-from jacengine.sweep.rates import Rates
-from jacengine.sweep.trial import Settings, Trial
+from jacengine.sweep.case_spec import Settings, Trial
+from jacengine.sweep.manifest import Header
+from jacengine.sweep.roofline import Rates
 
 MACHINE = Machine(
     cpu="Processor 3 @ 2.00GHz",

@@ -5,7 +5,7 @@ import pytest
 
 from jacengine.report import Case
 from jacengine.sweep.compare import Difference, common_cases, compare, interval
-from jacengine.sweep.facts import other_machine, other_versions
+from jacengine.sweep.environment import other_machine, other_versions
 from tests.sweep.build import MACHINE, case, report, row
 
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from jacengine.errors import ArgumentError
-from jacengine.sweep.header import Header
+from jacengine.sweep.case_spec import Settings, Trial
 from jacengine.sweep.journal import FILE, begun, read_journal, resumed
-from jacengine.sweep.trial import Settings, Trial
+from jacengine.sweep.manifest import Header
 from tests.sweep.build import case, header, row
 
 TRIALS = (Trial("one", 2), Trial("two", 2), Trial("three", 2))

@@ -12,14 +12,14 @@ from jacengine.bench.workload import Question, Workload
 from jacengine.errors import ArgumentError
 from jacengine.interface import Unsupported
 from jacengine.report import Case, Row
-from jacengine.selection import compilation
-from jacengine.sweep import library, roster
+from jacengine.selection import compiled_variants
+from jacengine.sweep import candidate_registry, library
+from jacengine.sweep.candidate_registry import Roster
+from jacengine.sweep.case_spec import Settings, Trial
 from jacengine.sweep.deadline import DeadlineError, deadline
 from jacengine.sweep.limits import LIMITS
 from jacengine.sweep.measure import measure
-from jacengine.sweep.roster import Roster
 from jacengine.sweep.rounds import interleaved, loose
-from jacengine.sweep.trial import Settings, Trial
 from tests.sweep.fakes import FINE, fine
 
 J = torch.func.vmap(torch.func.jacrev(lambda x: fine(2).fn(x)))(torch.ones(2, 2))
@@ -59,7 +59,7 @@ def measured(
     monkeypatch: pytest.MonkeyPatch, fake: Fake, workload: Workload = FINE[0]
 ) -> Row:
     """Return what becomes of a library in a case."""
-    monkeypatch.setattr(roster, "BASELINES", (fake,))
+    monkeypatch.setattr(candidate_registry, "BASELINES", (fake,))
     settings = Settings(strategies=("vmap_vjp",))
     case = measure(Trial(workload.name, 2), workload, settings)
     assert case.failure == ""
@@ -151,7 +151,7 @@ def test_what_auto_takes_compiled(
     monkeypatch: pytest.MonkeyPatch, noise: float, outcome: str
 ) -> None:
     # How much faster it must be: not at all, or infinitely.
-    monkeypatch.setattr(compilation, "NOISE", noise)
+    monkeypatch.setattr(compiled_variants, "NOISE", noise)
     settings = Settings(strategies=("vmap_vjp",), peers=False, compiled=True)
 
     case = measure(Trial("one", 2), FINE[0], settings)

@@ -5,11 +5,11 @@ import pytest
 
 from jacengine.errors import ArgumentError
 from jacengine.report import write_report
-from jacengine.sweep.header import Header
+from jacengine.sweep.case_spec import Settings, Trial
 from jacengine.sweep.journal import begun, read_journal
+from jacengine.sweep.manifest import Header
 from jacengine.sweep.merge import OtherMachineError, merged, write_journal
 from jacengine.sweep.runs import joined, read_run
-from jacengine.sweep.trial import Settings, Trial
 from tests.sweep.build import MACHINE, case, header, report, row
 
 TRIALS = (Trial("one", 2), Trial("two", 2), Trial("three", 2))

@@ -12,8 +12,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from jacengine.report.case import Row
 from jacengine.report.figures.svg import colour
-from jacengine.report.standing import BASELINE, Standing
-from jacengine.report.words import TIMES, clipped
+from jacengine.report.formatting import TIMES, clipped
+from jacengine.report.ranking import BASELINE, Standing
 
 WIDTH = 430
 """Of a figure, in CSS pixels; the page scales it."""

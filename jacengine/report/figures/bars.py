@@ -15,8 +15,8 @@ from jacengine.report.figures.axes import (
     titled,
 )
 from jacengine.report.figures.svg import colour, inline_svg
-from jacengine.report.standing import Standing
-from jacengine.report.words import clipped, ratio, seconds
+from jacengine.report.formatting import clipped, ratio, seconds
+from jacengine.report.ranking import Standing
 
 _ROW = 25
 _START = 0.75

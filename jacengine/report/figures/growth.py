@@ -9,9 +9,9 @@ from markupsafe import Markup
 
 from jacengine.report.figures.axes import FONT, around, blank, spaced, ticks, titled
 from jacengine.report.figures.svg import colour, inline_svg
+from jacengine.report.formatting import clipped, seconds
+from jacengine.report.ranking import BASELINE
 from jacengine.report.scaling import Series
-from jacengine.report.standing import BASELINE
-from jacengine.report.words import clipped, seconds
 
 _HEIGHT = 302
 _LINE = 1.25 * FONT

@@ -10,8 +10,8 @@ from markupsafe import Markup
 from jacengine.report.case import Report
 from jacengine.report.figures.axes import times
 from jacengine.report.figures.strips import Dot, Strip, draw_strips
-from jacengine.report.floor import Distance, distance
-from jacengine.report.rivals import (
+from jacengine.report.formatting import ratio
+from jacengine.report.peer_comparison import (
     WITHIN,
     Factors,
     gains_over_libraries,
@@ -19,9 +19,9 @@ from jacengine.report.rivals import (
     regrets,
     rivals,
 )
+from jacengine.report.ranking import Standing
+from jacengine.report.roofline import Distance, distance
 from jacengine.report.scaling import all_series
-from jacengine.report.standing import Standing
-from jacengine.report.words import ratio
 
 _Value = TypeVar("_Value")
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from jacengine.problems.quantity import TITLES
+from jacengine.problem.quantity import TITLES
 from jacengine.report.case import Row
 from jacengine.report.figures.axes import (
     FONT,
@@ -22,8 +22,8 @@ from jacengine.report.figures.axes import (
 )
 from jacengine.report.figures.labels import Box, place
 from jacengine.report.figures.svg import colour, inline_svg
-from jacengine.report.standing import Standing
-from jacengine.report.words import seconds, size
+from jacengine.report.formatting import seconds, size
+from jacengine.report.ranking import Standing
 
 _HEIGHT = 302
 _LETTER = 0.56 * FONT

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from jacengine.report.figures.axes import FONT, LETTERS, blank, spaced, ticks, titled
 from jacengine.report.figures.svg import colour, inline_svg
-from jacengine.report.words import clipped
+from jacengine.report.formatting import clipped
 
 _ROW = 21
 _SMALLEST, _GROWTH = 4.0, 4.0

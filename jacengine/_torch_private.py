@@ -1,0 +1,276 @@
+"""The few internals of torch that the engine needs and that have no public name.
+
+Everything private that is touched anywhere is touched here, so that a new release of
+torch is checked in one place.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import sys
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from types import CodeType, FunctionType
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad, graph
+from torch.fx import GraphModule
+from torch.nn.modules import batchnorm
+
+from jacengine._locks import TORCH_GLOBAL_LOCK
+
+# pyright: reportPrivateUsage=false
+
+BatchNorm = batchnorm._BatchNorm
+"""The base of all batch normalisations."""
+
+
+def buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
+    """Return a module's own buffers, to read and to put back."""
+    return module._buffers
+
+
+def parameter_of(module: nn.Module, name: str) -> Tensor:
+    """Look a parameter up now: the user may have re-assigned it or its module."""
+    *path, last = name.split(".")
+    with TORCH_GLOBAL_LOCK:
+        for part in path:
+            child = module._modules[part]
+            if child is None:
+                raise AttributeError(f"the module has no submodule {part!r} any more")
+            module = child
+        found = module._parameters[last]
+    if found is None:
+        raise AttributeError(f"the module has no parameter {name!r} any more")
+    return found
+
+
+@contextmanager
+def replaced_parameters(
+    module: nn.Module, values: Mapping[str, Tensor]
+) -> Generator[None]:
+    """Put other tensors in the place of parameters, wherever the module holds them.
+
+    As `torch.func.functional_call` with tied weights, which in torch 2.13 leaves its
+    tensors behind in a submodule that has two names.
+    """
+    with TORCH_GLOBAL_LOCK:
+        new = {id(parameter_of(module, name)): value for name, value in values.items()}
+        held = [
+            (owner._parameters, name, parameter)
+            for owner in module.modules()
+            for name, parameter in owner._parameters.items()
+            if id(parameter) in new
+        ]
+        try:
+            for slots, name, parameter in held:
+                slots[name] = new[id(parameter)]  # type: ignore[assignment]
+            yield
+        finally:
+            for slots, name, parameter in held:
+                slots[name] = parameter
+
+
+def training_flags(roots: Iterable[nn.Module]) -> tuple[bool, ...]:
+    """List the training flags of modules and all their submodules, as they are now."""
+    flags: list[bool] = []
+    waiting = [*roots]
+    while waiting:
+        module = waiting.pop()
+        flags.append(module.training)
+        waiting += [child for child in module._modules.values() if child is not None]
+    return tuple(flags)
+
+
+def tensors_of(roots: Iterable[nn.Module]) -> list[Tensor]:
+    """List the parameters and buffers of modules, some of them more than once.
+
+    Every call of a plan asks, so not by `Module.parameters()`, which takes 50 us.
+    """
+    found: list[Tensor | None] = []
+    waiting = [*roots]
+    with TORCH_GLOBAL_LOCK:
+        while waiting:
+            module = waiting.pop()
+            found += module._parameters.values()
+            found += module._buffers.values()
+            waiting += [
+                child for child in module._modules.values() if child is not None
+            ]
+    return [tensor for tensor in found if tensor is not None]
+
+
+def hooks_of(module: nn.Module) -> tuple[dict[int, Any], ...]:
+    """Return the hooks of a module that may change what comes out of it."""
+    return (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    )
+
+
+def changes_gradients(module: nn.Module) -> bool:
+    """Tell whether a hook in a module may change what its backward pass gives."""
+    return any(
+        inside._backward_hooks or inside._backward_pre_hooks
+        for inside in module.modules()
+    )
+
+
+def version_of(tensor: Tensor) -> int:
+    """Return how often a tensor was written in place; -1 for inference tensors."""
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def without_storage(tensor: Tensor) -> bool:
+    """Tell whether a tensor is one of the zeros that torch keeps no memory for."""
+    return tensor._is_zerotensor()
+
+
+def storage_key(storage: torch.UntypedStorage) -> int:
+    """Identify a storage while it lives."""
+    return int(storage._cdata)
+
+
+def holders(storages: Sequence[torch.UntypedStorage], i: int) -> tuple[int, int]:
+    """Count who holds one of some storages: in Python, and inside torch.
+
+    Tensors, with whatever holds those (arrays, graphs), count inside torch; who has the
+    storage's own Python object counts in Python alone.
+    """
+    storage = storages[i]
+    return sys.getrefcount(storage), int(torch._C._storage_Use_Count(storage._cdata))
+
+
+def in_forward_mode() -> bool:
+    """Tell whether a level of forward-mode AD is entered."""
+    return forward_ad._current_level >= 0
+
+
+def leave_forward_mode() -> None:
+    """Leave the level of forward mode that an interrupted run has left entered.
+
+    What stops a run while `exit_dual_level` is at work leaves torch with one account of
+    the level in Python and another in C++; every later use of forward mode would fail.
+    """
+    with suppress(RuntimeError):
+        torch._C._exit_dual_level(level=0)
+    forward_ad._current_level = -1
+
+
+def nodes_made() -> int:
+    """Return the number that the next node of the autograd graph will get."""
+    return int(torch._C._autograd._get_sequence_nr())  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def number_of(node: graph.Node) -> int:
+    """Return the number that a node of the autograd graph got when it was made."""
+    return int(node._sequence_nr())
+
+
+def made_shape(node: graph.Node) -> tuple[int, ...]:
+    """Return the shape of what a node of the autograd graph made."""
+    metadata: Any = node._input_metadata[0]
+    return tuple(metadata.shape)
+
+
+def signed(number: int) -> int:
+    """Read an axis or an index that a node has kept: negative ones lie beyond 2^63."""
+    return number - 2**64 if number >= 2**63 else number
+
+
+class GuardedCapture:
+    """A function of `(fn, args, kwargs)` that TorchDynamo guards.
+
+    It captures what `fn(*args, **kwargs)` does and runs what `stage` makes of the
+    graph, on all tensors that the code reads; it captures anew where a guard fails.
+    """
+
+    def __init__(self, stage: Callable[[GraphModule], Callable[..., Any]]) -> None:
+        """Prepare to capture at the first call."""
+
+        def entry(fn: Any, args: Any, kwargs: Any) -> Any:
+            return fn(*args, **kwargs)
+
+        # Dynamo keeps what it captured with the code, and only so many captures a code.
+        name = f"call_{next(_ENTRIES)}"
+        self._code = entry.__code__.replace(co_name=name, co_qualname=name)
+        own = FunctionType(self._code, entry.__globals__, name)
+        self._capturing = torch.compile(
+            own, backend=lambda graph, _: stage(graph), fullgraph=True, dynamic=False
+        )
+        self._captured: dict[int, FunctionType] = {}
+
+    def __call__(self, fn: Any, args: Any, kwargs: Any) -> Any:
+        """Run what was captured, or capture.
+
+        Raises:
+            RuntimeError: It cannot be captured, or has been too often.
+        """
+        from torch._dynamo import config as dynamo_config  # noqa: PLC0415
+        from torch._dynamo.exc import FailOnRecompileLimitHit  # noqa: PLC0415
+
+        run = self._fitting(fn, args, kwargs)
+        if run is not None:
+            return run(fn, args, kwargs)
+        try:
+            with dynamo_config.patch(allow_rnn=True):
+                return self._capturing(fn, args, kwargs)
+        except FailOnRecompileLimitHit as error:
+            raise RuntimeError("TorchDynamo has captured it too often") from error
+
+    def _fitting(self, fn: Any, args: Any, kwargs: Any) -> FunctionType | None:
+        """Find what was captured for such arguments, by its guards.
+
+        As Dynamo itself would, whose wrappers take 100 us for it.
+        """
+        from torch._dynamo.eval_frame import (  # noqa: PLC0415
+            _debug_get_cache_entry_list,
+        )
+
+        known = {"fn": fn, "args": args, "kwargs": kwargs}
+        # Asked anew at each call: entries die with what their guards refer to.
+        for entry in _debug_get_cache_entry_list(self._code):
+            code: object = entry.code
+            if not isinstance(code, CodeType) or not entry.guard_manager.check(known):
+                continue  # what an entry referred to has died, or a guard fails
+            if id(code) not in self._captured:
+                self._captured[id(code)] = FunctionType(code, globals())
+            return self._captured[id(code)]
+        return None
+
+
+_ENTRIES = itertools.count()
+
+
+def in_own_order(tensor: Tensor) -> Tensor:
+    """Mark a traced tensor: compiled, it is to lie in memory as it does now.
+
+    Else Inductor may lay it out as what it is computed from, and copying it to its
+    place then takes longer than computing it.
+    """
+    from torch._inductor import inductor_prims  # noqa: PLC0415
+
+    return cast("Tensor", inductor_prims.force_stride_order(tensor, tensor.stride()))
+
+
+def compiled_graph(
+    graph: GraphModule, values: Sequence[Tensor]
+) -> Callable[..., Sequence[Tensor]]:
+    """Compile a graph of plain operators by Inductor, for values like these.
+
+    What cannot be compiled raises, and is not logged besides.
+    """
+    from torch._inductor import compile as inductor_compile  # noqa: PLC0415
+
+    log = logging.getLogger("torch._inductor")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        return inductor_compile(graph, [value.detach() for value in values])  # type: ignore[no-any-return]
+    finally:
+        log.setLevel(level)

@@ -1,0 +1,113 @@
+"""Every candidate timed to its end, as a table or a data frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jacengine.api.builtin_registry import known_strategies
+from jacengine.plans.plan import Plan
+from jacengine.plans.planning import make_plan
+from jacengine.problem.batch_dims import BatchDim
+from jacengine.problem.call_spec import Wrt
+from jacengine.problem.problem import LayoutOption, Options, Randomness, Selection
+from jacengine.problem.quantity import Quantity
+from jacengine.selection.budget import Budget
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Every candidate, timed on one call.
+
+    Attributes:
+        plan: The plan that the figures lead to.
+    """
+
+    plan: Plan
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a candidate, the fastest right one first."""
+        return self.plan.to_frame()
+
+    def __str__(self) -> str:
+        """Draw the table."""
+        return self.plan.explain()
+
+
+def benchmark(
+    fn: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = None,
+    memory_budget: Budget = None,
+    create_graph: bool = False,
+    strategies: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    rows: Selection = None,
+    columns: Selection = None,
+    has_aux: bool = False,
+    randomness: Randomness = "error",
+    layout: LayoutOption = "dict",
+    quantity: Quantity = "jacobian",
+) -> Benchmark:
+    """Verify and time every candidate to its end.
+
+    Args:
+        fn: A function or `nn.Module`.
+        args: Its positional arguments, pytrees of tensors.
+        kwargs: Its keyword arguments.
+        wrt: What to differentiate: an argument index, a tuple of them, `"inputs"`,
+            `"params"`, or a list of parameter names.
+        batch_dim: `None` for the Jacobian of everything, `0` (or a tuple with one entry
+            an argument, as vmap's `in_dims`) if `fn` maps independent samples to
+            outputs with samples along axis 0.
+        memory_budget: As in `auto`; what is predicted to exceed it is not run.
+        create_graph: Whether results can be differentiated again.
+        strategies: As in `auto`.
+        exclude: As in `auto`.
+        rows: Only these output entries: a 1-D index tensor or a slice over the outputs
+            (of one sample) flattened.
+        columns: Only these input entries, likewise.
+        has_aux: Whether `fn` returns `(out, aux)`.
+        randomness: What to do about a function that draws random numbers: `"error"`;
+            or `"same"` or `"different"`, which differentiate it at the draw that a
+            plain call would make now (all directions see that draw; samples draw as the
+            plain call does).
+        layout: As in `auto`.
+        quantity: As in `plan`.
+
+    Returns:
+        The figures: `print` them, or `.to_frame()`.
+
+    Raises:
+        JacengineError: As `auto`.
+    """
+    options = Options(
+        wrt,
+        batch_dim,
+        create_graph,
+        rows,
+        columns,
+        has_aux,
+        randomness,
+        layout,
+        quantity,
+    )
+    chosen = known_strategies().choose(strategies, exclude, quantity)
+    return Benchmark(
+        make_plan(
+            fn,
+            args,
+            kwargs or {},
+            options,
+            chosen,
+            memory_budget=memory_budget,
+            effort="thorough",
+            cached=False,
+        )
+    )

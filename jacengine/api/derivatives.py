@@ -1,0 +1,270 @@
+"""Hessians, their diagonals and traces, and products with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+from jacengine.api.automatic import check_effort, compute_automatically
+from jacengine.errors import ArgumentError
+from jacengine.plans.hutchinson import hutchinson
+from jacengine.problem.batch_dims import BatchDim
+from jacengine.problem.call_spec import Wrt
+from jacengine.problem.problem import LayoutOption, Options, Randomness, Selection
+from jacengine.selection.budget import Budget
+from jacengine.selection.select import Effort
+
+
+def hessian(
+    fn: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = None,
+    memory_budget: Budget = None,
+    out: Any = None,
+    create_graph: bool = False,
+    effort: Effort = "quick",
+    strategies: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    rows: Selection = None,
+    columns: Selection = None,
+    has_aux: bool = False,
+    randomness: Randomness = "error",
+    layout: LayoutOption = "dict",
+) -> Any:
+    """Compute a Hessian by the fastest method that is right and fits.
+
+    It is the Jacobian of the gradient: forward over reverse, reverse over reverse,
+    forward over forward and reverse over forward are raced and verified as the methods
+    of `auto` are. One pass serves the same entry of all samples.
+
+    Args:
+        fn: A function or `nn.Module`.
+        args: Its positional arguments, pytrees of tensors.
+        kwargs: Its keyword arguments.
+        wrt: What to differentiate by, twice; as in `auto`.
+        batch_dim: As in `auto`.
+        memory_budget: As in `auto`.
+        out: As in `auto`.
+        create_graph: Whether the result can be differentiated again.
+        effort: As in `auto`.
+        strategies: Names of `list_strategies("hessian")`; all by default.
+        exclude: Names to leave out.
+        rows: Only these entries of the gradient, `(*out, *in)` flattened.
+        columns: Only these input entries of the second derivative.
+        has_aux: Whether `fn` returns `(out, aux)`.
+        randomness: As in `auto`.
+        layout: `"dict"` nests by the first input, then by the second; `"flat"` puts all
+            inputs side by side: `(*out, N, N)`, per sample `(B, *out, N, N)`.
+
+    Returns:
+        H with shape `(*out, *in, *in)`, per sample `(B, *out, *in, *in)`, nested
+        outputs outside as by `torch.func.hessian`; for parameters a dict of dicts by
+        name. With `has_aux`, `(H, aux)`.
+
+    Raises:
+        JacengineError: As `auto`.
+
+    Example:
+        >>> import torch, jacengine
+        >>> jacengine.hessian(lambda x: (x**3).sum(), torch.tensor([1.0, 2.0]))
+        tensor([[ 6.,  0.],
+                [ 0., 12.]])
+    """
+    options = Options(
+        wrt,
+        batch_dim,
+        create_graph,
+        rows,
+        columns,
+        has_aux,
+        randomness,
+        layout,
+        "hessian",
+    )
+    return compute_automatically(
+        fn,
+        args,
+        kwargs,
+        options,
+        memory_budget=memory_budget,
+        effort=effort,
+        strategies=strategies,
+        exclude=exclude,
+        out=out,
+    )
+
+
+def hessian_diagonal(
+    fn: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = None,
+    memory_budget: Budget = None,
+    out: Any = None,
+    create_graph: bool = False,
+    effort: Effort = "quick",
+    strategies: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    columns: Selection = None,
+    has_aux: bool = False,
+    randomness: Randomness = "error",
+    layout: LayoutOption = "dict",
+) -> Any:
+    """Compute the diagonal of a Hessian, exactly and without the rest of it.
+
+    Args:
+        fn: A function or `nn.Module`.
+        args: Its positional arguments, pytrees of tensors.
+        kwargs: Its keyword arguments.
+        wrt: What to differentiate by, twice; as in `auto`.
+        batch_dim: As in `auto`.
+        memory_budget: As in `auto`.
+        out: As in `auto`.
+        create_graph: Whether the result can be differentiated again.
+        effort: As in `auto`.
+        strategies: Names of `list_strategies("hessian_diagonal")`; all by default.
+        exclude: Names to leave out.
+        columns: Only these input entries; the result has `K` in place of `*in`.
+        has_aux: Whether `fn` returns `(out, aux)`.
+        randomness: As in `auto`.
+        layout: As in `auto`.
+
+    Returns:
+        `(*out, *in)`, per sample `(B, *out, *in)`: the second derivative by each input
+        entry, nested as a Jacobian. With `has_aux`, `(diagonal, aux)`.
+
+    Raises:
+        JacengineError: As `auto`.
+
+    Example:
+        >>> import torch, jacengine
+        >>> jacengine.hessian_diagonal(lambda x: x.prod(), torch.tensor([2.0, 3.0]))
+        tensor([0., 0.])
+    """
+    options = Options(
+        wrt,
+        batch_dim,
+        create_graph,
+        None,
+        columns,
+        has_aux,
+        randomness,
+        layout,
+        "hessian_diagonal",
+    )
+    return compute_automatically(
+        fn,
+        args,
+        kwargs,
+        options,
+        memory_budget=memory_budget,
+        effort=effort,
+        strategies=strategies,
+        exclude=exclude,
+        out=out,
+    )
+
+
+def laplacian(
+    fn: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = 0,
+    memory_budget: Budget = None,
+    out: Any = None,
+    create_graph: bool = False,
+    effort: Effort = "quick",
+    strategies: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    columns: Selection = None,
+    has_aux: bool = False,
+    randomness: Randomness = "error",
+    method: Literal["exact", "hutchinson"] = "exact",
+    probes: int = 32,
+    seed: int = 0,
+) -> Any:
+    """Compute the Laplacian, the trace of the Hessian, exactly and without forming it.
+
+    By sums of vectorised Hessian-vector products, or by propagating value, tangents and
+    Laplacian forward in one pass; raced and verified as the methods of `auto` are.
+
+    Args:
+        fn: A function or `nn.Module`.
+        args: Its positional arguments, pytrees of tensors.
+        kwargs: Its keyword arguments.
+        wrt: What to differentiate by, twice; as in `auto`. Of several inputs, or of
+            parameters, all entries are summed over.
+        batch_dim: As in `auto`, but 0 by default: `fn` maps samples to samples.
+        memory_budget: As in `auto`.
+        out: As in `auto`.
+        create_graph: Whether the result can be differentiated again, as losses of
+            physics-informed networks are.
+        effort: As in `auto`.
+        strategies: Names of `list_strategies("laplacian")`; all by default.
+        exclude: Names to leave out.
+        columns: Sum over these input entries (of one sample, flattened) alone: those of
+            space, for instance, and not that of time.
+        has_aux: Whether `fn` returns `(out, aux)`.
+        randomness: As in `auto`.
+        method: `"hutchinson"` estimates it instead, from products with random signs;
+            for inputs so large that one product an entry is too many.
+        probes: Random directions of an estimate.
+        seed: What they are drawn with.
+
+    Returns:
+        `(B, *out)`, without `batch_dim` `(*out)`; with `has_aux`, `(laplacian, aux)`.
+        By `method="hutchinson"` an `Estimate`: such a value, and its standard error.
+
+    Raises:
+        ArgumentError: An option does not fit the method.
+        JacengineError: As `auto`.
+
+    Example:
+        >>> import torch, jacengine
+        >>> x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+        >>> jacengine.laplacian(lambda x: (x**2).sum(dim=1), x)
+        tensor([4., 4.])
+    """
+    options = Options(
+        wrt,
+        batch_dim,
+        create_graph,
+        None,
+        columns,
+        has_aux,
+        randomness,
+        quantity="laplacian",
+    )
+    if method == "hutchinson":
+        if out is not None or has_aux:
+            raise ArgumentError("method='hutchinson' takes neither out= nor has_aux=.")
+        check_effort(effort)
+        return hutchinson(
+            fn,
+            args,
+            kwargs or {},
+            options,
+            probes=probes,
+            seed=seed,
+            memory_budget=memory_budget,
+            effort=effort,
+            strategies=strategies,
+            exclude=exclude,
+        )
+    if method != "exact":
+        raise ArgumentError(f"method={method!r}: expected 'exact' or 'hutchinson'.")
+    return compute_automatically(
+        fn,
+        args,
+        kwargs,
+        options,
+        memory_budget=memory_budget,
+        effort=effort,
+        strategies=strategies,
+        exclude=exclude,
+        out=out,
+    )

@@ -1,0 +1,277 @@
+"""A pass traced once, compiled, and run again while its code would do the same.
+
+Eager passes pay Python, functorch and the dispatcher for each operator, which for small
+tensors is most of the time. Here the whole computation (seeds, forward and backward
+passes, placing into J) is traced into one graph of plain operators, which Inductor
+fuses and compiles to machine code.
+
+A trace is of one way through the user's code. Whether the code would go that way again
+is told by TorchDynamo, whose guards watch everything the code reads: attributes,
+globals, closures, training flags, the inputs' shapes. So each call goes through a
+function that Dynamo has captured from the user's, of which only the guards are used: in
+the place of the outputs it computes the derivative, of the same tensors. Where a guard
+fails Dynamo captures anew, and so does this. Code that Dynamo cannot capture whole
+(branches on values, calls into other libraries) is declined.
+
+What comes out is compared with the eager method at each compilation.
+
+Sources: `make_fx` of the whole derivative as the target of a compiler, as AOTAutograd;
+guards: Ansel et al., PyTorch 2, 2024, https://docs.pytorch.org/assets/pytorch2-2.pdf.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from jacengine._locks import TORCH_GLOBAL_LOCK
+from jacengine._torch_private import GuardedCapture, compiled_graph, in_own_order
+from jacengine._torchfunc import Tensors
+from jacengine.errors import UnsupportedError
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.problem import Problem
+
+Blocks = list[list[Tensor]]
+Run = Callable[[BoundFunction], Blocks]
+"""Computes the blocks of a Jacobian at a call, eagerly."""
+
+LARGEST = 1000
+"""Operators of a trace up to which it is compiled: that takes 10 to 40 ms for each."""
+MOST = 8
+"""Programs that are compiled for one plan; Dynamo by itself draws the same line."""
+_TOO_OFTEN = f"what the function reads has changed {MOST} times: too often to compile"
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
+"""How far a compiled result may be from the eager one, relative to the largest entry of
+a block: fused operators round at other places."""
+LOOSE = 5e-2
+"""The same for dtypes of half precision."""
+
+
+class Compiled:
+    """A computation as a compiled program, or as several in the course of time."""
+
+    def __init__(self, problem: Problem, run: Run) -> None:
+        """Prepare to compile at the first call.
+
+        Args:
+            problem: What is computed.
+            run: Computes it eagerly, to trace and to compare with.
+
+        Raises:
+            UnsupportedError: What the function does is not in its graph.
+        """
+        if problem.stochastic or problem.changes_state or problem.coupled:
+            raise UnsupportedError(
+                "a compiled pass leaves out random numbers and changes of buffers"
+            )
+        if problem.options.create_graph or problem.options.has_aux:
+            raise UnsupportedError(
+                "a compiled pass returns the derivative alone, without a graph"
+            )
+        self._run = run
+        self._entry = GuardedCapture(self._stage)
+        self._call: BoundFunction | None = None
+        self._leaves: list[Any] = []
+        self._into: Tensors = ()
+        self._found: Blocks | None = None
+        self._made = 0
+
+    def __call__(self, bound: BoundFunction, into: Tensors = ()) -> Blocks:
+        """Compute the blocks at a call; compile first if nothing compiled fits it.
+
+        Args:
+            bound: The function and its arguments.
+            into: Where to write the blocks, contiguous and in their shapes; made anew
+                if there are none. Another program does that.
+
+        Raises:
+            RuntimeError: It cannot be captured or compiled, or is wrong then; or what
+                the function itself raises.
+        """
+        with TORCH_GLOBAL_LOCK, torch.no_grad():
+            # Copies that share memory: nothing else in the user's code is one of them.
+            leaves = [
+                leaf.detach() if isinstance(leaf, Tensor) else leaf
+                for leaf in bound.leaves
+            ]
+            args, kwargs = bound.layout.structure.unflatten(leaves)
+            self._call, self._leaves, self._into = bound, leaves, into
+            try:
+                self._entry(bound.fn, args, kwargs)
+                if self._found is None:
+                    raise RuntimeError(_TOO_OFTEN)  # Dynamo has given up
+                return self._found
+            finally:
+                self._call, self._leaves, self._into = None, [], ()
+                self._found = None
+
+    def _count(self) -> None:
+        """Count the programs that were made.
+
+        Raises:
+            RuntimeError: The function does something else again and again.
+        """
+        self._made += 1
+        if self._made > MOST:
+            raise RuntimeError(_TOO_OFTEN)
+
+    def _stage(self, forward: GraphModule) -> Callable[..., Any]:
+        """Make what takes the place of a graph that Dynamo captured."""
+        programs: dict[bool, _Program] = {}
+        outputs: dict[bool, Any] = {}
+
+        def staged(*inputs: Any) -> Any:
+            writes = bool(self._into)
+            if writes not in programs or not programs[writes].fits(inputs):
+                assert self._call is not None
+                self._count()
+                outputs[writes] = forward(*inputs)
+                bound = self._call.at(self._leaves)
+                programs[writes] = _Program(bound, self._run, inputs, self._into)
+            self._found = programs[writes](inputs, self._into)
+            return outputs[writes]
+
+        return staged
+
+
+class _Program:
+    """A compiled computation as a function of what Dynamo hands over."""
+
+    def __init__(
+        self, bound: BoundFunction, run: Run, inputs: Sequence[Any], into: Tensors
+    ) -> None:
+        """Trace and compile.
+
+        Args:
+            bound: The function at arguments that are among the inputs.
+            run: Computes the blocks eagerly.
+            inputs: All tensors that the user's code reads.
+            into: Where the program is to write the blocks; if there are none, it
+                returns them.
+
+        Raises:
+            RuntimeError: It is too long, or differs from the eager result.
+        """
+        tensors = [leaf for leaf in bound.leaves if isinstance(leaf, Tensor)]
+        place = {id(tensor): k for k, tensor in enumerate(inputs)}
+        shape: list[int] = []
+
+        def traced(*arguments: Tensor) -> list[Tensor]:
+            leaves, places = arguments[: len(tensors)], arguments[len(tensors) :]
+            lines = run(bound.at(_replaced(bound.leaves, leaves)))
+            shape[:] = map(len, lines)
+            blocks = [block for line in lines for block in line]
+            if not places:
+                return blocks
+            for block, there in zip(blocks, places, strict=True):
+                there.copy_(in_own_order(block))
+            return []
+
+        right = run(bound)  # and whatever a first run sets up is not in the trace
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            graph = make_fx(traced)(*tensors, *into)
+            graph.graph.eliminate_dead_code()
+            if len(graph.graph.nodes) > LARGEST:
+                raise RuntimeError(
+                    f"a trace of {len(graph.graph.nodes)} operators takes minutes to "
+                    "compile"
+                )
+            held = _lifted(graph, place)
+            values = [*tensors, *into, *(inputs[k] for k in held)]
+            self._program = compiled_graph(graph, values)
+        # A leaf that the code does not read keeps the value that it has now.
+        read = {place.get(id(tensor)) for tensor in tensors} | {*held}
+        # What else the code reads is no argument: baked in, if it matters at all.
+        self._fixed = {k: x for k, x in enumerate(inputs) if k not in read}
+        self._leaves = [(place.get(id(tensor)), tensor) for tensor in tensors]
+        self._held = held
+        self._lines = shape
+        self._require(self(inputs, into), right)
+
+    def fits(self, inputs: Sequence[Any]) -> bool:
+        """Tell whether all that is no argument is what it was."""
+        return all(inputs[k] is known for k, known in self._fixed.items())
+
+    def __call__(self, inputs: Sequence[Any], into: Tensors) -> Blocks:
+        """Run the program on other inputs, and into other blocks, of the same kind."""
+        values = [
+            *(known if k is None else inputs[k] for k, known in self._leaves),
+            *into,
+            *(inputs[k] for k in self._held),
+        ]
+        found = self._program(*values)
+        blocks = iter(into or _apart(found, values))
+        return [[next(blocks) for _ in range(count)] for count in self._lines]
+
+    @staticmethod
+    def _require(blocks: Blocks, eager: Blocks) -> None:
+        """Compare with the eager result.
+
+        Raises:
+            RuntimeError: It is another one.
+        """
+        for line, known in zip(blocks, eager, strict=True):
+            for block, right in zip(line, known, strict=True):
+                if not _close(block, right):
+                    raise RuntimeError("compiled, its result is another one")
+
+
+def _apart(blocks: Sequence[Tensor], values: Sequence[Tensor]) -> list[Tensor]:
+    """Copy blocks that are equal, or an input: they come out as one tensor."""
+    taken = {value.untyped_storage().data_ptr() for value in values}
+    found: list[Tensor] = []
+    for block in blocks:
+        pointer = block.untyped_storage().data_ptr()
+        found.append(block.clone() if pointer in taken else block)
+        taken.add(pointer)
+    return found
+
+
+def _close(block: Tensor, right: Tensor) -> bool:
+    """Compare a block with the eager one, by the scale of its largest entry."""
+    if block.shape != right.shape or block.dtype != right.dtype:
+        return False
+    known = right[right.isfinite()].abs()
+    scale = float(known.max()) if known.numel() else 0.0
+    allowed = TOLERANCE.get(right.dtype, LOOSE) * scale
+    return torch.allclose(block, right, rtol=0.0, atol=allowed, equal_nan=True)
+
+
+def _replaced(leaves: Sequence[Any], tensors: Sequence[Tensor]) -> tuple[Any, ...]:
+    """Put other tensors in the place of those among some leaves."""
+    others = iter(tensors)
+    return tuple(next(others) if isinstance(x, Tensor) else x for x in leaves)
+
+
+def _lifted(graph: GraphModule, place: dict[int, int]) -> list[int]:
+    """Turn constants of a graph that are inputs into arguments of it.
+
+    Returns:
+        Which inputs those are, in the order of the arguments.
+    """
+    held: list[int] = []
+    arguments: dict[int, torch.fx.Node] = {}
+    nodes = list(graph.graph.nodes)
+    first = next(node for node in nodes if node.op not in {"placeholder", "get_attr"})
+    for node in nodes:
+        if node.op != "get_attr":
+            continue
+        constant = getattr(graph, str(node.target), None)
+        k = place.get(id(constant))
+        if k is None:
+            continue
+        if k not in arguments:
+            with graph.graph.inserting_before(first):
+                arguments[k] = graph.graph.placeholder(f"held_{k}")
+            held.append(k)
+        node.replace_all_uses_with(arguments[k])
+        graph.graph.erase_node(node)
+    graph.recompile()
+    return held

@@ -1,0 +1,200 @@
+"""J by parameters, kept as what enters each layer and what comes back to it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from jacengine._torchfunc import Tensors
+from jacengine.execution.execution_context import execution_context
+from jacengine.execution.method import Method
+from jacengine.interface import Contraction
+from jacengine.layers.capture import Captured, assigned, captured
+from jacengine.layers.contraction import (
+    contractor,
+    ruled_cotangent,
+    ruled_input,
+    through_the_graph,
+)
+from jacengine.linear_operators.embedding_factor import Picked
+from jacengine.linear_operators.factors import Dense, Factor, Outer, Products, merged
+from jacengine.linear_operators.linear_map import PART, Backend
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.problem import Problem
+from jacengine.seeding import samples as sample_policies
+from jacengine.seeding.basis import balanced
+
+
+class Factored(Backend):
+    """A factor a parameter; rows are pairs of a sample and an output entry."""
+
+    def __init__(
+        self,
+        factors: Sequence[Factor],
+        primals: Tensors,
+        samples: int,
+        entries: int,
+        *,
+        records: bool,
+    ) -> None:
+        """Put the blocks of parameters side by side."""
+        self._factors = tuple(factors)
+        self._sizes = [primal.numel() for primal in primals]
+        self._samples, self._entries = samples, entries
+        shape = (samples * entries, sum(self._sizes))
+        super().__init__(shape, primals[0].detach(), records=records)
+
+    def push(self, tangents: Tensor) -> Tensor:
+        """Multiply with `(N, m)`."""
+        total = tangents.new_zeros(self._samples, self._entries, tangents.shape[1])
+        for factor, part in zip(
+            self._factors, tangents.split(self._sizes), strict=True
+        ):
+            total = total + factor.push(part)
+        return total.flatten(0, 1)
+
+    def pull(self, cotangents: Tensor) -> Tensor:
+        """Multiply the transpose with `(M, m)`."""
+        apart = cotangents.unflatten(0, (self._samples, self._entries))
+        return torch.cat([factor.pull(apart) for factor in self._factors])
+
+    def parts(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the rows of some samples at a time."""
+        width = self._entries * self.shape[1]
+        for part in balanced(self._samples, max(1, PART // max(1, width))):
+            blocks = [
+                f.dense(None, part).unsqueeze(-1).flatten(2) for f in self._factors
+            ]
+            rows = slice(part.start * self._entries, part.stop * self._entries)
+            yield rows, torch.cat(blocks, dim=2).flatten(0, 1)
+
+    def gram(self) -> Tensor:
+        """Multiply with the transpose, parameter by parameter."""
+        rows = (self._samples, self._entries)
+        total = self.like.new_zeros(*rows, *rows)
+        products = Products()
+        for factor in self._factors:
+            factor.add_gram(total, products)
+        return total.view(self.shape[0], self.shape[0])
+
+    def row_squares(self) -> Tensor:
+        """Return the squared norms of the rows."""
+        total = self.like.new_zeros(self._samples, self._entries)
+        for factor in self._factors:
+            total = total + factor.squares()
+        return total.flatten()
+
+    def column_squares(self) -> Tensor:
+        """Return the squared norms of the columns."""
+        return torch.cat([factor.column_squares() for factor in self._factors])
+
+
+def layered(
+    problem: Problem, bound: BoundFunction, strategy: Contraction
+) -> Callable[[BoundFunction], Factored] | None:
+    """Find how the function's layers factor J.
+
+    Args:
+        problem: What is differentiated: parameters of a module.
+        bound: The module at the arguments to look at.
+        strategy: One that contracts layers; its settings are used.
+
+    Returns:
+        What factors J at a call; `None` if the layers cannot be captured.
+    """
+    method = Method(strategy, sample_policies.choices(problem, strategy)[0])
+    seeding = sample_policies.seeding(problem, strategy, method.sample_policy)
+    try:
+        with execution_context(problem, bound, method) as ready:
+            point, _ = next(
+                sample_policies.points(
+                    problem, ready, method.strategy, method.sample_policy, None
+                )
+            )
+            found = assigned(point)
+            captured(point, found)
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        return None
+
+    @functools.cache
+    def seeds_of_all() -> Tensors:
+        return seeding.seeds(slice(0, seeding.count))
+
+    def factored(bound: BoundFunction) -> Factored:
+        with execution_context(problem, bound, method) as ready:
+            point, _ = next(
+                sample_policies.points(
+                    problem, ready, method.strategy, method.sample_policy, None
+                )
+            )
+            seen = captured(point, found if found.execution_context else None)
+            seeds = seeds_of_all()
+            factors = factors_of(seen, seeds, point.batch_size)
+        return Factored(
+            factors,
+            seen.primals,
+            point.batch_size or 1,
+            seeding.count,
+            records=problem.options.create_graph,
+        )
+
+    return factored
+
+
+def factors_of(
+    seen: Captured, seeds: Tensors, batch_size: int | None
+) -> tuple[Factor, ...]:
+    """Factor the block of every parameter, from one backward pass.
+
+    Args:
+        seen: A forward pass.
+        seeds: One cotangent for each output entry, `(K, *out)` or `(K, B, *out)`.
+        batch_size: The number of samples to keep apart, or `None`.
+    """
+    uses: list[list[Factor]] = [[] for _ in seen.primals]
+    calls = zip(
+        seen.visits, seen.assignment.handlings, seen.arriving(seeds), strict=True
+    )
+    for i, (visit, handling, arriving) in enumerate(calls):
+        if all(cotangent is None for cotangent in arriving):
+            continue
+        module, rule = visit.module, handling.rule
+        formed: list[tuple[int, str]] = []
+        for index, name in visit.unit.parameters:
+            form = None if rule is None else rule.form(name)
+            parted = visit.unit.part is not None
+            if form is None or parted or not (form.factors or form.rows):
+                formed.append((index, name))
+                continue
+            assert arriving[0] is not None
+            x, g = ruled_input(seen, i), ruled_cotangent(seen, i, arriving[0])
+            shape = tuple(seen.primals[index].shape)
+            if form.factors is not None:
+                uses[index].append(
+                    Outer(*form.factors(module, x.to(g.dtype), g), shape)
+                )
+            elif form.rows is not None:
+                uses[index].append(Picked(*form.rows(module, x, g), shape))
+        if formed:
+            pieces = contractor(seen, [i], batch_size)([arriving])
+            for index, _ in formed:
+                uses[index].append(Dense(pieces[index](None).transpose(0, 1)))
+    for index in seen.assignment.whole:
+        block = through_the_graph(
+            seen.outputs,
+            seen.primals[index],
+            seeds,
+            batch_size,
+            create_graph=seen.create_graph,
+        )
+        uses[index].append(Dense(block.transpose(0, 1)))
+    rows = (batch_size or 1, seeds[0].shape[0])
+    return tuple(
+        merged(found)
+        if found
+        else Dense(primal.detach().new_zeros(()).expand(*rows, *primal.shape))
+        for primal, found in zip(seen.primals, uses, strict=True)
+    )

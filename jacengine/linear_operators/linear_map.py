@@ -1,0 +1,70 @@
+"""What an operator needs: products with J and with its transpose, and what follows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from jacengine.seeding.basis import balanced
+
+PART = 2**24
+"""Entries of J that are formed at a time, where rows have to be."""
+
+
+class Backend(ABC):
+    """A matrix `(M, N)` known by its products.
+
+    Attributes:
+        shape: `(M, N)`.
+        like: A tensor of its dtype and device.
+        records: Whether products can be differentiated.
+    """
+
+    def __init__(self, shape: tuple[int, int], like: Tensor, *, records: bool) -> None:
+        """Take note of the size."""
+        self.shape = shape
+        self.like = like
+        self.records = records
+
+    @abstractmethod
+    def push(self, tangents: Tensor) -> Tensor:
+        """Multiply with `(N, m)`; returns `(M, m)`."""
+
+    @abstractmethod
+    def pull(self, cotangents: Tensor) -> Tensor:
+        """Multiply the transpose with `(M, m)`; returns `(N, m)`."""
+
+    def parts(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield some rows at a time, `(rows, N)`, and which these are."""
+        count, width = self.shape
+        for part in balanced(count, max(1, PART // max(1, width))):
+            size = part.stop - part.start
+            seeds = self.like.new_zeros(count, size)
+            seeds[part] = torch.eye(size, dtype=seeds.dtype, device=seeds.device)
+            yield part, self.pull(seeds).T
+
+    def gram(self) -> Tensor:
+        """Multiply with the transpose, `(M, M)`."""
+        found = [self.push(rows.T) for _, rows in self.parts()]
+        return torch.cat(found, dim=1)
+
+    def normal(self) -> Tensor:
+        """Multiply the transpose with it, `(N, N)`."""
+        total = self.like.new_zeros(self.shape[1], self.shape[1])
+        for _, rows in self.parts():
+            total = total + rows.T @ rows
+        return total
+
+    def row_squares(self) -> Tensor:
+        """Return the squared norms of the rows, `(M,)`."""
+        return torch.cat([rows.square().sum(1) for _, rows in self.parts()])
+
+    def column_squares(self) -> Tensor:
+        """Return the squared norms of the columns, `(N,)`."""
+        total = self.like.new_zeros(self.shape[1])
+        for _, rows in self.parts():
+            total = total + rows.square().sum(0)
+        return total

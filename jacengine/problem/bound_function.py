@@ -1,0 +1,310 @@
+"""The user's function at one set of arguments, as a function of its primals alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from jacengine import pytrees
+from jacengine._torch_private import parameter_of
+from jacengine._torchfunc import Tensors, call_with_parameters, vmap
+from jacengine.errors import OutputTypeError, RandomnessError
+from jacengine.problem.call_spec import CallSpec
+from jacengine.problem.gradient import GradientMode, gradient, side_by_side
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one evaluation returned."""
+
+    leaves: Tensors
+    structure: pytrees.Structure
+    aux: Any
+
+
+@dataclass(frozen=True)
+class BoundFunction:
+    """A function with its arguments bound and its primals left open.
+
+    Samples lie along axis 0 of every batched primal and of every output, wherever
+    the user has them.
+
+    Attributes:
+        fn: The user's function or module.
+        layout: What of it is differentiated.
+        leaves: The argument leaves; the primals' places are overwritten.
+        has_aux: Whether `fn` returns `(out, aux)`.
+        reset: Called before each evaluation, so that all see the same random numbers
+            and buffers.
+        deterministic: Whether the function drew no random numbers when it was
+            examined; drawing some now is an error, since passes would differ.
+        inner: How the function's gradient is computed, if it is that which is
+            differentiated.
+        joined: Whether the gradient by all inputs stands side by side in one axis.
+    """
+
+    fn: Callable[..., Any]
+    layout: CallSpec
+    leaves: tuple[Any, ...]
+    has_aux: bool = False
+    reset: Callable[[], None] | None = None
+    deterministic: bool = False
+    inner: GradientMode | None = None
+    joined: bool = False
+
+    def __call__(self, *primals: Tensor) -> Tensors:
+        """Return the output tensors at these primals, or their gradient.
+
+        Raises:
+            OutputTypeError: The function returned something other than real
+                floating-point tensors.
+            RandomnessError: It drew random numbers, which it did not before.
+        """
+        if not self.deterministic:
+            return self._differentiated(primals)
+        before = torch.get_rng_state()
+        output = self._differentiated(primals)
+        if not torch.equal(before, torch.get_rng_state()):
+            torch.set_rng_state(before)
+            raise RandomnessError(
+                "The function draws random numbers now, which it did not when it was "
+                "examined. Make a plan anew with randomness='same', or call .eval()."
+            )
+        return output
+
+    def _differentiated(self, primals: Tensors) -> Tensors:
+        """Return what is differentiated: the outputs, or their gradient."""
+        if self.inner is None:
+            return self._evaluate(*primals)
+        plain = replace(self, inner=None, deterministic=False)
+        found = gradient(plain, primals, self.inner, self.layout, plain.over_samples)
+        return side_by_side(found, self.layout.inputs) if self.joined else found
+
+    def _evaluate(self, *primals: Tensor) -> Tensors:
+        if self.reset is not None:
+            self.reset()
+        layout = self.layout
+        if layout.names:
+            parameters = dict(zip(layout.names, primals, strict=True))
+            return self.run(self.leaves, parameters).leaves
+        leaves = list(self.leaves)
+        for slot, leaf, primal in zip(
+            layout.slots, layout.inputs, primals, strict=True
+        ):
+            leaves[slot] = _from_front(primal, leaf.batch_dim)
+        return self.run(leaves).leaves
+
+    def run(
+        self, leaves: Sequence[Any], parameters: Mapping[str, Tensor] | None = None
+    ) -> Output:
+        """Call the function on these argument leaves, with these parameters replaced.
+
+        Raises:
+            OutputTypeError: It returned something other than real floating-point
+                tensors.
+        """
+        args, kwargs = self.layout.structure.unflatten(leaves)
+        if parameters is None:
+            returned = self.fn(*args, **kwargs)
+        else:
+            returned = call_with_parameters(self.module, parameters, args, kwargs)
+        aux = None
+        if self.has_aux:
+            if not isinstance(returned, tuple) or len(returned) != 2:
+                raise OutputTypeError(
+                    "has_aux=True expects the function to return (out, aux), got "
+                    f"{type(returned).__name__}."
+                )
+            returned, aux = returned
+        outputs, structure = pytrees.flatten(returned)
+        _check_outputs(outputs)
+        return Output(tuple(outputs), structure, aux)
+
+    @property
+    def module(self) -> nn.Module:
+        """The function, which is a module."""
+        assert isinstance(self.fn, nn.Module)
+        return self.fn
+
+    def primals(self, *, connected: bool) -> Tensors:
+        """Return the values to differentiate at.
+
+        Args:
+            connected: Keep them in the user's autograd graph (for `create_graph`).
+        """
+        layout = self.layout
+        if layout.names:
+            found: list[Tensor] = [
+                parameter_of(self.module, name) for name in layout.names
+            ]
+        else:
+            found = [
+                _to_front(self.leaves[slot], leaf.batch_dim)
+                for slot, leaf in zip(layout.slots, layout.inputs, strict=True)
+            ]
+        if connected:
+            return tuple(found)
+        return tuple(_own_memory(_ordinary(tensor).detach()) for tensor in found)
+
+    def at(self, leaves: Sequence[Any]) -> BoundFunction:
+        """Return the call with other argument leaves."""
+        return replace(self, leaves=tuple(leaves))
+
+    def samples(self, start: int, stop: int) -> BoundFunction:
+        """Return the call on a range of the samples."""
+        return self._map_side(lambda leaf: leaf[start:stop])
+
+    def copies(self, count: int) -> BoundFunction:
+        """Return the call on the batch repeated, as one batch of `count * B`."""
+        return self._map_side(
+            lambda leaf: leaf.expand(count, *leaf.shape).flatten(0, 1)
+        )
+
+    def per_sample(self) -> Callable[..., Tensors]:
+        """Return a function that gives every sample its own primals.
+
+        Returns:
+            A function of primals `(B, *leaf)`, shared inputs included, to outputs
+            `(B, *out)`: `fn` under vmap, on batches of one.
+        """
+
+        def one(primals: Tensors, side: list[Tensor]) -> Tensors:
+            return self._one_sample(primals, side)
+
+        return lambda *primals: vmap(one)(primals, self._batched_leaves())
+
+    def over_samples(
+        self,
+        body: Callable[[Callable[..., Tensors], Tensors, Tensors], Tensors],
+        primals: Tensors,
+        seeds: Tensors,
+    ) -> Tensors:
+        """Run a computation for each sample, all of them at once under vmap.
+
+        Args:
+            body: Takes a function of one sample's primals, these primals (shared ones
+                are not copied), and one sample's seeds; returns tensors.
+            primals: Of the whole batch.
+            seeds: `(K, B, ...)`.
+
+        Returns:
+            What `body` returned, with samples along axis 0.
+        """
+
+        def one(own: Tensors, side: list[Tensor], seed: Tensors) -> Tensors:
+            return body(lambda *p: self._one_sample(p, side), own, seed)
+
+        own = tuple(None if q.batch_dim is None else 0 for q in self.layout.inputs)
+        found: Tensors = vmap(one, (own, 0, 1))(primals, self._batched_leaves(), seeds)
+        return found
+
+    def _batched_leaves(self) -> list[Tensor]:
+        """List the arguments that have an axis of samples, with it in front."""
+        dims = self.layout.dims
+        pairs = zip(self.leaves, dims, strict=True)
+        return [_to_front(leaf, dim) for leaf, dim in pairs if dim is not None]
+
+    def _one_sample(self, primals: Sequence[Tensor], side: list[Tensor]) -> Tensors:
+        """Run the function on one sample, as a batch of one."""
+        layout, leaves = self.layout, list(self.leaves)
+        batched = [i for i, dim in enumerate(layout.dims) if dim is not None]
+        for i, tensor in zip(batched, side, strict=True):
+            leaves[i] = _from_front(tensor.unsqueeze(0), layout.dims[i])
+        inputs = zip(layout.inputs, primals, strict=True)
+        single = [p if q.batch_dim is None else p.unsqueeze(0) for q, p in inputs]
+        outputs = self.at(leaves)(*single)
+        return tuple(output.squeeze(0) for output in outputs)
+
+    def select(self, index: Tensor) -> BoundFunction:
+        """Return the call on the samples with these indices."""
+        return self._map_side(lambda leaf: leaf[index.to(leaf.device)])
+
+    def _map_side(self, change: Callable[[Tensor], Tensor]) -> BoundFunction:
+        leaves = [
+            leaf if dim is None else _from_front(change(_to_front(leaf, dim)), dim)
+            for leaf, dim in zip(self.leaves, self.layout.dims, strict=True)
+        ]
+        return self.at(leaves)
+
+
+def bind(
+    fn: Any,
+    layout: CallSpec,
+    leaves: Sequence[Any],
+    *,
+    has_aux: bool,
+    deterministic: bool = False,
+    inner: GradientMode | None = None,
+    joined: bool = False,
+) -> BoundFunction:
+    """Bind flattened arguments to a layout they were described by."""
+    ordinary = tuple(map(_ordinary, leaves))
+    return BoundFunction(
+        fn,
+        layout,
+        ordinary,
+        has_aux,
+        deterministic=deterministic,
+        inner=inner,
+        joined=joined,
+    )
+
+
+def _ordinary(leaf: Any) -> Any:
+    """Copy an inference tensor, which autograd refuses, into an ordinary one."""
+    if isinstance(leaf, Tensor) and leaf.is_inference():
+        return leaf.clone()
+    return leaf
+
+
+def _own_memory(tensor: Tensor) -> Tensor:
+    """Copy a tensor whose entries share memory: forward mode writes to each of them."""
+    if tensor.is_contiguous():
+        return tensor
+    reach = 0
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1:
+            if stride <= reach:
+                return tensor.contiguous()
+            reach += stride * (size - 1)
+    return tensor
+
+
+def _to_front(tensor: Tensor, dim: int | None) -> Tensor:
+    return tensor.movedim(dim, 0) if dim else tensor
+
+
+def _from_front(tensor: Tensor, dim: int | None) -> Tensor:
+    return tensor.movedim(0, dim) if dim else tensor
+
+
+def _check_outputs(outputs: list[Any]) -> None:
+    if not outputs:
+        raise OutputTypeError("The function returned no tensor (an empty container).")
+    for output in outputs:
+        if not isinstance(output, Tensor):
+            raise OutputTypeError(
+                f"The function returned a {type(output).__name__}; expected tensors, or"
+                " containers of tensors. Return (out, aux) and pass has_aux=True to "
+                "return something beside them."
+            )
+        if output.dtype.is_complex:
+            raise OutputTypeError(
+                f"The function returned a complex tensor ({output.dtype}); jacengine "
+                "differentiates real functions. Return torch.view_as_real(out)."
+            )
+        if not output.dtype.is_floating_point:
+            raise OutputTypeError(
+                f"The function returned a tensor of {output.dtype}, which has no "
+                "derivative; expected a floating-point tensor. Return (out, aux) and "
+                "pass has_aux=True to return it beside the output."
+            )
+        if output.layout != torch.strided:
+            raise OutputTypeError(
+                f"The function returned a tensor of layout {output.layout}; expected a "
+                "dense one. Return out.to_dense()."
+            )

@@ -1,0 +1,274 @@
+"""What is differentiated: which leaves of a call, and along which axis samples lie.
+
+A `CallSpec` is made from one call's arguments and holds none of their values, so a plan
+can keep it and bind other arguments of the same signature to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from jacengine import pytrees
+from jacengine.errors import ArgumentError, InputTypeError, nearest
+from jacengine.problem.batch_dims import BatchDim, axes_of_samples, sample_count
+
+Wrt = int | tuple[int, ...] | list[str] | str
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A tensor that is differentiated, or one that comes out.
+
+    Attributes:
+        label: Where it stands: `args[0]['x']`, a parameter's name, `output`.
+        shape: Its shape, of one sample where samples have an axis.
+        dtype: Its dtype.
+        device: Its device.
+        batch_dim: The axis of samples in the user's tensor; `None` when all samples
+            share it.
+    """
+
+    label: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+    batch_dim: int | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of entries (of one sample)."""
+        return torch.Size(self.shape).numel()
+
+
+@dataclass(frozen=True)
+class CallSpec:
+    """The static side of a call.
+
+    Attributes:
+        structure: How the leaves of `(args, kwargs)` nest.
+        labels: Where each of those leaves stands, for messages.
+        dims: The axis of samples of each of those leaves.
+        inputs: What is differentiated, in order.
+        slots: Where each input stands among the argument leaves; empty for parameters.
+        names: The parameter name of each input; empty for arguments.
+        nesting: How the inputs nest in the result ...
+        places: ... and which input stands at each of its leaves (`None`: a side input).
+        batch_size: The number of samples, `None` without `batch_dim`.
+    """
+
+    structure: pytrees.Structure
+    labels: tuple[str, ...]
+    dims: tuple[int | None, ...]
+    inputs: tuple[TensorSpec, ...]
+    slots: tuple[int, ...]
+    names: tuple[str, ...]
+    nesting: pytrees.Structure
+    places: tuple[int | None, ...]
+    batch_size: int | None
+
+    @property
+    def shared(self) -> bool:
+        """Whether some input is shared by all samples."""
+        return self.batch_size is not None and any(
+            leaf.batch_dim is None for leaf in self.inputs
+        )
+
+
+def describe_call(
+    fn: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    wrt: Wrt,
+    batch_dim: BatchDim,
+) -> CallSpec:
+    """Find out what a call differentiates.
+
+    Raises:
+        ArgumentError: `wrt` or `batch_dim` does not fit the arguments.
+        InputTypeError: What is to be differentiated is not a real floating-point
+            tensor.
+    """
+    per_argument = [pytrees.flatten(argument)[0] for argument in args]
+    leaves, structure = pytrees.flatten_call(args, kwargs)
+    labels = tuple(argument_labels(args, kwargs))
+    _reject_unfit(leaves, labels)
+    dims = axes_of_samples(per_argument, leaves, batch_dim)
+    batch_size = sample_count(leaves, labels, dims) if batch_dim is not None else None
+    offsets = _offsets([len(inner) for inner in per_argument])
+    if wrt == "params" or isinstance(wrt, list):
+        inputs, names, nesting, places = parameters_of(fn, wrt)
+        slots: tuple[int, ...] = ()
+    else:
+        chosen = _chosen_arguments(wrt, per_argument)
+        picked, nesting = _nesting(wrt, args, chosen)
+        positions = [
+            offsets[i] + j for i in picked for j in range(len(per_argument[i]))
+        ]
+        slots = tuple(p for p in positions if _is_float(leaves[p]))
+        places = tuple(slots.index(p) if p in slots else None for p in positions)
+        for i in picked:
+            _require_floating(i, per_argument[i])
+        inputs = tuple(_leaf(labels[p], leaves[p], dims[p]) for p in slots)
+        names = ()
+    return CallSpec(
+        structure, labels, dims, inputs, slots, names, nesting, places, batch_size
+    )
+
+
+def _leaf(label: str, tensor: Tensor, dim: int | None) -> TensorSpec:
+    shape = tuple(size for axis, size in enumerate(tensor.shape) if axis != dim)
+    return TensorSpec(label, shape, tensor.dtype, tensor.device, dim)
+
+
+def _label(path: str) -> str:
+    """Turn a path in `(args, kwargs)` into the caller's own words."""
+    for prefix, word in (("[0]", "args"), ("[1]", "kwargs")):
+        if path.startswith(prefix):
+            return word + path.removeprefix(prefix)
+    return path
+
+
+def _offsets(sizes: Sequence[int]) -> list[int]:
+    return [sum(sizes[:i]) for i in range(len(sizes))]
+
+
+def _is_float(leaf: object) -> bool:
+    return isinstance(leaf, Tensor) and leaf.is_floating_point()
+
+
+def argument_labels(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[str]:
+    """Name each leaf of a call in the caller's words: `args[0]['x']`."""
+    return [_label(path) for path in pytrees.paths((args, dict(kwargs)))]
+
+
+def _reject_unfit(leaves: Sequence[Any], labels: Sequence[str]) -> None:
+    for leaf, label in zip(leaves, labels, strict=True):
+        if isinstance(leaf, Tensor) and leaf.is_complex():
+            raise InputTypeError(
+                f"{label} is a complex tensor ({leaf.dtype}); jacengine differentiates "
+                "real functions of real tensors. Pass torch.view_as_real(z) and rebuild"
+                " it inside the function with torch.view_as_complex."
+            )
+
+
+def _chosen_arguments(wrt: object, per_argument: list[list[Any]]) -> tuple[int, ...]:
+    count = len(per_argument)
+    if count == 0:
+        raise ArgumentError(
+            f"wrt={wrt!r} differentiates a positional argument, but none was given. "
+            "Pass the arguments after the function; keyword arguments are side inputs."
+        )
+    if wrt == "inputs":
+        chosen = tuple(i for i in range(count) if any(map(_is_float, per_argument[i])))
+        if not chosen:
+            raise InputTypeError(
+                'wrt="inputs" takes all floating-point positional arguments, but there '
+                f"are none among the {count} given."
+            )
+        return chosen
+    if isinstance(wrt, str):
+        raise ArgumentError(
+            f"wrt={wrt!r} is not known; expected an argument index, a tuple of them, "
+            f'"inputs", "params", or a list of parameter names.'
+            f"{nearest(wrt, ('inputs', 'params'))}"
+        )
+    indices: tuple[Any, ...] = wrt if isinstance(wrt, tuple) else (wrt,)
+    if not indices:
+        raise ArgumentError("wrt=() names nothing to differentiate.")
+    for index in indices:
+        if isinstance(index, bool) or not isinstance(index, int):
+            raise ArgumentError(
+                f"wrt={wrt!r}: expected argument indices (int), got "
+                f"{type(index).__name__}."
+            )
+        if not -count <= index < count:
+            raise ArgumentError(
+                f"wrt={wrt!r}: the call has {count} positional argument(s), so an "
+                f"index lies between {-count} and {count - 1}."
+            )
+    normal = tuple(index % count for index in indices)
+    if len(set(normal)) != len(normal):
+        raise ArgumentError(f"wrt={wrt!r} names an argument twice.")
+    return normal
+
+
+def _nesting(
+    wrt: object, args: tuple[Any, ...], chosen: tuple[int, ...]
+) -> tuple[tuple[int, ...], pytrees.Structure]:
+    bare = isinstance(wrt, int) or (wrt == "inputs" and len(chosen) == 1)
+    tree = args[chosen[0]] if bare else tuple(args[i] for i in chosen)
+    return chosen, pytrees.flatten(tree)[1]
+
+
+def _require_floating(index: int, leaves: list[Any]) -> None:
+    if any(map(_is_float, leaves)):
+        return
+    got = ", ".join(
+        str(leaf.dtype) if isinstance(leaf, Tensor) else type(leaf).__name__
+        for leaf in leaves
+    )
+    raise InputTypeError(
+        f"args[{index}] cannot be differentiated: expected a floating-point tensor, got"
+        f" {got or 'an empty container'}. Convert it with .to(torch.float32), or name "
+        "another argument with wrt=."
+    )
+
+
+def parameters_of(
+    fn: Any, wrt: object
+) -> tuple[
+    tuple[TensorSpec, ...], tuple[str, ...], pytrees.Structure, tuple[int | None, ...]
+]:
+    """Find the parameters that `wrt` names.
+
+    Returns:
+        The parameters, tied ones once; their names; how all names that were asked for
+        nest, and which parameter stands at each.
+
+    Raises:
+        ArgumentError: It is no module, or has no parameter of such a name.
+        InputTypeError: There is no parameter, or one is complex.
+    """
+    if not isinstance(fn, nn.Module):
+        raise ArgumentError(
+            f"wrt={wrt!r} differentiates a module's parameters, but the function is a "
+            f"{type(fn).__name__}. Pass the nn.Module itself, or pass the tensors as "
+            "arguments and name them with wrt=0."
+        )
+    every = dict(fn.named_parameters(remove_duplicate=False))
+    if isinstance(wrt, list):
+        wanted = [_known_parameter(name, every) for name in wrt]
+    else:
+        wanted = [n for n, p in fn.named_parameters() if p.requires_grad]
+    if not wanted:
+        raise InputTypeError(
+            f"wrt={wrt!r}: the module has no parameter to differentiate (those with "
+            "requires_grad=False are left out of 'params'; name them in a list)."
+        )
+    wanted = list(dict.fromkeys(wanted))
+    first = {id(every[name]): name for name in reversed(wanted)}
+    names = tuple(dict.fromkeys(first[id(every[name])] for name in wanted))
+    places = tuple(names.index(first[id(every[name])]) for name in wanted)
+    nesting = pytrees.flatten(dict.fromkeys(wanted, 0))[1]
+    for name in names:
+        if every[name].is_complex():
+            raise InputTypeError(
+                f"parameter {name!r} is complex; jacengine differentiates real "
+                "functions of real tensors. Store torch.view_as_real of it instead."
+            )
+    inputs = tuple(_leaf(name, every[name], None) for name in names)
+    return inputs, names, nesting, places
+
+
+def _known_parameter(name: object, every: Mapping[str, Any]) -> str:
+    if isinstance(name, str) and name in every:
+        return name
+    raise ArgumentError(
+        f"wrt names the parameter {name!r}, which the module does not have."
+        f"{nearest(str(name), every)} It has: {', '.join(sorted(every)) or 'none'}."
+    )

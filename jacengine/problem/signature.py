@@ -1,0 +1,157 @@
+"""What a plan is bound to: everything its choice and its layout depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from jacengine import pytrees
+from jacengine._torch_private import parameter_of, training_flags
+from jacengine.errors import PlanMismatchError
+from jacengine.problem.call_spec import argument_labels
+from jacengine.problem.side_effects import reachable_modules
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The structure of a call's arguments and the state of the modules behind it.
+
+    Attributes:
+        structure: How the arguments nest.
+        leaves: Shape, dtype and device of each tensor; the type of anything else.
+        parameters: Name, shape and dtype of the parameters that are differentiated.
+        training: The training flags of all modules.
+        flags: Settings of torch that change values or speed.
+        roots: The modules that the function can be seen to use.
+    """
+
+    structure: pytrees.Structure
+    leaves: tuple[object, ...]
+    parameters: tuple[tuple[str, tuple[int, ...], torch.dtype], ...]
+    training: tuple[bool, ...]
+    flags: tuple[object, ...]
+    roots: tuple[nn.Module, ...] = field(compare=False, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        fn: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        names: Sequence[str] = (),
+    ) -> Signature:
+        """Take the signature of a call that differentiates the parameters named."""
+        leaves, structure = pytrees.flatten_call(args, kwargs)
+        roots = tuple(reachable_modules(fn))
+        return cls(
+            structure,
+            tuple(map(_describe, leaves)),
+            _parameters(fn, names),
+            training_flags(roots),
+            _flags(),
+            roots,
+        )
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What can be compared and hashed of it, to find a plan by."""
+        spec = str(self.structure.spec)
+        return (spec, self.leaves, self.training, self.flags)
+
+    def leaves_of(
+        self, fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> list[Any]:
+        """Flatten the arguments of a call, which must have this signature.
+
+        Raises:
+            PlanMismatchError: It has another; each item is listed with both values.
+        """
+        leaves, structure = pytrees.flatten_call(args, kwargs)
+        if (
+            structure != self.structure
+            or tuple(map(_describe, leaves)) != self.leaves
+            or _parameters(fn, [name for name, *_ in self.parameters])
+            != self.parameters
+            or training_flags(self.roots) != self.training
+            or _flags() != self.flags
+        ):
+            names = [name for name, *_ in self.parameters]
+            raise PlanMismatchError(
+                self._differences(Signature.of(fn, args, kwargs, names), args, kwargs)
+            )
+        return leaves
+
+    def _differences(
+        self, got: Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> str:
+        rows: list[tuple[str, object, object]] = []
+        if self.structure == got.structure:
+            labels = argument_labels(args, kwargs)
+            rows += [
+                (f"argument {label}", _words(mine), _words(theirs))
+                for label, mine, theirs in zip(
+                    labels, self.leaves, got.leaves, strict=True
+                )
+            ]
+        else:
+            rows.append(
+                ("structure of the arguments", self.structure.spec, got.structure.spec)
+            )
+        rows += [
+            (f"parameter {mine[0]}", mine[1:], theirs[1:])
+            for mine, theirs in zip(self.parameters, got.parameters, strict=True)
+        ]
+        rows += [
+            ("training flags", _summary(self.training), _summary(got.training)),
+            ("settings of torch", self.flags, got.flags),
+        ]
+        listed = "\n".join(
+            f"  same     {what}: {mine}"
+            if mine == theirs
+            else f"  differs  {what}: planned {mine}, got {theirs}"
+            for what, mine, theirs in rows
+        )
+        return (
+            f"The plan was made for another signature:\n{listed}\nMake a plan for the "
+            "new one with jacengine.plan(...), or call jacengine.auto(...)."
+        )
+
+
+def _describe(leaf: object) -> object:
+    if isinstance(leaf, Tensor):
+        return (leaf.shape, leaf.dtype, leaf.device)
+    return type(leaf)
+
+
+def _words(described: object) -> str:
+    if isinstance(described, tuple):
+        shape, dtype, device = described
+        return f"{tuple(shape)} {dtype} {device}"
+    return described.__name__ if isinstance(described, type) else str(described)
+
+
+def _parameters(
+    fn: Any, names: Sequence[str]
+) -> tuple[tuple[str, tuple[int, ...], torch.dtype], ...]:
+    found = [(name, parameter_of(fn, name)) for name in names]
+    return tuple((name, tuple(p.shape), p.dtype) for name, p in found)
+
+
+def _summary(training: tuple[bool, ...]) -> str:
+    """Say how many modules are in training mode, and which by number."""
+    where = [str(i) for i, flag in enumerate(training) if flag]
+    return f"{len(where)} of {len(training)} modules training [{','.join(where)}]"
+
+
+def _flags() -> tuple[object, ...]:
+    return (
+        torch.is_autocast_enabled("cpu"),
+        torch.is_autocast_enabled("cuda"),
+        torch.get_float32_matmul_precision(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_num_threads(),
+    )

@@ -1,0 +1,145 @@
+"""The forward Laplacian: one pass of values, tangents and collapsed second derivatives.
+
+    l[y] = sum_k d^2/de^2 f(x + e v_k) at e = 0
+
+The Laplacian where the directions v_k are a basis. The pass runs the function once, on
+jets (`jacengine.program.taylor.jet`), with one coefficient for all directions together
+where
+nested forward mode carries one for each. Cost: K tangents through every operator, and a
+value and a coefficient as cheap as one more each; no graph is kept, and no tensor of an
+earlier operator.
+
+What is not supported raises. Custom autograd functions are told by the call stack, from
+where their `forward` calls torch in Python; one that only passes tensors on or into
+compiled code reaches the dispatcher, which raises too.
+
+Sources: Li et al. 2024, "A computational framework for neural network-based variational
+Monte Carlo with Forward Laplacian", https://arxiv.org/abs/2307.08214; Dangel et al.
+2025, "Collapsing Taylor mode automatic differentiation",
+https://arxiv.org/abs/2505.13644.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jacengine._torchfunc import Function, Tensors
+from jacengine.program.taylor.broadcast_tangents import thinned
+from jacengine.program.taylor.fallback import generic
+from jacengine.program.taylor.jet import Dispatch, Jet
+from jacengine.program.taylor.pytree_args import primals_of
+from jacengine.program.taylor.rules import COMPOSITES, LEAVES
+from jacengine.program.taylor.unsupported import refuse, refuse_custom_functions
+
+
+def propagate(
+    function: Function, primals: Tensors, tangents: Tensors
+) -> tuple[Tensor, ...]:
+    """Return sums of second directional derivatives, from one pass of the function.
+
+    Differentiable by autograd where a primal requires gradients and grad mode is on;
+    else nothing is recorded.
+
+    Args:
+        function: Takes the primals, returns a tuple of tensors.
+        primals: Where to differentiate, `primals[i]` of shape `shape_i`.
+        tangents: The K directions, `tangents[i]` of shape `(K, *shape_i)`; axes along
+            which all entries are one in memory are not multiplied.
+
+    Returns:
+        `l[i] = sum_k d^2/de^2 f_i(primals + e v_k)`, of each output's shape and dtype;
+        zeros where an output does not depend on the primals.
+
+    Raises:
+        UnsupportedError: The function does what second-order coefficients cannot
+            follow: the message names it.
+
+    Example:
+        The Laplacian of a quartic, of two samples:
+
+        >>> x = torch.tensor([[1.0, 2.0], [0.0, 1.0]])
+        >>> basis = torch.eye(2)[:, None].expand(2, 2, 2)
+        >>> propagate(lambda x: ((x**4).sum(1),), (x,), (basis,))
+        (tensor([60., 12.]),)
+    """
+    recorded = torch.is_grad_enabled() and any(p.requires_grad for p in primals)
+    dispatch = _dispatch(recorded)
+    jets = tuple(
+        Jet(primal, thinned(tangent), None, dispatch)
+        for primal, tangent in zip(primals, tangents, strict=True)
+    )
+    return tuple(_coefficient(output) for output in _run(function, jets))
+
+
+def _run(function: Function, jets: tuple[Jet, ...]) -> Tensors:
+    """Call the function, in grad mode: so a `no_grad` inside of it can be told."""
+    with torch.enable_grad():
+        return function(*jets)
+
+
+def _coefficient(output: Tensor) -> Tensor:
+    """Return what an output carries, in full."""
+    curvature = output.dense_curvature() if isinstance(output, Jet) else None
+    if curvature is None:
+        return torch.zeros_like(output.primal if isinstance(output, Jet) else output)
+    return curvature.contiguous()
+
+
+def _dispatch(recorded: bool) -> Dispatch:
+    """Return what is done with a function of torch in one pass."""
+
+    def dispatch(
+        function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        refuse_custom_functions(_run.__code__)
+        if not torch.is_grad_enabled():
+            refuse(function, kwargs)
+            return function(*primals_of(args), **primals_of(kwargs))
+        if kwargs:
+            args, kwargs = _usual(function, args, kwargs)
+        composite = COMPOSITES.get(function)
+        if composite is not None:
+            found = _tried(composite, args, kwargs)
+            if found is not NotImplemented:
+                return found
+        with torch.set_grad_enabled(recorded):
+            rule = LEAVES.get(function)
+            found = NotImplemented if rule is None else _tried(rule, args, kwargs)
+            if found is not NotImplemented:
+                return found
+            refuse(function, kwargs)
+            return generic(function, args, kwargs)
+
+    return dispatch
+
+
+def _tried(rule: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
+    """Return what a rule makes of arguments, if it knows them all."""
+    try:
+        return rule(*args, **kwargs)
+    except TypeError:
+        # Another signature: the function itself knows whether it is right.
+        return NotImplemented
+
+
+_ALIASES = {"axis": "dim", "keepdims": "keepdim"}
+
+
+def _usual(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return arguments under their usual names, without switches that are off."""
+    if kwargs.get("inplace") or kwargs.get("out") is not None:
+        refuse(function, kwargs)
+    named = {
+        _ALIASES.get(name, name): value
+        for name, value in kwargs.items()
+        if name not in ("inplace", "out")
+    }
+    if not args and "input" in named:
+        args = (named.pop("input"),)
+    return args, named

@@ -1,0 +1,96 @@
+"""The README says what the code says."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import jacengine
+from jacengine.api.builtin_registry import known_strategies
+from jacengine.interface import Pushforward
+from jacengine.layers.rules import RULES
+from jacengine.registry import Registry
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _block(marker: str) -> str:
+    found = re.search(rf"<!-- {marker} -->\n```\w*\n(.*?)```", README, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_the_example_is_the_file() -> None:
+    file = (ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")
+    assert _block("example: examples/quickstart.py") in file
+
+
+def test_the_output_is_what_the_example_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    exec(compile(_block("example: examples/quickstart.py"), "quickstart", "exec"), {})
+    assert capsys.readouterr().out.startswith(_block("output: examples/quickstart.txt"))
+
+
+@pytest.mark.parametrize("name", jacengine.list_strategies())
+def test_the_table_has_every_strategy(name: str) -> None:
+    strategy = known_strategies().get(name)
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{name}`"))
+    direction = "forward" if isinstance(strategy, Pushforward) else "reverse"
+    for cell in (strategy.method, direction, strategy.wins, strategy.source):
+        assert f"| {cell} |" in row
+
+
+def test_the_strategy_of_ones_own_computes_jacobians(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = next(
+        b
+        for b in re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+        if "Pushforward" in b
+    )
+    registry = Registry(
+        [known_strategies().get(name) for name in jacengine.list_strategies()]
+    )
+    monkeypatch.setattr("jacengine.api.jacobian.known_strategies", lambda: registry)
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(source, "readme", "exec", dont_inherit=True), names)
+    x = torch.tensor([0.3, -1.2], dtype=torch.float64)
+    found = jacengine.jacobian(torch.sin, x, strategy="finite_differences")
+    torch.testing.assert_close(found, torch.diag(x.cos()), rtol=1e-6, atol=1e-6)
+
+
+def test_the_rule_of_ones_own_is_used() -> None:
+    class Scale(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.randn(3, dtype=torch.float64))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.scale * x
+
+    source = next(
+        b
+        for b in re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+        if "register_rule" in b
+    )
+    names: dict[str, Any] = {"__name__": "example", "jacengine": jacengine}
+    exec(compile(source, "readme", "exec"), names | {"Scale": Scale})
+    model = torch.nn.Sequential(Scale(), torch.nn.Linear(3, 2).double())
+    x = torch.randn(4, 3, dtype=torch.float64)
+    rule = RULES.find(model[0])
+    assert rule is not None
+    options: dict[str, Any] = {"wrt": "params", "batch_dim": 0}
+    ours = jacengine.jacobian(model, x, **options, strategy="quasi_linear")
+    wanted = jacengine.jacobian(model, x, **options, strategy="reverse_loop")
+    assert torch.allclose(ours["0.scale"], wanted["0.scale"])
+
+
+@pytest.mark.parametrize(
+    "path", re.findall(r"^\| `([\w/]+/)`", README, flags=re.MULTILINE)
+)
+def test_every_folder_in_the_table_exists(path: str) -> None:
+    assert (ROOT / path).is_dir()

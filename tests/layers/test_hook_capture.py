@@ -1,0 +1,303 @@
+"""Capture: what hooks see, what they miss, and that they are gone afterwards."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import jacengine
+from jacengine.layers.capture_coverage import unaccounted
+from jacengine.layers.contraction_plan import Assignment, assign
+from jacengine.layers.hook_capture import CaptureUnit, LayerCall, capturing
+from jacengine.layers.sample_axis import Placement, placements, reaches_others
+from tests.contract.compare import assert_same
+from tests.contract.reference import reference_jacobian
+from tests.contract.scenario import Case
+from tests.problems import mlp, prepared, randn
+
+PER_SAMPLE: dict[str, Any] = {"wrt": "params", "batch_dim": 0}
+
+
+def units_of(module: nn.Module) -> list[CaptureUnit]:
+    """Make each parameter's own module answer for it."""
+    units: dict[str, list[tuple[int, str]]] = {}
+    for index, (name, _) in enumerate(module.named_parameters()):
+        path, _, last = name.rpartition(".")
+        units.setdefault(path, []).append((index, last))
+    return [CaptureUnit(path, tuple(members)) for path, members in units.items()]
+
+
+def hook_count(module: nn.Module) -> int:
+    names = ("_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs")
+    return sum(len(vars(m)[name]) for m in module.modules() for name in names)
+
+
+def captured(module: nn.Module, *args: Tensor) -> tuple[Tensor, list[LayerCall]]:
+    with capturing(module, units_of(module)) as visits:
+        out: Tensor = module(*args)
+    return out, visits
+
+
+class Net(nn.Module):
+    """A module whose forward pass is given."""
+
+    def __init__(
+        self, run: Callable[[Any, Tensor], Tensor], **parts: nn.Module
+    ) -> None:
+        super().__init__()
+        self.run = run
+        for name, part in parts.items():
+            self.add_module(name, part.double())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(self, x)
+
+
+def linear(inputs: int = 3, outputs: int = 3) -> nn.Linear:
+    return nn.Linear(inputs, outputs)
+
+
+def test_visits() -> None:
+    model, x = mlp(3, 4, 2), randn(5, 3)
+    out, visits = captured(model, x)
+    assert [visit.unit.path for visit in visits] == ["0", "2"]
+    assert [visit.shapes for visit in visits] == [((5, 4),), ((5, 2),)]
+    assert visits[0].args[0] is x
+    assert visits[1].outputs[0] is out
+    assert all(visit.untouched for visit in visits)
+    assert visits[0].window.stop <= visits[1].window.start
+
+
+def test_every_call_is_a_visit() -> None:
+    model = Net(lambda m, x: m.a(m.b(m.a(x))), a=linear(), b=linear())
+    _, visits = captured(model, randn(5, 3))
+    assert [visit.unit.path for visit in visits] == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize("fails", ["function", "layer", "body"])
+def test_hooks_are_gone_after_an_exception(fails: str) -> None:
+    def run(m: Any, x: Tensor) -> Tensor:
+        h: Tensor = m.a(x)
+        if fails == "function":
+            raise ValueError("mine")
+        out: Tensor = m.b(h[:, :2] if fails == "layer" else h)
+        return out
+
+    model = Net(run, a=linear(), b=linear())
+
+    def watched() -> None:
+        with capturing(model, units_of(model)):
+            assert hook_count(model) == 6
+            model(randn(5, 3))
+            raise ValueError("mine")
+
+    with pytest.raises((ValueError, RuntimeError), match=r"mine|shapes"):
+        watched()
+    assert hook_count(model) == 0
+
+
+def test_hooks_are_gone_after_a_call() -> None:
+    model, x = mlp(3, 4, 2), randn(5, 3)
+    model[0].register_forward_hook(lambda *_: None)
+    before = hook_count(model)
+    for strategy in ("quasi_linear", "vmap_vjp"):
+        jacengine.jacobian(model, x, strategy=strategy, **PER_SAMPLE)
+    assert hook_count(model) == before
+
+
+def test_an_unknown_unit_leaves_no_hooks() -> None:
+    model = mlp(3, 4, 2)
+    units = [*units_of(model), CaptureUnit("gone", ((0, "weight"),))]
+    with pytest.raises(AttributeError, match="gone"), capturing(model, units):
+        pass
+    assert hook_count(model) == 0
+
+
+MISSED: list[tuple[str, Callable[[Any, Tensor], Tensor], set[str]]] = [
+    ("none", lambda m, x: m.b(m.a(x)), set()),
+    ("unused", lambda m, x: m.a(x), set()),
+    (
+        "elsewhere",
+        lambda m, x: F.linear(x, m.a.weight, m.b.bias),
+        {"a.weight", "b.bias"},
+    ),
+    ("both", lambda m, x: m.b(m.a(x)) + m.a.bias, {"a.bias"}),
+    ("before", lambda m, x: m.a(x * m.b.weight.sum()), {"b.weight"}),
+    ("bypassed", lambda m, x: m.a.forward(m.b(x)), {"a.weight", "a.bias"}),
+    ("itself", lambda m, x: m.a.weight.expand(len(x), 3, 3), {"a.weight"}),
+    ("inside another", lambda m, x: m.b(x + m.a.bias), {"a.bias"}),
+]
+"""Forward passes, and the parameters with a use that hooks do not see."""
+
+
+@pytest.mark.parametrize(
+    ("run", "missed"), [m[1:] for m in MISSED], ids=[m[0] for m in MISSED]
+)
+def test_missed_uses(run: Callable[[Any, Tensor], Tensor], missed: set[str]) -> None:
+    model, x = Net(run, a=linear(), b=linear()), randn(5, 3)
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    out, visits = captured(model, x)
+    assert {names[i] for i in unaccounted((out,), parameters, visits)} == missed
+    wanted = reference_jacobian(Case(model, (x,), options=PER_SAMPLE))
+    J = jacengine.jacobian(model, x, strategy="quasi_linear", **PER_SAMPLE)
+    assert_same(J, wanted, 1e-10)
+
+
+def test_an_output_that_is_a_parameter_itself() -> None:
+    leaf = randn(3).requires_grad_()
+    made = leaf * 1
+    for output in (leaf, made):
+        assert unaccounted((output,), [output], []) == {0}
+
+
+def assigned(model: nn.Module, x: Tensor) -> Assignment:
+    problem, call = prepared(model, x, **PER_SAMPLE)
+    primals = tuple(p.detach().requires_grad_() for p in call.primals(connected=False))
+    return assign(model, problem.layout.names, primals, call, problem.batch_size)
+
+
+def test_assignment_of_plain_layers() -> None:
+    found = assigned(mlp(3, 4, 2), randn(5, 3))
+    assert [unit.path for unit in found.units] == ["0", "2"]
+    assert all(handling.rule is not None for handling in found.handlings)
+    assert found.whole == frozenset()
+    assert found.vectorisations == ("legacy", "vmap", "none")
+    assert found.graph is None
+
+
+def test_assignment_goes_to_the_parent_and_to_the_graph() -> None:
+    inner = Net(lambda m, x: F.linear(x, m.a.weight * 2), a=linear())
+    outer = Net(lambda m, x: m.b(m.inner(x)), inner=inner, b=linear())
+    found = assigned(outer, randn(5, 3))
+    answers = {i: unit.path for unit in found.units for i, _ in unit.parameters}
+    names = [name for name, _ in outer.named_parameters()]
+    assert answers[names.index("inner.a.weight")] == "inner"
+    assert answers[names.index("b.weight")] == "b"
+    assert found.whole <= {names.index("inner.a.bias")}
+
+
+def test_where_shapes_are_ambiguous_the_graph_tells_the_branch() -> None:
+    """Four samples of four positions, which one branch puts the other way round."""
+
+    def run(m: Any, x: Tensor) -> Tensor:
+        if x[0, 0, 0] > 0:
+            y: Tensor = m.a(x).tanh().sum(1)
+            return y
+        z: Tensor = m.a(x.transpose(0, 1)).tanh().sum(0)
+        return z
+
+    model, x = Net(run, a=linear()), randn(4, 4, 3)
+    assert assigned(model, x).graph is not None
+    plan = jacengine.plan(
+        model, x, **PER_SAMPLE, strategies=["quasi_linear"], effort="none"
+    )
+    for sign in (1, -1, 1):
+        at = x.clone()
+        at[0, 0, 0] = sign
+        wanted = reference_jacobian(Case(model, (at,), options=PER_SAMPLE))
+        assert_same(plan(at), wanted, 1e-10)
+
+
+def test_an_input_that_is_overwritten() -> None:
+    """Autograd does not need it for a bias, but its value is no longer what it was."""
+
+    def run(m: Any, x: Tensor) -> Tensor:
+        h = x * 1
+        y: Tensor = m.a(h)
+        h.mul_(3)
+        return y.tanh()
+
+    model, x = Net(run, a=linear()), randn(5, 3)
+    model.get_parameter("a.weight").requires_grad = False
+    (visit,) = captured(model, x)[1]
+    assert not visit.untouched
+    wanted = reference_jacobian(Case(model, (x,), options=PER_SAMPLE))
+    J = jacengine.jacobian(model, x, strategy="quasi_linear", **PER_SAMPLE)
+    assert_same(J, wanted, 1e-10)
+
+
+LAYOUTS: list[tuple[Placement, Callable[[Tensor], Tensor]]] = [
+    (Placement("axis", 0), lambda t: t),
+    (Placement("axis", 1), lambda t: t.transpose(0, 1)),
+    (Placement("outer", 4), lambda t: t.flatten(0, 1)),
+    (Placement("inner", 4), lambda t: t.transpose(0, 1).flatten(0, 1)),
+]
+"""Where a layer may find samples, and how they get there."""
+
+
+@pytest.mark.parametrize(("placement", "arrange"), LAYOUTS)
+def test_placements(placement: Placement, arrange: Callable[[Tensor], Tensor]) -> None:
+    whole = randn(3, 4, 2)
+    assert torch.equal(placement.front(arrange(whole), own=1), whole)
+    stacked = torch.stack([arrange(whole), 2 * arrange(whole)])
+    front = placement.front(stacked, own=1, skip=1)
+    assert torch.equal(front, torch.stack([whole, 2 * whole]))
+    for sample in range(3):
+        chosen = torch.arange(3) == sample
+        alone = arrange(whole * chosen.view(3, 1, 1))
+        assert not reaches_others(placement, alone, 1, chosen)
+        assert reaches_others(placement, alone, 1, ~chosen)
+        assert reaches_others(placement, arrange(whole), 1, chosen)
+
+
+def test_placement_without_samples() -> None:
+    assert Placement("none").front(randn(3, 4, 2), own=1).shape == (1, 12, 2)
+
+
+def test_placements_to_try() -> None:
+    found = [(p.kind, p.at) for p in placements((3, 4, 3), 3)]
+    assert found == [("axis", 0), ("axis", 2)]
+    found = [(p.kind, p.at) for p in placements((6,), 3)]
+    assert found == [("outer", 2), ("inner", 2)]
+    assert list(placements((4,), 3)) == []
+    assert list(placements((), 3)) == []
+
+
+def transposing(m: Any, x: Tensor) -> Tensor:
+    """Give the samples on axis 1 to a layer that may be dead."""
+    return torch.relu(m.a(x.transpose(0, 1))).sum(0)
+
+
+def branching(m: Any, x: Tensor) -> Tensor:
+    """Move the axis of samples, or not, as the values have it."""
+    if bool(x.sum() > 0):
+        return torch.tanh(m.a(x)).sum(1)
+    return torch.tanh(m.a(x.transpose(0, 1))).sum(0)
+
+
+def swapping(m: Any, x: Tensor) -> Tensor:
+    """Call two layers of the same shapes in the order that the values have it."""
+    swapped: Tensor = m.a(m.b(x)) if bool(x.sum() > 0) else m.b(m.a(x))
+    return swapped.sum(1)
+
+
+def check_later(model: Net, before: Tensor, x: Tensor) -> None:
+    """Check a plan that was made at `before` at other arguments."""
+    plan = jacengine.plan(
+        model, before, strategies=["quasi_linear"], effort="none", **PER_SAMPLE
+    )
+    model.requires_grad_()
+    with torch.no_grad():
+        model.get_parameter("a.bias").fill_(0.1)
+    wanted = reference_jacobian(Case(model, (x,), options=PER_SAMPLE))
+    assert_same(plan(x), wanted, 1e-10)
+
+
+def test_samples_that_could_not_be_told_apart_when_the_plan_was_made() -> None:
+    model, x = Net(transposing, a=linear()), randn(3, 3, 3)
+    with torch.no_grad():
+        model.get_parameter("a.bias").fill_(-100)
+    check_later(model, x, x)
+
+
+def test_another_branch_with_other_axes() -> None:
+    x = randn(3, 3, 3).abs()
+    check_later(Net(branching, a=linear()), x, -x)
+
+
+def test_another_branch_with_another_order() -> None:
+    x = randn(5, 3, 3).abs()
+    check_later(Net(swapping, a=linear(), b=nn.LayerNorm(3)), x, -x)

@@ -1,0 +1,116 @@
+"""`auto` knows what it has done before: by function, and by code."""
+
+import gc
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import jacengine
+from jacengine.plans import disk_cache, planning
+from jacengine.plans.process_cache import ProcessCache
+from jacengine.selection import select as selecting
+
+
+@pytest.fixture(autouse=True)
+def _forgetful(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setattr(planning, "_REMEMBERED", ProcessCache(capacity=3))
+    monkeypatch.setattr(planning, "_CHOICES", OrderedDict())
+    monkeypatch.setenv(disk_cache.VARIABLE, str(tmp_path))
+    monkeypatch.setattr(
+        "jacengine.selection.select.psutil.getloadavg", lambda: (0.0, 0, 0)
+    )
+
+
+@pytest.fixture
+def selections(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Count the selections that are made."""
+    made: list[object] = []
+    select: Callable[..., Any] = selecting.select
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        made.append(args)
+        return select(*args, **kwargs)
+
+    monkeypatch.setattr(planning, "select", counted)
+    return made
+
+
+X = torch.linspace(-1, 1, 12).reshape(4, 3)
+NAMES = ["reverse_loop", "batched_grad"]
+
+
+def _auto(fn: Any, x: Tensor = X, **options: Any) -> Any:
+    return jacengine.auto(fn, x, batch_dim=0, strategies=NAMES, **options)
+
+
+def test_the_same_function_is_selected_for_once(selections: list[object]) -> None:
+    model = nn.Linear(3, 2)
+    for _ in range(3):
+        torch.testing.assert_close(_auto(model)[0], model.weight.detach())
+        with torch.no_grad():
+            model.weight.mul_(2)
+    assert len(selections) == 1
+
+
+def test_another_signature_is_selected_for(selections: list[object]) -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Tanh())
+    _auto(model)
+    _auto(model, X[:2])
+    model.eval()
+    _auto(model)
+    _auto(model, X.double().float())
+    assert len(selections) == 3
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_a_closure_in_a_loop_is_known_by_its_code(
+    selections: list[object], monkeypatch: pytest.MonkeyPatch, *, on_disk: bool
+) -> None:
+    if not on_disk:
+        monkeypatch.setenv(disk_cache.VARIABLE, "")
+    model = nn.Linear(3, 2)
+    for factor in (1.0, 1.0, 1.0):
+        offset = torch.randn(3)
+        J = _auto(lambda x, o=offset, f=factor: torch.sin(model(x * f + o)))
+        z = model(X * factor + offset)
+        wanted = (z.cos().unsqueeze(2) * model.weight).detach()
+        torch.testing.assert_close(J, wanted)
+    assert len(selections) == 1
+
+
+def test_a_closure_over_another_structure_is_selected_for(
+    selections: list[object],
+) -> None:
+    for width in (2, 4):
+        model = nn.Linear(3, width)
+        assert _auto(lambda x, m=model: m(x)).shape == (4, width, 3)
+    assert len(selections) == 2
+
+
+def test_what_is_remembered_is_bounded_and_keeps_nothing_alive() -> None:
+    model = nn.Linear(3, 2)
+    _auto(model)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+    assert len(planning._REMEMBERED) == 0
+    kept = [nn.Linear(3, 2) for _ in range(5)]
+    for other in kept:
+        _auto(other)
+    assert len(planning._REMEMBERED) == 3
+
+
+def test_buffers_are_put_back_by_a_remembered_plan() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).double()
+    x = X.double()
+    before = {name: b.clone() for name, b in model.named_buffers()}
+    for _ in range(3):
+        jacengine.auto(model, x, strategies=["reverse_loop"])
+    for name, buffer in model.named_buffers():
+        assert torch.equal(buffer, before[name]), name

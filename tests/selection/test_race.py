@@ -1,0 +1,142 @@
+"""The race: who is left out, who wins, and that ties are settled the same way."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from jacengine.problem.analyze import analyze
+from jacengine.problem.problem import Options
+from jacengine.selection.candidate_result import CandidateResult
+from jacengine.selection.effort import QUICK, UNTIMED, EffortLimits
+from jacengine.selection.paired_test import slower
+from jacengine.selection.race import ALIKE, BRIEF, ENOUGH, Race
+from jacengine.selection.reference import Reference
+
+ORDER = ["reverse_loop", "batched_grad", "vmap_vjp"]
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _race(clock: Clock, spending: EffortLimits = QUICK) -> Race:
+    x = torch.ones(2)
+    problem = analyze(torch.sin, (x,), {}, Options())
+    call = problem.bind((x,), {})
+    return Race(
+        problem, call, Reference.of(problem, call), spending, clock, budget=2**30
+    )
+
+
+def _record(strategy: str, time_s: float, **facts: Any) -> CandidateResult:
+    return CandidateResult(strategy, "ok", time_s=time_s, **facts)
+
+
+def test_the_fastest_comes_first() -> None:
+    race = _race(Clock())
+    race.running = [_record("reverse_loop", 2.0), _record("vmap_vjp", 1.0)]
+    assert [r.strategy for r in race.ranking(ORDER)] == ["vmap_vjp", "reverse_loop"]
+
+
+def test_within_noise_less_memory_wins() -> None:
+    race = _race(Clock())
+    race.running = [
+        _record("reverse_loop", 1.00, peak_bytes=500),
+        _record("batched_grad", 1.02, peak_bytes=100),
+        _record("vmap_vjp", 1.10, peak_bytes=1),
+    ]
+    assert [r.strategy for r in race.ranking(ORDER)] == [
+        "batched_grad",
+        "reverse_loop",
+        "vmap_vjp",
+    ]
+
+
+def test_then_the_registered_order() -> None:
+    race = _race(Clock())
+    race.running = [
+        _record("vmap_vjp", 1.00, peak_bytes=100),
+        _record("reverse_loop", 1.02, peak_bytes=100),
+    ]
+    assert race.ranking(ORDER)[0].strategy == "reverse_loop"
+
+
+def test_time_that_is_spent_stops_the_entering() -> None:
+    clock = Clock()
+    race = _race(clock)
+    assert race.reason_to_stop(1.0) is None
+    race.running = [_record("reverse_loop", 2 * BRIEF)] * ENOUGH
+    assert race.reason_to_stop(1.0) is None
+    clock.now = 10.0
+    assert "time for the selection was spent" in str(race.reason_to_stop(1.0))
+    # What takes no time is tried all the same.
+    race.running = [_record("reverse_loop", BRIEF / 2)]
+    assert race.reason_to_stop(1.0) is None
+
+
+def test_a_few_whose_arithmetic_is_alike_are_tried_in_any_case() -> None:
+    clock = Clock()
+    race = _race(clock)
+    race._cheapest = 1.0
+    race.running = [_record("reverse_loop", 2 * BRIEF)] * (ENOUGH - 1)
+    clock.now = 10.0
+    assert race.reason_to_stop(ALIKE) is None
+    assert "was spent" in str(race.reason_to_stop(1.01 * ALIKE))
+
+
+def test_a_slow_winner_buys_more_time() -> None:
+    clock = Clock()
+    race = _race(clock)
+    race.running = [_record("reverse_loop", 1.0)]
+    clock.now = 0.9 * QUICK.factor
+    assert race.reason_to_stop(float("nan")) is None
+
+
+def test_an_unpromising_forecast_is_not_run() -> None:
+    race = _race(Clock())
+    race.running = [_record("reverse_loop", 0.01)]
+    race.enter(CandidateResult("vmap_vjp", "ok", forecast_s=1.0), 1.0)
+    (out,) = race.out
+    assert (out.outcome, out.runs) == ("skipped", 0)
+    assert "forecast to take 1 s" in out.reason
+
+
+def test_without_timing_the_first_right_one_is_taken() -> None:
+    race = _race(Clock(), UNTIMED)
+    race.running = [CandidateResult("reverse_loop", "ok")]
+    assert "a right method was found" in str(race.reason_to_stop(0.0))
+
+
+@pytest.mark.parametrize("where", ["running", "out"])
+def test_an_expelled_strategy_is_an_error(where: str) -> None:
+    race = _race(Clock())
+    setattr(race, where, [_record("vmap_vjp", 1.0)])
+    race.disqualify("vmap_vjp", "changes what is the user's: hooks")
+    assert race.running == []
+    assert [(r.outcome, r.reason) for r in race.out] == [
+        ("error", "changes what is the user's: hooks")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("times", "leader", "expected"),
+    [
+        ((1.10, 1.11, 1.12), (1.0, 1.0, 1.0), True),
+        ((1.10, 0.95, 1.02), (1.0, 1.0, 1.0), False),
+        ((1.0, 2.2, 4.4), (0.9, 2.0, 4.0), True),  # the machine slows, both alike
+        ((9.0, 9.0), (1.0, 1.0), False),  # too few rounds
+        ((0.0,) * 5, (0.0,) * 5, False),  # a clock that does not move
+        ((1.01,) * 40, (1.0,) * 40, True),
+    ],
+)
+def test_slower_with_confidence(
+    times: tuple[float, ...], leader: tuple[float, ...], expected: bool
+) -> None:
+    assert slower(times, leader) is expected

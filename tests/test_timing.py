@@ -1,0 +1,119 @@
+"""The peak counter against torch's own profiler, and the clock."""
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+from jacengine.timing import format_seconds, peak_memory, seconds
+from tests.problems import mlp, randn
+
+CPU = torch.device("cpu")
+
+Computation = Callable[[Tensor], object]
+
+
+def profiled_peak(run: Callable[[], object]) -> int:
+    """Sum up the allocations that the profiler saw."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        kept = run()
+    results: Any = found.profiler and found.profiler.kineto_results
+    live = peak = 0
+    for event in results.events():
+        if event.name() == "[memory]":
+            live += event.nbytes()
+            peak = max(peak, live)
+    del kept
+    return peak
+
+
+def counted_peak(run: Callable[[], object]) -> int:
+    with peak_memory(CPU) as peak:
+        kept = run()
+    del kept
+    return peak.bytes
+
+
+def elementwise(x: Tensor) -> Tensor:
+    """Free two of three intermediate results on the way."""
+    return x.sin().cos().exp() + x
+
+
+def views_and_sums(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a view of one large storage, and write in place."""
+    large = torch.cat([x, x, x])
+    large.mul_(2)
+    part = large[:1].T
+    return part, large.sum(0)
+
+
+def gradients(x: Tensor) -> tuple[Tensor, ...]:
+    model = mlp(64, 32, 16)
+    point = x.clone().requires_grad_()
+    return torch.autograd.grad(model(point).sum(), (point, *model.parameters()))
+
+
+@pytest.mark.parametrize("run", [elementwise, views_and_sums, gradients])
+def test_peak_is_that_of_the_profiler(run: Computation) -> None:
+    x = randn(50, 64)
+    run(x)
+    assert counted_peak(lambda: run(x)) == profiled_peak(lambda: run(x)) > 0
+
+
+def test_peak_by_hand() -> None:
+    x = torch.zeros(1000)
+    assert counted_peak(lambda: x + 1) == 4000
+    assert counted_peak(lambda: ((x + 1) + 1) + 1) == 8000
+    assert counted_peak(lambda: [x + 1, x + 1, x + 1]) == 12000
+    assert counted_peak(lambda: [x[1:], x.view(10, 100), x.detach()]) == 0
+    assert counted_peak(lambda: x.add_(1)) == 0
+
+
+def test_what_was_there_before_is_not_counted() -> None:
+    before = [torch.zeros(1000) for _ in range(3)]
+    with peak_memory(CPU) as peak:
+        before[0] = before[1] + before[2]
+    assert peak.bytes == 4000
+
+
+def test_peak_is_filled_in_after_an_exception() -> None:
+    with pytest.raises(ValueError, match="mine"), peak_memory(CPU):
+        raise ValueError("mine")
+    assert counted_peak(lambda: torch.zeros(10)) == 40
+
+
+def test_seconds_hold_back_the_garbage_collector() -> None:
+    seen: list[bool] = []
+    assert gc.isenabled()
+    taken = seconds(lambda: seen.append(gc.isenabled()), CPU)
+    assert seen == [False]
+    assert gc.isenabled()
+    assert taken >= 0
+    with pytest.raises(ValueError, match="mine"):
+        seconds(_raise, CPU)
+    assert gc.isenabled()
+
+
+def _raise() -> None:
+    raise ValueError("mine")
+
+
+def test_seconds_leave_a_disabled_collector_alone() -> None:
+    gc.disable()
+    try:
+        seconds(lambda: None, CPU)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.0, "0 us"), (3.21e-6, "3.21 us"), (0.0321, "32.1 ms"), (2.5, "2.5 s")],
+)
+def test_times_as_people_write_them(value: float, written: str) -> None:
+    assert format_seconds(value) == written
