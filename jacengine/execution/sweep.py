@@ -57,7 +57,7 @@ class Sweep:
             problem: What to compute.
             method: How.
             on_fake_tensors: Whether it will run on fake tensors, which have no memory
-            to take over and no values to choose seeds by: those are built now.
+                to take over and no values to choose seeds by: those are built now.
         """
         self._problem = problem
         self.method = method

@@ -19,8 +19,7 @@ from jacengine.results.result_layout import ResultLayout
 
 
 class Diagonal:
-    """A diagonal or a trace while it is put together; it stands in for
-    `DenseResult`."""
+    """A diagonal or a trace while it is assembled, like `DenseResult`."""
 
     def __init__(
         self, blueprint: ResultLayout, places: DiagonalIndices, *, out: Any = None
