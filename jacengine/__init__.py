@@ -10,16 +10,12 @@ from __future__ import annotations
 
 from jacengine._version import __version__
 from jacengine.api.benchmark import Benchmark, benchmark
-from jacengine.api.derivatives import hessian, hessian_diagonal, laplacian
-from jacengine.api.jacobian import (
-    auto,
-    jacobian,
-    list_strategies,
-    plan,
-    register,
-    register_rule,
-)
-from jacengine.api.load_plan import load_plan
+from jacengine.api.blocks import blocks
+from jacengine.api.derivatives import hessian, hessian_diagonal, hvp, laplacian
+from jacengine.api.jacobian import auto, jacobian
+from jacengine.api.operator import operator
+from jacengine.api.plan import load_plan, plan
+from jacengine.api.strategies import list_strategies, register, register_rule
 from jacengine.errors import (
     ArgumentError,
     CoupledSamplesError,
@@ -37,34 +33,25 @@ from jacengine.errors import (
     UnsupportedError,
 )
 from jacengine.flat_parameters import named_views
-from jacengine.interface import (
-    Contraction,
-    Curvature,
-    Passes,
-    Point,
-    Pullback,
-    Pushforward,
-    Strategy,
-    Unsupported,
-)
+from jacengine.interface import Capabilities, Passes, Point, Strategy, Unsupported
 from jacengine.layers.rule import Form, Rule
-from jacengine.linear_operators.hvp import hvp
-from jacengine.linear_operators.jacobian_operator import JacobianOperator, operator
-from jacengine.plans.blockwise import Piece, blocks
+from jacengine.linear_operators.jacobian_operator import JacobianOperator
+from jacengine.plans.blockwise import Piece
 from jacengine.plans.hutchinson import Estimate
 from jacengine.plans.plan import Plan
 from jacengine.plotting import plot
+from jacengine.problem.gradient import GradientMode
 from jacengine.results.buffer_pool import release_memory
 
 __all__ = [
     "ArgumentError",
     "Benchmark",
-    "Contraction",
+    "Capabilities",
     "CoupledSamplesError",
-    "Curvature",
     "DuplicateStrategyError",
     "Estimate",
     "Form",
+    "GradientMode",
     "InputTypeError",
     "JacengineError",
     "JacobianOperator",
@@ -77,8 +64,6 @@ __all__ = [
     "Plan",
     "PlanMismatchError",
     "Point",
-    "Pullback",
-    "Pushforward",
     "RandomnessError",
     "Rule",
     "Strategy",

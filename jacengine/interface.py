@@ -1,11 +1,11 @@
-"""What a strategy is: a way to push tangents or pull cotangents through a function.
+"""The interface of a strategy: how products with a Jacobian are obtained.
 
 Everything else (which directions, how many at once, where the products go, how much
-memory that may take) is the engine's, and every strategy gets it for nothing.
+memory that may take) is the engine's, and every strategy gets it for free.
 
 A strategy works in two steps, as `jax.vjp` and `torch.func.linearize` do. `linearize`
-runs the forward pass it needs at a point and returns an *action*, which maps `K` seeds
-to `K` products. The action is used for all chunks of directions.
+runs the forward pass that it needs at a point and returns a *linear map* from `K` seeds
+to `K` products, which is called for each block of directions.
 """
 
 from __future__ import annotations
@@ -13,14 +13,27 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal
 
 from torch import nn
 
 from jacengine._torchfunc import Function, Tensors
 from jacengine.problem.gradient import GradientMode
 from jacengine.problem.problem import Problem
-from jacengine.problem.quantity import Quantity
+from jacengine.problem.quantity import SECOND_ORDER, Quantity
+
+Mode = Literal["jvp", "vjp", "trace"]
+"""| mode | a linear map takes | and returns |
+|---|---|---|
+| `jvp` | tangents of the primals, each `(K, *in)` | tangents of the outputs |
+| `vjp` | cotangents of the outputs, each `(K, *out)` | cotangents of the primals |
+| `trace` | tangents `v_k` of the primals | `sum_k v_k^T H v_k`, each `(*out)` |"""
+
+LinearMap = Callable[..., Tensors]
+"""Maps seeds to products; with `writes_out`, it takes `out=` to write them into."""
+
+Tuning = tuple[tuple[str, str], ...]
+"""Choices that a strategy made by measurement: pairs of what and which, sorted."""
 
 
 @dataclass(frozen=True)
@@ -45,23 +58,56 @@ class Passes:
         return Passes(self.forward * times, self.backward * times)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a strategy can do; the engine asks for nothing else.
+
+    Attributes:
+        mode: Which products its linear map gives. A strategy has one mode: two would
+            be timed and verified apart, so they are two strategies.
+        max_directions: Directions that the linear map takes at a time, `None` for any
+            number.
+        gradients: The gradient modes to compose it with for second derivatives.
+        per_sample_shared: Whether its products with cotangents keep the samples of
+            shared primals apart, `(K, B, *param)`; an ordinary VJP sums over them.
+        writes_out: Whether its linear map takes `out=`, views of the result.
+        records_graph: Whether it needs autograd to record the forward pass.
+        thread_safe: Whether several threads may run it at once.
+        tunable: Whether it has something to prepare: see `Strategy.prepare`.
+        vmappable: Whether it can be linearized and applied inside `torch.func.vmap`.
+        trusted: Whether nobody writes to or keeps a product after it was returned, so
+            that it may become the result without a copy, and whether the strategy
+            itself draws no random numbers. Saves copies and checks.
+    """
+
+    mode: Mode
+    max_directions: int | None = None
+    gradients: tuple[GradientMode, ...] = (GradientMode.VJP,)
+    per_sample_shared: bool = False
+    writes_out: bool = False
+    records_graph: bool = True
+    thread_safe: bool = True
+    tunable: bool = False
+    vmappable: bool = False
+    trusted: bool = False
+
+
 @dataclass(slots=True)
 class Point:
     """A function and where to linearize it.
 
     Attributes:
-        function: Maps the primals, one by one, to the tuple of outputs.
+        function: Maps the primals, given one by one, to the tuple of outputs.
         replicated: The same for `K` copies at once: every primal and every output has
             a leading axis of copies.
         primals: The values, detached unless `create_graph`.
         create_graph: Whether products must be differentiable in turn.
         module: The module whose parameters the primals are, if they are.
-        names: The parameter name of each primal, if they are.
-        batch_size: How many samples lie along axis 0 of every output; `None` when the
+        names: The parameter name of each primal, if they are parameters.
+        batch_size: How many samples are along axis 0 of every output; `None` when the
             outputs are one sample.
-        over_samples: Runs `body(function, primals, seeds)` of each sample under vmap,
-            if that is how samples are to be kept apart: see
-            `BoundFunction.over_samples`.
+        over_samples: Runs `body(function, primals, seeds)` for each sample under vmap,
+            if samples are kept apart that way: see `BoundFunction.over_samples`.
     """
 
     function: Function
@@ -92,133 +138,124 @@ class Point:
         )
 
 
-Action = Callable[[Tensors], Tensors]
-"""Maps seeds, each `(K, *leaf)`, to products, each `(K, *leaf)` of the other side."""
-
-
 class Strategy(ABC):
-    """A method to compute products with a Jacobian.
+    """A way to compute products with a Jacobian.
 
-    Subclass `Pushforward`, `Pullback`, `Contraction` or `Curvature`, as a frozen
-    dataclass with the method's options as fields. The contract, which `tests/contract`
-    holds every strategy to: products are exact, of the outputs' (tangents) or inputs'
-    (cotangents) shape, and nothing of the user's is changed.
+    Subclass it as a frozen dataclass with the strategy's options as fields. The
+    contract, which `tests/contract` checks for every strategy: products are exact and
+    of the shapes that `Mode` lists, and nothing of the user's is changed.
 
     Attributes:
-        name: `[a-z][a-z0-9_]*`; how users ask for it.
-        method: What it does, in a few words, for tables.
+        name: `[a-z][a-z0-9_]*`; how users select it.
+        summary: What it does, in a few words, for tables.
         source: Where the method is from.
         wins: When it is the method of choice, in a few words.
-        single: Whether the action takes one direction at a time (`K = 1`).
-        records_graph: Whether it needs autograd to record the forward pass.
-        trusted: Whether nobody writes to or keeps a product after the action has
-            returned it, so that it may become the result without a copy, and the
-            strategy itself draws no random numbers. Saves copies and checks.
-        thread_safe: Whether several threads may run it at once.
-        composes: Whether it can be linearized and run inside of `torch.func.vmap`.
-        quantities: What it computes.
-        inner: How the gradient is computed that it differentiates; `None` if it
-            differentiates the function itself.
-        gradients: The ways of a gradient that it should be tried on, for second
-            derivatives; each makes a strategy of its own (see `nested`).
+        capabilities: What it can do.
     """
 
     name: ClassVar[str]
-    method: ClassVar[str]
+    summary: ClassVar[str]
     source: ClassVar[str]
     wins: ClassVar[str]
-    single: ClassVar[bool] = False
-    records_graph: ClassVar[bool] = True
-    trusted: ClassVar[bool] = False
-    thread_safe: ClassVar[bool] = True
-    composes: ClassVar[bool] = False
-    quantities: ClassVar[frozenset[Quantity]] = frozenset({"jacobian"})
-    inner: ClassVar[GradientMode | None] = None
-    gradients: ClassVar[tuple[GradientMode, ...]] = (GradientMode.VJP,)
+    capabilities: ClassVar[Capabilities]
 
     def check(self, problem: Problem) -> Unsupported | None:
-        """Say whether the method applies, from facts alone and without a pass.
+        """Decide whether the strategy applies, from facts alone and without a pass.
 
         Args:
-            problem: What is asked for.
+            problem: What is to be computed.
 
         Returns:
-            `None` if it applies, else the reason.
+            `None` if it applies, else the reason why not.
         """
         del problem
         return None
 
     @abstractmethod
     def passes(self, blocks: int) -> Passes:
-        """Predict the passes that `blocks` calls of one action take in all."""
+        """Predict the passes of one linearization and `blocks` calls of its map."""
 
-
-class Pushforward(Strategy):
-    """Forward mode: products `J v` with tangents."""
-
-    @abstractmethod
-    def linearize(self, point: Point) -> Action:
-        """Return the map from tangents of the primals to tangents of the outputs."""
-
-
-class Pullback(Strategy):
-    """Reverse mode: products `u^T J` with cotangents."""
-
-    @abstractmethod
-    def linearize(self, point: Point) -> Action:
-        """Return the map from cotangents of the outputs to those of the primals."""
-
-
-class Curvature(Strategy):
-    """Second-order forward mode: sums of second directional derivatives.
-
-    Its action maps tangents `v_1 .. v_K` to `sum_k v_k^T H v_k`, one tensor an output,
-    of the output's shape. Of the basis that is the Laplacian.
-    """
-
-    quantities: ClassVar[frozenset[Quantity]] = frozenset({"laplacian"})
-
-    @abstractmethod
-    def linearize(self, point: Point) -> Action:
-        """Return the map from tangents of the primals to sums over them."""
-
-
-class Contract(Protocol):
-    """The action of a `Contraction`."""
-
-    def __call__(self, seeds: Tensors, out: Tensors | None = None) -> Tensors:
-        """Pull cotangents back to parameters, sample by sample.
-
-        Args:
-            seeds: Cotangents `(K, *out)`, or `(K, B, *out)` with samples.
-            out: Where to write, `(K, *param)` or `(K, B, *param)`; strided views.
-
-        Returns:
-            The products; `out` if it was given.
-        """
-        ...
-
-
-class Contraction(Strategy):
-    """Reverse mode that keeps the samples of shared parameters apart.
-
-    An ordinary VJP sums the gradient of a shared parameter over the batch. A
-    contraction gives `(K, B, *param)`, and writes into the result directly.
-    """
-
-    gradients: ClassVar[tuple[GradientMode, ...]] = ()
-
-    def prepare(self, point: Point, *, timed: bool) -> Contraction:
-        """Do once what depends on the signature only; return what to linearize.
+    def prepare(
+        self, point: Point, tuning: Tuning, *, timed: bool
+    ) -> tuple[Strategy, Tuning]:
+        """Do once what depends on the signature of the call only, if `tunable`.
 
         Args:
             point: An example of the points it will be linearized at.
-            timed: Whether choices may be made by measurement; else they must be the
-                same everywhere.
+            tuning: Choices made before, which are applied and not measured again.
+            timed: Whether further choices may be made by measurement.
+
+        Returns:
+            The strategy to linearize with, and all choices.
         """
         del point, timed
-        return self
+        return self, tuning
 
     @abstractmethod
-    def linearize(self, point: Point) -> Contract:
-        """Return the map from cotangents to per-sample cotangents of the primals."""
+    def linearize(self, point: Point) -> LinearMap:
+        """Return the linear map at a point, as the mode says."""
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A strategy, and the gradient that it differentiates for second derivatives.
+
+    Forward over reverse, reverse over reverse, forward over forward and reverse over
+    forward are such pairs.
+
+    Attributes:
+        strategy: The (outer) strategy.
+        gradient: How the gradient is computed; `None` differentiates the function.
+    """
+
+    strategy: Strategy
+    gradient: GradientMode | None = None
+
+    @property
+    def name(self) -> str:
+        """How users select it: `vmap_jvp`, or `vmap_jvp_over_vjp`."""
+        if self.gradient is None:
+            return self.strategy.name
+        return f"{self.strategy.name}_over_{self.gradient}"
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a few words, for tables."""
+        if self.gradient is None:
+            return self.strategy.summary
+        return f"{self.strategy.summary}, of {self.gradient.summary}"
+
+    @property
+    def wins(self) -> str:
+        """When it is the method of choice, in a few words."""
+        return self.strategy.wins if self.gradient is None else "second derivatives"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its strategy can do."""
+        return self.strategy.capabilities
+
+    @property
+    def quantities(self) -> frozenset[Quantity]:
+        """What it computes."""
+        if self.capabilities.mode == "trace":
+            return frozenset({"laplacian"})
+        return frozenset({"jacobian"}) if self.gradient is None else SECOND_ORDER
+
+    def passes(self, blocks: int) -> Passes:
+        """Predict the passes; a gradient is a forward and, by VJP, a backward pass."""
+        outer = self.strategy.passes(blocks)
+        if self.gradient in {None, GradientMode.JVP}:
+            return outer
+        return Passes(outer.forward, outer.forward + 2 * outer.backward)
+
+
+def compositions(strategy: Strategy) -> tuple[Composition, ...]:
+    """List what a strategy computes: by itself, and composed with gradients."""
+    able = strategy.capabilities
+    if able.mode == "trace":
+        return (Composition(strategy),)
+    return (
+        Composition(strategy),
+        *(Composition(strategy, gradient) for gradient in able.gradients),
+    )

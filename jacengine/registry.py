@@ -1,4 +1,4 @@
-"""Strategies by name."""
+"""Strategies by name, and what they compose to."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ import warnings
 from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
 
-from jacengine.errors import ArgumentError, DuplicateStrategyError, UnknownStrategyError
-from jacengine.errors import nearest as nearest_name
-from jacengine.interface import (
-    Contraction,
-    Curvature,
-    Pullback,
-    Pushforward,
-    Strategy,
+from jacengine.errors import (
+    ArgumentError,
+    DuplicateStrategyError,
+    UnknownStrategyError,
+    nearest,
 )
-from jacengine.nested import nested
+from jacengine.interface import Capabilities, Composition, Strategy, compositions
 from jacengine.problem.quantity import PARTS, Quantity
 
 ENTRY_POINTS = "jacengine.strategies"
@@ -26,43 +23,48 @@ ENTRY_POINTS = "jacengine.strategies"
 
 
 class Registry:
-    """A set of strategies with distinct names, in the order they were registered."""
+    """Compositions with distinct names, in the order of registration."""
 
     def __init__(self, strategies: Iterable[Strategy] = ()) -> None:
-        """Begin with these strategies."""
-        self._by_name: dict[str, Strategy] = {}
+        """Register these strategies."""
+        self._by_name: dict[str, Composition] = {}
         for strategy in strategies:
             self.register(strategy)
 
     def register(self, strategy: Strategy) -> None:
-        """Add a strategy, and the second-order methods that it makes.
+        """Add a strategy and its compositions with gradients.
 
         Raises:
-            ArgumentError: It is not a strategy, or its name is not
-                `[a-z][a-z0-9_]*`.
+            ArgumentError: It is not a strategy, has no capabilities, or its name is
+                not `[a-z][a-z0-9_]*`.
             DuplicateStrategyError: The name is taken.
         """
-        kinds = Pushforward | Pullback | Contraction | Curvature
-        if not isinstance(strategy, kinds):
+        if not isinstance(strategy, Strategy):
             raise ArgumentError(
                 f"register() got {strategy!r}; expected an instance of a subclass of "
-                "Pushforward, Pullback, Contraction or Curvature."
+                "jacengine.Strategy."
             )
-        name: object = strategy.name
+        if not isinstance(getattr(strategy, "capabilities", None), Capabilities):
+            raise ArgumentError(
+                f"{type(strategy).__qualname__} has no capabilities; expected a class "
+                "attribute such as capabilities = jacengine.Capabilities(mode='jvp')."
+            )
+        name: object = getattr(strategy, "name", None)
         if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise ArgumentError(
                 f"The strategy name {name!r} is not of the form [a-z][a-z0-9_]*."
             )
-        made = {name: strategy, **{s.name: s for s in nested(strategy)}}
-        taken = next((known for known in made if known in self._by_name), None)
+        added = {composed.name: composed for composed in compositions(strategy)}
+        taken = next((known for known in added if known in self._by_name), None)
         if taken is not None:
+            owner = type(self._by_name[taken].strategy).__qualname__
             raise DuplicateStrategyError(
-                f"A strategy named {taken!r} is registered already "
-                f"({type(self._by_name[taken]).__qualname__}); choose another name."
+                f"A strategy named {taken!r} is registered already ({owner}); choose "
+                "another name."
             )
-        self._by_name |= made
+        self._by_name |= added
 
-    def get(self, name: str, quantity: Quantity | None = None) -> Strategy:
+    def get(self, name: str, quantity: Quantity | None = None) -> Composition:
         """Look a strategy up.
 
         Args:
@@ -76,28 +78,28 @@ class Registry:
         known = self.names(quantity or "jacobian")
         if name not in self._by_name:
             raise UnknownStrategyError(
-                f"Unknown strategy {name!r}.{nearest_name(str(name), known)} "
+                f"Unknown strategy {name!r}.{nearest(str(name), known)} "
                 f"Available: {', '.join(sorted(known))}."
             )
-        strategy = self._by_name[name]
-        if quantity is not None and quantity not in strategy.quantities:
+        found = self._by_name[name]
+        if quantity is not None and quantity not in found.quantities:
             raise ArgumentError(
-                f"{name} computes {' or '.join(sorted(strategy.quantities))}, not "
+                f"{name} computes {' or '.join(sorted(found.quantities))}, not "
                 f"{quantity}. For that there are: {', '.join(known)}."
             )
-        return strategy
+        return found
 
     def choose(
         self,
         names: Iterable[str] | None,
         exclude: Iterable[str],
         quantity: Quantity = "jacobian",
-    ) -> list[Strategy]:
-        """List strategies: those named, or all of a quantity, less those excluded.
+    ) -> list[Composition]:
+        """List those named, or all that compute a quantity, less those excluded.
 
         Raises:
             UnknownStrategyError: A name is not known.
-            ArgumentError: A strategy computes something else, or nothing is left.
+            ArgumentError: A strategy computes something else, or none is left.
         """
         if isinstance(names, str) or isinstance(exclude, str):
             raise ArgumentError("strategies= and exclude= take lists of names.")
@@ -112,7 +114,7 @@ class Registry:
         return left
 
     def names(self, quantity: Quantity = "jacobian") -> tuple[str, ...]:
-        """List the names of those that compute a quantity, as registered.
+        """List the names of those that compute a quantity, in order of registration.
 
         Raises:
             ArgumentError: There is no such quantity.
@@ -121,11 +123,11 @@ class Registry:
             raise ArgumentError(
                 f"quantity={quantity!r}: expected one of {', '.join(map(repr, PARTS))}."
             )
-        return tuple(n for n, s in self._by_name.items() if quantity in s.quantities)
+        return tuple(n for n, c in self._by_name.items() if quantity in c.quantities)
 
 
 class PluginLoader:
-    """Loads the strategies of other distributions, once, on first use."""
+    """Loads the strategies of other distributions, once, at first use."""
 
     def __init__(self, registry: Registry) -> None:
         """Load into this registry."""
@@ -135,7 +137,7 @@ class PluginLoader:
         self.broken: dict[str, str] = {}
 
     def load(self) -> None:
-        """Load every entry point; a broken one warns once and is left out."""
+        """Load every entry point; a broken one is left out, with a warning."""
         with self._lock:
             if self._loaded:
                 return

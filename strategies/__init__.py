@@ -1,7 +1,7 @@
-"""The built-in strategies, one method a file.
+"""The built-in strategies, one a file.
 
-Importing this package registers nothing; `BUILTIN` lists one instance of each method
-for Jacobians, in the order in which ties are settled, and `SECOND_ORDER` the rest.
+Importing this package registers nothing; `BUILTIN` lists one instance of each, in the
+order in which ties are settled.
 """
 
 from __future__ import annotations
@@ -28,7 +28,5 @@ BUILTIN: tuple[Strategy, ...] = (
     ForwardDual(),
     VmapJvp(),
     QuasiLinear(),
+    ForwardLaplacian(),
 )
-
-SECOND_ORDER: tuple[Strategy, ...] = (ForwardLaplacian(),)
-"""Those that compute second derivatives by themselves; the others make more of them."""

@@ -19,35 +19,41 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from jacengine._torchfunc import Tensors, pull
-from jacengine.interface import Action, Passes, Point, Pullback
+from jacengine.interface import (
+    Capabilities,
+    LinearMap,
+    Passes,
+    Point,
+    Strategy,
+)
 from jacengine.problem.gradient import GradientMode
 
 
 @final
 @dataclass(frozen=True)
-class BatchedGrad(Pullback):
+class BatchedGrad(Strategy):
     """`torch.autograd.grad(is_grads_batched=True)`."""
 
     name: ClassVar[str] = "batched_grad"
-    method: ClassVar[str] = "autograd.grad(is_grads_batched=True)"
+    summary: ClassVar[str] = "autograd.grad(is_grads_batched=True)"
     source: ClassVar[str] = "torch.autograd.grad documentation"
     wins: ClassVar[str] = "few outputs, small models (low overhead)"
-    trusted: ClassVar[bool] = True
-    gradients: ClassVar[tuple[GradientMode, ...]] = (
-        GradientMode.GRAD,
-        GradientMode.JVP,
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        mode="vjp",
+        gradients=(GradientMode.GRAD, GradientMode.JVP),
+        trusted=True,
     )
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass, and a vectorised backward pass a chunk."""
         return Passes(forward=1, backward=blocks)
 
-    def linearize(self, point: Point) -> Action:
+    def linearize(self, point: Point) -> LinearMap:
         """Record the graph once; pull a chunk of cotangents back at a time."""
         primals = point.tracked()
         outputs = point.function(*primals)
 
-        def action(cotangents: Tensors) -> Tensors:
+        def linear_map(cotangents: Tensors) -> Tensors:
             return pull(
                 outputs,
                 primals,
@@ -56,4 +62,4 @@ class BatchedGrad(Pullback):
                 create_graph=point.create_graph,
             )
 
-        return action
+        return linear_map

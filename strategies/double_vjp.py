@@ -22,37 +22,45 @@ from typing import ClassVar, final
 import torch
 
 from jacengine._torchfunc import Tensors, pull
-from jacengine.interface import Action, Passes, Point, Pushforward
-from jacengine.problem.gradient import GradientMode
+from jacengine.interface import (
+    Capabilities,
+    LinearMap,
+    Passes,
+    Point,
+    Strategy,
+)
 
 
 @final
 @dataclass(frozen=True)
-class DoubleVjp(Pushforward):
+class DoubleVjp(Strategy):
     """The VJP of a VJP, one input entry at a time."""
 
     name: ClassVar[str] = "double_vjp"
-    method: ClassVar[str] = "VJP of the VJP (Townsend), one pass an input entry"
+    summary: ClassVar[str] = "VJP of the VJP (Townsend), one pass an input entry"
     source: ClassVar[str] = "j-towns.github.io/2017/06/12/A-new-trick.html"
     wins: ClassVar[str] = "few inputs, operators without a forward formula"
-    trusted: ClassVar[bool] = True
-    single: ClassVar[bool] = True
-    gradients: ClassVar[tuple[GradientMode, ...]] = ()
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        mode="jvp",
+        max_directions=1,
+        gradients=(),
+        trusted=True,
+    )
 
     def passes(self, blocks: int) -> Passes:
         """One forward, one recorded backward, and one backward a direction."""
         return Passes(forward=1, backward=1 + blocks)
 
-    def linearize(self, point: Point) -> Action:
+    def linearize(self, point: Point) -> LinearMap:
         """Record the VJP as a function of a dummy cotangent."""
         primals = point.tracked()
         outputs = point.function(*primals)
         dummies = tuple(torch.zeros_like(o).requires_grad_() for o in outputs)
         linear = pull(outputs, primals, dummies, create_graph=True)
 
-        def action(tangents: Tensors) -> Tensors:
+        def linear_map(tangents: Tensors) -> Tensors:
             one = tuple(tangent[0] for tangent in tangents)
             products = pull(linear, dummies, one, create_graph=point.create_graph)
             return tuple(product.unsqueeze(0) for product in products)
 
-        return action
+        return linear_map

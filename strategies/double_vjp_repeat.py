@@ -19,22 +19,31 @@ from typing import ClassVar, final
 import torch
 
 from jacengine._torchfunc import Tensors, pull
-from jacengine.interface import Action, Passes, Point, Pushforward, Unsupported
-from jacengine.problem.gradient import GradientMode
+from jacengine.interface import (
+    Capabilities,
+    LinearMap,
+    Passes,
+    Point,
+    Strategy,
+    Unsupported,
+)
 from jacengine.problem.problem import Problem
 
 
 @final
 @dataclass(frozen=True)
-class DoubleVjpRepeat(Pushforward):
+class DoubleVjpRepeat(Strategy):
     """The VJP of a VJP, on one copy of the input a tangent."""
 
     name: ClassVar[str] = "double_vjp_repeat"
-    method: ClassVar[str] = "VJP of the VJP on replicated inputs, no loop"
+    summary: ClassVar[str] = "VJP of the VJP on replicated inputs, no loop"
     source: ClassVar[str] = "PyTorch forum, t/159037"
     wins: ClassVar[str] = "few inputs, no forward formula, no batching rule"
-    trusted: ClassVar[bool] = True
-    gradients: ClassVar[tuple[GradientMode, ...]] = ()
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        mode="jvp",
+        gradients=(),
+        trusted=True,
+    )
 
     def check(self, problem: Problem) -> Unsupported | None:
         """Decline random numbers: copies of one input must see one function."""
@@ -46,14 +55,14 @@ class DoubleVjpRepeat(Pushforward):
         """One forward and two backward passes a chunk, on as many copies."""
         return Passes(forward=blocks, backward=2 * blocks)
 
-    def linearize(self, point: Point) -> Action:
+    def linearize(self, point: Point) -> LinearMap:
         """Nothing to keep: each chunk has its own copies."""
 
-        def action(tangents: Tensors) -> Tensors:
+        def linear_map(tangents: Tensors) -> Tensors:
             primals = point.copies(tangents[0].shape[0])
             outputs = point.replicated(*primals)
             dummies = tuple(torch.zeros_like(o).requires_grad_() for o in outputs)
             linear = pull(outputs, primals, dummies, create_graph=True)
             return pull(linear, dummies, tangents, create_graph=point.create_graph)
 
-        return action
+        return linear_map

@@ -20,33 +20,42 @@ import torch
 from torch.autograd import forward_ad
 
 from jacengine._torchfunc import Tensors
-from jacengine.interface import Action, Passes, Point, Pushforward
+from jacengine.interface import (
+    Capabilities,
+    LinearMap,
+    Passes,
+    Point,
+    Strategy,
+)
 from jacengine.problem.gradient import GradientMode
 
 
 @final
 @dataclass(frozen=True)
-class ForwardDual(Pushforward):
+class ForwardDual(Strategy):
     """`torch.autograd.forward_ad` for one input entry at a time."""
 
     name: ClassVar[str] = "forward_dual"
-    method: ClassVar[str] = "forward_ad dual tensors, one pass an input entry"
+    summary: ClassVar[str] = "forward_ad dual tensors, one pass an input entry"
     source: ClassVar[str] = "torch.autograd.forward_ad documentation"
     wins: ClassVar[str] = "very few inputs, large passes, little memory"
-    trusted: ClassVar[bool] = True
-    single: ClassVar[bool] = True
-    records_graph: ClassVar[bool] = False
-    thread_safe: ClassVar[bool] = False
-    gradients: ClassVar[tuple[GradientMode, ...]] = (GradientMode.GRAD,)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        mode="jvp",
+        max_directions=1,
+        gradients=(GradientMode.GRAD,),
+        records_graph=False,
+        thread_safe=False,
+        trusted=True,
+    )
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass a direction."""
         return Passes(forward=blocks, backward=0)
 
-    def linearize(self, point: Point) -> Action:
+    def linearize(self, point: Point) -> LinearMap:
         """Nothing to keep: tangents travel with the primal."""
 
-        def action(tangents: Tensors) -> Tensors:
+        def linear_map(tangents: Tensors) -> Tensors:
             with forward_ad.dual_level():
                 duals = [
                     forward_ad.make_dual(primal, tangent[0])
@@ -62,4 +71,4 @@ class ForwardDual(Pushforward):
                 for part in parts
             )
 
-        return action
+        return linear_map

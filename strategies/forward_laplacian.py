@@ -20,32 +20,41 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from jacengine._torchfunc import Tensors
-from jacengine.interface import Action, Curvature, Passes, Point
+from jacengine.interface import (
+    Capabilities,
+    LinearMap,
+    Passes,
+    Point,
+    Strategy,
+)
 from jacengine.program.taylor.propagate import propagate
 
 
 @final
 @dataclass(frozen=True)
-class ForwardLaplacian(Curvature):
+class ForwardLaplacian(Strategy):
     """One forward pass of values, tangents and the Laplacian."""
 
     name: ClassVar[str] = "forward_laplacian"
-    method: ClassVar[str] = "value, tangents and Laplacian in one forward pass"
+    summary: ClassVar[str] = "value, tangents and Laplacian in one forward pass"
     source: ClassVar[str] = "Li et al. 2024; Dangel et al. 2025"
     wins: ClassVar[str] = "Laplacians, wherever every operator has a rule"
-    trusted: ClassVar[bool] = True
-    records_graph: ClassVar[bool] = False
-    thread_safe: ClassVar[bool] = False
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        mode="trace",
+        records_graph=False,
+        thread_safe=False,
+        trusted=True,
+    )
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass a chunk."""
         return Passes(forward=blocks, backward=0)
 
-    def linearize(self, point: Point) -> Action:
+    def linearize(self, point: Point) -> LinearMap:
         """Nothing to keep: everything travels with the primal."""
         primals = point.tracked() if point.create_graph else point.primals
 
-        def action(tangents: Tensors) -> Tensors:
+        def linear_map(tangents: Tensors) -> Tensors:
             return propagate(point.function, primals, tangents)
 
-        return action
+        return linear_map

@@ -20,22 +20,32 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from jacengine._torchfunc import Tensors, pull
-from jacengine.interface import Action, Passes, Point, Pullback, Unsupported
+from jacengine.interface import (
+    Capabilities,
+    LinearMap,
+    Passes,
+    Point,
+    Strategy,
+    Unsupported,
+)
 from jacengine.problem.gradient import GradientMode
 from jacengine.problem.problem import Problem
 
 
 @final
 @dataclass(frozen=True)
-class Repeat(Pullback):
+class Repeat(Strategy):
     """The "repeat trick": one copy of the input a cotangent."""
 
     name: ClassVar[str] = "repeat"
-    method: ClassVar[str] = "input replicated once an output entry, one backward"
+    summary: ClassVar[str] = "input replicated once an output entry, one backward"
     source: ClassVar[str] = "S. Barratt's gist (repeat trick)"
     wins: ClassVar[str] = "few outputs, operators without a batching rule"
-    trusted: ClassVar[bool] = True
-    gradients: ClassVar[tuple[GradientMode, ...]] = (GradientMode.GRAD,)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        mode="vjp",
+        gradients=(GradientMode.GRAD,),
+        trusted=True,
+    )
 
     def check(self, problem: Problem) -> Unsupported | None:
         """Decline random numbers: copies of one input must see one function."""
@@ -47,12 +57,12 @@ class Repeat(Pullback):
         """Count a forward and a backward pass a chunk, on as many copies."""
         return Passes(forward=blocks, backward=blocks)
 
-    def linearize(self, point: Point) -> Action:
+    def linearize(self, point: Point) -> LinearMap:
         """Nothing to keep: each chunk has its own copies."""
 
-        def action(cotangents: Tensors) -> Tensors:
+        def linear_map(cotangents: Tensors) -> Tensors:
             primals = point.copies(cotangents[0].shape[0])
             outputs = point.replicated(*primals)
             return pull(outputs, primals, cotangents, create_graph=point.create_graph)
 
-        return action
+        return linear_map

@@ -21,35 +21,44 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from jacengine._torchfunc import Tensors, pull
-from jacengine.interface import Action, Passes, Point, Pullback
+from jacengine.interface import (
+    Capabilities,
+    LinearMap,
+    Passes,
+    Point,
+    Strategy,
+)
 from jacengine.problem.gradient import GradientMode
 
 
 @final
 @dataclass(frozen=True)
-class ReverseLoop(Pullback):
+class ReverseLoop(Strategy):
     """`torch.autograd.grad` for one output entry at a time."""
 
     name: ClassVar[str] = "reverse_loop"
-    method: ClassVar[str] = "one autograd.grad an output entry, graph retained"
+    summary: ClassVar[str] = "one autograd.grad an output entry, graph retained"
     source: ClassVar[str] = "PyTorch forum; autograd.functional.jacobian"
     wins: ClassVar[str] = "few outputs, large passes; any operator"
-    trusted: ClassVar[bool] = True
-    single: ClassVar[bool] = True
-    gradients: ClassVar[tuple[GradientMode, ...]] = (GradientMode.GRAD,)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        mode="vjp",
+        max_directions=1,
+        gradients=(GradientMode.GRAD,),
+        trusted=True,
+    )
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass, and a backward pass a direction."""
         return Passes(forward=1, backward=blocks)
 
-    def linearize(self, point: Point) -> Action:
+    def linearize(self, point: Point) -> LinearMap:
         """Record the graph once; pull one cotangent back at a time."""
         primals = point.tracked()
         outputs = point.function(*primals)
 
-        def action(cotangents: Tensors) -> Tensors:
+        def linear_map(cotangents: Tensors) -> Tensors:
             one = tuple(cotangent[0] for cotangent in cotangents)
             products = pull(outputs, primals, one, create_graph=point.create_graph)
             return tuple(product.unsqueeze(0) for product in products)
 
-        return action
+        return linear_map

@@ -19,29 +19,38 @@ from dataclasses import dataclass
 from typing import ClassVar, cast, final
 
 from jacengine._torchfunc import Tensors, jvp, vmap
-from jacengine.interface import Action, Passes, Point, Pushforward
+from jacengine.interface import (
+    Capabilities,
+    LinearMap,
+    Passes,
+    Point,
+    Strategy,
+)
 from jacengine.problem.gradient import GradientMode
 
 
 @final
 @dataclass(frozen=True)
-class VmapJvp(Pushforward):
+class VmapJvp(Strategy):
     """`vmap` over the tangents of `torch.func.jvp`."""
 
     name: ClassVar[str] = "vmap_jvp"
-    method: ClassVar[str] = "torch.func.jvp under vmap"
+    summary: ClassVar[str] = "torch.func.jvp under vmap"
     source: ClassVar[str] = "torch.func (functorch)"
     wins: ClassVar[str] = "few inputs, many outputs; deep models, little memory"
-    trusted: ClassVar[bool] = True
-    records_graph: ClassVar[bool] = False
-    thread_safe: ClassVar[bool] = False
-    gradients: ClassVar[tuple[GradientMode, ...]] = (GradientMode.VJP, GradientMode.JVP)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        mode="jvp",
+        gradients=(GradientMode.VJP, GradientMode.JVP),
+        records_graph=False,
+        thread_safe=False,
+        trusted=True,
+    )
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass a chunk."""
         return Passes(forward=blocks, backward=0)
 
-    def linearize(self, point: Point) -> Action:
+    def linearize(self, point: Point) -> LinearMap:
         """Nothing to keep: tangents travel with the primal."""
 
         def push(*tangents: Tensors) -> Tensors:
@@ -49,7 +58,7 @@ class VmapJvp(Pushforward):
 
         vectorised = vmap(push)
 
-        def action(tangents: Tensors) -> Tensors:
+        def linear_map(tangents: Tensors) -> Tensors:
             return cast("Tensors", vectorised(*tangents))
 
-        return action
+        return linear_map

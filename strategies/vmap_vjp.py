@@ -17,33 +17,42 @@ from dataclasses import dataclass
 from typing import ClassVar, cast, final
 
 from jacengine._torchfunc import Tensors, vjp, vmap
-from jacengine.interface import Action, Passes, Point, Pullback
+from jacengine.interface import (
+    Capabilities,
+    LinearMap,
+    Passes,
+    Point,
+    Strategy,
+)
 from jacengine.problem.gradient import GradientMode
 
 
 @final
 @dataclass(frozen=True)
-class VmapVjp(Pullback):
+class VmapVjp(Strategy):
     """`vmap` over the cotangents of `torch.func.vjp`."""
 
     name: ClassVar[str] = "vmap_vjp"
-    method: ClassVar[str] = "torch.func.vjp under vmap"
+    summary: ClassVar[str] = "torch.func.vjp under vmap"
     source: ClassVar[str] = "torch.func (functorch)"
     wins: ClassVar[str] = "few outputs; composes with other transforms"
-    trusted: ClassVar[bool] = True
-    composes: ClassVar[bool] = True
-    gradients: ClassVar[tuple[GradientMode, ...]] = (GradientMode.VJP, GradientMode.JVP)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        mode="vjp",
+        gradients=(GradientMode.VJP, GradientMode.JVP),
+        vmappable=True,
+        trusted=True,
+    )
 
     def passes(self, blocks: int) -> Passes:
         """One forward pass, and a vectorised backward pass a chunk."""
         return Passes(forward=1, backward=blocks)
 
-    def linearize(self, point: Point) -> Action:
+    def linearize(self, point: Point) -> LinearMap:
         """Linearize once; pull a chunk of cotangents back at a time."""
         _, pullback = vjp(point.function, point.primals)
         vectorised = vmap(pullback)
 
-        def action(cotangents: Tensors) -> Tensors:
+        def linear_map(cotangents: Tensors) -> Tensors:
             return cast("Tensors", vectorised(*cotangents))
 
-        return action
+        return linear_map

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jacengine.api.builtin_registry import known_strategies
+from jacengine.api.strategies import plan_request
 from jacengine.plans.plan import Plan
 from jacengine.plans.planning import make_plan
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
-from jacengine.problem.problem import LayoutOption, Options, Randomness, Selection
+from jacengine.problem.problem import Entries, LayoutOption, Options, Randomness
 from jacengine.problem.quantity import Quantity
 from jacengine.selection.budget import Budget
 
@@ -48,8 +48,8 @@ def benchmark(
     create_graph: bool = False,
     strategies: Iterable[str] | None = None,
     exclude: Iterable[str] = (),
-    rows: Selection = None,
-    columns: Selection = None,
+    rows: Entries = None,
+    columns: Entries = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
@@ -98,16 +98,14 @@ def benchmark(
         layout,
         quantity,
     )
-    chosen = known_strategies().choose(strategies, exclude, quantity)
-    return Benchmark(
-        make_plan(
-            fn,
-            args,
-            kwargs or {},
-            options,
-            chosen,
-            memory_budget=memory_budget,
-            effort="thorough",
-            cached=False,
-        )
+    request = plan_request(
+        fn,
+        args,
+        kwargs,
+        options,
+        strategies=strategies,
+        exclude=exclude,
+        memory_budget=memory_budget,
+        effort="thorough",
     )
+    return Benchmark(make_plan(request, use_cache=False))

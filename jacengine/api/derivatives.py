@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from jacengine.api.automatic import check_effort, compute_automatically
+from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError
+from jacengine.linear_operators.hvp import multiply_hessian
 from jacengine.plans.hutchinson import hutchinson
+from jacengine.plans.planning import compute
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
-from jacengine.problem.problem import LayoutOption, Options, Randomness, Selection
+from jacengine.problem.problem import Entries, LayoutOption, Options, Randomness
 from jacengine.selection.budget import Budget
-from jacengine.selection.select import Effort
+from jacengine.selection.effort import Effort
 
 
 def hessian(
@@ -27,8 +29,8 @@ def hessian(
     effort: Effort = "quick",
     strategies: Iterable[str] | None = None,
     exclude: Iterable[str] = (),
-    rows: Selection = None,
-    columns: Selection = None,
+    rows: Entries = None,
+    columns: Entries = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
@@ -83,17 +85,17 @@ def hessian(
         layout,
         "hessian",
     )
-    return compute_automatically(
+    request = plan_request(
         fn,
         args,
         kwargs,
         options,
-        memory_budget=memory_budget,
-        effort=effort,
         strategies=strategies,
         exclude=exclude,
-        out=out,
+        memory_budget=memory_budget,
+        effort=effort,
     )
+    return compute(request, out)
 
 
 def hessian_diagonal(
@@ -108,7 +110,7 @@ def hessian_diagonal(
     effort: Effort = "quick",
     strategies: Iterable[str] | None = None,
     exclude: Iterable[str] = (),
-    columns: Selection = None,
+    columns: Entries = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
@@ -155,17 +157,17 @@ def hessian_diagonal(
         layout,
         "hessian_diagonal",
     )
-    return compute_automatically(
+    request = plan_request(
         fn,
         args,
         kwargs,
         options,
-        memory_budget=memory_budget,
-        effort=effort,
         strategies=strategies,
         exclude=exclude,
-        out=out,
+        memory_budget=memory_budget,
+        effort=effort,
     )
+    return compute(request, out)
 
 
 def laplacian(
@@ -180,7 +182,7 @@ def laplacian(
     effort: Effort = "quick",
     strategies: Iterable[str] | None = None,
     exclude: Iterable[str] = (),
-    columns: Selection = None,
+    columns: Entries = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
     method: Literal["exact", "hutchinson"] = "exact",
@@ -239,32 +241,75 @@ def laplacian(
         randomness,
         quantity="laplacian",
     )
-    if method == "hutchinson":
-        if out is not None or has_aux:
-            raise ArgumentError("method='hutchinson' takes neither out= nor has_aux=.")
-        check_effort(effort)
-        return hutchinson(
-            fn,
-            args,
-            kwargs or {},
-            options,
-            probes=probes,
-            seed=seed,
-            memory_budget=memory_budget,
-            effort=effort,
-            strategies=strategies,
-            exclude=exclude,
-        )
-    if method != "exact":
-        raise ArgumentError(f"method={method!r}: expected 'exact' or 'hutchinson'.")
-    return compute_automatically(
+    request = plan_request(
         fn,
         args,
         kwargs,
         options,
-        memory_budget=memory_budget,
-        effort=effort,
         strategies=strategies,
         exclude=exclude,
-        out=out,
+        memory_budget=memory_budget,
+        effort=effort,
     )
+    if method == "hutchinson":
+        if out is not None or has_aux:
+            raise ArgumentError("method='hutchinson' takes neither out= nor has_aux=.")
+        return hutchinson(request, probes=probes, seed=seed)
+    if method != "exact":
+        raise ArgumentError(f"method={method!r}: expected 'exact' or 'hutchinson'.")
+    return compute(request, out)
+
+
+def hvp(
+    fn: Callable[..., Any],
+    *args: Any,
+    vector: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = None,
+    create_graph: bool = False,
+    strategies: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    randomness: Randomness = "error",
+) -> Any:
+    """Multiply a Hessian with a vector, without forming it.
+
+    For many products, or one at each of many points, make an
+    `operator(..., quantity="hessian")`, which chooses and verifies its method once.
+
+    Args:
+        fn: A function or `nn.Module`.
+        args: Its positional arguments, pytrees of tensors.
+        vector: Nested and shaped as what is differentiated by: as the argument, as a
+            tuple of arguments, or for parameters as a dict by name. With `batch_dim`,
+            inputs that have samples have a vector for each.
+        kwargs: Its keyword arguments.
+        wrt: As in `auto`.
+        batch_dim: As in `auto`.
+        create_graph: Whether the product can be differentiated.
+        strategies: Names of `list_strategies("hessian")`; the first of them that
+            pushes and is right is taken.
+        exclude: Names to leave out.
+        randomness: As in `auto`.
+
+    Returns:
+        `H v`: for each output `(*out, *in)`, per sample `(B, *out, *in)`, nested as a
+        Jacobian; for a function that returns a number that is a vector like `vector`.
+
+    Raises:
+        ArgumentError: `vector` is not of the inputs' structure or shapes.
+        JacengineError: As `auto`.
+
+    Example:
+        >>> import torch, jacengine
+        >>> x, v = torch.tensor([1.0, 2.0]), torch.tensor([1.0, 1.0])
+        >>> jacengine.hvp(lambda x: (x**3).sum(), x, vector=v)
+        tensor([ 6., 12.])
+    """
+    options = Options(
+        wrt, batch_dim, create_graph, randomness=randomness, quantity="hessian"
+    )
+    request = plan_request(
+        fn, args, kwargs, options, strategies=strategies, exclude=exclude
+    )
+    return multiply_hessian(request, vector)

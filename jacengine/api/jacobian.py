@@ -1,4 +1,4 @@
-"""The functions that users call."""
+"""`jacobian` by a named strategy, and `auto` by the fastest right one."""
 
 from __future__ import annotations
 
@@ -7,35 +7,30 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
-
-from jacengine.api.automatic import check_effort, compute_automatically
-from jacengine.api.builtin_registry import known_strategies
+from jacengine.api.strategies import known_strategies, plan_request
 from jacengine.errors import ArgumentError, JacengineError, UnsupportedError
 from jacengine.execution.method import Method
 from jacengine.execution.sweep import Sweep
-from jacengine.interface import Strategy
-from jacengine.layers.rule import Rule
-from jacengine.layers.rules import RULES
-from jacengine.plans.plan import Plan, compute
-from jacengine.plans.planning import cached_plan, compiled_plan, make_plan
+from jacengine.interface import Composition, Strategy
+from jacengine.plans.plan import compute_nested
+from jacengine.plans.planning import cached_plan, compute
 from jacengine.problem.analyze import analyze
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.call_spec import Wrt
 from jacengine.problem.problem import (
+    Entries,
     LayoutOption,
     Options,
     Problem,
     Randomness,
-    Selection,
 )
-from jacengine.problem.quantity import Quantity
 from jacengine.selection.budget import Budget
-from jacengine.selection.eligibility import runnable
+from jacengine.selection.candidates import candidates
+from jacengine.selection.effort import Effort
+from jacengine.selection.eligibility import first_runnable
 from jacengine.selection.outcomes import classify_error
 from jacengine.selection.reference import Reference
-from jacengine.selection.select import Effort
 
 
 def jacobian(
@@ -48,8 +43,8 @@ def jacobian(
     chunk_size: int | None = None,
     create_graph: bool = False,
     out: Any = None,
-    rows: Selection = None,
-    columns: Selection = None,
+    rows: Entries = None,
+    columns: Entries = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
@@ -101,7 +96,6 @@ def jacobian(
     options = Options(
         wrt, batch_dim, create_graph, rows, columns, has_aux, randomness, layout
     )
-    given = kwargs or {}
     _check_chunk_size(chunk_size)
     if strategy == "auto":
         if chunk_size is not None:
@@ -109,37 +103,27 @@ def jacobian(
                 f"chunk_size={chunk_size!r} belongs to a named strategy; "
                 "strategy='auto' chooses it. Name a strategy, or leave it out."
             )
-        found = cached_plan(
-            fn,
-            args,
-            given,
-            options,
-            known_strategies().choose(None, ()),
-            memory_budget=None,
-            effort="quick",
-        )
-        return found(*args, kwargs=given, out=out)
-    if not isinstance(strategy, str | Strategy):
+        request = plan_request(fn, args, kwargs, options)
+        return cached_plan(request)(*args, kwargs=kwargs, out=out)
+    if isinstance(strategy, str):
+        composition = known_strategies().get(strategy, "jacobian")
+    elif isinstance(strategy, Strategy):
+        composition = Composition(strategy)
+    else:
         raise ArgumentError(
             f"strategy={strategy!r}: expected a name of list_strategies() or a "
             f"strategy, got {type(strategy).__name__}."
         )
-    named: Strategy
-    if isinstance(strategy, str):
-        named = known_strategies().get(strategy, "jacobian")
-    else:
-        named = strategy
-    problem = analyze(fn, args, given, options)
-    bound = problem.bind(args, given)
+    problem = analyze(fn, args, kwargs or {}, options)
+    bound = problem.bind(args, kwargs or {})
     reference = Reference.of(problem, bound)
     with warnings.catch_warnings():
         # Torch's own, of operators under vmap; the result is verified.
         warnings.filterwarnings("ignore", message="There is a performance drop")
         warnings.filterwarnings("ignore", message="An output with one or more elements")
-        method = _runnable(problem, bound, named, reference, chunk_size)
-        return compute(
-            problem, bound, Sweep(problem, method), out=out, reference=reference
-        )
+        method = _runnable(problem, bound, composition, reference)
+        sweep = Sweep(problem, replace(method, chunk_size=chunk_size))
+        return compute_nested(problem, bound, sweep, out=out, reference=reference)
 
 
 def auto(
@@ -154,8 +138,8 @@ def auto(
     effort: Effort = "quick",
     strategies: Iterable[str] | None = None,
     exclude: Iterable[str] = (),
-    rows: Selection = None,
-    columns: Selection = None,
+    rows: Entries = None,
+    columns: Entries = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
@@ -209,141 +193,17 @@ def auto(
     options = Options(
         wrt, batch_dim, create_graph, rows, columns, has_aux, randomness, layout
     )
-    return compute_automatically(
+    request = plan_request(
         fn,
         args,
         kwargs,
         options,
-        memory_budget=memory_budget,
-        effort=effort,
         strategies=strategies,
         exclude=exclude,
-        out=out,
-    )
-
-
-def plan(
-    fn: Callable[..., Any],
-    *args: Any,
-    kwargs: Mapping[str, Any] | None = None,
-    wrt: Wrt = 0,
-    batch_dim: BatchDim = None,
-    memory_budget: Budget = None,
-    create_graph: bool = False,
-    effort: Effort = "quick",
-    strategies: Iterable[str] | None = None,
-    exclude: Iterable[str] = (),
-    rows: Selection = None,
-    columns: Selection = None,
-    has_aux: bool = False,
-    randomness: Randomness = "error",
-    layout: LayoutOption = "dict",
-    quantity: Quantity = "jacobian",
-    compiled: bool = False,
-) -> Plan:
-    """Choose a method once; the plan computes the Jacobian at further arguments.
-
-    Args:
-        fn: A function or `nn.Module`.
-        args: Its positional arguments, pytrees of tensors.
-        kwargs: Its keyword arguments.
-        wrt: What to differentiate: an argument index, a tuple of them, `"inputs"`,
-            `"params"`, or a list of parameter names.
-        batch_dim: `None` for the Jacobian of everything, `0` (or a tuple with one entry
-            an argument, as vmap's `in_dims`) if `fn` maps independent samples to
-            outputs with samples along axis 0.
-        memory_budget: As in `auto`.
-        create_graph: Whether results can be differentiated again.
-        effort: As in `auto`.
-        strategies: As in `auto`.
-        exclude: As in `auto`.
-        rows: Only these output entries: a 1-D index tensor or a slice over the outputs
-            (of one sample) flattened.
-        columns: Only these input entries, likewise.
-        has_aux: Whether `fn` returns `(out, aux)`.
-        randomness: What to do about a function that draws random numbers: `"error"`;
-            or `"same"` or `"different"`, which differentiate it at the draw that a
-            plain call would make now (all directions see that draw; samples draw as the
-            plain call does).
-        layout: `"dict"` nests the result as the inputs nest; `"flat"` puts all inputs
-            side by side into the last axis: `(*out, N)`, per sample `(B, *out, N)`.
-            `named_views` finds parameters in it.
-        quantity: What to compute: `"jacobian"`, or as the functions of these names do
-            `"hessian"`, `"hessian_diagonal"`, `"laplacian"`.
-
-        compiled: Whether to compile the fastest methods too, which takes seconds to a
-            minute, and to use what is compiled if it is faster. It needs a C++
-            compiler (on CUDA, Triton), and is compiled anew where the function does
-            something else than before, or is first asked to write into `out=`.
-
-    Returns:
-        The plan; `plan(*args)` is the Jacobian, `plan.explain()` says why.
-
-    Raises:
-        ArgumentError: `effort` is not known, or an option does not fit the call.
-        JacengineError: As `auto`.
-    """
-    options = Options(
-        wrt,
-        batch_dim,
-        create_graph,
-        rows,
-        columns,
-        has_aux,
-        randomness,
-        layout,
-        quantity,
-    )
-    check_effort(effort)
-    chosen = known_strategies().choose(strategies, exclude, quantity)
-    given = kwargs or {}
-    made = make_plan(
-        fn,
-        args,
-        given,
-        options,
-        chosen,
         memory_budget=memory_budget,
         effort=effort,
     )
-    return compiled_plan(made, args, given) if compiled else made
-
-
-def list_strategies(quantity: Quantity = "jacobian") -> tuple[str, ...]:
-    """List the names of all registered strategies that compute a quantity.
-
-    Raises:
-        ArgumentError: There is no such quantity.
-    """
-    return known_strategies().names(quantity)
-
-
-def register(strategy: Strategy) -> None:
-    """Add a strategy, for this process, to the candidates of `auto` and by name.
-
-    Args:
-        strategy: An instance of a subclass of `Pushforward`, `Pullback`,
-            `Contraction` or `Curvature`. One that pushes or pulls makes second-order
-            methods too.
-
-    Raises:
-        ArgumentError: It is not a strategy, or its name is malformed.
-        DuplicateStrategyError: Its name is taken.
-    """
-    known_strategies().register(strategy)
-
-
-def register_rule(layer: type[nn.Module], rule: Rule) -> None:
-    """Teach `quasi_linear` how the parameters of a class of layers enter its output.
-
-    Args:
-        layer: The class; layers of exactly this class have the rule.
-        rule: How to contract what goes in with the cotangents of what comes out.
-
-    Raises:
-        ArgumentError: It is no rule, or no class of layers.
-    """
-    RULES.register(layer, rule)
+    return compute(request, out)
 
 
 def _check_chunk_size(chunk_size: object) -> None:
@@ -363,25 +223,26 @@ def _check_chunk_size(chunk_size: object) -> None:
 def _runnable(
     problem: Problem,
     bound: BoundFunction,
-    strategy: Strategy,
+    composition: Composition,
     reference: Reference,
-    chunk_size: int | None,
 ) -> Method:
     """Find how a strategy runs on a problem.
 
     Raises:
         UnsupportedError: It does not.
     """
-    refusal = strategy.check(problem)
-    reason = refusal.reason if refusal is not None else ""
-    if refusal is None:
-        found = runnable(problem, bound, strategy, reference)
+    refusal = composition.strategy.check(problem)
+    if refusal is not None:
+        reason = refusal.reason
+    else:
+        methods = tuple(candidates(problem, [composition]))
+        found = first_runnable(problem, bound, methods, reference)
         if isinstance(found, Method):
-            return replace(found, chunk_size=chunk_size)
+            return found
         if isinstance(found, JacengineError):
             raise found
         reason = classify_error(found)[1]
     raise UnsupportedError(
-        f"{strategy.name} cannot compute this {problem.title}: {reason}. Try "
+        f"{composition.name} cannot compute this {problem.title}: {reason}. Try "
         "strategy='auto', which finds one that can."
     )

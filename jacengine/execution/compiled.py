@@ -1,4 +1,4 @@
-"""A pass traced once, compiled, and run again while its code would do the same.
+"""A whole sweep, traced once and compiled by Inductor, guarded by TorchDynamo.
 
 Eager passes pay Python, functorch and the dispatcher for each operator, which for small
 tensors is most of the time. Here the whole computation (seeds, forward and backward
@@ -36,25 +36,23 @@ from jacengine._torchfunc import Tensors
 from jacengine.errors import UnsupportedError
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
+from jacengine.results.result import Blocks
+from jacengine.tolerance import TOLERANCES
 
-Blocks = list[list[Tensor]]
 Run = Callable[[BoundFunction], Blocks]
-"""Computes the blocks of a Jacobian at a call, eagerly."""
+"""Computes the blocks of a Jacobian, eagerly."""
 
-LARGEST = 1000
+MAX_OPERATORS = 1000
 """Operators of a trace up to which it is compiled: that takes 10 to 40 ms for each."""
-MOST = 8
-"""Programs that are compiled for one plan; Dynamo by itself draws the same line."""
-_TOO_OFTEN = f"what the function reads has changed {MOST} times: too often to compile"
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
-"""How far a compiled result may be from the eager one, relative to the largest entry of
-a block: fused operators round at other places."""
-LOOSE = 5e-2
-"""The same for dtypes of half precision."""
+MAX_PROGRAMS = 8
+"""Programs that are compiled for one plan; Dynamo's own limit of recompilations."""
+_TOO_OFTEN = (
+    f"what the function reads has changed {MAX_PROGRAMS} times: too often to compile"
+)
 
 
-class Compiled:
-    """A computation as a compiled program, or as several in the course of time."""
+class CompiledSweep:
+    """A sweep as a compiled program: one for each way through the user's code."""
 
     def __init__(self, problem: Problem, run: Run) -> None:
         """Prepare to compile at the first call.
@@ -76,7 +74,7 @@ class Compiled:
             )
         self._run = run
         self._entry = GuardedCapture(self._stage)
-        self._call: BoundFunction | None = None
+        self._bound: BoundFunction | None = None
         self._leaves: list[Any] = []
         self._into: Tensors = ()
         self._found: Blocks | None = None
@@ -100,15 +98,15 @@ class Compiled:
                 leaf.detach() if isinstance(leaf, Tensor) else leaf
                 for leaf in bound.leaves
             ]
-            args, kwargs = bound.layout.structure.unflatten(leaves)
-            self._call, self._leaves, self._into = bound, leaves, into
+            args, kwargs = bound.call_spec.structure.unflatten(leaves)
+            self._bound, self._leaves, self._into = bound, leaves, into
             try:
                 self._entry(bound.fn, args, kwargs)
                 if self._found is None:
                     raise RuntimeError(_TOO_OFTEN)  # Dynamo has given up
                 return self._found
             finally:
-                self._call, self._leaves, self._into = None, [], ()
+                self._bound, self._leaves, self._into = None, [], ()
                 self._found = None
 
     def _count(self) -> None:
@@ -118,7 +116,7 @@ class Compiled:
             RuntimeError: The function does something else again and again.
         """
         self._made += 1
-        if self._made > MOST:
+        if self._made > MAX_PROGRAMS:
             raise RuntimeError(_TOO_OFTEN)
 
     def _stage(self, forward: GraphModule) -> Callable[..., Any]:
@@ -129,10 +127,10 @@ class Compiled:
         def staged(*inputs: Any) -> Any:
             writes = bool(self._into)
             if writes not in programs or not programs[writes].fits(inputs):
-                assert self._call is not None
+                assert self._bound is not None
                 self._count()
                 outputs[writes] = forward(*inputs)
-                bound = self._call.at(self._leaves)
+                bound = self._bound.at(self._leaves)
                 programs[writes] = _Program(bound, self._run, inputs, self._into)
             self._found = programs[writes](inputs, self._into)
             return outputs[writes]
@@ -178,7 +176,7 @@ class _Program:
             warnings.simplefilter("ignore")
             graph = make_fx(traced)(*tensors, *into)
             graph.graph.eliminate_dead_code()
-            if len(graph.graph.nodes) > LARGEST:
+            if len(graph.graph.nodes) > MAX_OPERATORS:
                 raise RuntimeError(
                     f"a trace of {len(graph.graph.nodes)} operators takes minutes to "
                     "compile"
@@ -240,7 +238,7 @@ def _close(block: Tensor, right: Tensor) -> bool:
         return False
     known = right[right.isfinite()].abs()
     scale = float(known.max()) if known.numel() else 0.0
-    allowed = TOLERANCE.get(right.dtype, LOOSE) * scale
+    allowed = TOLERANCES[right.dtype].compiled * scale
     return torch.allclose(block, right, rtol=0.0, atol=allowed, equal_nan=True)
 
 

@@ -1,4 +1,4 @@
-"""The settings that a method needs, held while it runs, and put back."""
+"""The settings that a method needs, held while it runs and restored afterwards."""
 
 from __future__ import annotations
 
@@ -19,53 +19,54 @@ from jacengine.problem.side_effects import preserve_side_effects
 class execution_context:  # noqa: N801 - reads as the context manager it is
     """Hold every setting that a method needs, and leave no trace.
 
-    Entering gives the call, which starts each evaluation from the same state. A class
-    and not a generator, because every call of a plan enters it.
+    Entering returns the function to evaluate, each evaluation of which starts from the
+    same state. A class and not a generator, because every call of a plan enters it.
     """
 
     def __init__(self, problem: Problem, bound: BoundFunction, method: Method) -> None:
+        """Prepare to run a method."""
         self._problem = problem
-        self._call = bound
+        self._bound = bound
         self._method = method
         self._stack: contextlib.ExitStack | None = None
-        self._preserved: preserve_side_effects | None = None
+        self._side_effects: preserve_side_effects | None = None
 
     def __enter__(self) -> BoundFunction:
-        """Set everything up."""
+        """Apply the settings."""
         problem, method = self._problem, self._method
-        strategy = method.strategy
+        able = method.capabilities
         changes = problem.changes_state
-        alone = changes or not strategy.thread_safe
-        if alone or torch.is_inference_mode_enabled() or method.scopes:
+        exclusive = changes or not able.thread_safe
+        if exclusive or torch.is_inference_mode_enabled() or method.fallbacks:
             with contextlib.ExitStack() as stack:
-                if alone:
+                if exclusive:
                     stack.enter_context(TORCH_GLOBAL_LOCK)
                 stack.enter_context(torch.inference_mode(mode=False))
-                stack.enter_context(applied_fallbacks(method.scopes))
+                stack.enter_context(applied_fallbacks(method.fallbacks))
                 self._stack = stack.pop_all()
-        self._mends = not strategy.thread_safe and not in_forward_mode()
-        self._recording = torch.is_grad_enabled()
-        recorded = strategy.records_graph or problem.options.create_graph
-        # A scope may be there to record what this strategy has no use for itself.
-        if recorded != self._recording and not any(
-            scope.records_graph for scope in method.scopes
+        self._leaves_forward_mode = not able.thread_safe and not in_forward_mode()
+        self._grad_mode = torch.is_grad_enabled()
+        recorded = able.records_graph or problem.options.create_graph
+        # A fallback may be there to record what this strategy itself does not need.
+        if recorded != self._grad_mode and not any(
+            fallback.records_graph for fallback in method.fallbacks
         ):
             torch.set_grad_enabled(mode=recorded)
-        if strategy.trusted and not changes:
-            return self._call
-        self._preserved = preserve_side_effects(problem.devices, problem.stateful)
-        state = self._preserved.__enter__()
-        return replace(self._call, reset=state.restore) if changes else self._call
+        if able.trusted and not changes:
+            return self._bound
+        self._side_effects = preserve_side_effects(problem.devices, problem.stateful)
+        state = self._side_effects.__enter__()
+        return replace(self._bound, reset=state.restore) if changes else self._bound
 
     def __exit__(self, kind: object, *_: object) -> None:
-        """Put everything back, also what was interrupted half way."""
-        if kind is not None and self._mends:
+        """Restore everything, also after an interruption."""
+        if kind is not None and self._leaves_forward_mode:
             leave_forward_mode()
         try:
-            if self._preserved is not None:
-                self._preserved.__exit__()
+            if self._side_effects is not None:
+                self._side_effects.__exit__()
         finally:
-            if torch.is_grad_enabled() != self._recording:
-                torch.set_grad_enabled(mode=self._recording)
+            if torch.is_grad_enabled() != self._grad_mode:
+                torch.set_grad_enabled(mode=self._grad_mode)
             if self._stack is not None:
                 self._stack.close()

@@ -1,10 +1,8 @@
 """Scoped settings of torch that mend an operator without a formula.
 
-Some fused kernels have no forward-mode formula, no second derivative or no
-sample_policy
-rule, while the unfused path that computes the same has them all. A strategy that fails
-with such an operator's name is tried again with the fused path switched off; the plan
-says so.
+Some fused kernels have no forward-mode formula, no second derivative or no batching
+rule, while the unfused operators that compute the same have them all. A strategy whose
+error names such a kernel is tried again without it, and the plan's notes say so.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ T = TypeVar("T")
 
 
 @contextmanager
-def _plain_recurrence() -> Generator[None]:
+def _unfused_recurrence() -> Generator[None]:
     with (
         torch.backends.mkldnn.flags(enabled=False),
         torch.backends.cudnn.flags(enabled=False),
@@ -30,7 +28,7 @@ def _plain_recurrence() -> Generator[None]:
 
 
 @contextmanager
-def _plain_encoder() -> Generator[None]:
+def _unfused_encoder() -> Generator[None]:
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(value=False)
     try:
@@ -41,17 +39,17 @@ def _plain_encoder() -> Generator[None]:
 
 @dataclass(frozen=True)
 class KernelFallback:
-    """A setting that holds while a strategy runs.
+    """A setting of torch that holds while a strategy runs.
 
     Attributes:
         name: What it does, for explanations.
-        signs: Parts of the error messages that it mends.
+        messages: Parts of the error messages that it is the remedy for.
         enter: Makes the context manager.
         records_graph: Whether it makes autograd record the forward pass.
     """
 
     name: str
-    signs: tuple[str, ...]
+    messages: tuple[str, ...]
     enter: Callable[[], AbstractContextManager[object]] = field(
         compare=False, repr=False
     )
@@ -67,12 +65,12 @@ KERNEL_FALLBACKS: tuple[KernelFallback, ...] = (
     KernelFallback(
         "recurrence without oneDNN and cuDNN",
         ("mkldnn_rnn", "_cudnn_rnn", "cudnn RNN", "CudnnRnn", "MkldnnRnn"),
-        _plain_recurrence,
+        _unfused_recurrence,
     ),
     KernelFallback(
         "encoder without its inference fast path",
         ("_transformer_encoder_layer_fwd", "_native_multi_head_attention"),
-        _plain_encoder,
+        _unfused_encoder,
     ),
     KernelFallback(
         "gradients recorded, which the function itself takes",
@@ -81,42 +79,40 @@ KERNEL_FALLBACKS: tuple[KernelFallback, ...] = (
         records_graph=True,
     ),
 )
-"""Every scope there is. Order matters only for messages."""
+"""Every fallback there is; the first whose message matches is taken."""
 
 
 def fallback_for(error: BaseException) -> KernelFallback | None:
-    """Find the scope that mends an error, by the operator that the message names."""
+    """Find the fallback for an error, by the kernel that the message names."""
     message = str(error)
-    for scope in KERNEL_FALLBACKS:
-        if any(sign in message for sign in scope.signs):
-            return scope
+    for fallback in KERNEL_FALLBACKS:
+        if any(part in message for part in fallback.messages):
+            return fallback
     return None
 
 
 @contextmanager
-def applied_fallbacks(scopes: tuple[KernelFallback, ...]) -> Generator[None]:
-    """Hold several scopes at once."""
+def applied_fallbacks(fallbacks: tuple[KernelFallback, ...]) -> Generator[None]:
+    """Hold several fallbacks at once."""
     with ExitStack() as stack:
-        for scope in scopes:
-            stack.enter_context(scope.enter())
+        for fallback in fallbacks:
+            stack.enter_context(fallback.enter())
         yield
 
 
 def with_fallbacks(run: Callable[[], T]) -> T:
-    """Run something that may differentiate twice what torch differentiates once.
-
-    It is run again in each scope that the error of the last run asks for.
+    """Run something, and again with each fallback that the error of a run asks for.
 
     Raises:
-        RuntimeError: What it raised when no scope, or no further one, could mend it.
+        RuntimeError: What it raised when there was no further fallback for it.
     """
-    scopes: tuple[KernelFallback, ...] = ()
+    fallbacks: tuple[KernelFallback, ...] = ()
     while True:
         try:
-            with applied_fallbacks(scopes):
+            with applied_fallbacks(fallbacks):
                 return run()
         except RuntimeError as error:
-            scope = fallback_for(error)
-            if scope is None or scope in scopes:
+            fallback = fallback_for(error)
+            if fallback is None or fallback in fallbacks:
                 raise
-            scopes = (*scopes, scope)
+            fallbacks = (*fallbacks, fallback)

@@ -1,4 +1,4 @@
-"""One way to compute a Jacobian: a strategy and a choice on every other axis."""
+"""A method: one point in the product of all axes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from jacengine.execution.kernel_fallbacks import KernelFallback
-from jacengine.interface import Curvature, Passes, Pushforward, Strategy
+from jacengine.interface import Capabilities, Composition, Passes, Strategy, Tuning
+from jacengine.problem.gradient import GradientMode
 from jacengine.problem.problem import Problem
-from jacengine.seeding.basis import balanced
-from jacengine.seeding.samples import SamplePolicy, slices
+from jacengine.seeding.basis import Basis
+from jacengine.seeding.samples import SamplePolicy, sample_slices
+from jacengine.seeding.seeding import Seeding, SeedingPolicy
+from jacengine.task import balanced
+
+BASIS = Basis()
+"""The default seeding."""
 
 
 class Execution(StrEnum):
-    """How a pass is run."""
+    """How a sweep is run."""
 
     EAGER = "eager"
     COMPILED = "compiled"
@@ -21,62 +27,81 @@ class Execution(StrEnum):
 
 @dataclass(frozen=True)
 class Method:
-    """A strategy, how samples share its work, how many directions a pass takes.
+    """A way to compute a Jacobian, in full; a value that can be compared and saved.
 
     Attributes:
-        strategy: How one block of products is obtained.
+        strategy: How products of a block of directions are obtained.
+        gradient: The gradient that it differentiates, for second derivatives.
         sample_policy: How samples share a pass.
+        slice_size: Samples that go through the function at once, `None` for all.
+        seeding: Which directions are taken.
         chunk_size: Directions a pass, `None` for all.
-        scopes: Settings of torch that hold meanwhile.
-        samples: Samples that go through the function at once, `None` for all.
-        execution: Whether the whole is traced and compiled at the first run.
+        execution: How the sweep is run.
+        fallbacks: Fused kernels that are switched off meanwhile.
+        tuning: Choices that the strategy made by measurement.
     """
 
     strategy: Strategy
-    sample_policy: SamplePolicy
+    gradient: GradientMode | None = None
+    sample_policy: SamplePolicy = SamplePolicy.UNBATCHED
+    slice_size: int | None = None
+    seeding: SeedingPolicy = BASIS
     chunk_size: int | None = None
-    scopes: tuple[KernelFallback, ...] = ()
-    samples: int | None = None
     execution: Execution = Execution.EAGER
+    fallbacks: tuple[KernelFallback, ...] = ()
+    tuning: Tuning = ()
+
+    @property
+    def composition(self) -> Composition:
+        """The strategy, composed with the gradient."""
+        return Composition(self.strategy, self.gradient)
+
+    @property
+    def name(self) -> str:
+        """How users select its strategy: `vmap_jvp_over_vjp`."""
+        return self.composition.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its strategy can do."""
+        return self.strategy.capabilities
 
     @property
     def block_size(self) -> int | None:
-        """Directions a call of the action."""
-        return 1 if self.strategy.single else self.chunk_size
+        """Directions a call of the linear map, `None` for all."""
+        most = self.capabilities.max_directions
+        if most is None or self.chunk_size is None:
+            return self.chunk_size if most is None else most
+        return min(most, self.chunk_size)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a table says beside the strategy's name."""
-        sample_policy = {
-            SamplePolicy.VMAP_SAMPLES: "sample by sample under vmap",
-            SamplePolicy.EXPAND_SHARED: "shared inputs expanded over samples",
-            SamplePolicy.SAMPLE_LOOP: "sample by sample",
-            SamplePolicy.COUPLED_ROWS: "every sample's outputs as rows of one Jacobian",
-        }
-        said = ["compiled"] if self.execution is Execution.COMPILED else []
-        said += (
-            [sample_policy[self.sample_policy]]
-            if self.sample_policy in sample_policy
-            else []
+        compiled = self.execution is Execution.COMPILED
+        sliced = self.slice_size
+        notes = (
+            "compiled" if compiled else "",
+            self.sample_policy.note,
+            "" if sliced is None else f"{sliced} samples at a time",
+            "" if self.seeding.name == Basis.name else f"seeded by {self.seeding.name}",
+            *(fallback.name for fallback in self.fallbacks),
         )
-        if self.samples is not None:
-            said.append(f"{self.samples} samples at a time")
-        return (*said, *(scope.name for scope in self.scopes))
+        return tuple(note for note in notes if note)
+
+    def seeds(self, problem: Problem) -> Seeding:
+        """Return the directions that it takes for a problem."""
+        return self.seeding.bind(problem, self.capabilities.mode, self.sample_policy)
 
     def directions(self, problem: Problem) -> int:
         """Count the directions of one sweep."""
-        if isinstance(self.strategy, Pushforward | Curvature):
-            return problem.column_count
-        joint = self.sample_policy is SamplePolicy.COUPLED_ROWS
-        return problem.row_count * (problem.sample_count if joint else 1)
+        return self.seeds(problem).count
 
     def passes(self, problem: Problem) -> Passes:
         """Predict the calls of the function and the backward passes, all in all."""
         directions = self.directions(problem)
         blocks = sum(1 for _ in balanced(directions, self.block_size))
-        sweeps = len(slices(problem, self.sample_policy, self.samples))
-        if (
-            self.sample_policy is SamplePolicy.VMAP_SAMPLES
-        ):  # linearizes anew for every block
-            return self.strategy.passes(1) * (blocks * sweeps)
-        return self.strategy.passes(blocks) * sweeps
+        slices = len(sample_slices(problem, self.sample_policy, self.slice_size))
+        if self.sample_policy is SamplePolicy.VMAP_SAMPLES:
+            # It linearizes anew for every block.
+            return self.composition.passes(1) * (blocks * slices)
+        return self.composition.passes(blocks) * slices

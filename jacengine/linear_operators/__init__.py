@@ -1,5 +1,6 @@
-"""Jacobians that are never formed: `jacengine.operator(...)`.
+"""Jacobians as linear operators, which never form the matrix.
 
-`factored` keeps each layer's inputs and cotangents, `matrix_free` pushes and pulls
-through the function; `operator` is what users hold.
+`factored` keeps each layer's inputs and cotangents, `matrix_free` applies JVPs and VJPs
+of the function (chosen by `method_pair`), `linear_map` is their interface, and
+`jacobian_operator` is what users hold. `hvp` is one product with a Hessian.
 """

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from jacengine.layers.linear import scattered
 from jacengine.linear_operators.factors import PART, Products
-from jacengine.seeding.basis import balanced
+from jacengine.task import balanced
 
 
 @dataclass(frozen=True)
-class Picked:
+class EmbeddingFactor:
     """A block where position `n` adds to one row of the parameter.
 
     Attributes:

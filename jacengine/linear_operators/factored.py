@@ -1,4 +1,4 @@
-"""J by parameters, kept as what enters each layer and what comes back to it."""
+"""J by parameters, factored into each layer's inputs and output cotangents."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from jacengine._torchfunc import Tensors
 from jacengine.execution.execution_context import execution_context
-from jacengine.execution.method import Method
-from jacengine.interface import Contraction
+from jacengine.execution.linearize import first_point
+from jacengine.interface import Composition
 from jacengine.layers.capture import Captured, assigned, captured
 from jacengine.layers.contraction import (
     contractor,
@@ -19,17 +19,17 @@ from jacengine.layers.contraction import (
     ruled_input,
     through_the_graph,
 )
-from jacengine.linear_operators.embedding_factor import Picked
+from jacengine.linear_operators.embedding_factor import EmbeddingFactor
 from jacengine.linear_operators.factors import Dense, Factor, Outer, Products, merged
-from jacengine.linear_operators.linear_map import PART, Backend
+from jacengine.linear_operators.implicit_matrix import PART, ImplicitMatrix
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
-from jacengine.seeding import samples as sample_policies
-from jacengine.seeding.basis import balanced
+from jacengine.selection.candidates import candidates
+from jacengine.task import balanced
 
 
-class Factored(Backend):
-    """A factor a parameter; rows are pairs of a sample and an output entry."""
+class FactoredMatrix(ImplicitMatrix):
+    """One factor a parameter; rows are pairs of a sample and an output entry."""
 
     def __init__(
         self,
@@ -38,14 +38,14 @@ class Factored(Backend):
         samples: int,
         entries: int,
         *,
-        records: bool,
+        differentiable: bool,
     ) -> None:
-        """Put the blocks of parameters side by side."""
+        """Join the blocks of parameters."""
         self._factors = tuple(factors)
         self._sizes = [primal.numel() for primal in primals]
         self._samples, self._entries = samples, entries
         shape = (samples * entries, sum(self._sizes))
-        super().__init__(shape, primals[0].detach(), records=records)
+        super().__init__(shape, primals[0].detach(), differentiable=differentiable)
 
     def push(self, tangents: Tensor) -> Tensor:
         """Multiply with `(N, m)`."""
@@ -92,53 +92,44 @@ class Factored(Backend):
         return torch.cat([factor.column_squares() for factor in self._factors])
 
 
-def layered(
-    problem: Problem, bound: BoundFunction, strategy: Contraction
-) -> Callable[[BoundFunction], Factored] | None:
+def factor_by_layers(
+    problem: Problem, bound: BoundFunction, composition: Composition
+) -> Callable[[BoundFunction], FactoredMatrix] | None:
     """Find how the function's layers factor J.
 
     Args:
         problem: What is differentiated: parameters of a module.
-        bound: The module at the arguments to look at.
-        strategy: One that contracts layers; its settings are used.
+        bound: The module at the arguments to try.
+        composition: A strategy that contracts layers; its settings are used.
 
     Returns:
-        What factors J at a call; `None` if the layers cannot be captured.
+        What factors J of a bound function; `None` if the layers cannot be captured.
     """
-    method = Method(strategy, sample_policies.choices(problem, strategy)[0])
-    seeding = sample_policies.seeding(problem, strategy, method.sample_policy)
+    method = next(candidates(problem, [composition]))
+    seeding = method.seeds(problem)
     try:
         with execution_context(problem, bound, method) as ready:
-            point, _ = next(
-                sample_policies.points(
-                    problem, ready, method.strategy, method.sample_policy, None
-                )
-            )
+            point = first_point(problem, ready, method)
             found = assigned(point)
             captured(point, found)
     except (RuntimeError, ValueError, TypeError, IndexError):
         return None
 
     @functools.cache
-    def seeds_of_all() -> Tensors:
+    def all_seeds() -> Tensors:
         return seeding.seeds(slice(0, seeding.count))
 
-    def factored(bound: BoundFunction) -> Factored:
+    def factored(bound: BoundFunction) -> FactoredMatrix:
         with execution_context(problem, bound, method) as ready:
-            point, _ = next(
-                sample_policies.points(
-                    problem, ready, method.strategy, method.sample_policy, None
-                )
-            )
-            seen = captured(point, found if found.execution_context else None)
-            seeds = seeds_of_all()
-            factors = factors_of(seen, seeds, point.batch_size)
-        return Factored(
+            point = first_point(problem, ready, method)
+            seen = captured(point, found if found.sample_axis_known else None)
+            factors = factors_of(seen, all_seeds(), point.batch_size)
+        return FactoredMatrix(
             factors,
             seen.primals,
             point.batch_size or 1,
             seeding.count,
-            records=problem.options.create_graph,
+            differentiable=problem.options.create_graph,
         )
 
     return factored
@@ -177,7 +168,7 @@ def factors_of(
                     Outer(*form.factors(module, x.to(g.dtype), g), shape)
                 )
             elif form.rows is not None:
-                uses[index].append(Picked(*form.rows(module, x, g), shape))
+                uses[index].append(EmbeddingFactor(*form.rows(module, x, g), shape))
         if formed:
             pieces = contractor(seen, [i], batch_size)([arriving])
             for index, _ in formed:

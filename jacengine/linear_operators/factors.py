@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from jacengine.layers.outer import outer
-from jacengine.seeding.basis import balanced
+from jacengine.task import balanced
 
 PART = 2**24
 """Entries of a block that are formed at a time, where part of it has to be."""

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from jacengine.api.builtin_registry import known_strategies
 from jacengine.errors import ArgumentError
-from jacengine.interface import Contraction
-from jacengine.linear_operators.factored import layered
-from jacengine.linear_operators.linear_map import Backend
+from jacengine.linear_operators.factored import factor_by_layers
+from jacengine.linear_operators.implicit_matrix import ImplicitMatrix
 from jacengine.linear_operators.matrix_free import Linearization, MatrixFree
-from jacengine.linear_operators.method_pair import paired, pulls_right
+from jacengine.linear_operators.method_pair import fastest, vjp_agrees
+from jacengine.plans.request import PlanRequest
 from jacengine.problem.analyze import analyze
-from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.bound_function import BoundFunction
-from jacengine.problem.call_spec import Wrt
-from jacengine.problem.problem import Options, Problem, Randomness
+from jacengine.problem.problem import Problem
 from jacengine.problem.signature import Signature
 from jacengine.results.huge_pages import allocate
 from jacengine.selection.reference import Reference
@@ -31,18 +29,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an operator is made at a point; found and verified once.
+    """How an operator is made at a point; chosen and verified once.
 
     Attributes:
         problem: What is differentiated.
-        signature: Of the calls that it holds for.
-        backend: Makes the operator's products at a call.
-        method: How products are obtained, in words.
+        signature: The signature of the calls that it is for.
+        matrix: Makes the matrix of a bound function.
+        method: How products are computed, in words.
     """
 
     problem: Problem
     signature: Signature
-    backend: Callable[[BoundFunction], Backend]
+    matrix: Callable[[BoundFunction], ImplicitMatrix]
     method: str
 
 
@@ -55,14 +53,14 @@ class JacobianOperator:
 
     Attributes:
         shape: `(M, N)`.
-        method: How products are obtained, in words.
+        method: How products are computed, in words.
     """
 
     def __init__(self, recipe: Recipe, bound: BoundFunction) -> None:
         """Follow a recipe at a call."""
         self._recipe = recipe
-        self._backend = recipe.backend(bound)
-        self.shape = self._backend.shape
+        self._matrix = recipe.matrix(bound)
+        self.shape = self._matrix.shape
         self.method = recipe.method
 
     def at(
@@ -70,7 +68,7 @@ class JacobianOperator:
     ) -> JacobianOperator:
         """Return the operator at other arguments of the same signature.
 
-        Nothing is looked for or verified again, as by a plan.
+        Nothing is chosen or verified again, as by a plan.
 
         Args:
             args: The function's positional arguments.
@@ -81,12 +79,12 @@ class JacobianOperator:
         """
         problem = self._recipe.problem
         leaves = self._recipe.signature.leaves_of(problem.fn, args, kwargs or {})
-        return JacobianOperator(self._recipe, problem.bound(leaves))
+        return JacobianOperator(self._recipe, problem.bind_leaves(leaves))
 
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of products."""
-        return self._backend.like.dtype
+        return self._matrix.like.dtype
 
     @property
     def T(self) -> TransposedOperator:  # noqa: N802 - as of tensors
@@ -105,27 +103,27 @@ class JacobianOperator:
         Raises:
             ArgumentError: It has another length.
         """
-        return _applied(self._backend.push, tangents, self.shape[1], "J @ v")
+        return _applied(self._matrix.push, tangents, self.shape[1], "J @ v")
 
     def pull(self, cotangents: Tensor) -> Tensor:
         """Multiply the transpose with `(M,)` or `(M, m)`; also `op.T @ u`."""
-        return _applied(self._backend.pull, cotangents, self.shape[0], "J.T @ u")
+        return _applied(self._matrix.pull, cotangents, self.shape[0], "J.T @ u")
 
     def gram(self) -> Tensor:
         """Return `J J^T`, `(M, M)`: of parameters, the empirical tangent kernel."""
-        return self._backend.gram()
+        return self._matrix.gram()
 
     def normal(self) -> Tensor:
         """Return `J^T J`, `(N, N)`, for few columns."""
-        return self._backend.normal()
+        return self._matrix.normal()
 
     def normal_diagonal(self) -> Tensor:
         """Return the diagonal of `J^T J`, `(N,)`: squared norms of the columns."""
-        return self._backend.column_squares()
+        return self._matrix.column_squares()
 
     def row_norms(self) -> Tensor:
         """Return the norms of the rows, `(M,)`: of parameters, ghost norms."""
-        return self._backend.row_squares().sqrt()
+        return self._matrix.row_squares().sqrt()
 
     def dense(self, out: Tensor | None = None) -> Tensor:
         """Form the matrix.
@@ -137,7 +135,7 @@ class JacobianOperator:
         Raises:
             ArgumentError: `out` is no such tensor.
         """
-        like = self._backend.like
+        like = self._matrix.like
         target = out
         if target is None:
             target = allocate(self.shape, dtype=like.dtype, device=like.device)
@@ -147,11 +145,11 @@ class JacobianOperator:
                 f"out= has shape {tuple(target.shape)}; expected a contiguous tensor of"
                 f" {self.shape[0]} x {self.shape[1]} entries."
             )
-        if self._backend.records and out is None:
-            return torch.cat([rows for _, rows in self._backend.parts()])
+        if self._matrix.differentiable and out is None:
+            return torch.cat([rows for _, rows in self._matrix.parts()])
         matrix = target.view(self.shape)
         with torch.no_grad():
-            for part, rows in self._backend.parts():
+            for part, rows in self._matrix.parts():
                 matrix[part] = rows
         return target
 
@@ -159,7 +157,7 @@ class JacobianOperator:
         """Return it as a `scipy.sparse.linalg.LinearOperator`, on NumPy arrays."""
         from scipy.sparse.linalg import LinearOperator  # noqa: PLC0415 - if wanted
 
-        like = self._backend.like
+        like = self._matrix.like
 
         def numpy(product: Callable[[Tensor], Tensor]) -> Callable[[Any], Any]:
             return lambda array: (
@@ -200,83 +198,40 @@ class TransposedOperator:
         return self.T.pull(cotangents)
 
 
-def operator(
-    fn: Callable[..., Any],
-    *args: Any,
-    kwargs: Mapping[str, Any] | None = None,
-    wrt: Wrt = 0,
-    batch_dim: BatchDim = None,
-    create_graph: bool = False,
-    strategies: Iterable[str] | None = None,
-    exclude: Iterable[str] = (),
-    timed: bool = True,
-    randomness: Randomness = "error",
-    quantity: Literal["jacobian", "hessian"] = "jacobian",
-) -> JacobianOperator:
-    """Return the Jacobian, or the Hessian, as a linear operator that never forms it.
-
-    For parameters of modules it keeps each layer's inputs and the cotangents of its
-    outputs, from one forward and one batched backward pass, so that products, norms
-    and the Gram matrix take neither autograd nor J. Where there is no such structure,
-    products are pushed and pulled through the function by the strategies that are
-    fastest. Either is verified by a random projection against plain reverse mode.
+def make_operator(request: PlanRequest, *, timed: bool) -> JacobianOperator:
+    """Make the operator of a call: by layers if they factor J, else matrix-free.
 
     Args:
-        fn: A function or `nn.Module`.
-        args: Its positional arguments, pytrees of tensors.
-        kwargs: Its keyword arguments.
-        wrt: As in `auto`.
-        batch_dim: As in `auto`.
-        create_graph: Whether products can be differentiated.
-        strategies: What may be used; all by default.
-        exclude: Names to leave out; `("quasi_linear",)` looks for no layers.
-        timed: Whether the strategies that push and pull are chosen by measurement.
-        randomness: As in `auto`.
-        quantity: `"hessian"` for the Jacobian of the gradient, whose products are
-            Hessian-vector products.
-
-    Returns:
-        The operator, of J at these arguments.
+        request: A call of quantity `jacobian` or `hessian`.
+        timed: Whether the methods for JVPs and VJPs are chosen by measurement.
 
     Raises:
-        ArgumentError: There is no operator of such a quantity.
-        NoStrategyError: No strategy pushes, or none pulls.
+        NoStrategyError: No strategy computes JVPs, or none VJPs.
         JacengineError: As `auto`.
-
-    Example:
-        >>> import torch, jacengine
-        >>> model, x = torch.nn.Linear(3, 2), torch.randn(5, 3)
-        >>> op = jacengine.operator(model, x, wrt="params", batch_dim=0)
-        >>> op.gram().shape  # 5 samples of 2 outputs
-        torch.Size([10, 10])
     """
-    if quantity not in {"jacobian", "hessian"}:
-        raise ArgumentError(
-            f"quantity={quantity!r}: an operator is of a 'jacobian' or a 'hessian'."
-        )
-    options = Options(
-        wrt, batch_dim, create_graph, randomness=randomness, quantity=quantity
-    )
-    given = kwargs or {}
-    problem = analyze(fn, args, given, options)
-    bound = problem.bind(args, given)
+    fn, args, kwargs = request.fn, request.args, request.kwargs
+    problem = analyze(fn, args, kwargs, request.options)
+    bound = problem.bind(args, kwargs)
     reference = Reference.of(problem, bound)
-    signature = Signature.of(fn, args, given, problem.layout.names)
-    candidates = known_strategies().choose(strategies, exclude, quantity)
-    for strategy in candidates:
-        if isinstance(strategy, Contraction) and strategy.check(problem) is None:
-            make = layered(problem, bound, strategy)
-            if make is not None and pulls_right(make(bound), problem, reference):
-                recipe = Recipe(problem, signature, make, "by layers")
+    signature = Signature.of(fn, args, kwargs, problem.call_spec.names)
+    for composition in request.compositions:
+        contracts = composition.capabilities.per_sample_shared
+        if contracts and composition.strategy.check(problem) is None:
+            factored = factor_by_layers(problem, bound, composition)
+            if factored is not None and vjp_agrees(factored(bound), problem, reference):
+                recipe = Recipe(problem, signature, factored, "by layers")
                 return JacobianOperator(recipe, bound)
-    push, pull = paired(problem, bound, reference, candidates, timed=timed)
+    choose = functools.partial(
+        fastest, problem, bound, reference, request.compositions, timed=timed
+    )
+    jvp, vjp = choose("jvp"), choose("vjp")
 
-    def free(bound: BoundFunction) -> Backend:
-        pushing = Linearization(problem, bound, push)
-        return MatrixFree(problem, pushing, Linearization(problem, bound, pull))
+    def matrix_free(bound: BoundFunction) -> ImplicitMatrix:
+        jvps = Linearization(problem, bound, jvp)
+        return MatrixFree(problem, jvps, Linearization(problem, bound, vjp))
 
-    method = f"pushed by {push.name}, pulled by {pull.name}"
-    return JacobianOperator(Recipe(problem, signature, free, method), bound)
+    method = f"JVPs by {jvp.name}, VJPs by {vjp.name}"
+    return JacobianOperator(Recipe(problem, signature, matrix_free, method), bound)
 
 
 def _applied(

@@ -1,1 +1,1 @@
-"""Choices kept: in a `Plan`, for later calls of this process, and on disk."""
+"""Choices that are kept: in a `Plan`, in the process cache, and in the disk cache."""

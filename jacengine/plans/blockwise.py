@@ -1,8 +1,8 @@
-"""Jacobians and Hessians larger than the memory: cut, or written where users say."""
+"""Jacobians and Hessians larger than the memory: in blocks, or into `out=`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,22 +10,16 @@ import torch
 from torch import Tensor
 
 from jacengine import pytrees
-from jacengine.api.builtin_registry import known_strategies
 from jacengine.errors import ArgumentError, MemoryBudgetError
 from jacengine.execution.sweep import Sweep
-from jacengine.interface import Strategy
-from jacengine.plans.plan import Plan, compute
-from jacengine.plans.planning import cached_plan
+from jacengine.plans.plan import Plan, compute_nested
+from jacengine.plans.request import PlanRequest
 from jacengine.problem.analyze import analyze
-from jacengine.problem.batch_dims import BatchDim
-from jacengine.problem.call_spec import Wrt
-from jacengine.problem.problem import LayoutOption, Options, Randomness
-from jacengine.problem.quantity import Quantity
+from jacengine.problem.problem import Options
 from jacengine.results.result_layout import ResultLayout
-from jacengine.seeding.basis import balanced
-from jacengine.selection.budget import Budget, to_bytes
+from jacengine.selection.budget import to_bytes
 from jacengine.selection.reference import Reference
-from jacengine.selection.select import Effort
+from jacengine.task import balanced
 
 Axis = Literal["samples", "rows", "parameters"]
 
@@ -52,106 +46,34 @@ class Piece:
     jacobian: Any
 
 
-def blocks(
-    fn: Callable[..., Any],
-    *args: Any,
-    kwargs: Mapping[str, Any] | None = None,
-    wrt: Wrt = 0,
-    batch_dim: BatchDim = None,
-    by: Axis | None = None,
-    memory_budget: Budget = None,
-    create_graph: bool = False,
-    effort: Effort = "quick",
-    strategies: Iterable[str] | None = None,
-    exclude: Iterable[str] = (),
-    randomness: Randomness = "error",
-    layout: LayoutOption = "dict",
-    quantity: Quantity = "jacobian",
-) -> Iterator[Piece]:
-    """Iterate over the pieces of a Jacobian, or Hessian, that exceeds the memory.
-
-    Pieces are as large as the budget lets them be while the consumer holds one and the
-    next is computed. Together they are the Jacobian, in order and without overlap.
-
-    Args:
-        fn: A function or `nn.Module`.
-        args: Its positional arguments, pytrees of tensors.
-        kwargs: Its keyword arguments.
-        wrt: As in `auto`.
-        batch_dim: As in `auto`.
-        by: Along what to cut: `"samples"` (the default for independent samples),
-            `"rows"` (output entries; the default otherwise) or `"parameters"`. Rows of
-            a Hessian are entries of the gradient, `(*out, *in)` flattened.
-        memory_budget: Bytes that all of this may take, as in `auto`.
-        create_graph: As in `auto`.
-        effort: As in `auto`; spent on the first piece, and on pieces of another size.
-        strategies: As in `auto`.
-        exclude: As in `auto`.
-        randomness: As in `auto`.
-        layout: As in `auto`.
-        quantity: As in `plan`.
-
-    Returns:
-        The pieces, computed one by one as they are asked for.
-
-    Raises:
-        ArgumentError: There is no such axis to cut along.
-        MemoryBudgetError: Not even the smallest piece fits.
-
-    Example:
-        >>> import torch, jacengine
-        >>> model, x = torch.nn.Linear(3, 1), torch.randn(100, 3)
-        >>> gram = torch.zeros(4, 4)
-        >>> for piece in jacengine.blocks(
-        ...     model, x, wrt="params", batch_dim=0, layout="flat"
-        ... ):
-        ...     rows = piece.jacobian.flatten(0, 1)
-        ...     gram += rows.T @ rows
-    """
-    options = Options(
-        wrt,
-        batch_dim,
-        create_graph,
-        randomness=randomness,
-        layout=layout,
-        quantity=quantity,
-    )
-    cutter = BlockwiseJacobian(
-        fn,
-        args,
-        kwargs or {},
-        options,
-        known_strategies().choose(strategies, exclude, quantity),
-        memory_budget=memory_budget,
-        effort=effort,
-    )
-    return cutter.cut(by or cutter.usual)
-
-
 class BlockwiseJacobian:
-    """A Jacobian that is cut into pieces."""
+    """A Jacobian that is computed in pieces.
+
+    Attributes:
+        problem: The whole.
+        budget: Bytes.
+    """
 
     def __init__(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        options: Options,
-        strategies: Sequence[Strategy],
-        *,
-        memory_budget: Budget,
-        effort: Effort,
+        self, request: PlanRequest, plan: Callable[[PlanRequest], Plan]
     ) -> None:
-        """Look at the call; nothing is computed yet."""
-        self.problem = analyze(fn, args, kwargs, options)
-        self.budget = to_bytes(memory_budget, self.problem.outputs[0].device)
-        self._args, self._kwargs = args, dict(kwargs)
-        self._strategies = strategies
-        self._effort: Effort = effort
+        """Analyze the call; no derivative is computed yet.
+
+        Args:
+            request: The call.
+            plan: Makes the plan of a piece.
+        """
+        self.problem = analyze(
+            request.fn, request.args, request.kwargs, request.options
+        )
+        device = self.problem.outputs[0].device
+        self.budget = to_bytes(request.memory_budget, device)
+        self._request = request
+        self._make_plan = plan
         self._out: Any = None
 
     @property
-    def usual(self) -> Axis:
+    def default_axis(self) -> Axis:
         """The axis to cut along, if the user names none."""
         return "samples" if self._separable else "rows"
 
@@ -163,15 +85,15 @@ class BlockwiseJacobian:
         return problem.batch_size is not None and alone
 
     def fill(self, out: Any) -> None:
-        """Write the whole Jacobian, piece by piece, into memory of the user's.
+        """Write the whole Jacobian, piece by piece, into the user's memory.
 
         Raises:
-            ArgumentError: Pieces have no place of their own in `out`: they are of rows,
-                and the function has several outputs or samples.
+            ArgumentError: Pieces are not contiguous in `out`: they are of rows, and the
+                function has several outputs or samples.
         """
         problem = self.problem
-        ResultLayout(problem).opened(out)  # refuses what does not fit as a whole
-        one = problem.value_structure is pytrees.LEAF and problem.inner is None
+        ResultLayout(problem).extents_of(out)  # refuses what does not fit as a whole
+        one = problem.value_structure is pytrees.LEAF and problem.gradient is None
         plain = one and problem.batch_size is None
         if not (self._separable or plain):
             raise ArgumentError(
@@ -181,10 +103,10 @@ class BlockwiseJacobian:
                 "jacengine.blocks(...)."
             )
         self._out = out
-        for _ in self.cut(self.usual):
+        for _ in self.pieces(self.default_axis):
             pass
 
-    def cut(self, by: Axis) -> Iterator[Piece]:
+    def pieces(self, by: Axis) -> Iterator[Piece]:
         """Yield the pieces along an axis.
 
         Raises:
@@ -196,7 +118,7 @@ class BlockwiseJacobian:
                 if problem.batch_size is None:
                     raise ArgumentError(
                         'by="samples" needs independent samples: say along which axis '
-                        "they lie with batch_dim=."
+                        "they are with batch_dim=."
                     )
                 if not self._separable:
                     raise ArgumentError(
@@ -205,7 +127,7 @@ class BlockwiseJacobian:
                         "writes buffers, so that a part of the batch gives something "
                         'else. Pass by="rows" or by="parameters", or call .eval().'
                     )
-                return self._pieces(problem.batch_size, self._of_samples)
+                return self._along(problem.batch_size, self._of_samples)
             case "rows":
                 if problem.part != "whole":
                     raise ArgumentError(
@@ -213,14 +135,14 @@ class BlockwiseJacobian:
                         'Pass by="samples" with independent samples, or compute chosen '
                         "entries with columns=."
                     )
-                return self._pieces(problem.row_count, self._of_rows)
+                return self._along(problem.row_count, self._of_rows)
             case "parameters":
-                if not problem.layout.names:
+                if not problem.call_spec.names:
                     raise ArgumentError(
                         f'by="parameters" cuts between parameters, but wrt='
                         f'{problem.options.wrt!r} names inputs. Pass wrt="params".'
                     )
-                if problem.inner is not None:
+                if problem.gradient is not None:
                     raise ArgumentError(
                         f'by="parameters" would leave out what a {problem.title} has '
                         'between groups of parameters. Pass by="rows".'
@@ -228,73 +150,76 @@ class BlockwiseJacobian:
                 return self._of_parameters()
         raise ArgumentError(f"by={by!r}: expected 'samples', 'rows' or 'parameters'.")
 
-    def _pieces(self, units: int, of: Callable[[slice, int], Piece]) -> Iterator[Piece]:
-        """Yield pieces along an axis, as large as the budget lets them be."""
+    def _along(self, size: int, of: Callable[[slice, int], Piece]) -> Iterator[Piece]:
+        """Yield pieces along an axis, as large as the budget permits."""
         whole = self.problem.result_bytes
-        count = int(self.budget / SHARE * units / max(1, whole))
-        count = max(1, min(units, count))
+        most = max(1, min(size, int(self.budget / SHARE * size / max(1, whole))))
         position = 0
-        while position < units:
-            # Balanced over what is left, should a first piece have proved too large.
-            part = next(iter(balanced(units - position, count)))
+        while position < size:
+            # Balanced over the rest, should a first piece have proved too large.
+            part = next(iter(balanced(size - position, most)))
             part = slice(position + part.start, position + part.stop)
-            held = whole * (part.stop - part.start) // max(1, units)
+            held = whole * (part.stop - part.start) // max(1, size)
             try:
                 piece = of(part, self.budget - held)
             except MemoryBudgetError:
-                if count == 1:
+                if most == 1:
                     raise
-                count = max(1, count // 2)
+                most = max(1, most // 2)
                 continue
             position = part.stop
             yield piece
 
     def _of_samples(self, part: slice, budget: int) -> Piece:
-        problem = self.problem
-        bound = problem.bind(self._args, self._kwargs).samples(part.start, part.stop)
-        args, kwargs = problem.layout.structure.unflatten(list(bound.leaves))
-        plan = self._plan(args, kwargs, problem.options, budget)
-        into = self._place(lambda block: block[part])
-        return self._piece(plan(*args, kwargs=kwargs, out=into), samples=part)
+        problem, request = self.problem, self._request
+        bound = problem.bind(request.args, request.kwargs)
+        some = bound.samples(part.start, part.stop)
+        args, kwargs = problem.call_spec.structure.unflatten(list(some.leaves))
+        plan = self._plan(replace(request, args=args, kwargs=kwargs), budget)
+        out = self._part_of_out(lambda block: block[part])
+        return self._piece(plan(*args, kwargs=kwargs, out=out), samples=part)
 
     def _of_rows(self, part: slice, budget: int) -> Piece:
         problem = replace(self.problem, rows=torch.arange(part.start, part.stop))
         if problem.result_bytes > budget:
             raise MemoryBudgetError("a piece of rows exceeds the budget")
         options = replace(problem.options, rows=slice(0, part.stop - part.start))
-        plan = self._plan(self._args, self._kwargs, options, budget)
+        plan = self._plan(self._with_options(options), budget)
         assert plan.chosen.method is not None
-        bound = problem.bind(self._args, self._kwargs)
-        kernel = Sweep(problem, plan.chosen.method)
+        bound = problem.bind(self._request.args, self._request.kwargs)
+        sweep = Sweep(problem, plan.chosen.method)
         rank, size = len(problem.outputs[0].shape), problem.outputs[0].size
-        into = self._place(lambda block: block.view(size, *block.shape[rank:])[part])
+        out = self._part_of_out(
+            lambda block: block.view(size, *block.shape[rank:])[part]
+        )
         # The plan was verified on its own rows, which are the first.
         reference = Reference.of(problem, bound)
-        found = compute(problem, bound, kernel, out=into, reference=reference)
+        found = compute_nested(problem, bound, sweep, out=out, reference=reference)
         return self._piece(found, rows=part)
 
-    def _place(self, part_of: Callable[[Tensor], Tensor]) -> Any:
-        """Return where a piece goes in the user's memory, if that was given."""
+    def _part_of_out(self, part_of: Callable[[Tensor], Tensor]) -> Any:
+        """Return the memory of a piece in the user's, if that was given."""
         if self._out is None:
             return None
         leaves, structure = pytrees.flatten(self._out)
         return structure.unflatten([part_of(leaf) for leaf in leaves])
 
     def _of_parameters(self) -> Iterator[Piece]:
-        for names, size in self._groups():
+        request = self._request
+        for names, size in self._parameter_groups():
             options = replace(self.problem.options, wrt=list(names))
-            plan = self._plan(self._args, self._kwargs, options, self.budget - size)
-            found = plan(*self._args, kwargs=self._kwargs)
+            plan = self._plan(self._with_options(options), self.budget - size)
+            found = plan(*request.args, kwargs=request.kwargs)
             yield self._piece(found, parameters=names)
 
-    def _groups(self) -> Iterator[tuple[tuple[str, ...], int]]:
+    def _parameter_groups(self) -> Iterator[tuple[tuple[str, ...], int]]:
         """Group parameters as far as they fit together; yields names and bytes."""
         problem, room = self.problem, self.budget // SHARE
         share = problem.result_bytes / max(1, problem.column_count)
         names: list[str] = []
         total = 0
-        for name, leaf in zip(problem.layout.names, problem.inputs, strict=True):
-            size = int(leaf.size * share)
+        for name, spec in zip(problem.call_spec.names, problem.inputs, strict=True):
+            size = int(spec.size * share)
             if names and total + size > room:
                 yield tuple(names), total
                 names, total = [], 0
@@ -314,23 +239,12 @@ class BlockwiseJacobian:
         return Piece(
             samples or slice(0, problem.sample_count),
             rows or slice(0, problem.row_count),
-            problem.layout.names if parameters is None else parameters,
+            problem.call_spec.names if parameters is None else parameters,
             jacobian,
         )
 
-    def _plan(
-        self,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: Options,
-        budget: int,
-    ) -> Plan:
-        return cached_plan(
-            self.problem.fn,
-            args,
-            kwargs,
-            options,
-            self._strategies,
-            memory_budget=max(1, budget),
-            effort=self._effort,
-        )
+    def _with_options(self, options: Options) -> PlanRequest:
+        return replace(self._request, options=options)
+
+    def _plan(self, request: PlanRequest, budget: int) -> Plan:
+        return self._make_plan(replace(request, memory_budget=max(1, budget)))

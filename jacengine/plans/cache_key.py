@@ -24,13 +24,13 @@ import torch
 from torch import Tensor, nn
 
 from jacengine import pytrees
-from jacengine.interface import Strategy
+from jacengine.interface import Composition
 from jacengine.plans.serialization import describe_options
 from jacengine.problem.problem import Options
 from jacengine.problem.signature import Signature
 from jacengine.registry import ENTRY_POINTS
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the key and of what is stored under it."""
 
 
@@ -40,9 +40,9 @@ def key_of(
     kwargs: Mapping[str, Any],
     options: Options,
     *,
-    strategies: Sequence[Strategy],
+    compositions: Sequence[Composition],
     signature: Signature,
-    asked: Mapping[str, object],
+    settings: Mapping[str, object],
 ) -> str:
     """Write the key of a call.
 
@@ -50,10 +50,10 @@ def key_of(
         fn: The function or module.
         args: Its positional arguments.
         kwargs: Its keyword arguments.
-        options: What Jacobian is asked for.
-        strategies: The candidates.
+        options: The options of the call.
+        compositions: The strategies and gradients that are considered.
         signature: The call's signature.
-        asked: Whatever else was asked for (budget, effort, library version).
+        settings: Whatever else the choice depends on (budget, effort, version).
 
     Returns:
         JSON, the same for equal calls.
@@ -61,7 +61,7 @@ def key_of(
     leaves = pytrees.flatten_call(args, kwargs)[0]
     key = {
         "schema": SCHEMA,
-        "asked": {name: str(value) for name, value in sorted(asked.items())},
+        "settings": {name: str(value) for name, value in sorted(settings.items())},
         "torch": torch.__version__,
         "plugins": sorted(
             f"{p.name}={p.dist.version if p.dist else '?'}"
@@ -70,7 +70,10 @@ def key_of(
         "machine": [platform.machine(), _processor(), *_accelerators()],
         "flags": list(map(str, signature.flags)),
         "options": describe_options(options),
-        "strategies": [f"{type(s).__module__}:{s!r}" for s in strategies],
+        "strategies": [
+            f"{type(c.strategy).__module__}:{c.strategy!r}:{c.gradient}"
+            for c in compositions
+        ],
         "structure": str(signature.structure.spec),
         "leaves": [_leaf(leaf) for leaf in leaves],
         "training": _digest(signature.training),

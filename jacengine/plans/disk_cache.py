@@ -1,4 +1,4 @@
-"""The on-disk cache of choices: one JSON file a key.
+"""The disk cache of choices: one JSON file a key.
 
 Files are written beside their place and moved over it, so readers see a whole file or
 none, and of several writers the last one stays. Nothing in the folder can raise or
@@ -19,7 +19,7 @@ from pathlib import Path
 import platformdirs
 
 from jacengine.errors import ArgumentError
-from jacengine.interface import Strategy
+from jacengine.interface import Composition
 from jacengine.plans.serialization import LARGEST, from_json, read_key, to_json
 from jacengine.selection.select import Selection
 from jacengine.timing import format_seconds
@@ -36,7 +36,7 @@ def folder() -> Path | None:
     return Path(platformdirs.user_cache_dir("jacengine", appauthor=False))
 
 
-def find(key: str, strategies: Sequence[Strategy]) -> Selection | None:
+def find(key: str, compositions: Sequence[Composition]) -> Selection | None:
     """Look a choice up; `None` if there is none that can be read."""
     place = _place(key)
     if place is None:
@@ -47,7 +47,7 @@ def find(key: str, strategies: Sequence[Strategy]) -> Selection | None:
         text = place.read_text(encoding="utf-8")
         if read_key(text) != key:
             return None
-        found = from_json(text, strategies)
+        found = from_json(text, compositions)
     except (OSError, UnicodeDecodeError, ArgumentError):
         return None
     return found if found.ranked and found.ranked[0].method is not None else None
@@ -87,7 +87,7 @@ def described() -> Iterator[tuple[str, str, str, str]]:
     for file in entries():
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
-            first = document["records"][0]
+            first = document["candidates"][0]
             key = json.loads(document["key"])
             taken = first["time_s"]
             time = "" if taken is None else format_seconds(taken)

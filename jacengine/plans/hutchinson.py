@@ -1,42 +1,42 @@
-"""Traces of Hessians that are estimated, for those who ask for it.
+"""Hutchinson's estimator of the trace of a Hessian.
 
-Hutchinson's estimator: for random signs `v`, `v^T H v` has the trace of `H` as its mean
-and `2 sum_{i != j} H_ij^2` as its variance. A few products stand for one with every
-entry of the input; what they leave uncertain is told with them.
+For random signs `v`, `v^T H v` has the trace of `H` as its mean and `2 sum_{i != j}
+H_ij^2` as its variance. A few products replace one with every entry of the input; the
+uncertainty is returned with the estimate.
+
+Source: Hutchinson 1990, "A stochastic estimator of the trace of the influence matrix
+for Laplacian smoothing splines".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from jacengine.api.builtin_registry import known_strategies
 from jacengine.errors import ArgumentError
-from jacengine.execution.matvec import push_directions
+from jacengine.execution.matvec import jvps
 from jacengine.execution.method import Method
-from jacengine.interface import Pushforward
 from jacengine.plans.planning import cached_plan
+from jacengine.plans.request import PlanRequest
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.gradient_specs import gradients
-from jacengine.problem.problem import Options, Problem
+from jacengine.problem.problem import Problem
 from jacengine.results.result_layout import nest
-from jacengine.selection.budget import Budget
-from jacengine.selection.select import Effort
+from jacengine.seeding.rademacher import random_signs
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate and how far it is off, typically.
+    """An estimate and its typical error.
 
     Attributes:
         value: Nested and shaped as what is estimated.
-        error: The standard error of each entry, likewise: the spread of the probes over
-            the root of their number.
-        probes: How many random directions it is the mean of.
+        error: The standard error of each entry, likewise: the standard deviation of the
+            probes divided by the root of their number.
+        probes: The number of random directions it is the mean of.
     """
 
     value: Any
@@ -44,56 +44,42 @@ class Estimate:
     probes: int
 
 
-def hutchinson(
-    fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    options: Options,
-    *,
-    probes: int,
-    seed: int,
-    memory_budget: Budget,
-    effort: Effort,
-    strategies: Iterable[str] | None,
-    exclude: Iterable[str],
-) -> Estimate:
+def hutchinson(request: PlanRequest, *, probes: int, seed: int) -> Estimate:
     """Estimate a Laplacian from products with random signs.
 
-    Source: Hutchinson 1990, "A stochastic estimator of the trace of the influence
-    matrix for Laplacian smoothing splines".
+    Args:
+        request: A call of quantity `laplacian`.
+        probes: The number of random directions.
+        seed: What they are drawn with.
 
     Raises:
-        ArgumentError: There are too few probes to tell an error from, or no strategy
-            is left that pushes.
+        ArgumentError: There are too few probes to estimate an error, or no strategy of
+            mode `jvp` is left.
         JacengineError: As `auto`.
     """
     if isinstance(probes, bool) or not isinstance(probes, int) or probes < 2:
         raise ArgumentError(
-            f"probes={probes!r}: expected at least 2, from which an error can be told."
+            f"probes={probes!r}: expected at least 2, from which an error can be "
+            "estimated."
         )
-    pushing = [
-        strategy
-        for strategy in known_strategies().choose(strategies, exclude, "laplacian")
-        if isinstance(strategy, Pushforward)
-    ]
-    if not pushing:
+    forward = [c for c in request.compositions if c.capabilities.mode == "jvp"]
+    if not forward:
         raise ArgumentError(
-            "method='hutchinson' takes products with single directions, and none of "
-            "the strategies that are left pushes any. Leave strategies= out."
+            "method='hutchinson' takes JVPs with single tangents, and none of the "
+            "strategies that are left computes JVPs. Leave strategies= out."
         )
-    plan = cached_plan(
-        fn, args, kwargs, options, pushing, memory_budget=memory_budget, effort=effort
-    )
+    plan = cached_plan(replace(request, compositions=forward))
     method = plan.chosen.method
     assert method is not None
     problem = plan.problem
-    forms = _forms(problem, problem.bind(args, kwargs), method, probes, seed)
+    bound = problem.bind(request.args, request.kwargs)
+    forms = _quadratic_forms(problem, bound, method, probes, seed)
     values = [[form.mean(0)] for form in forms]
     errors = [[form.std(0) / probes**0.5] for form in forms]
     return Estimate(nest(problem, values), nest(problem, errors), probes)
 
 
-def _forms(
+def _quadratic_forms(
     problem: Problem, bound: BoundFunction, method: Method, probes: int, seed: int
 ) -> list[Tensor]:
     """Return `v^T H v` of every probe, `(m, B, *out)` for each value."""
@@ -103,36 +89,19 @@ def _forms(
     found: list[list[Tensor]] = [[] for _ in problem.values]
     for first in range(0, probes, width):
         count = min(width, probes - first)
-        signs = _signs(problem, count, generator)
-        products = push_directions(problem, bound, method, signs)
+        signs = random_signs(problem, count, generator)
+        products = jvps(problem, bound, method, signs)
         each = len(problem.inputs)
         for value, forms in enumerate(found):
             own = products[value * each : (value + 1) * each]
             shape = (count, problem.sample_count, parts[value * each].entries, -1)
             terms = [
-                (product.reshape(shape) * sign.reshape(count, -1, 1, leaf.size)).sum(3)
-                for product, sign, leaf in zip(own, signs, problem.inputs, strict=True)
+                (product.reshape(shape) * sign.reshape(count, -1, 1, spec.size)).sum(3)
+                for product, sign, spec in zip(own, signs, problem.inputs, strict=True)
             ]
             forms.append(torch.stack(terms).sum(0))
     samples = () if problem.batch_size is None else (problem.batch_size,)
     return [
-        torch.cat(forms).reshape(probes, *samples, *leaf.shape)
-        for forms, leaf in zip(found, problem.values, strict=True)
+        torch.cat(forms).reshape(probes, *samples, *spec.shape)
+        for forms, spec in zip(found, problem.values, strict=True)
     ]
-
-
-def _signs(
-    problem: Problem, count: int, generator: torch.Generator
-) -> tuple[Tensor, ...]:
-    """Draw random signs for every entry of the inputs that is summed over."""
-    chosen = torch.zeros(sum(leaf.size for leaf in problem.inputs))
-    chosen[slice(None) if problem.columns is None else problem.columns] = 1
-    drawn: list[Tensor] = []
-    for leaf, mask in zip(
-        problem.inputs, chosen.split([i.size for i in problem.inputs]), strict=True
-    ):
-        samples = () if leaf.batch_dim is None else (problem.sample_count,)
-        shape = (count, *samples, *leaf.shape)
-        signs = torch.randint(0, 2, shape, generator=generator) * 2 - 1
-        drawn.append((signs * mask.view(leaf.shape)).to(leaf.device, leaf.dtype))
-    return tuple(drawn)

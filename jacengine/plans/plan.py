@@ -1,4 +1,4 @@
-"""A plan: a choice made once, for calls of one signature."""
+"""A plan: a method chosen once, for calls of one signature."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from jacengine.errors import (
 )
 from jacengine.execution.method import Method
 from jacengine.execution.sweep import Sweep
-from jacengine.interface import Strategy
+from jacengine.interface import Composition
 from jacengine.plans.serialization import describe_options, to_json
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.problem.side_effects import preserve_side_effects
 from jacengine.problem.signature import Signature
-from jacengine.results.buffer_pool import RESULTS, BufferPool
-from jacengine.results.result_layout import nest
+from jacengine.results.buffer_pool import RESULT_POOL, BufferPool
 from jacengine.selection.candidate_result import CandidateResult
-from jacengine.selection.diagonal_reference import FEW
-from jacengine.selection.eligibility import runnable
+from jacengine.selection.candidates import by_composition, candidates
+from jacengine.selection.diagonal_reference import RECHECK_PASSES
+from jacengine.selection.eligibility import first_runnable
 from jacengine.selection.explain import as_frame, as_text
 from jacengine.selection.outcomes import classify_error
 from jacengine.selection.reference import Reference
@@ -39,8 +39,8 @@ from jacengine.selection.verify import verify
 if TYPE_CHECKING:
     import pandas as pd
 
-ROOMY = 20
-"""How many times a result has to fit into the budget for its memory to be kept."""
+POOLED_SHARE = 20
+"""How many times a result has to fit into the budget for its memory to be pooled."""
 
 
 class Plan:
@@ -59,12 +59,13 @@ class Plan:
         problem: Problem,
         selection: Selection,
         signature: Signature,
-        strategies: Sequence[Strategy] = (),
+        compositions: Sequence[Composition] = (),
     ) -> None:
+        """Bind a selection to a signature."""
         self.problem = problem
         self.selection = selection
         self.signature = signature
-        self.strategies = tuple(strategies)
+        self.compositions = tuple(compositions)
         self.failures: tuple[str, ...] = ()
         self._use(selection.ranked)
 
@@ -97,10 +98,10 @@ class Plan:
             MemoryError: No candidate fits into the memory that is left.
         """
         leaves = self.signature.leaves_of(self.problem.fn, args, kwargs or {})
-        bound = self.problem.bound(leaves)
+        bound = self.problem.bind_leaves(leaves)
         try:
-            return compute(
-                self.problem, bound, self._kernel, out=out, reused=self._reused
+            return compute_nested(
+                self.problem, bound, self._sweep, out=out, pool=self._pool
             )
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, JacengineError):
@@ -120,46 +121,46 @@ class Plan:
         Path(path).write_text(to_json(self.selection, describe_options(options)))
 
     @property
-    def _reused(self) -> BufferPool | None:
-        """Where results lie, if what is kept there is nothing beside the budget."""
-        ample = ROOMY * self.problem.result_bytes <= self.selection.budget
-        return RESULTS if ample else None
+    def _pool(self) -> BufferPool | None:
+        """The memory of results, if pooling it is negligible beside the budget."""
+        ample = POOLED_SHARE * self.problem.result_bytes <= self.selection.budget
+        return RESULT_POOL if ample else None
 
     def _use(self, left: tuple[CandidateResult, ...]) -> None:
         self._left = left
         method = left[0].method
         if method is None:
-            raise NoStrategyError(f"{left[0].strategy} was never qualified")
-        self._kernel = left[0].kernel or Sweep(self.problem, method)
+            raise NoStrategyError(f"{left[0].strategy} has no method")
+        self._sweep = left[0].sweep or Sweep(self.problem, method)
 
     def _fall_back(self, bound: BoundFunction, error: Exception, out: Any) -> Any:
-        """Compute by the next candidate that can, and stay with it.
+        """Compute by the next candidate that can, and continue with it.
 
         Returns:
             The Jacobian; `None` if no other candidate can compute it either.
         """
         failed = self.chosen
-        reference = Reference.of(self.problem, bound, passes=FEW)
-        for record in self._others(bound, reference):
-            if record.method is None:
+        reference = Reference.of(self.problem, bound, passes=RECHECK_PASSES)
+        for result in self._others(bound, reference):
+            if result.method is None:
                 continue
-            kernel = record.kernel or Sweep(self.problem, record.method)
+            sweep = result.sweep or Sweep(self.problem, result.method)
             try:
-                result = compute(
-                    self.problem, bound, kernel, out=out, reference=reference
+                found = compute_nested(
+                    self.problem, bound, sweep, out=out, reference=reference
                 )
             except (RuntimeError, MemoryError):
                 continue
             outcome, reason = classify_error(error)
-            said = f"{failed.strategy} failed ({outcome}: {reason})"
-            self.failures = (*self.failures, said)
-            self._left = (record, *(r for r in self._left[1:] if r is not record))
-            self._kernel = kernel
+            failure = f"{failed.strategy} failed ({outcome}: {reason})"
+            self.failures = (*self.failures, failure)
+            self._left = (result, *(r for r in self._left[1:] if r is not result))
+            self._sweep = sweep
             warnings.warn(
-                f"jacengine: {said}; this plan goes on with {record.strategy}.",
+                f"jacengine: {failure}; this plan goes on with {result.strategy}.",
                 stacklevel=3,
             )
-            return result
+            return found
         return None
 
     def _others(
@@ -167,19 +168,20 @@ class Plan:
     ) -> Iterator[CandidateResult]:
         """Yield the candidates that come next: the verified, then those never tried."""
         yield from self._left[1:]
-        untried = {r.strategy for r in self.selection.records if r.outcome == "skipped"}
-        for strategy in self.strategies:
-            if strategy.name in untried and strategy.check(self.problem) is None:
-                found = runnable(self.problem, bound, strategy, reference)
+        untried = {
+            r.strategy for r in self.selection.candidates if r.outcome == "skipped"
+        }
+        left = [c for c in self.compositions if c.name in untried]
+        for methods in by_composition(candidates(self.problem, left)):
+            if methods[0].strategy.check(self.problem) is None:
+                found = first_runnable(self.problem, bound, methods, reference)
                 if isinstance(found, Method):
                     # One direction a pass: nothing is known of the memory it takes.
                     method = replace(found, chunk_size=1)
-                    yield CandidateResult(
-                        strategy.name, "ok", method=method, chunk_size=1
-                    )
+                    yield CandidateResult(method.name, "ok", method=method)
 
     def explain(self) -> str:
-        """Say what was chosen and why, as a table of every candidate."""
+        """Return what was chosen and why, as a table of every candidate."""
         table = as_text(self.problem, self.selection)
         failures = [f"{said}; now in use: {self.strategy}." for said in self.failures]
         return "\n".join([*failures, table])
@@ -189,55 +191,58 @@ class Plan:
         return as_frame(self.selection)
 
     def why_not(self, strategy: str) -> str:
-        """Say in one sentence why a strategy is not the one in use.
+        """Explain in one sentence why a strategy is not the one in use.
 
         Raises:
             ArgumentError: It was not among the candidates.
         """
-        known = {record.strategy: record for record in reversed(self.selection.records)}
+        known = {r.strategy: r for r in reversed(self.selection.candidates)}
         if strategy not in known:
             raise ArgumentError(
                 f"{strategy!r} was not a candidate.{nearest(strategy, known)} There "
                 f"were: {', '.join(known)}."
             )
-        record, chosen = known[strategy], self.chosen
-        if record is chosen:
+        result, chosen = known[strategy], self.chosen
+        if result is chosen:
             return f"{strategy} is the one in use."
-        if record.outcome != "ok":
-            return f"{strategy}: {record.outcome}: {record.reason}."
-        if record.time_s is None or chosen.time_s is None:
+        if result.outcome != "ok":
+            return f"{strategy}: {result.outcome}: {result.reason}."
+        if result.time_s is None or chosen.time_s is None:
             return f"{strategy} comes after {chosen.strategy} by predicted cost."
         return (
-            f"{strategy} is right, but took {record.time_s / chosen.time_s:.2f} x the "
+            f"{strategy} is right, but took {result.time_s / chosen.time_s:.2f} x the "
             f"time of {chosen.strategy}."
         )
 
 
-def compute(
+def compute_nested(
     problem: Problem,
     bound: BoundFunction,
-    kernel: Sweep,
+    sweep: Sweep,
     *,
     out: Any = None,
     reference: Reference | None = None,
-    reused: BufferPool | None = None,
+    pool: BufferPool | None = None,
 ) -> Any:
-    """Compute a Jacobian by a kernel, nested (and with `aux`) as the user expects.
+    """Compute a Jacobian, nested (and with `aux`) as the user expects.
 
     Raises:
-        UnsupportedError: It does not agree with `truth`, if that was given.
+        UnsupportedError: It does not agree with `reference`, if that was given.
     """
-    blocks = kernel.run(bound, out=out, reused=reused)
+    result = sweep.run(bound, out=out, pool=pool)
     if reference is not None:
-        verdict = verify(problem, bound, kernel.method, reference, blocks)
-        if not verdict.right:
+        verification = verify(problem, bound, sweep.method, reference, result)
+        if not verification.right:
             raise UnsupportedError(
-                f"{kernel.name} cannot compute this {problem.title}: its result is "
-                f"{verdict.complaint}. Try strategy='auto', which takes a method that "
-                "agrees."
+                f"{sweep.method.name} cannot compute this {problem.title}: its result "
+                f"is {verification.complaint}. Try strategy='auto', which takes a "
+                "method that agrees."
             )
-    result = nest(problem, blocks) if out is None else out
+    nested = result.nested() if out is None else out
     if not problem.options.has_aux:
-        return result
-    with torch.no_grad(), preserve_side_effects(problem.devices, problem.stateful):
-        return result, bound.run(bound.leaves).aux
+        return nested
+    with (
+        torch.no_grad(),
+        preserve_side_effects(problem.devices, problem.stateful),
+    ):
+        return nested, bound.run(bound.leaves).aux

@@ -1,196 +1,197 @@
-"""Making plans: remembered, from the cache on disk, or by a selection."""
+"""Making plans: from the process cache, from the disk cache, or by a selection."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
 from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine._version import __version__
-from jacengine.errors import JacengineError, MemoryBudgetError, NoStrategyError
-from jacengine.execution.sweep import Sweep, prepared
-from jacengine.interface import Strategy
+from jacengine.errors import (
+    JacengineError,
+    MemoryBudgetError,
+    NoStrategyError,
+)
+from jacengine.execution.sweep import Sweep, prepare
 from jacengine.plans import disk_cache
+from jacengine.plans.blockwise import BlockwiseJacobian
 from jacengine.plans.cache_key import key_of
 from jacengine.plans.plan import Plan
 from jacengine.plans.process_cache import CAPACITY, ProcessCache
+from jacengine.plans.request import PlanRequest
 from jacengine.plans.serialization import describe_options
 from jacengine.problem.analyze import analyze
-from jacengine.problem.problem import Options, Problem
+from jacengine.problem.problem import Problem
 from jacengine.problem.signature import Signature
 from jacengine.selection.budget import Budget, format_bytes, to_bytes
-from jacengine.selection.compiled_variants import with_compiled
-from jacengine.selection.diagonal_reference import FEW
+from jacengine.selection.diagonal_reference import RECHECK_PASSES
 from jacengine.selection.explain import as_text
 from jacengine.selection.reference import Reference
-from jacengine.selection.select import Effort, Selection, select
+from jacengine.selection.select import Selection, select
 from jacengine.selection.verify import verify
 
-_REMEMBERED = ProcessCache()
-_CHOICES: OrderedDict[str, Selection] = OrderedDict()
-"""What was chosen in this process, by key: a closure written inside a loop is a new
-object each time, and known by its code."""
+_PLANS = ProcessCache()
+_SELECTIONS: OrderedDict[str, Selection] = OrderedDict()
+"""Selections of this process, by key: a closure that is written inside a loop is a new
+object each time, and identified by its code."""
 
 
-def cached_plan(
-    fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    options: Options,
-    strategies: Sequence[Strategy],
-    *,
-    memory_budget: Budget,
-    effort: Effort,
-) -> Plan:
+def compute(request: PlanRequest, out: Any = None) -> Any:
+    """Compute what a call asks for: plan, cache the plan, run it.
+
+    Args:
+        request: The call.
+        out: Preallocated result; if the whole exceeds the budget, it is filled in
+            blocks.
+
+    Raises:
+        MemoryBudgetError: The result, or every right method, exceeds the budget.
+        JacengineError: See `jacengine.errors`.
+    """
+    options = request.options
+    try:
+        plan = cached_plan(request)
+    except MemoryBudgetError:
+        whole = options.rows is None and options.columns is None
+        if out is None or options.has_aux or not whole:
+            raise
+        BlockwiseJacobian(request, cached_plan).fill(out)
+        return out
+    return plan(*request.args, kwargs=request.kwargs, out=out)
+
+
+def cached_plan(request: PlanRequest) -> Plan:
     """Return the plan that was made for this function and signature, or make one."""
-    signature = Signature.of(fn, args, kwargs)
-    names = tuple(strategy.name for strategy in strategies)
-    key = (describe_options(options), names, repr(memory_budget), effort, signature.key)
-    found = _REMEMBERED.find(key, fn)
-    if found is not None and _fits(found, memory_budget):
+    fn, budget = request.fn, request.memory_budget
+    signature = Signature.of(fn, request.args, request.kwargs)
+    names = tuple(composition.name for composition in request.compositions)
+    options = describe_options(request.options)
+    settings = (repr(budget), request.effort, request.compiled)
+    key = (options, names, settings, signature.key)
+    found = _PLANS.find(key, fn)
+    if found is not None and _fits(found, budget):
         return found
-    made = make_plan(
-        fn,
-        args,
-        kwargs,
-        options,
-        strategies,
-        memory_budget=memory_budget,
-        effort=effort,
-        by_code=True,
-    )
-    _REMEMBERED.keep(key, made)
+    made = make_plan(request, by_code=True)
+    _PLANS.keep(key, made)
     return made
 
 
 def make_plan(
-    fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    options: Options,
-    strategies: Sequence[Strategy],
-    *,
-    memory_budget: Budget,
-    effort: Effort,
-    cached: bool = True,
-    by_code: bool = False,
+    request: PlanRequest, *, use_cache: bool = True, by_code: bool = False
 ) -> Plan:
-    """Examine a call, choose a method, and bind the choice to the signature.
+    """Analyze a call, choose a method, and bind the choice to the signature.
 
     Args:
-        fn: The function or module.
-        args: Its positional arguments.
-        kwargs: Its keyword arguments.
-        options: What is asked for.
-        strategies: The candidates.
-        memory_budget: Bytes that a call may allocate.
-        effort: How much may be spent on the choice.
-        cached: Whether a choice from the cache on disk will do.
-        by_code: Whether one made for other objects with the same code will do.
+        request: The call.
+        use_cache: Whether a choice from the disk cache may be used.
+        by_code: Whether one made for other objects with the same code may be used.
 
     Raises:
         MemoryBudgetError: The result, or every right method, exceeds the budget.
         NoStrategyError: No candidate computes it.
     """
-    problem = analyze(fn, args, kwargs, options)
-    budget = to_bytes(memory_budget, problem.outputs[0].device)
+    fn, args, kwargs = request.fn, request.args, request.kwargs
+    problem = analyze(fn, args, kwargs, request.options)
+    budget = to_bytes(request.memory_budget, problem.outputs[0].device)
     if problem.result_bytes > budget:
         raise MemoryBudgetError(
             f"The {problem.title} itself has {format_bytes(problem.result_bytes)}, and "
-            f"the budget is {format_bytes(budget)}. Iterate over its pieces with "
-            "jacengine.blocks(...), let auto write it into out= (which may lie on disk)"
-            ", choose rows= or columns=, or raise memory_budget."
+            f"the budget is {format_bytes(budget)}. Iterate over its blocks with "
+            "jacengine.blocks(...), let auto write it into out= (which may be on disk),"
+            " choose rows= or columns=, or raise memory_budget."
         )
-    signature = Signature.of(fn, args, kwargs, problem.layout.names)
-    asked = {"effort": effort, "budget": memory_budget, "jacengine": __version__}
-    key = key_of(
-        fn,
-        args,
-        kwargs,
-        options,
-        strategies=strategies,
-        signature=signature,
-        asked=asked,
-    )
+    signature = Signature.of(fn, args, kwargs, problem.call_spec.names)
+    key = _key(request, signature)
     # Without timing the choice is the same everywhere, whatever others have measured.
-    keeps = cached and effort != "none"
-    saved = _CHOICES.get(key) if by_code and keeps else None
+    keeps = use_cache and request.effort != "none"
+    saved = _SELECTIONS.get(key) if by_code and keeps else None
     if saved is None and keeps:
-        saved = disk_cache.find(key, strategies)
+        saved = disk_cache.find(key, request.compositions)
     if saved is not None:
-        revived = restore_verified(problem, args, kwargs, saved, budget)
-        if revived is not None:
-            return Plan(problem, revived, signature, strategies)
+        restored = restore_verified(problem, request, saved, budget)
+        if restored is not None:
+            return Plan(problem, restored, signature, request.compositions)
     bound = problem.bind(args, kwargs)
-    with (
-        TORCH_GLOBAL_LOCK
-    ):  # what candidates change of the modules is looked for, and put back
-        selection = select(problem, bound, strategies, budget=budget, effort=effort)
+    with TORCH_GLOBAL_LOCK:  # changes that candidates make to modules are undone
+        selection = select(
+            problem,
+            bound,
+            request.compositions,
+            budget=budget,
+            effort=request.effort,
+            compiled=request.compiled,
+        )
     if not selection.ranked:
-        _raise_nothing(problem, selection, budget)
-    _CHOICES[key] = selection
-    while len(_CHOICES) > CAPACITY:
-        _CHOICES.popitem(last=False)
-    # What was measured on a busy machine is good for now, and not to be believed later.
+        _raise_no_method(problem, selection, budget)
+    _SELECTIONS[key] = selection.without_sweeps()
+    while len(_SELECTIONS) > CAPACITY:
+        _SELECTIONS.popitem(last=False)
+    # What was measured on a busy machine is used now, and not trusted later.
     if keeps and not selection.unstable:
         disk_cache.keep(key, selection)
-    return Plan(problem, selection, signature, strategies)
-
-
-def compiled_plan(plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Plan:
-    """Return a plan that uses what is compiled, if that is faster."""
-    bound = plan.problem.bind(args, kwargs)
-    selection = with_compiled(plan.problem, bound, plan.selection)
-    return Plan(plan.problem, selection, plan.signature, plan.strategies)
+    return Plan(problem, selection, signature, request.compositions)
 
 
 def restore_verified(
-    problem: Problem,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    saved: Selection,
-    budget: int,
+    problem: Problem, request: PlanRequest, saved: Selection, budget: int
 ) -> Selection | None:
-    """Verify a choice made elsewhere, by one projection.
+    """Verify a choice that was made elsewhere, by one projection.
 
     Returns:
-        The choice, bound to this problem; `None` if it does not hold here.
+        The choice, bound to this problem; `None` if it is not right here.
     """
-    record = saved.ranked[0]
-    if record.method is None or (record.predicted_bytes or 0) > budget:
+    chosen = saved.ranked[0]
+    if chosen.method is None or (chosen.predicted_bytes or 0) > budget:
         return None
-    bound = problem.bind(args, kwargs)
+    bound = problem.bind(request.args, request.kwargs)
     try:
         timed = saved.effort != "none"
-        method = prepared(problem, bound, record.method, timed=timed)
-        kernel = Sweep(problem, method)
-        blocks = kernel.run(bound, checked=True)
-        reference = Reference.of(problem, bound, passes=FEW)
-        if not verify(problem, bound, method, reference, blocks).right:
+        method = prepare(problem, bound, chosen.method, timed=timed)
+        sweep = Sweep(problem, method)
+        result = sweep.run(bound, checked=True)
+        reference = Reference.of(problem, bound, passes=RECHECK_PASSES)
+        if not verify(problem, bound, method, reference, result).right:
             return None
     except (RuntimeError, MemoryError, JacengineError):
         return None
     passes = method.passes(problem)
-    bound = replace(record, method=method, passes=passes, kernel=kernel)
+    restored = replace(chosen, method=method, passes=passes, sweep=sweep)
     others = [
         replace(r, passes=None if r.method is None else r.method.passes(problem))
-        for r in saved.records
-        if r is not record
+        for r in saved.candidates
+        if r is not chosen
     ]
-    return replace(saved, records=(bound, *others), source="cache")
+    return replace(saved, candidates=(restored, *others), source="cache")
+
+
+def _key(request: PlanRequest, signature: Signature) -> str:
+    settings = {
+        "effort": request.effort,
+        "budget": request.memory_budget,
+        "compiled": request.compiled,
+        "jacengine": __version__,
+    }
+    return key_of(
+        request.fn,
+        request.args,
+        request.kwargs,
+        request.options,
+        compositions=request.compositions,
+        signature=signature,
+        settings=settings,
+    )
 
 
 def _fits(plan: Plan, memory_budget: Budget) -> bool:
-    """Whether a plan that was made earlier fits what is free now."""
+    """Tell whether a plan that was made earlier fits the memory that is free now."""
     needed = plan.chosen.peak_bytes or plan.chosen.predicted_bytes or 0
     return needed <= to_bytes(memory_budget, plan.problem.outputs[0].device)
 
 
-def _raise_nothing(problem: Problem, selection: Selection, budget: int) -> NoReturn:
+def _raise_no_method(problem: Problem, selection: Selection, budget: int) -> NoReturn:
     table = as_text(problem, selection)
-    if any(record.outcome == "over_budget" for record in selection.records):
+    if any(result.outcome == "over_budget" for result in selection.candidates):
         raise MemoryBudgetError(
             f"No method fits into {format_bytes(budget)}. Raise memory_budget, or use "
             f"a smaller batch:\n{table}"

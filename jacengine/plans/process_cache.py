@@ -1,8 +1,8 @@
-"""Plans that `auto` has made: used again at once for the same function and signature.
+"""The process cache: plans by function and signature, for `auto` and the like.
 
-A plan holds its function alive, and through it a model's memory, so what is remembered
-is the plan without the function. When the same object comes again, the two are joined;
-when it is gone, its entry is.
+A plan keeps its function alive, and with it a model's memory, so the cache holds plans
+without their functions, which it refers to weakly. When the same object comes again,
+the two are joined; when it is gone, its entry is removed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jacengine.plans.plan import Plan
 from jacengine.problem.side_effects import all_buffers, reachable_modules
 
 CAPACITY = 128
-"""Plans remembered at most; the one used longest ago is forgotten first."""
+"""Plans in the cache at most; the least recently used is removed first."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class _Entry:
 
 
 class ProcessCache:
-    """A bounded store of plans, by key and function."""
+    """A bounded cache of plans, by key and function."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
+        """Begin with no plans."""
         self._capacity = capacity
         self._entries: OrderedDict[tuple[tuple[object, ...], int], _Entry] = (
             OrderedDict()
@@ -56,10 +57,10 @@ class ProcessCache:
         problem = replace(entry.plan.problem, fn=fn, modules=modules, stateful=stateful)
         signature = replace(entry.plan.signature, roots=modules)
         plan = entry.plan
-        return Plan(problem, plan.selection, signature, plan.strategies)
+        return Plan(problem, plan.selection, signature, plan.compositions)
 
     def keep(self, key: tuple[object, ...], plan: Plan) -> None:
-        """Remember a plan, as long as its function lives."""
+        """Keep a plan, as long as its function lives."""
         fn = plan.problem.fn
         place = (key, id(fn))
         try:
@@ -74,9 +75,9 @@ class ProcessCache:
         )
         emptied = Plan(
             replace(plan.problem, fn=_gone, modules=(), stateful=()),
-            plan.selection,
+            plan.selection.without_sweeps(),
             replace(plan.signature, roots=()),
-            plan.strategies,
+            plan.compositions,
         )
         with self._lock:
             self._entries[place] = _Entry(function, emptied, stateful)
@@ -86,4 +87,4 @@ class ProcessCache:
 
 
 def _gone(*_: Any, **__: Any) -> Any:
-    raise RuntimeError("a remembered plan was called without its function")
+    raise RuntimeError("a cached plan was called without its function")

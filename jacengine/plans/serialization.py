@@ -1,7 +1,7 @@
-"""A selection as JSON, and back: what caches and `Plan.save` keep.
+"""A selection as JSON, and back: for the disk cache and for `Plan.save`.
 
 No pickle: a file holds names, numbers and text, and loading it runs nothing. What it
-says is not believed either: a method that comes from a file is verified before use.
+says is not trusted either: a method that comes from a file is verified before use.
 """
 
 from __future__ import annotations
@@ -16,14 +16,19 @@ from torch import Tensor
 from jacengine.errors import ArgumentError
 from jacengine.execution.kernel_fallbacks import KERNEL_FALLBACKS
 from jacengine.execution.method import Execution, Method
-from jacengine.interface import Strategy
+from jacengine.interface import Composition, Tuning
 from jacengine.problem.problem import Options
+from jacengine.seeding.basis import Basis
 from jacengine.seeding.samples import SamplePolicy
+from jacengine.seeding.seeding import SeedingPolicy
 from jacengine.selection.candidate_result import CandidateResult, Outcome
-from jacengine.selection.select import Effort, Selection
+from jacengine.selection.effort import Effort
+from jacengine.selection.select import Selection
 
+SEEDINGS: dict[str, SeedingPolicy] = {Basis.name: Basis()}
+"""The seeding policies by name."""
 LARGEST = 2**20
-"""Bytes of a file that is still read."""
+"""Bytes up to which a file is read."""
 
 _NUMBERS = ("time_s", "first_s", "forecast_s", "error")
 _COUNTS = ("predicted_bytes", "peak_bytes", "largest_chunk")
@@ -48,32 +53,32 @@ def to_json(selection: Selection, key: str) -> str:
         "effort": selection.effort,
         "budget": selection.budget,
         "cost_s": selection.cost_s,
-        "records": [_record(record) for record in selection.records],
+        "candidates": [_candidate(result) for result in selection.candidates],
     }
     return json.dumps(document, indent=1, allow_nan=False)
 
 
-def _record(record: CandidateResult) -> dict[str, Any]:
-    method = record.method
-    chosen: dict[str, Any] | None = None
-    if method is not None:
-        chosen = {
-            "sample_policy": method.sample_policy.value,
-            "chunk_size": method.chunk_size,
-            "samples": method.samples,
-            "scopes": [scope.name for scope in method.scopes],
-            "execution": method.execution.value,
-        }
-    numbers = {name: _finite(getattr(record, name)) for name in _NUMBERS}
-    counts = {name: getattr(record, name) for name in _COUNTS}
+def _candidate(result: CandidateResult) -> dict[str, Any]:
     return {
-        "strategy": record.strategy,
-        "outcome": record.outcome,
-        "reason": record.reason,
-        "chunk_size": record.chunk_size,
-        "method": chosen,
-        **numbers,
-        **counts,
+        "strategy": result.strategy,
+        "outcome": result.outcome,
+        "reason": result.reason,
+        "method": None if result.method is None else _method(result.method),
+        **{name: _finite(getattr(result, name)) for name in _NUMBERS},
+        **{name: getattr(result, name) for name in _COUNTS},
+    }
+
+
+def _method(method: Method) -> dict[str, Any]:
+    """Write a method, without the strategy and gradient that the candidate names."""
+    return {
+        "sample_policy": method.sample_policy.value,
+        "slice_size": method.slice_size,
+        "seeding": method.seeding.name,
+        "chunk_size": method.chunk_size,
+        "execution": method.execution.value,
+        "fallbacks": [fallback.name for fallback in method.fallbacks],
+        "tuning": [list(pair) for pair in method.tuning],
     }
 
 
@@ -90,24 +95,26 @@ def read_key(text: str) -> str:
     return str(_field(_document(text), "key", str))
 
 
-def from_json(text: str, strategies: Sequence[Strategy]) -> Selection:
+def from_json(text: str, compositions: Sequence[Composition]) -> Selection:
     """Read a selection among these strategies.
 
     Args:
         text: The document.
-        strategies: Those it may name.
+        compositions: Those that it may name.
 
     Raises:
         ArgumentError: It is damaged, or names a strategy that is not there.
     """
     document = _document(text)
-    by_name = {strategy.name: strategy for strategy in strategies}
-    records = [_read(item, by_name) for item in _field(document, "records", list)]
+    by_name = {composition.name: composition for composition in compositions}
+    candidates = [
+        _read_candidate(item, by_name) for item in _field(document, "candidates", list)
+    ]
     effort = _field(document, "effort", str)
     if effort not in get_args(Effort):
         raise ArgumentError(f"The saved plan has an unknown effort {effort!r}.")
     return Selection(
-        tuple(records),
+        tuple(candidates),
         float(_field(document, "cost_s", (int, float))),
         _field(document, "budget", int),
         effort,
@@ -133,42 +140,46 @@ def _field(document: Mapping[str, Any], name: str, kind: Any) -> Any:
     return value
 
 
-def _read(item: Any, strategies: Mapping[str, Strategy]) -> CandidateResult:
+def _read_candidate(
+    item: Any, compositions: Mapping[str, Composition]
+) -> CandidateResult:
     if not isinstance(item, dict):
-        raise ArgumentError("The saved plan has a malformed record.")
+        raise ArgumentError("The saved plan has a malformed candidate.")
     name = _field(item, "strategy", str)
     outcome = _field(item, "outcome", str)
-    if name not in strategies or outcome not in get_args(Outcome):
+    if name not in compositions or outcome not in get_args(Outcome):
         raise ArgumentError(f"The saved plan names {name!r}, which is not a candidate.")
     method = None
     if item.get("method") is not None:
-        method = _method(strategies[name], item["method"])
+        method = _read_method(compositions[name], item["method"])
     numbers = {key: _number(item.get(key), float) for key in _NUMBERS}
     counts = {key: _number(item.get(key), int) for key in _COUNTS}
-    return CandidateResult(
-        strategy=name,
-        outcome=outcome,
-        reason=str(item.get("reason", "")),
-        method=method,
-        chunk_size=_number(item.get("chunk_size"), int),
-        **numbers,
-        **counts,
-    )
+    reason = str(item.get("reason", ""))
+    return CandidateResult(name, outcome, reason, method, **numbers, **counts)
 
 
-def _method(strategy: Strategy, item: Any) -> Method:
-    by_name = {scope.name: scope for scope in KERNEL_FALLBACKS}
+def _read_method(composition: Composition, item: Any) -> Method:
+    fallbacks = {fallback.name: fallback for fallback in KERNEL_FALLBACKS}
     try:
-        scopes = tuple(by_name[name] for name in item["scopes"])
-        kind = SamplePolicy(item["sample_policy"])
-        chunk_size = _number(item["chunk_size"], int)
-        samples = _number(item["samples"], int)
-        execution = Execution(item.get("execution", Execution.EAGER))
+        return Method(
+            composition.strategy,
+            composition.gradient,
+            sample_policy=SamplePolicy(item["sample_policy"]),
+            slice_size=_number(item["slice_size"], int),
+            seeding=SEEDINGS[item["seeding"]],
+            chunk_size=_number(item["chunk_size"], int),
+            execution=Execution(item["execution"]),
+            fallbacks=tuple(fallbacks[name] for name in item["fallbacks"]),
+            tuning=_read_tuning(item["tuning"]),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise ArgumentError(
             f"The saved plan has a malformed method: {error}"
         ) from error
-    return Method(strategy, kind, chunk_size, scopes, samples, execution)
+
+
+def _read_tuning(item: Any) -> Tuning:
+    return tuple((str(what), str(which)) for what, which in item)
 
 
 def _number(value: Any, kind: type) -> Any:

@@ -24,11 +24,11 @@ from jacengine.problem.call_spec import TensorSpec, describe_call
 from jacengine.problem.gradient_specs import diagonal_rows, gradient_leaves
 from jacengine.problem.independence import coupled_by_value, coupled_by_vjp
 from jacengine.problem.problem import (
+    Entries,
     LayoutOption,
     Options,
     Problem,
     Randomness,
-    Selection,
 )
 from jacengine.problem.quantity import PARTS, SECOND_ORDER
 from jacengine.problem.side_effects import (
@@ -57,12 +57,12 @@ def analyze(
             per-sample answer.
     """
     _check_function(fn, kwargs, options)
-    layout = describe_call(fn, args, kwargs, options.wrt, options.batch_dim)
+    spec = describe_call(fn, args, kwargs, options.wrt, options.batch_dim)
     with torch.inference_mode(mode=False), torch.enable_grad():
         leaves = pytrees.flatten_call(args, kwargs)[0]
-        bound = bind(fn, layout, leaves, has_aux=options.has_aux)
+        bound = bind(fn, spec, leaves, has_aux=options.has_aux)
         _check_tensors(bound)
-        devices = {i.device for i in layout.inputs if i.device.type == "cuda"}
+        devices = {i.device for i in spec.inputs if i.device.type == "cuda"}
         with (
             TORCH_GLOBAL_LOCK,
             preserve_side_effects(devices, all_buffers(fn)) as state,
@@ -77,19 +77,19 @@ def analyze(
                     ".eval() on the module, or pass randomness='same' to "
                     "differentiate it at one draw from the current random state."
                 )
-            outputs = _output_leaves(seen, layout.batch_size)
-            coupled = layout.batch_size is not None and _coupled(
-                bound, seen, tracked, layout.batch_size, stochastic=stochastic
+            outputs = _output_leaves(seen, spec.batch_size)
+            coupled = spec.batch_size is not None and _coupled(
+                bound, seen, tracked, spec.batch_size, stochastic=stochastic
             )
-    if coupled and any(leaf.batch_dim is not None for leaf in layout.inputs):
+    if coupled and any(leaf.batch_dim is not None for leaf in spec.inputs):
         raise CoupledSamplesError(_coupling_advice(fn))
     if coupled and options.quantity in SECOND_ORDER:
         raise CoupledSamplesError(_coupling_advice(fn))
     differentiated = outputs
     if options.quantity in SECOND_ORDER:
-        differentiated = gradient_leaves(outputs, layout.inputs, options)
+        differentiated = gradient_leaves(outputs, spec.inputs, options)
     row_count = sum(leaf.size for leaf in differentiated)
-    column_count = sum(leaf.size for leaf in layout.inputs)
+    column_count = sum(leaf.size for leaf in spec.inputs)
     columns = _indices(options.columns, "columns", column_count)
     rows = _indices(options.rows, "rows", row_count)
     if PARTS[options.quantity] != "whole" and columns is not None:
@@ -97,11 +97,11 @@ def analyze(
             raise ArgumentError(
                 f"columns= names an entry twice, which a {options.quantity} has once."
             )
-        rows = diagonal_rows(outputs, layout.inputs, columns, options)
+        rows = diagonal_rows(outputs, spec.inputs, columns, options)
     return Problem(
         fn=fn,
         options=options,
-        layout=layout,
+        call_spec=spec,
         values=outputs,
         value_structure=seen.structure,
         outputs=differentiated,
@@ -163,11 +163,11 @@ def _check_tensors(bound: BoundFunction) -> None:
     Raises:
         InputTypeError: One is on the meta device or is not dense.
     """
-    layout = bound.layout
-    primals = [bound.leaves[slot] for slot in layout.slots]
-    if layout.names:
-        primals = [parameter_of(bound.module, name) for name in layout.names]
-    for leaf, primal in zip(layout.inputs, primals, strict=True):
+    spec = bound.call_spec
+    primals = [bound.leaves[slot] for slot in spec.slots]
+    if spec.names:
+        primals = [parameter_of(bound.module, name) for name in spec.names]
+    for leaf, primal in zip(spec.inputs, primals, strict=True):
         if primal.is_meta:
             raise InputTypeError(
                 f"{leaf.label} is on the meta device and has no values. Move it to a "
@@ -193,7 +193,7 @@ def _look(bound: BoundFunction) -> tuple[Output, Tensors]:
     """
     tracked: list[Tensor] = []
     leaves: list[Any] = []
-    for leaf, dim in zip(bound.leaves, bound.layout.dims, strict=True):
+    for leaf, dim in zip(bound.leaves, bound.call_spec.dims, strict=True):
         if not isinstance(leaf, Tensor):
             leaves.append(leaf)
         elif dim is not None and leaf.is_floating_point():
@@ -205,7 +205,7 @@ def _look(bound: BoundFunction) -> tuple[Output, Tensors]:
     versions = [_version(leaf) for leaf in leaves]
     seen = bound.run(leaves)
     for leaf, original, before, label in zip(
-        leaves, bound.leaves, versions, bound.layout.labels, strict=True
+        leaves, bound.leaves, versions, bound.call_spec.labels, strict=True
     ):
         # By value too: writes past autograd (.data, NumPy) are not counted.
         if _version(leaf) != before or not _same(leaf, original):
@@ -229,7 +229,7 @@ def _same(leaf: object, original: object) -> bool:
 
 def _device(bound: BoundFunction) -> torch.device:
     """Return the device that the call allocates on: that of its inputs."""
-    return bound.layout.inputs[0].device
+    return bound.call_spec.inputs[0].device
 
 
 def _version(leaf: object) -> int:
@@ -306,7 +306,7 @@ def _coupling_advice(fn: object) -> str:
     )
 
 
-def _indices(selection: Selection, name: str, count: int) -> Tensor | None:
+def _indices(selection: Entries, name: str, count: int) -> Tensor | None:
     """Normalise `rows` or `columns` to indices from 0 to `count - 1`."""
     if selection is None:
         return None

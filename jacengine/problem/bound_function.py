@@ -14,7 +14,7 @@ from jacengine._torch_private import parameter_of
 from jacengine._torchfunc import Tensors, call_with_parameters, vmap
 from jacengine.errors import OutputTypeError, RandomnessError
 from jacengine.problem.call_spec import CallSpec
-from jacengine.problem.gradient import GradientMode, gradient, side_by_side
+from jacengine.problem.gradient import GradientMode, compute_gradient, join_inputs
 
 
 @dataclass(frozen=True)
@@ -30,30 +30,30 @@ class Output:
 class BoundFunction:
     """A function with its arguments bound and its primals left open.
 
-    Samples lie along axis 0 of every batched primal and of every output, wherever
-    the user has them.
+    Samples are along axis 0 of every batched primal and of every output, whatever axis
+    the user has them along.
 
     Attributes:
         fn: The user's function or module.
-        layout: What of it is differentiated.
+        call_spec: What of it is differentiated.
         leaves: The argument leaves; the primals' places are overwritten.
         has_aux: Whether `fn` returns `(out, aux)`.
         reset: Called before each evaluation, so that all see the same random numbers
             and buffers.
         deterministic: Whether the function drew no random numbers when it was
-            examined; drawing some now is an error, since passes would differ.
-        inner: How the function's gradient is computed, if it is that which is
+            analyzed; drawing some now is an error, since passes would differ.
+        gradient: How the function's gradient is computed, if that is what is
             differentiated.
-        joined: Whether the gradient by all inputs stands side by side in one axis.
+        joined: Whether the gradients by all inputs are joined along one axis.
     """
 
     fn: Callable[..., Any]
-    layout: CallSpec
+    call_spec: CallSpec
     leaves: tuple[Any, ...]
     has_aux: bool = False
     reset: Callable[[], None] | None = None
     deterministic: bool = False
-    inner: GradientMode | None = None
+    gradient: GradientMode | None = None
     joined: bool = False
 
     def __call__(self, *primals: Tensor) -> Tensors:
@@ -72,30 +72,32 @@ class BoundFunction:
             torch.set_rng_state(before)
             raise RandomnessError(
                 "The function draws random numbers now, which it did not when it was "
-                "examined. Make a plan anew with randomness='same', or call .eval()."
+                "analyzed. Make a plan anew with randomness='same', or call .eval()."
             )
         return output
 
     def _differentiated(self, primals: Tensors) -> Tensors:
         """Return what is differentiated: the outputs, or their gradient."""
-        if self.inner is None:
+        if self.gradient is None:
             return self._evaluate(*primals)
-        plain = replace(self, inner=None, deterministic=False)
-        found = gradient(plain, primals, self.inner, self.layout, plain.over_samples)
-        return side_by_side(found, self.layout.inputs) if self.joined else found
+        plain = replace(self, gradient=None, deterministic=False)
+        found = compute_gradient(
+            plain, primals, self.gradient, self.call_spec, plain.over_samples
+        )
+        return join_inputs(found, self.call_spec.inputs) if self.joined else found
 
     def _evaluate(self, *primals: Tensor) -> Tensors:
         if self.reset is not None:
             self.reset()
-        layout = self.layout
-        if layout.names:
-            parameters = dict(zip(layout.names, primals, strict=True))
+        spec = self.call_spec
+        if spec.names:
+            parameters = dict(zip(spec.names, primals, strict=True))
             return self.run(self.leaves, parameters).leaves
         leaves = list(self.leaves)
-        for slot, leaf, primal in zip(
-            layout.slots, layout.inputs, primals, strict=True
+        for slot, input_spec, primal in zip(
+            spec.slots, spec.inputs, primals, strict=True
         ):
-            leaves[slot] = _from_front(primal, leaf.batch_dim)
+            leaves[slot] = _from_front(primal, input_spec.batch_dim)
         return self.run(leaves).leaves
 
     def run(
@@ -107,7 +109,7 @@ class BoundFunction:
             OutputTypeError: It returned something other than real floating-point
                 tensors.
         """
-        args, kwargs = self.layout.structure.unflatten(leaves)
+        args, kwargs = self.call_spec.structure.unflatten(leaves)
         if parameters is None:
             returned = self.fn(*args, **kwargs)
         else:
@@ -136,15 +138,15 @@ class BoundFunction:
         Args:
             connected: Keep them in the user's autograd graph (for `create_graph`).
         """
-        layout = self.layout
-        if layout.names:
+        spec = self.call_spec
+        if spec.names:
             found: list[Tensor] = [
-                parameter_of(self.module, name) for name in layout.names
+                parameter_of(self.module, name) for name in spec.names
             ]
         else:
             found = [
-                _to_front(self.leaves[slot], leaf.batch_dim)
-                for slot, leaf in zip(layout.slots, layout.inputs, strict=True)
+                _to_front(self.leaves[slot], input_spec.batch_dim)
+                for slot, input_spec in zip(spec.slots, spec.inputs, strict=True)
             ]
         if connected:
             return tuple(found)
@@ -198,23 +200,23 @@ class BoundFunction:
         def one(own: Tensors, side: list[Tensor], seed: Tensors) -> Tensors:
             return body(lambda *p: self._one_sample(p, side), own, seed)
 
-        own = tuple(None if q.batch_dim is None else 0 for q in self.layout.inputs)
+        own = tuple(None if q.batch_dim is None else 0 for q in self.call_spec.inputs)
         found: Tensors = vmap(one, (own, 0, 1))(primals, self._batched_leaves(), seeds)
         return found
 
     def _batched_leaves(self) -> list[Tensor]:
         """List the arguments that have an axis of samples, with it in front."""
-        dims = self.layout.dims
+        dims = self.call_spec.dims
         pairs = zip(self.leaves, dims, strict=True)
         return [_to_front(leaf, dim) for leaf, dim in pairs if dim is not None]
 
     def _one_sample(self, primals: Sequence[Tensor], side: list[Tensor]) -> Tensors:
         """Run the function on one sample, as a batch of one."""
-        layout, leaves = self.layout, list(self.leaves)
-        batched = [i for i, dim in enumerate(layout.dims) if dim is not None]
+        spec, leaves = self.call_spec, list(self.leaves)
+        batched = [i for i, dim in enumerate(spec.dims) if dim is not None]
         for i, tensor in zip(batched, side, strict=True):
-            leaves[i] = _from_front(tensor.unsqueeze(0), layout.dims[i])
-        inputs = zip(layout.inputs, primals, strict=True)
+            leaves[i] = _from_front(tensor.unsqueeze(0), spec.dims[i])
+        inputs = zip(spec.inputs, primals, strict=True)
         single = [p if q.batch_dim is None else p.unsqueeze(0) for q, p in inputs]
         outputs = self.at(leaves)(*single)
         return tuple(output.squeeze(0) for output in outputs)
@@ -226,30 +228,30 @@ class BoundFunction:
     def _map_side(self, change: Callable[[Tensor], Tensor]) -> BoundFunction:
         leaves = [
             leaf if dim is None else _from_front(change(_to_front(leaf, dim)), dim)
-            for leaf, dim in zip(self.leaves, self.layout.dims, strict=True)
+            for leaf, dim in zip(self.leaves, self.call_spec.dims, strict=True)
         ]
         return self.at(leaves)
 
 
 def bind(
     fn: Any,
-    layout: CallSpec,
+    call_spec: CallSpec,
     leaves: Sequence[Any],
     *,
     has_aux: bool,
     deterministic: bool = False,
-    inner: GradientMode | None = None,
+    gradient: GradientMode | None = None,
     joined: bool = False,
 ) -> BoundFunction:
-    """Bind flattened arguments to a layout they were described by."""
+    """Bind flattened arguments to the spec that describes them."""
     ordinary = tuple(map(_ordinary, leaves))
     return BoundFunction(
         fn,
-        layout,
+        call_spec,
         ordinary,
         has_aux,
         deterministic=deterministic,
-        inner=inner,
+        gradient=gradient,
         joined=joined,
     )
 

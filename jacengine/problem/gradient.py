@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from jacengine._torchfunc import Function, Tensors, jvp, pull, vjp, vmap
+from jacengine.basis import one_hot
 from jacengine.problem.call_spec import CallSpec, TensorSpec
 
 OverSamples = Callable[..., Tensors]
@@ -39,12 +40,21 @@ class GradientMode(StrEnum):
     VJP = "vjp"
     JVP = "jvp"
 
+    @property
+    def summary(self) -> str:
+        """What it is, in a few words, for tables."""
+        return {
+            GradientMode.GRAD: "a recorded reverse pass",
+            GradientMode.VJP: "torch.func.vjp",
+            GradientMode.JVP: "torch.func.jvp under vmap",
+        }[self]
 
-def gradient(
+
+def compute_gradient(
     function: Function,
     primals: Tensors,
-    inner: GradientMode,
-    layout: CallSpec,
+    mode: GradientMode,
+    spec: CallSpec,
     over_samples: OverSamples,
 ) -> Tensors:
     """Compute the gradient of every output entry by every input.
@@ -52,29 +62,29 @@ def gradient(
     Args:
         function: Maps the primals to the outputs, samples along axis 0 if there are.
         primals: Where.
-        inner: By which way.
-        layout: What the inputs are.
+        mode: How.
+        spec: What the inputs are.
         over_samples: Runs a computation for each sample.
 
     Returns:
         For each output, for each input: `(*out, *in)`, or `(B, *out, *in)`.
     """
-    if inner is GradientMode.JVP:
-        return _pushed(function, primals, layout)
-    if not layout.shared:
-        if inner is GradientMode.GRAD:
-            return _recorded(function, primals, layout)
-        batched = layout.batch_size is not None
+    if mode is GradientMode.JVP:
+        return _pushed(function, primals, spec)
+    if not spec.shared:
+        if mode is GradientMode.GRAD:
+            return _recorded(function, primals, spec)
+        batched = spec.batch_size is not None
         outputs, pullback = vjp(function, primals)
-        if _without_entries(outputs, layout):
-            return _nothing(outputs, layout)
+        if _without_entries(outputs, spec):
+            return _nothing(outputs, spec)
         return _pulled(pullback, outputs, primals, batched=batched)
-    if inner is GradientMode.GRAD:
-        return _recorded_apart(function, primals, layout)
+    if mode is GradientMode.GRAD:
+        return _recorded_apart(function, primals, spec)
     return _apart(primals, over_samples)
 
 
-def side_by_side(blocks: Tensors, inputs: Sequence[TensorSpec]) -> Tensors:
+def join_inputs(blocks: Tensors, inputs: Sequence[TensorSpec]) -> Tensors:
     """Join the gradients of each output by all inputs: `(*out, N)`, or with samples."""
     found: list[Tensor] = []
     for first in range(0, len(blocks), len(inputs)):
@@ -86,14 +96,14 @@ def side_by_side(blocks: Tensors, inputs: Sequence[TensorSpec]) -> Tensors:
     return tuple(found)
 
 
-def _recorded(function: Function, primals: Tensors, layout: CallSpec) -> Tensors:
+def _recorded(function: Function, primals: Tensors, spec: CallSpec) -> Tensors:
     """Pull one output entry (of all samples) back at a time, recording it."""
-    batched = layout.batch_size is not None
+    batched = spec.batch_size is not None
     with torch.enable_grad():
         tracked = _tracked(primals)
         outputs = function(*tracked)
-        if _without_entries(outputs, layout):
-            return _nothing(outputs, layout)
+        if _without_entries(outputs, spec):
+            return _nothing(outputs, spec)
         if _one_entry(outputs, batched=batched):
             ones = torch.ones_like(outputs[0]).detach()
             parts = pull(outputs, tracked, (ones,), create_graph=True)
@@ -107,13 +117,13 @@ def _recorded(function: Function, primals: Tensors, layout: CallSpec) -> Tensors
         return _arranged(rows, outputs, tracked, batched=batched)
 
 
-def _recorded_apart(function: Function, primals: Tensors, layout: CallSpec) -> Tensors:
+def _recorded_apart(function: Function, primals: Tensors, spec: CallSpec) -> Tensors:
     """Pull one output entry of one sample back at a time: an input is shared."""
     with torch.enable_grad():
         tracked = _tracked(primals)
         outputs = function(*tracked)
-        if _without_entries(outputs, layout):
-            return _nothing(outputs, layout)
+        if _without_entries(outputs, spec):
+            return _nothing(outputs, spec)
         found: list[Tensor] = []
         for output in outputs:
             size = output[0].numel()
@@ -122,11 +132,11 @@ def _recorded_apart(function: Function, primals: Tensors, layout: CallSpec) -> T
                 value = output.reshape(output.shape[0], size)[sample, entry]
                 seed = torch.ones_like(value)
                 parts = pull((value,), tracked, (seed,), create_graph=True)
-                for line, part, leaf in zip(lines, parts, layout.inputs, strict=True):
+                for line, part, leaf in zip(lines, parts, spec.inputs, strict=True):
                     line.append(part if leaf.batch_dim is None else part[sample])
             found += [
                 torch.stack(line).reshape((*output.shape, *leaf.shape))
-                for line, leaf in zip(lines, layout.inputs, strict=True)
+                for line, leaf in zip(lines, spec.inputs, strict=True)
             ]
         return tuple(found)
 
@@ -142,48 +152,47 @@ def _apart(primals: Tensors, over_samples: OverSamples) -> Tensors:
     return over_samples(of_one, primals, ())
 
 
-def _pushed(function: Function, primals: Tensors, layout: CallSpec) -> Tensors:
+def _pushed(function: Function, primals: Tensors, spec: CallSpec) -> Tensors:
     """Push every input entry (of all samples) at once."""
-    if layout.batch_size == 0 or not any(leaf.size for leaf in layout.inputs):
-        return _nothing(function(*primals), layout)
+    if spec.batch_size == 0 or not any(each.size for each in spec.inputs):
+        return _nothing(function(*primals), spec)
     seeds = _identity(
-        [leaf.size for leaf in layout.inputs],
         [
             primal if leaf.batch_dim is None else primal[0]
-            for primal, leaf in zip(primals, layout.inputs, strict=True)
-        ],
+            for primal, leaf in zip(primals, spec.inputs, strict=True)
+        ]
     )
     spread = tuple(
         seed
         if leaf.batch_dim is None
         else seed.unsqueeze(1).expand(seed.shape[0], *primal.shape)
-        for seed, primal, leaf in zip(seeds, primals, layout.inputs, strict=True)
+        for seed, primal, leaf in zip(seeds, primals, spec.inputs, strict=True)
     )
 
     def push(*tangents: Tensor) -> Tensors:
         return jvp(function, primals, tangents)
 
     products: Tensors = vmap(push)(*spread)
-    sizes = [leaf.size for leaf in layout.inputs]
+    sizes = [each.size for each in spec.inputs]
     return tuple(
         part.movedim(0, -1).reshape((*part.shape[1:], *leaf.shape))
         for product in products
-        for part, leaf in zip(product.split(sizes), layout.inputs, strict=True)
+        for part, leaf in zip(product.split(sizes), spec.inputs, strict=True)
     )
 
 
-def _without_entries(outputs: Tensors, layout: CallSpec) -> bool:
+def _without_entries(outputs: Tensors, spec: CallSpec) -> bool:
     """Say whether no output entry has a gradient, or no input entry is in one."""
     entries = sum(output.numel() for output in outputs)
-    return entries == 0 or not any(leaf.size for leaf in layout.inputs)
+    return entries == 0 or not any(each.size for each in spec.inputs)
 
 
-def _nothing(outputs: Tensors, layout: CallSpec) -> Tensors:
+def _nothing(outputs: Tensors, spec: CallSpec) -> Tensors:
     """Return a gradient without entries."""
     return tuple(
         output.new_zeros((*output.shape, *leaf.shape), dtype=leaf.dtype)
         for output in outputs
-        for leaf in layout.inputs
+        for leaf in spec.inputs
     )
 
 
@@ -225,26 +234,17 @@ def _of_one_entry(
 def _cotangents(outputs: Tensors, *, batched: bool) -> Tensors:
     """Seed each output entry of a sample, the same for all samples: `(R, *output)`."""
     if not batched:
-        return _identity([output.numel() for output in outputs], outputs)
-    first = [output[0] for output in outputs]
-    seeds = _identity([output.numel() for output in first], first)
+        return _identity(outputs)
+    seeds = _identity([output[0] for output in outputs])
     return tuple(
         seed.unsqueeze(1).expand(seed.shape[0], *output.shape)
         for seed, output in zip(seeds, outputs, strict=True)
     )
 
 
-def _identity(sizes: Sequence[int], like: Sequence[Tensor]) -> Tensors:
+def _identity(like: Sequence[Tensor]) -> Tensors:
     """Build one seed for each entry of several tensors, in the shape of each."""
-    total = sum(sizes)
-    seeds: list[Tensor] = []
-    start = 0
-    for size, tensor in zip(sizes, like, strict=True):
-        seed = torch.zeros(total, size, dtype=tensor.dtype, device=tensor.device)
-        seed[start : start + size].fill_diagonal_(1)
-        seeds.append(seed.reshape((total, *tensor.shape)))
-        start += size
-    return tuple(seeds)
+    return one_hot(like, range(sum(tensor.numel() for tensor in like)))
 
 
 def _arranged(

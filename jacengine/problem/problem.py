@@ -1,4 +1,4 @@
-"""What is to be computed: of which function, by what, and what one look showed."""
+"""What is to be computed, and what one evaluation of the function showed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from jacengine.problem.call_spec import CallSpec, TensorSpec, Wrt
 from jacengine.problem.gradient import GradientMode
 from jacengine.problem.quantity import PARTS, SECOND_ORDER, TITLES, Part, Quantity
 
-Selection = Tensor | slice | None
+Entries = Tensor | slice | None
+"""Chosen entries of the flattened outputs (`rows=`) or inputs (`columns=`)."""
 Randomness = Literal["error", "same", "different"]
 LayoutOption = Literal["dict", "flat"]
-"""How inputs stand in a result: nested as they are, or side by side in one axis."""
+"""How the inputs are laid out in a result: nested, or joined along one axis."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,15 @@ class Options:
         columns: Which input entries, `None` for all.
         has_aux: Whether the function returns `(out, aux)`.
         randomness: What to do about a function that draws random numbers.
-        layout: How the inputs stand in the result.
+        layout: How the inputs are laid out in the result.
         quantity: What is computed of the function.
     """
 
     wrt: Wrt = 0
     batch_dim: BatchDim = None
     create_graph: bool = False
-    rows: Selection = None
-    columns: Selection = None
+    rows: Entries = None
+    columns: Entries = None
     has_aux: bool = False
     randomness: Randomness = "error"
     layout: LayoutOption = "dict"
@@ -52,15 +53,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Problem:
-    """What every strategy may know of what is asked for.
+    """What is to be computed; everything that a strategy may know.
 
     A second-order problem is a Jacobian too, of the function's gradient: its `outputs`
     are the gradient, one for each of the `values` and each input.
 
     Attributes:
         fn: The user's function or module.
-        options: What was asked for.
-        layout: The inputs, and how the call is laid out.
+        options: The options of the call.
+        call_spec: The inputs, and the structure of the call.
         values: What the function returns (of one sample).
         value_structure: How that nests.
         outputs: What is differentiated by the inputs: the values, or their gradient.
@@ -70,12 +71,12 @@ class Problem:
         stateful: The buffers that a call writes.
         coupled: Whether a sample's output depends on other samples.
         forward_bytes: What one recorded forward pass allocates.
-        modules: The modules that the function can be seen to use.
+        modules: The modules that are reachable from the function.
     """
 
     fn: Callable[..., Any]
     options: Options
-    layout: CallSpec
+    call_spec: CallSpec
     values: tuple[TensorSpec, ...]
     value_structure: pytrees.Structure
     outputs: tuple[TensorSpec, ...]
@@ -90,11 +91,11 @@ class Problem:
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The inputs, in order (of one sample where they are batched)."""
-        return self.layout.inputs
+        return self.call_spec.inputs
 
     @property
     def part(self) -> Part:
-        """Which part of the Jacobian of `outputs` is wanted."""
+        """Which part of the Jacobian of `outputs` is to be computed."""
         return PARTS[self.options.quantity]
 
     @property
@@ -103,24 +104,24 @@ class Problem:
         return TITLES[self.options.quantity]
 
     @property
-    def inner(self) -> GradientMode | None:
-        """How the gradient is computed unless a method says otherwise, if it is."""
+    def gradient(self) -> GradientMode | None:
+        """How the gradient is computed by default; `None` for a Jacobian."""
         return GradientMode.GRAD if self.options.quantity in SECOND_ORDER else None
 
     @property
     def batch_size(self) -> int | None:
         """The number of independent samples, `None` without `batch_dim`."""
-        return self.layout.batch_size
+        return self.call_spec.batch_size
 
     @functools.cached_property
     def sample_count(self) -> int:
         """The number of samples; without `batch_dim` the one point there is."""
-        return 1 if self.layout.batch_size is None else self.layout.batch_size
+        return 1 if self.call_spec.batch_size is None else self.call_spec.batch_size
 
     @functools.cached_property
     def shares(self) -> bool:
         """Whether samples share an input."""
-        return self.layout.shared
+        return self.call_spec.shared
 
     @functools.cached_property
     def changes_state(self) -> bool:
@@ -129,31 +130,33 @@ class Problem:
 
     @functools.cached_property
     def joined(self) -> bool:
-        """Whether all inputs stand side by side in one axis of the result."""
+        """Whether all inputs are joined along one axis of the result."""
         return self.columns is not None or self.options.layout == "flat"
 
     @functools.cached_property
     def module(self) -> nn.Module | None:
         """The module whose parameters are differentiated, if they are."""
-        return self.fn if self.layout.names and isinstance(self.fn, nn.Module) else None
+        return (
+            self.fn if self.call_spec.names and isinstance(self.fn, nn.Module) else None
+        )
 
     @functools.cached_property
     def row_count(self) -> int:
-        """How many output entries (of one sample) are asked for."""
+        """How many output entries (of one sample) are to be computed."""
         if self.rows is not None:
             return self.rows.numel()
         return sum(leaf.size for leaf in self.outputs)
 
     @functools.cached_property
     def output_count(self) -> int:
-        """How many outputs (of one sample) it is about, for messages."""
-        if self.inner is None:
+        """How many outputs (of one sample) there are, for messages."""
+        if self.gradient is None:
             return self.row_count
         return sum(leaf.size for leaf in self.values)
 
     @functools.cached_property
     def column_count(self) -> int:
-        """How many input entries are asked for."""
+        """How many input entries are to be computed."""
         if self.columns is not None:
             return self.columns.numel()
         return sum(leaf.size for leaf in self.inputs)
@@ -170,22 +173,22 @@ class Problem:
 
     @functools.cached_property
     def devices(self) -> tuple[torch.device, ...]:
-        """The accelerators in play, whose random state is guarded."""
+        """The accelerators that are involved, whose random state is preserved."""
         leaves = (*self.inputs, *self.outputs)
         return tuple({leaf.device for leaf in leaves if leaf.device.type == "cuda"})
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> BoundFunction:
         """Bind arguments of this signature."""
-        return self.bound(pytrees.flatten_call(args, kwargs)[0])
+        return self.bind_leaves(pytrees.flatten_call(args, kwargs)[0])
 
-    def bound(self, leaves: Sequence[Any]) -> BoundFunction:
+    def bind_leaves(self, leaves: Sequence[Any]) -> BoundFunction:
         """Bind arguments of this signature that are flattened already."""
         return bind(
             self.fn,
-            self.layout,
+            self.call_spec,
             leaves,
             has_aux=self.options.has_aux,
             deterministic=not self.stochastic,
-            inner=self.inner,
+            gradient=self.gradient,
             joined=self.options.layout == "flat",
         )

@@ -1,5 +1,11 @@
-"""From seeds to J: products with a Jacobian, put together.
+"""Where J is stored while it is computed, and what it is verified by.
 
-`seeding` says which directions are taken, `batching` how samples share a pass,
-`accumulate` runs the one loop, and `assembly` places the products in J.
+| result | holds |
+|---|---|
+| `dense` | every entry, written in place: in new memory, in a pool's, or in `out=` |
+| `differentiable` | every entry, with the autograd graph that leads to it |
+| `diagonal` | the diagonal of a Hessian, or its sum, the trace; both kinds of storage |
+
+`result` is their interface, `result_layout` says how blocks nest. `buffer_pool` and
+`huge_pages` are about memory.
 """

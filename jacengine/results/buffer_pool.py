@@ -1,11 +1,11 @@
-"""Memory of results that nobody holds any more, for the results to come.
+"""A buffer pool: storages of results that are no longer referenced are reused.
 
-A large result lies in memory that the kernel of the system has just handed out, page by
-page at the first write, and gives it back when it is dropped. Where Jacobians are
+A large new result is written to memory pages that the operating system provides one by
+one at the first write, and takes back when the result is freed. Where Jacobians are
 computed again and again (a fit, a solver, a Markov chain), that takes several times as
-long as writing them. So the memory of plans' results is kept, a little of it, and used
-again once neither a tensor, nor a view, an array, a graph or anything else holds it: as
-torch does for other devices.
+long as writing them. So the storages of plans' large results are kept, up to a limit,
+and reused once no tensor, view, array, graph or anything else refers to them: as torch
+does for other devices.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from jacengine._torch_private import holders
 from jacengine.results.huge_pages import LARGE, allocate
 
 MOST = min(2**29, psutil.virtual_memory().total // 32)
-"""Bytes that are kept at most. Twice the largest result that is worth keeping: while
-one is computed, the one before is often still held."""
+"""Bytes in the pool at most: twice the largest result that is pooled, since the
+previous result is often still referenced while the next is computed."""
 
 
 class BufferPool:
-    """Storages of large results, the oldest first; safe for threads."""
+    """Storages of large results, the oldest first; thread-safe."""
 
     def __init__(self, most: int = MOST) -> None:
-        """Begin with none.
+        """Begin with no storage.
 
         Args:
-            most: Bytes to keep at most.
+            most: Bytes in the pool at most.
         """
         self._most = most
         self._storages: list[torch.UntypedStorage] = []
         self._lock = threading.Lock()
-        self._alone = holders([torch.UntypedStorage(1)], 0)
+        self._unreferenced = holders([torch.UntypedStorage(1)], 0)
 
     @property
     def bytes(self) -> int:
-        """What is kept, whether somebody holds it or not."""
+        """The size of all storages, referenced or not."""
         return sum(storage.nbytes() for storage in self._storages)
 
     def allocate(
         self, shape: Sequence[int], *, dtype: torch.dtype, device: torch.device
     ) -> Tensor:
-        """Return an uninitialised tensor, in memory that is there if possible."""
+        """Return an uninitialised tensor, in a storage of the pool if one is free."""
         count = math.prod(shape) * dtype.itemsize
         if device.type != "cpu" or not LARGE <= count <= self._most // 2:
             return allocate(shape, dtype=dtype, device=device)
@@ -61,34 +61,35 @@ class BufferPool:
                     there = torch.empty(0, dtype=dtype)
                     return there.set_(storage, 0, shape, strides)
             made = allocate(shape, dtype=dtype, device=device)
-            if type(made) is Tensor:  # and no stand-in without memory
+            if type(made) is Tensor:  # a fake tensor has no memory
                 self._storages.append(made.untyped_storage())
             while self.bytes > self._most:
                 self._storages.pop(0)
             return made
 
     def release(self) -> None:
-        """Keep nothing any more."""
+        """Empty the pool."""
         with self._lock:
             self._storages.clear()
 
     def _free(self, i: int) -> bool:
-        """Tell whether nobody else can read or write a storage."""
+        """Tell whether nothing else refers to a storage."""
         # Shared memory may be in use in other processes, which no count tells of.
         return (
-            holders(self._storages, i) == self._alone
+            holders(self._storages, i) == self._unreferenced
             and not self._storages[i].is_shared()
         )
 
 
-RESULTS = BufferPool()
-"""The memory of this process's results."""
+RESULT_POOL = BufferPool()
+"""The pool of the results of this process's plans."""
 
 
 def release_memory() -> None:
-    """Give the memory back that is kept of results that were dropped.
+    """Free the pooled memory of earlier results.
 
-    Plans compute large results (from 4 MiB on) into memory of earlier ones that nothing
-    refers to any more: at most 512 MiB or a 32nd of the machine's memory stay for that.
+    Plans compute large results (from 4 MiB on) into the memory of earlier ones that
+    nothing refers to any more; the pool has at most 512 MiB, or a 32nd of the machine's
+    memory.
     """
-    RESULTS.release()
+    RESULT_POOL.release()

@@ -1,8 +1,8 @@
-"""Where products go when only a diagonal is wanted, or its sum, the trace.
+"""The diagonal of a Hessian, or its trace, without the rest of it.
 
 The Hessian is the Jacobian of the gradient `(*out, *in)`. Of the product with the
-direction of an input entry only the same entry counts, so that of a whole Hessian
-nothing but its diagonal `(S, O, N)` is ever held, and of a trace only the sums so far.
+direction of an input entry only the same entry is on the diagonal, so nothing but the
+diagonal `(S, O, N)` is ever stored, and of a trace only the partial sums.
 """
 
 from __future__ import annotations
@@ -13,90 +13,92 @@ import torch
 from torch import Tensor
 
 from jacengine._torchfunc import Tensors
-from jacengine.results.diagonal_indices import DiagonalIndices, Picked
-from jacengine.results.diagonal_storage import Gathered, Recorded, Written
+from jacengine.results.diagonal_indices import DiagonalEntries, DiagonalIndices
+from jacengine.results.diagonal_storage import (
+    DiagonalStorage,
+    GraphStorage,
+    InPlaceStorage,
+)
+from jacengine.results.result import Result
 from jacengine.results.result_layout import ResultLayout
+from jacengine.task import Task
 
 
-class Diagonal:
-    """A diagonal or a trace while it is assembled, like `DenseResult`."""
+class DiagonalResult(Result):
+    """A diagonal that is assembled from products of the whole matrix."""
 
     def __init__(
-        self, blueprint: ResultLayout, places: DiagonalIndices, *, out: Any = None
+        self, layout: ResultLayout, indices: DiagonalIndices, *, out: Any = None
     ) -> None:
         """Begin a result.
 
         Args:
-            blueprint: The blocks of the result.
-            places: What it is made of.
+            layout: The layout of its blocks.
+            indices: The entries of products that belong to it.
             out: Preallocated result to write into, of the result's structure.
         """
-        self._blueprint = blueprint
-        self._places = places
-        self._trace = blueprint.problem.part == "trace"
-        given = {} if out is None else blueprint.opened(out)
-        self._gathered: Gathered = (
-            Recorded(blueprint)
-            if blueprint.problem.options.create_graph
-            else Written(blueprint, given)
+        super().__init__(layout)
+        self._indices = indices
+        given = {} if out is None else layout.extents_of(out)
+        graph = layout.problem.options.create_graph
+        self._storage: DiagonalStorage = (
+            GraphStorage(layout) if graph else InPlaceStorage(layout, given)
         )
 
-    def put_columns(self, samples: slice, block: slice, products: Tensors) -> None:
-        """Take from products of a pushforward, one a gradient: `(K, S, *out, *in)`."""
-        size = samples.stop - samples.start
-        by_part = dict(zip(self._places.gradients, products, strict=True))
-        for picked in self._places.of_columns(block):
-            part, product = picked.part, by_part[picked.part]
-            whole = product.reshape(len(product), size, part.entries, part.count)
-            self._put(samples, picked.of(whole), picked)
+    def add_columns(self, products: Tensors, task: Task) -> None:
+        """Add the diagonal entries of JVPs, one a gradient tensor."""
+        by_gradient = dict(zip(self._indices.gradients, products, strict=True))
+        for some in self._indices.of_columns(task.block):
+            gradient = some.gradient
+            product = by_gradient[gradient]
+            shape = (len(product), task.sample_count, gradient.entries, gradient.count)
+            self._add(some.of(product.reshape(shape)), some, task)
 
-    def put_rows(self, samples: slice, block: slice, products: Tensors) -> None:
-        """Take from products of a pullback, one an input: `(K, *in)` or `(K, S, *in)`.
+    def add_rows(self, products: Tensors, task: Task) -> None:
+        """Add the diagonal entries of VJPs, one an input."""
+        flat = [p.reshape(p.shape[0], task.sample_count, -1) for p in products]
+        joined = flat[0] if len(flat) == 1 else torch.cat(flat, dim=2)
+        for some in self._indices.of_rows(task.block):
+            self._add(some.of(joined).unsqueeze(1), some, task)
 
-        Args:
-            samples: The samples they are of.
-            block: The rows they are of, among those that are pulled back.
-            products: As the strategy returned them.
-        """
-        size = samples.stop - samples.start
-        flat = [p.reshape(p.shape[0], size, -1) for p in products]
-        whole = flat[0] if len(flat) == 1 else torch.cat(flat, dim=2)
-        for picked in self._places.of_rows(block):
-            self._put(samples, picked.of(whole).unsqueeze(1), picked)
-
-    def put_sums(self, samples: slice, sums: Tensors) -> None:
-        """Add what a strategy has summed over directions itself, one a value."""
-        size = samples.stop - samples.start
-        for number, part in enumerate(sums):
-            self._gathered.add((number, 0), samples, part.reshape(size, -1))
-
-    def finish(self) -> list[list[Tensor]]:
-        """Return the blocks, values by inputs (of a trace: one), in their shapes."""
-        rows, columns = self._blueprint.rows, self._blueprint.columns
-        return [
+    def finish(self) -> None:
+        """Bring the blocks, values by inputs, into their final shapes."""
+        layout = self.layout
+        self.blocks = [
             [
-                self._gathered.closed((r, c)).reshape(
-                    self._blueprint.blocks[r, c].shape
-                )
-                for c in range(len(columns))
+                self._storage.finished((r, c)).reshape(layout.blocks[r, c].shape)
+                for c in range(len(layout.columns))
             ]
-            for r in range(len(rows))
+            for r in range(len(layout.rows))
         ]
 
-    def _put(self, samples: slice, own: Tensor, picked: Picked) -> None:
-        """Keep entries of a value's diagonal, or add them up.
+    def _add(self, values: Tensor, some: DiagonalEntries, task: Task) -> None:
+        """Store entries of a value's diagonal.
 
         Args:
-            samples: The samples they are of.
-            own: `(S, O, m)`; or of all entries of the value together, `(S, 1, m)`.
-            picked: Which they are.
+            values: The entries, `(S, O, m)`, or of all entries of the value together,
+                `(S, 1, m)`.
+            some: Which they are.
+            task: The samples that they are of.
         """
-        key = (picked.part.value, picked.column)
-        if not self._trace:
-            self._gathered.place(key, samples, own, picked)
-        elif picked.values is None:
-            self._gathered.add(key, samples, own.sum(2))
+        key = (some.gradient.value, some.column)
+        self._storage.write(key, task.samples, values, some)
+
+
+class TraceResult(DiagonalResult):
+    """The sums of a diagonal, of which no entry is kept."""
+
+    def add_sums(self, products: Tensors, task: Task) -> None:
+        """Add sums over directions, one a value."""
+        for number, part in enumerate(products):
+            sums = part.reshape(task.sample_count, -1)
+            self._storage.add((number, 0), task.samples, sums)
+
+    def _add(self, values: Tensor, some: DiagonalEntries, task: Task) -> None:
+        """Add entries of a value's diagonal up."""
+        if some.values is None:
+            sums = values.sum(2)
         else:
-            none = own.new_zeros(len(own), picked.part.entries)
-            sums = none.index_add(1, picked.values, own.squeeze(1))
-            self._gathered.add(key, samples, sums)
+            none = values.new_zeros(len(values), some.gradient.entries)
+            sums = none.index_add(1, some.values, values.squeeze(1))
+        self._storage.add((some.gradient.value, some.column), task.samples, sums)

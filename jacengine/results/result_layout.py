@@ -1,13 +1,13 @@
-"""The shape of a result: its blocks, their places, and how they nest.
+"""The layout of a result: its blocks, their shapes, and how they nest.
 
 Every pair of an output and an input has a block of J. All of this follows from the
-problem alone and is worked out once.
+problem alone and is computed once.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Block:
-    """What one block of J looks like.
+    """The description of one block of J.
 
     Attributes:
         extent: Its size as samples, rows, columns.
@@ -70,22 +70,23 @@ class ResultLayout:
     """The blocks of a problem's Jacobian.
 
     Attributes:
-        problem: Whose.
-        joint: Rows come for `(sample, entry)` pairs instead of for entries.
+        problem: What the result is of.
+        coupled: Whether rows are `(sample, entry)` pairs instead of entries.
         rows: The groups of rows.
         columns: The groups of columns.
-        blocks: What each block looks like.
-        times: How many directions each row has: the samples, if `joint`.
+        blocks: The description of each block.
+        times: How many directions each row has: the samples, if `coupled`.
     """
 
-    def __init__(self, problem: Problem, *, joint: bool = False) -> None:
+    def __init__(self, problem: Problem, *, coupled: bool = False) -> None:
+        """Lay the result of a problem out."""
         self.problem = problem
-        self.joint = joint
+        self.coupled = coupled
         if problem.part == "whole":
-            self._lines = problem.outputs
+            self._row_specs = problem.outputs
             self.rows = _groups(problem.outputs, problem.rows)
         else:
-            self._lines = problem.values
+            self._row_specs = problem.values
             self.rows = _groups(problem.values, None)
         if problem.part == "trace":
             self.columns: tuple[Group, ...] = (Group((), 0, 1),)
@@ -93,7 +94,7 @@ class ResultLayout:
             self.columns = (_run(problem.column_count),)
         else:
             self.columns = _groups(problem.inputs, None)
-        self.times = problem.sample_count if joint else 1
+        self.times = problem.sample_count if coupled else 1
         self.blocks = {
             (r, c): self._block(r, c)
             for r in range(len(self.rows))
@@ -101,13 +102,13 @@ class ResultLayout:
         }
 
     def _block(self, row: int, column: int) -> Block:
-        outputs, size = self._lines, self.problem.batch_size
+        outputs, size = self._row_specs, self.problem.batch_size
         rows, columns = self.rows[row], self.columns[column]
-        samples = 1 if self.joint else self.problem.sample_count
+        samples = 1 if self.coupled else self.problem.sample_count
         whole = () if size is None else (size,)
         dtype = outputs[row].dtype
         if self.problem.rows is not None and self.problem.part == "whole":
-            dtypes = (leaf.dtype for leaf in outputs)
+            dtypes = (spec.dtype for spec in outputs)
             dtype = functools.reduce(torch.promote_types, dtypes)
         return Block(
             (samples, rows.size * self.times, columns.size),
@@ -118,13 +119,13 @@ class ResultLayout:
 
     @functools.cached_property
     def _nested(self) -> tuple[list[_Key | None], pytrees.Structure]:
-        """Which block stands where in the result; `None`: nothing does."""
+        """The block at each leaf of the nested result; `None` where there is none."""
         keys = [
             [(r, c) for c in range(len(self.columns))] for r in range(len(self.rows))
         ]
         return pytrees.flatten(nest(self.problem, keys, leaf=_Key))
 
-    def given(self, out: Any) -> dict[Key, Tensor]:
+    def blocks_of(self, out: Any) -> dict[Key, Tensor]:
         """Check a preallocated result, and find the blocks in it.
 
         Raises:
@@ -148,12 +149,33 @@ class ResultLayout:
                 found[place.key] = tensor.detach()
         return found
 
-    def opened(self, out: Any) -> dict[Key, Tensor]:
-        """View the tensors of a preallocated result as blocks; see `given`."""
+    def extents_of(self, out: Any) -> dict[Key, Tensor]:
+        """View the blocks of a preallocated result as samples, rows, columns."""
         return {
             key: tensor.view(self.blocks[key].extent)
-            for key, tensor in self.given(out).items()
+            for key, tensor in self.blocks_of(out).items()
         }
+
+    def locate(
+        self, rows: Tensor, columns: Tensor
+    ) -> Iterator[tuple[Key, Tensor, Tensor, Tensor]]:
+        """Find entries of J, which are counted over all blocks, in the blocks.
+
+        Args:
+            rows: The row of each entry, `(E,)`.
+            columns: The column of each entry, `(E,)`.
+
+        Yields:
+            A block's key; which of the entries are in it; their rows and columns there.
+        """
+        for key in self.blocks:
+            row, column = self.rows[key[0]], self.columns[key[1]]
+            below = (rows >= row.start) & (rows < row.start + row.size)
+            beside = (columns >= column.start) & (columns < column.start + column.size)
+            inside = (below & beside).nonzero().flatten()
+            if inside.numel():
+                local = rows[inside] - row.start, columns[inside] - column.start
+                yield key, inside, *local
 
 
 def _require_fitting(tensor: Any, block: Block) -> None:
@@ -181,7 +203,7 @@ def _require_fitting(tensor: Any, block: Block) -> None:
 
 
 class _Key:
-    """A place in the result; a class that no tree flattening looks into."""
+    """The key of a block, in a class that no tree flattening looks into."""
 
     def __init__(self, key: Key) -> None:
         self.key = key
@@ -191,46 +213,48 @@ def _run(size: int) -> Group:
     return Group((size,), 0, size)
 
 
-def _groups(leaves: Sequence[TensorSpec], chosen: Tensor | None) -> tuple[Group, ...]:
+def _groups(specs: Sequence[TensorSpec], chosen: Tensor | None) -> tuple[Group, ...]:
     if chosen is not None:
         return (_run(chosen.numel()),)
-    starts = [sum(leaf.size for leaf in leaves[:i]) for i in range(len(leaves))]
+    starts = [sum(spec.size for spec in specs[:i]) for i in range(len(specs))]
     return tuple(
-        Group(leaf.shape, start, leaf.size)
-        for leaf, start in zip(leaves, starts, strict=True)
+        Group(spec.shape, start, spec.size)
+        for spec, start in zip(specs, starts, strict=True)
     )
 
 
-def nest(problem: Problem, grid: Sequence[Sequence[Any]], *, leaf: Any = None) -> Any:
-    """Nest a grid of blocks (outputs by inputs) as `torch.func.jacrev` does.
+def nest(problem: Problem, blocks: Sequence[Sequence[Any]], *, leaf: Any = None) -> Any:
+    """Nest blocks (outputs by inputs) as `torch.func.jacrev` does.
 
     Chosen rows or columns take the place of the whole tree on their side, and so does
     the one axis of the flat layout.
     """
     wrap = (lambda value: value) if leaf is None else leaf
     one_column = problem.joined or problem.part == "trace"
-    lines: list[Any] = []
-    for line in grid:
-        cells = [wrap(cell) for cell in line]
-        lines.append(cells[0] if one_column else _by_input(problem, cells))
+    by_output: list[Any] = []
+    for row in blocks:
+        wrapped = [wrap(block) for block in row]
+        by_output.append(wrapped[0] if one_column else _by_input(problem, wrapped))
     if problem.part == "whole" and problem.rows is not None:
-        return lines[0]
-    gradient = problem.inner is not None and problem.part == "whole"
+        return by_output[0]
+    gradient = problem.gradient is not None and problem.part == "whole"
     if gradient and problem.options.layout == "dict":
-        return nest_gradient(problem, lines)
-    return problem.value_structure.unflatten(lines)
+        return nest_gradient(problem, by_output)
+    return problem.value_structure.unflatten(by_output)
 
 
 def nest_gradient(problem: Problem, parts: Sequence[Any]) -> Any:
-    """Nest what there is one of for each value and each input, value by value."""
+    """Nest one item for each value and each input, given value by value."""
     each = len(problem.inputs)
-    lines = [
+    by_value = [
         _by_input(problem, parts[i : i + each]) for i in range(0, len(parts), each)
     ]
-    return problem.value_structure.unflatten(lines)
+    return problem.value_structure.unflatten(by_value)
 
 
-def _by_input(problem: Problem, cells: Sequence[Any]) -> Any:
-    """Nest what there is one of for each input as the inputs nest."""
-    places = [None if p is None else cells[p] for p in problem.layout.places]
-    return problem.layout.nesting.unflatten(places)
+def _by_input(problem: Problem, items: Sequence[Any]) -> Any:
+    """Nest one item for each input as the inputs nest."""
+    spec = problem.call_spec
+    return spec.nesting.unflatten(
+        [None if p is None else items[p] for p in spec.places]
+    )

@@ -1,5 +1,6 @@
-"""Which method: facts, then safety, then speed.
+"""Which method: facts, then truth, then speed.
 
-`qualify` finds how a strategy runs and what memory it takes (`appetite`), `truth`
-verifies what it computes, and `race` times it against the others.
+`candidates` lists the methods there are for a problem, `eligibility` finds those that
+run and fit (`memory_model`), `reference` verifies what they compute, `race` times them
+against each other, `select` puts these together, and `explain` shows the outcome.
 """

@@ -1,4 +1,4 @@
-"""The winner of a race held to its budget: predictions extrapolate, runs do not."""
+"""The winner of a race within its budget: predictions extrapolate, runs do not."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from jacengine.problem.problem import Problem
-from jacengine.seeding.basis import balanced
 from jacengine.selection.budget import format_bytes
 from jacengine.selection.candidate_result import CandidateResult
-from jacengine.selection.chunk_variants import resized
 from jacengine.selection.race import Race
+from jacengine.task import balanced
 
 CLOSE = 0.5
-"""Share of the budget from which a predicted peak is measured: where a phase of a pass
-outgrows another, peaks are above the line through small ones."""
+"""Share of the budget from which a predicted peak is measured: where one phase of a
+pass outgrows another, peaks are above the line through small ones."""
 
 
 def ranked_within(
@@ -24,7 +23,7 @@ def ranked_within(
 
     Args:
         race: One that has been run.
-        order: The strategies as they are registered.
+        order: The strategies in order of registration.
         budget: Bytes.
 
     Returns:
@@ -35,34 +34,31 @@ def ranked_within(
         leader = next(iter(ranked), None)
         if leader is None or (leader.predicted_bytes or 0) < CLOSE * budget:
             return ranked
+        if leader.compiled:  # its peak cannot be measured, and was predicted with room
+            return ranked
         if leader.peak_bytes is None:
             race.measure_peak(leader)
         elif leader.peak_bytes <= budget:
             return ranked
         else:
-            race.running.remove(leader)
-            race.out.append(_over(leader, budget))
+            took, allowed = format_bytes(leader.peak_bytes), format_bytes(budget)
+            race.remove(leader, "over_budget", f"took {took}, of {allowed}")
             narrower = _narrower(race.problem, leader, budget)
             if narrower is not None:
                 race.enter(narrower, float("inf"))
 
 
-def _over(record: CandidateResult, budget: int) -> CandidateResult:
-    took, allowed = format_bytes(record.peak_bytes or 0), format_bytes(budget)
-    reason = f"took {took}, of {allowed}"
-    return replace(record, outcome="over_budget", reason=reason)
-
-
 def _narrower(
-    problem: Problem, record: CandidateResult, budget: int
+    problem: Problem, result: CandidateResult, budget: int
 ) -> CandidateResult | None:
-    """Return the record with the chunk that should fit, `None` if there is none."""
-    method, chunk = record.method, record.chunk_size
-    if method is None or record.fit_memory_model is None or chunk is None or chunk == 1:
+    """Return the candidate with a chunk that should fit, `None` if there is none."""
+    method, chunk = result.method, result.chunk_size
+    if method is None or result.memory_model is None or chunk is None or chunk == 1:
         return None
-    result = problem.result_bytes
-    beside = max(1, (record.peak_bytes or 0) - result)
-    share = max(0.0, (budget - result) / beside)
+    size = problem.result_bytes
+    beside = max(1, (result.peak_bytes or 0) - size)
+    share = max(0.0, (budget - size) / beside)
     fewer = max(1, min(chunk - 1, int(chunk * share)))
     blocks = balanced(method.directions(problem), fewer)
-    return resized(problem, record, max(b.stop - b.start for b in blocks))
+    chunk_size = max(b.stop - b.start for b in blocks)
+    return result.changed(problem, replace(method, chunk_size=chunk_size))

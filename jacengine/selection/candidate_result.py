@@ -1,13 +1,14 @@
-"""What became of each candidate: the facts that a selection rests on."""
+"""The result of trying a candidate: outcome, times, memory, error."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from jacengine.execution.method import Execution, Method
 from jacengine.execution.sweep import Sweep
 from jacengine.interface import Passes
+from jacengine.problem.problem import Problem
 from jacengine.selection.memory_model import MemoryModel
 from jacengine.timing import format_seconds
 
@@ -30,36 +31,35 @@ win."""
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """One candidate and what became of it.
+    """One candidate, and what trying it showed.
 
     Attributes:
-        strategy: Its strategy's name.
-        outcome: What became of it.
-        reason: Why, in words, where it is not `ok`.
+        strategy: Its strategy's name, with the gradient that it is composed with.
+        outcome: Whether it may be used, or why not.
+        reason: Why not, in words.
         method: The method in full, once it was known to run.
         chunk_size: Directions a pass.
         largest_chunk: The most directions a pass that the budget allows.
-        appetite: Its memory as a function of the chunk.
+        memory_model: Its memory as a function of the chunk.
         passes: Predicted passes.
         forecast_s: Time of a whole Jacobian, extrapolated from a few directions.
         time_s: Median time of a whole Jacobian; an extrapolation where `skipped`.
-        first_s: Time of its first run, with whatever it set up.
-        into_s: Median time of one that is written into memory that is there already;
-            measured of large results only.
+        first_s: Time of its first run, set-up included.
+        into_s: Median time of a run that writes into existing memory; measured of
+            large results only.
         times: Its times in the rounds of the race, after the first run.
         predicted_bytes: Predicted peak memory, the result included.
         peak_bytes: Measured peak memory, the result included.
         error: Relative error of the projection that verified it.
-        kernel: The method made ready, where that took long.
+        sweep: The method made ready, where that took long.
     """
 
     strategy: str
     outcome: Outcome
     reason: str = ""
     method: Method | None = None
-    chunk_size: int | None = None
     largest_chunk: int | None = None
-    fit_memory_model: MemoryModel | None = None
+    memory_model: MemoryModel | None = None
     passes: Passes | None = None
     forecast_s: float | None = None
     time_s: float | None = None
@@ -69,7 +69,12 @@ class CandidateResult:
     predicted_bytes: int | None = None
     peak_bytes: int | None = None
     error: float | None = None
-    kernel: Sweep | None = field(default=None, compare=False, repr=False)
+    sweep: Sweep | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def chunk_size(self) -> int | None:
+        """Directions a pass."""
+        return None if self.method is None else self.method.chunk_size
 
     @property
     def runs(self) -> int:
@@ -78,15 +83,32 @@ class CandidateResult:
 
     @property
     def compiled(self) -> bool:
-        """Whether its method is one that is compiled."""
+        """Whether its method is compiled."""
         method = self.method
         return method is not None and method.execution is Execution.COMPILED
 
     @property
     def notes(self) -> str:
-        """The reason, or what is special about the method."""
-        special = "; ".join(self.method.notes) if self.method is not None else ""
-        into = (
-            "" if self.into_s is None else f"into out=: {format_seconds(self.into_s)}"
+        """The reason, or what distinguishes the method."""
+        notes = [self.reason, *(() if self.method is None else self.method.notes)]
+        if self.into_s is not None:
+            notes.append(f"into out=: {format_seconds(self.into_s)}")
+        return "; ".join(note for note in notes if note)
+
+    def changed(self, problem: Problem, method: Method) -> CandidateResult:
+        """Return the result of another method that is not timed yet."""
+        predicted = self.predicted_bytes
+        if self.memory_model is not None and method.chunk_size is not None:
+            predicted = self.memory_model.peak(problem, method, method.chunk_size)
+        return replace(
+            self,
+            method=method,
+            passes=method.passes(problem),
+            predicted_bytes=predicted,
+            peak_bytes=None,
+            time_s=None,
+            first_s=None,
+            into_s=None,
+            times=(),
+            sweep=None,
         )
-        return "; ".join(part for part in (self.reason, special, into) if part)

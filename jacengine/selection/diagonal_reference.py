@@ -1,9 +1,9 @@
-"""Is a diagonal or a trace right? The same by plain reverse mode over reverse mode.
+"""Is a diagonal or a trace right? It is compared with reverse mode over reverse mode.
 
-No projection of a Hessian tells its trace, so the diagonal itself is computed, one
+No projection of a Hessian gives its diagonal, so the diagonal itself is computed, one
 entry of the input after the other, with two ordinary backward passes each. Of many
-entries some are drawn, and a candidate is judged on those: as many as cost about as
-much as a selection does.
+entries a random part is computed, and a candidate is judged by those: as many as cost
+about as much as a selection does.
 """
 
 from __future__ import annotations
@@ -20,21 +20,29 @@ from jacengine.execution.kernel_fallbacks import with_fallbacks
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.gradient_specs import diagonal_rows, gradients
 from jacengine.problem.problem import Problem
+from jacengine.results.result import Result
+from jacengine.selection.random_cotangents import draw_cotangents, generator
 from jacengine.selection.reference_context import reference_context
-from jacengine.selection.tolerance import CANCELLED, NOISE, TOLERANCE, Verification
+from jacengine.selection.verification import (
+    CANCELLATION,
+    SPLIT_NOISE,
+    Expected,
+    Verification,
+    compare,
+)
+from jacengine.tolerance import TOLERANCES, least_precise
 
-PASSES = 128
-"""Backward passes that a selection spends on knowing the truth ..."""
-FEW = 16
+SELECTION_PASSES = 128
+"""Backward passes that a selection spends on its reference ..."""
+RECHECK_PASSES = 16
 """... and that are spent on a method that was found right before."""
-WATCHED = 4
-"""Samples whose rounding is looked at, by how far their Hessian is from symmetric."""
+NOISE_SAMPLES = 4
+"""Samples whose rounding is measured, by how far their Hessian is from symmetric."""
 MARGINAL = 1e-2
-"""Relative errors up to which it is looked whether they are rounding ..."""
-SHAKEN, SHAKES = 8, 2
-"""... which is forgiven up to this multiple of what plain autograd's own result changes
-by when its inputs are rounded otherwise, in so many ways: none is nearer to the truth.
-"""
+"""Relative errors up to which it is measured whether they are rounding ..."""
+SHAKE_FACTOR, SHAKES = 8, 2
+"""... which is tolerated up to this multiple of the change of plain autograd's own
+result when its inputs are rounded differently, in so many ways."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +50,19 @@ class DiagonalReference:
     """Entries of the diagonal, by plain reverse mode.
 
     Attributes:
-        columns: The input entries that were drawn; `None` for all that are asked for.
+        columns: The input entries that were drawn; `None` for all of them.
+        cotangents: One a value, `(S, O)`, on which results are projected.
         values: The diagonal of each value, `(S, O, K)`.
         rows: The largest entry of the Hessian's row that each of them is in: a diagonal
             that cancels to nothing carries the rounding of what it is made of.
-        trace: Whether only its sum is asked for.
+        trace: Whether only the sum of the diagonal is computed.
         noise: How far from symmetric plain autograd's own Hessian is.
         dtype: The least precise dtype among inputs and outputs.
-        shaken: Computes the diagonals with the inputs rounded otherwise.
+        shaken: Computes the diagonals with the inputs rounded differently.
     """
 
     columns: Tensor | None
+    cotangents: Tensors
     values: Tensors
     rows: Tensors
     trace: bool
@@ -67,22 +77,23 @@ class DiagonalReference:
         """Compute the diagonal at a call's arguments.
 
         Args:
-            problem: What is asked for.
+            problem: What is computed.
             bound: The function at the arguments.
             passes: Backward passes that this may take; `None` computes all entries.
         """
-        count = sum(leaf.size for leaf in problem.inputs)
+        count = sum(spec.size for spec in problem.inputs)
         wanted = torch.arange(count) if problem.columns is None else problem.columns
-        each = sum(leaf.size for leaf in problem.values)
+        each = sum(spec.size for spec in problem.values)
         each *= problem.sample_count if problem.shares else 1
         most = wanted.numel() if passes is None else max(1, passes // max(1, each))
         columns = None
         if wanted.numel() > most:
-            drawn = torch.randperm(wanted.numel(), generator=_fixed())[:most]
+            drawn = torch.randperm(wanted.numel(), generator=generator(0))[:most]
             columns = wanted = wanted[drawn.sort().values]
-        leaves = (*problem.inputs, *problem.values)
-        dtype = max((leaf.dtype for leaf in leaves), key=lambda d: torch.finfo(d).eps)
+        specs = (*problem.inputs, *problem.values)
+        dtype = least_precise(spec.dtype for spec in specs)
         eps = torch.finfo(dtype).eps
+        counts = [spec.size for spec in problem.values]
 
         def diagonals(
             change: Callable[[Tensor], Tensor],
@@ -95,6 +106,7 @@ class DiagonalReference:
         values, rows, noise = diagonals(_untouched)
         return cls(
             columns,
+            draw_cotangents(problem.sample_count, counts, seed=0),
             values,
             rows,
             problem.part == "trace",
@@ -104,27 +116,26 @@ class DiagonalReference:
         )
 
     def restricted(self, problem: Problem) -> Problem:
-        """Return the problem of those entries alone on which it can be judged."""
+        """Return the problem of the drawn entries alone, which can be judged."""
         columns = self.columns
         if columns is None:
             return problem
         rows = diagonal_rows(problem.values, problem.inputs, columns, problem.options)
         return replace(problem, columns=columns, rows=rows)
 
-    def judge(self, blocks: Sequence[Sequence[Tensor]]) -> Verification:
-        """Compare a result, of the restricted problem.
-
-        Args:
-            blocks: Its blocks, values by inputs.
-        """
-        verdict = self._judge(blocks, [torch.zeros(1, 1, 1)] * len(blocks))
-        if verdict.right or not verdict.finite or verdict.error > MARGINAL:
-            return verdict
-        return self._judge(blocks, self._rounding)
+    def judge(self, result: Result) -> Verification:
+        """Compare the projection of a result, of the restricted problem."""
+        projections = result.project(self.cotangents)
+        value = torch.cat([p.value for p in projections], dim=1)
+        verification = self._compare(value, [torch.zeros(1, 1, 1)] * len(self.values))
+        marginal = verification.finite and verification.error <= MARGINAL
+        if verification.right or not marginal:
+            return verification
+        return self._compare(value, self._rounding)
 
     @functools.cached_property
     def _rounding(self) -> list[Tensor]:
-        """What rounding the inputs does to each value's diagonals, or to their sums."""
+        """The effect of rounding the inputs on each value's diagonals or traces."""
         changes = [torch.zeros(v.shape[0], v.shape[1], 1) for v in self.values]
         for seed in range(SHAKES):
             for k, (other, known) in enumerate(
@@ -137,39 +148,25 @@ class DiagonalReference:
                 changes[k] = torch.maximum(changes[k], total)
         return changes
 
-    def _judge(
-        self, blocks: Sequence[Sequence[Tensor]], rounding: Sequence[Tensor]
-    ) -> Verification:
-        """Compare a result, and forgive a multiple of each value's rounding too."""
-        right, finite, worst = True, True, 0.0
-        tolerance = TOLERANCE[self.dtype]
-        cancelled = min(CANCELLED * torch.finfo(self.dtype).eps, tolerance)
-        for line, reference, rows, more in zip(
-            blocks, self.values, self.rows, rounding, strict=True
+    def _compare(self, value: Tensor, rounding: Sequence[Tensor]) -> Verification:
+        """Compare a projection, with a tolerance for each value's rounding too."""
+        tolerance = TOLERANCES[self.dtype].projection
+        cancelled = min(CANCELLATION * torch.finfo(self.dtype).eps, tolerance)
+        known = torch.zeros((), dtype=torch.float64)
+        scale, floor = known, known
+        for u, diagonal, rows, changes in zip(
+            self.cotangents, self.values, self.rows, rounding, strict=True
         ):
-            if reference.numel() == 0:
-                continue
-            shape = reference.shape[:2]
-            got = torch.cat([part.detach().reshape(*shape, -1) for part in line], dim=2)
-            got, known = got.to(reference), reference
-            scale = reference.abs() + rows * (cancelled / tolerance)
-            floor = NOISE * self.noise + SHAKEN * more
+            values, scales = diagonal, diagonal.abs() + rows * (cancelled / tolerance)
             if self.trace:
-                scale, known = (t.sum(2, keepdim=True) for t in (scale, reference))
-            there = known.isfinite()
-            finite &= bool(got[there].isfinite().all())
-            difference = (got - known)[there].abs()
-            scale, floor = scale[there], floor.expand_as(known)[there]
-            right &= bool((difference <= tolerance * scale + floor).all())
-            tiny = torch.finfo(reference.dtype).tiny
-            relative = difference / (scale + floor + tiny)
-            if relative.numel():
-                worst = max(worst, float(relative.nan_to_num(nan=float("inf")).max()))
-        return Verification(right and finite, worst, finite)
-
-
-def _fixed(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+                values, scales = (t.sum(2, keepdim=True) for t in (values, scales))
+            weights = u.unsqueeze(2)
+            tolerated = SPLIT_NOISE * self.noise + SHAKE_FACTOR * changes
+            known = known + (weights * values).sum(1)
+            scale = scale + (weights * scales).square().sum(1)
+            floor = floor + (weights * tolerated).square().sum(1)
+        expected = Expected(known, scale.sqrt(), floor.sqrt())
+        return compare([value], [expected], self.dtype)
 
 
 def _untouched(primal: Tensor) -> Tensor:
@@ -177,8 +174,8 @@ def _untouched(primal: Tensor) -> Tensor:
 
 
 def _shake(eps: float, seed: int, primal: Tensor) -> Tensor:
-    """Round each entry another way."""
-    drawn = torch.randint(-1, 2, primal.shape, generator=_fixed(seed))
+    """Round each entry differently."""
+    drawn = torch.randint(-1, 2, primal.shape, generator=generator(seed))
     return primal * (1 + eps * drawn.to(primal))
 
 
@@ -203,7 +200,7 @@ def _diagonals(
         for leaf in problem.values
     ]
     largest = [torch.zeros_like(target) for target in found]
-    watched = min(samples, WATCHED)
+    watched = min(samples, NOISE_SAMPLES)
     square = torch.zeros(watched, columns.numel(), columns.numel(), dtype=torch.float64)
     noise = 0.0
     for value, (target, beside) in enumerate(zip(found, largest, strict=True)):

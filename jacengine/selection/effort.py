@@ -1,22 +1,16 @@
-"""How much a selection may cost, and whom it leaves out for it."""
+"""How much a selection may cost, and which candidates it leaves out for that."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from jacengine.errors import ArgumentError
+
+Effort = Literal["none", "quick", "thorough"]
 
 NOISE = 0.03
 """Times closer than this share are a tie."""
-HOPELESS = 2.5
-"""A candidate is stopped when it has taken this many times the best whole run."""
-RETRIED = 6.0
-"""A candidate whose first run took up to this many times the best runs once more: large
-results wait for pages that nobody has touched before."""
-UNPROMISING = 3.0
-"""A candidate is not run whose forecast is this many times the best time."""
-IMPLAUSIBLE = 30.0
-"""A candidate is not tried whose arithmetic is this many times that of another."""
-CONTENDING = 1.5
-"""A candidate races on while its best time is within this factor of the leader's."""
 
 
 @dataclass(frozen=True)
@@ -24,55 +18,75 @@ class EffortLimits:
     """How much a selection may cost.
 
     Attributes:
-        floor_s: Seconds the race may take in any case ...
+        min_s: Seconds that the race may take in any case ...
         factor: ... or this many times the best candidate's time, whichever is more.
         rounds: Rounds of the race at most.
-        hopeless: Stop candidates that take this many times the best.
-        unpromising: Do not run those whose forecast is this many times the best.
-        implausible: Do not even try those whose arithmetic is this many times that of
-            the cheapest running.
-        early: Rounds that are run in any case ...
-        near: ... with all candidates within this factor of the best ...
+        stop_factor: A run is stopped that takes this many times the best one's time.
+        skip_factor: A candidate is not run whose forecast is this many times that time.
+        implausible_factor: A candidate is not even tried whose arithmetic is this many
+            times that of the cheapest one that runs.
+        early_rounds: Rounds that are run in any case ...
+        near_factor: ... with all candidates within this factor of the best ...
         brief_s: ... or that take no longer than this; those are also never stopped.
-        weighed: Measure the memory of those within this factor of the best.
+        contender_factor: A candidate races on while it is within this factor of the
+            leader.
+        peak_factor: The peak memory is measured of those within this factor.
     """
 
-    floor_s: float
+    min_s: float
     factor: float
     rounds: int
-    hopeless: float
-    unpromising: float
-    implausible: float
-    early: int
-    near: float
+    stop_factor: float
+    skip_factor: float
+    implausible_factor: float
+    early_rounds: int
+    near_factor: float
     brief_s: float
-    weighed: float
+    peak_factor: float
+    contender_factor: float = 1.5
 
 
-_NEVER = float("inf")
-QUICK = EffortLimits(
-    floor_s=0.16,
+_QUICK = EffortLimits(
+    min_s=0.16,
     factor=7,
     rounds=8,
-    hopeless=HOPELESS,
-    unpromising=UNPROMISING,
-    implausible=IMPLAUSIBLE,
-    early=1,
-    near=RETRIED,
+    stop_factor=2.5,
+    skip_factor=3.0,
+    implausible_factor=30.0,
+    early_rounds=1,
+    # A first run of a large result waits for pages that nobody has touched before.
+    near_factor=6.0,
     brief_s=0.0,
-    weighed=1 + NOISE,
+    peak_factor=1 + NOISE,
 )
-THOROUGH = EffortLimits(
-    floor_s=20.0,
+_THOROUGH = EffortLimits(
+    min_s=20.0,
     factor=200,
     rounds=30,
-    hopeless=20.0,
-    unpromising=20.0,
-    implausible=1000.0,
-    early=3,
-    near=20.0,
+    stop_factor=20.0,
+    skip_factor=20.0,
+    implausible_factor=1000.0,
+    early_rounds=3,
+    near_factor=20.0,
     brief_s=0.2,
-    weighed=20.0,
+    peak_factor=20.0,
 )
-UNTIMED = replace(THOROUGH, floor_s=_NEVER, rounds=0)
-"""Takes the first right candidate in the order of the cost model."""
+LIMITS: dict[Effort, EffortLimits] = {
+    # Takes the first right candidate in the order of the cost model.
+    "none": replace(_THOROUGH, min_s=float("inf"), rounds=0),
+    "quick": _QUICK,
+    "thorough": _THOROUGH,
+}
+
+
+def check_effort(effort: object) -> None:
+    """Refuse an effort that is not known.
+
+    Raises:
+        ArgumentError: It is none of those there are.
+    """
+    if effort not in get_args(Effort):
+        raise ArgumentError(
+            f"effort={effort!r}: expected one of "
+            f"{', '.join(map(repr, get_args(Effort)))}."
+        )

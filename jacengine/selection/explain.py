@@ -45,7 +45,7 @@ def table(selection: Selection) -> Table:
         )
     ranked = selection.ranked
     best = ranked[0].time_s if ranked else None
-    for i, record in enumerate(selection.records):
+    for i, record in enumerate(selection.candidates):
         style = "bold green" if ranked and i == 0 else _style(record)
         drawn.add_row(*map(escape, _cells(record, best)), style=style)
     return drawn
@@ -164,6 +164,6 @@ def as_frame(selection: Selection) -> pd.DataFrame:
             record.peak_bytes,
             record.error,
         )
-        for record in selection.records
+        for record in selection.candidates
     ]
     return pd.DataFrame(rows, columns=columns)

@@ -1,9 +1,9 @@
-"""Does plain autograd itself tell the truth? Finite differences, which use none of it.
+"""Is plain autograd itself right? A comparison with finite differences, which use none.
 
 An operator that is silently not differentiable (a detour through NumPy or `.item()`,
 `torch.special.bessel_j0`) gives every method the same wrong Jacobian. Differences along
-a random direction notice. They also notice what is meant: a straight-through estimator,
-a `detach`, `padding_idx`. So a disagreement is told and decides nothing.
+a random direction show it. They also differ where that is intended: a straight-through
+estimator, a `detach`, `padding_idx`. So a disagreement is reported and decides nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.problem.side_effects import preserve_side_effects
 from jacengine.selection.reference import Reference
+from jacengine.tolerance import TOLERANCES, least_precise
 
 DIRECTIONS = 3
 """Directions tried; each must disagree, since one may cross a kink."""
-DOUBTFUL = {torch.float64: 1e-4, torch.float32: 5e-2}
-"""Relative disagreement that is told. Half precision resolves no differences."""
 
 
 def disagreement(
@@ -32,11 +31,11 @@ def disagreement(
         The smallest relative disagreement over the directions, if it is doubtful;
         else `None`.
     """
-    dtypes = {leaf.dtype for leaf in (*problem.inputs, *problem.outputs)}
-    mixed = problem.joined and problem.shares and not problem.layout.names
-    if problem.columns is not None or mixed or not dtypes <= DOUBTFUL.keys():
+    specs = (*problem.inputs, *problem.outputs)
+    allowed = TOLERANCES[least_precise(s.dtype for s in specs)].finite_difference
+    mixed = problem.joined and problem.shares and not problem.call_spec.names
+    if problem.columns is not None or mixed or allowed is None:
         return None
-    allowed = max(DOUBTFUL[dtype] for dtype in dtypes)
     found: list[float] = []
     for seed in range(DIRECTIONS):
         off = _along(problem, bound, reference, seed)
@@ -74,7 +73,7 @@ def _along(
         ).sum()
 
     differences = float(projected(1.0) - projected(-1.0)) / (2 * step)
-    sizes = [leaf.size for leaf in problem.inputs]
+    sizes = [spec.size for spec in problem.inputs]
     products = (
         reference.products[0].split(sizes, 1) if problem.joined else reference.products
     )

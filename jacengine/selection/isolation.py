@@ -1,8 +1,8 @@
-"""Candidates that do not leave things as they were are found out, and undone.
+"""Isolation of candidates: what one of them changes is detected and restored.
 
 While a method is chosen, candidates run on copies of the arguments; what one of them
 writes to those, or changes about the modules (training flags, hooks, `requires_grad`,
-`.grad`), is put back before the next one runs.
+`.grad`), is restored before the next one runs.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ class _Parameter:
 
 
 class Isolation:
-    """A call on copies of its arguments, and the state of the modules behind it.
+    """A function with copies of its arguments, and the state of its modules.
 
     Attributes:
-        bound: The call on the copies.
+        bound: The function with the copies.
     """
 
     def __init__(self, bound: BoundFunction, roots: Sequence[nn.Module]) -> None:
+        """Copy the arguments and note the state of the modules."""
         self._originals = bound.leaves
         copies = tuple(
             leaf.detach().clone().requires_grad_(leaf.requires_grad)
@@ -60,7 +61,7 @@ class Isolation:
         ]
 
     def restore(self) -> str | None:
-        """Put back what a candidate changed.
+        """Restore what a candidate changed.
 
         Returns:
             What that was, in words; `None` if nothing.

@@ -1,10 +1,10 @@
-"""How much memory a method takes, as an affine function of the directions a pass.
+"""Peak memory of a method, as an affine function of the directions a pass.
 
-Fitted to runs on the first two and the first four directions a pass, which do all that
-the whole does, only less of it: as one block (whose product may become the result) and,
+Fitted to runs on the first two and the first four directions a pass, which do what the
+whole does, only less of it: as one block (whose product may become the result) and,
 where the whole does not fit into one, as two blocks, the second of which runs while the
-result exists. Where even that may be too much, the least there can be is predicted by
-the same run on fake tensors, which have sizes and no memory.
+result exists. Where even that may be too much, the least that a method takes is
+predicted by the same run on fake tensors, which have sizes and no memory.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from jacengine.execution.method import Method
-from jacengine.execution.sweep import Sweep, accumulate
-from jacengine.interface import Curvature, Pushforward
+from jacengine.execution.sweep import Sweep, compute
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
-from jacengine.seeding import samples as sample_policies
-from jacengine.seeding.basis import balanced
-from jacengine.seeding.samples import SamplePolicy, slices
+from jacengine.seeding.samples import SamplePolicy, sample_slices
+from jacengine.task import balanced
 from jacengine.timing import peak_memory
 
 PROBES = (2, 4)
@@ -32,7 +30,7 @@ PROBES = (2, 4)
 
 
 @dataclass(frozen=True)
-class Line:
+class AffineBytes:
     """Bytes as an affine function of the directions a pass."""
 
     fixed: float
@@ -50,16 +48,16 @@ class MemoryModel:
     Attributes:
         whole: Of a run that is one block, its result included.
         chunked: Of a pass while the result exists already, without the result;
-            `None` where that was not measured: then bounded from above.
+            `None` where that was not measured: then bounded from above by `whole`.
     """
 
-    whole: Line
-    chunked: Line | None = None
+    whole: AffineBytes
+    chunked: AffineBytes | None = None
 
     def peak(self, problem: Problem, method: Method, chunk_size: int) -> int:
         """Predict the peak of a whole Jacobian in chunks."""
         directions = max(1, method.directions(problem))
-        if chunk_size >= directions and not method.strategy.single:
+        if chunk_size >= directions and method.capabilities.max_directions is None:
             return round(self.whole.at(directions))
         beside = self.whole if self.chunked is None else self.chunked
         return round(beside.at(min(chunk_size, directions)) + problem.result_bytes)
@@ -69,7 +67,7 @@ class MemoryModel:
     ) -> int | None:
         """Return the largest balanced chunk that fits, `None` if not even one does."""
         directions = max(1, method.directions(problem))
-        low, high = 0, 1 if method.strategy.single else directions
+        low, high = 0, min(directions, method.capabilities.max_directions or directions)
         if self.peak(problem, method, high) <= budget:
             return high
         while high - low > 1:
@@ -87,42 +85,44 @@ def fit_memory_model(
     problem: Problem, bound: BoundFunction, method: Method
 ) -> MemoryModel:
     """Measure what a method allocates on its first few directions, in one block."""
-    if method.strategy.single:
-        return in_chunks(problem, bound, method, MemoryModel(Line(0, 0)))
+    if method.capabilities.max_directions == 1:
+        return fit_chunked(problem, bound, method, MemoryModel(AffineBytes(0, 0)))
     one_block = replace(method, chunk_size=None)
     peaks = {}
     for count in PROBES:
-        part = restrict(problem, method, count)
+        part = first_directions(problem, method, count)
         directions = method.directions(part)
         if directions not in peaks:
             peaks[directions] = _measured(part, bound, one_block)
     return MemoryModel(_fitted(peaks, _unseeded(problem, method)))
 
 
-def in_chunks(
-    problem: Problem, bound: BoundFunction, method: Method, needs: MemoryModel
+def fit_chunked(
+    problem: Problem, bound: BoundFunction, method: Method, model: MemoryModel
 ) -> MemoryModel:
     """Measure what a pass allocates beside the result, in runs of two blocks."""
     peaks = {}
-    for count in (1,) if method.strategy.single else PROBES:
-        part = restrict(problem, method, 2 * count)
+    for count in (1,) if method.capabilities.max_directions == 1 else PROBES:
+        part = first_directions(problem, method, 2 * count)
         directions = method.directions(part)
         # The chunk that makes two blocks of them, unless there are too few.
         chunk = max(1, -(-directions // 2))
         if chunk not in peaks:
             peak = _measured(part, bound, replace(method, chunk_size=chunk))
             peaks[chunk] = peak - part.result_bytes
-    return replace(needs, chunked=_fitted(peaks, _unseeded(problem, method)))
+    return replace(model, chunked=_fitted(peaks, _unseeded(problem, method)))
 
 
 def _measured(problem: Problem, bound: BoundFunction, method: Method) -> int:
     few, some = first_slices(problem, bound, method)
     with peak_memory(problem.outputs[0].device) as peak:
-        accumulate(few, some, method)
+        compute(few, some, method)
     return peak.bytes + problem.result_bytes - few.result_bytes
 
 
-def fake_peak(problem: Problem, bound: BoundFunction, method: Method) -> int | None:
+def peak_on_fake_tensors(
+    problem: Problem, bound: BoundFunction, method: Method
+) -> int | None:
     """Predict the peak with one direction a pass, without computing or allocating.
 
     Returns:
@@ -130,8 +130,8 @@ def fake_peak(problem: Problem, bound: BoundFunction, method: Method) -> int | N
     """
     if method.sample_policy is SamplePolicy.COUPLED_ROWS:
         return None  # even one row has a direction for every sample
-    part = restrict(problem, method, 1)
-    kernel = Sweep(part, method, on_fake_tensors=True)
+    part = first_directions(problem, method, 1)
+    sweep = Sweep(part, method, on_fake_tensors=True)
     held = [t for m in problem.modules for t in (*m.parameters(), *m.buffers())]
     try:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
@@ -142,58 +142,43 @@ def fake_peak(problem: Problem, bound: BoundFunction, method: Method) -> int | N
             leaves = tuple(map(fake, bound.leaves))
             existing = [*map(fake, held), *filter(torch.is_tensor, leaves)]
             # Fake tensors have no random state to compare either.
-            on_fake_tensors = replace(bound, leaves=leaves, deterministic=False)
+            on_fakes = replace(bound, leaves=leaves, deterministic=False)
             with peak_memory(torch.device("cpu"), existing) as peak:
-                kernel.run(on_fake_tensors)
+                sweep.run(on_fakes)
     except (RuntimeError, NotImplementedError, TypeError):
         return None  # values are needed, or there is no fake kernel
-    seeds = sum(leaf.size * leaf.dtype.itemsize for leaf in kernel.seeded)
+    seeds = sum(spec.size * spec.dtype.itemsize for spec in sweep.seeded)
     return peak.bytes + seeds - part.result_bytes + problem.result_bytes
 
 
-def restrict(problem: Problem, method: Method, count: int) -> Problem:
-    """Return the problem of the first few rows or columns, as the method goes."""
-    if isinstance(method.strategy, Pushforward | Curvature):
-        columns = _first(problem.columns, problem.column_count, count)
-        return replace(problem, columns=columns)
-    return replace(problem, rows=_first(problem.rows, problem.row_count, count))
+def first_directions(problem: Problem, method: Method, count: int) -> Problem:
+    """Return the part of a problem that a method's first directions compute."""
+    return method.seeding.first(problem, method.capabilities.mode, count)
 
 
 def first_slices(
     problem: Problem, bound: BoundFunction, method: Method
 ) -> tuple[Problem, BoundFunction]:
-    """Return the problem of the first two slices of samples, as the method cuts them.
+    """Return the problem of a method's first two slices of samples.
 
-    Those after them do the same again, unless their graphs are kept.
+    Those after them take the same again, unless their graphs are kept.
     """
-    parts = slices(problem, method.sample_policy, method.samples)
+    parts = sample_slices(problem, method.sample_policy, method.slice_size)
     if len(parts) <= 2 or problem.options.create_graph:
         return problem, bound
     count = 2 * max(part.stop - part.start for part in parts)
-    layout = replace(problem.layout, batch_size=count)
-    return replace(problem, layout=layout), bound.samples(0, count)
-
-
-def _first(chosen: Tensor | None, available: int, count: int) -> Tensor:
-    return (torch.arange(available) if chosen is None else chosen)[:count]
+    spec = replace(problem.call_spec, batch_size=count)
+    return replace(problem, call_spec=spec), bound.samples(0, count)
 
 
 def _unseeded(problem: Problem, method: Method) -> int:
-    """Count the bytes of a seed that the first directions do not have.
-
-    Seeds of tensors that no direction of a block lies in are views of a zero.
-    """
-    seeding = sample_policies.seeding(problem, method.strategy, method.sample_policy)
-    last = int(seeding.indices[: 2 * PROBES[-1]].max()) if seeding.count else 0
-    missing, start = 0, 0
-    for leaf in seeding.leaves:
-        if start > last:
-            missing += leaf.size * leaf.dtype.itemsize
-        start += leaf.size
-    return 0 if method.strategy.single else missing
+    """Count the bytes of a seed that the probes' directions do not have."""
+    if method.capabilities.max_directions == 1:
+        return 0
+    return method.seeds(problem).missing_bytes(2 * PROBES[-1])
 
 
-def _fitted(peaks: Mapping[int, int], unseeded: int) -> Line:
+def _fitted(peaks: Mapping[int, int], unseeded: int) -> AffineBytes:
     (first, low), (last, high) = min(peaks.items()), max(peaks.items())
     slope = max(0.0, (high - low) / (last - first)) if last > first else 0.0
-    return Line(low - first * slope, slope + unseeded)
+    return AffineBytes(low - first * slope, slope + unseeded)

@@ -1,7 +1,7 @@
 """The race: candidates verified by their first run, then timed in interleaved rounds.
 
 Candidates come in the order of a cost model. One that takes several times the best is
-stopped between two of its passes. Those near the best race until the leader is clear or
+stopped between two of its tasks. Those near the best race until the leader is clear or
 the effort is spent. Within noise the one with less memory wins, then the registered
 order, so that the same call picks the same winner.
 """
@@ -9,47 +9,61 @@ order, so that the same call picks the same winner.
 from __future__ import annotations
 
 import functools
+import math
 import statistics
-from collections.abc import Callable, Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-
-from torch import Tensor
+from typing import Any
 
 from jacengine.execution.method import Method
-from jacengine.execution.sweep import Sweep, accumulate
+from jacengine.execution.sweep import Progress, Sweep, compute
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
-from jacengine.results.result_layout import nest
-from jacengine.selection.candidate_result import CandidateResult
-from jacengine.selection.chunk_variants import variants
-from jacengine.selection.effort import CONTENDING, NOISE, EffortLimits
+from jacengine.results.result import Result
+from jacengine.selection.candidate_result import CandidateResult, Outcome
+from jacengine.selection.effort import NOISE, EffortLimits
 from jacengine.selection.outcomes import classify_error
-from jacengine.selection.paired_test import slower
 from jacengine.selection.reference import Reference
+from jacengine.selection.variants import (
+    chunk_variants,
+    compiled_variants,
+    slice_variants,
+)
 from jacengine.selection.verify import verify
-from jacengine.timing import format_seconds, peak_memory, seconds
+from jacengine.task import Task
+from jacengine.timing import format_seconds, peak_memory, seconds, time_interleaved
 
-BRIEF = 0.1
+BRIEF_S = 0.1
 """Seconds of a whole Jacobian up to which every candidate is tried, whatever that
-costs: what the first use of an operator sets up can take longer than all runs do."""
-ALIKE, ENOUGH = 4.0, 4
+costs: the set-up at the first use of an operator can take longer than all runs do."""
+ALIKE_FACTOR, ENOUGH = 4.0, 4
 """Candidates whose arithmetic is at most so many times that of another are tried in any
 case, until so many run: arithmetic alone does not tell them apart."""
-LARGE, LARGE_ROUNDS = 2**25, 3
-"""Bytes of a result from which so many rounds are run: every fresh one has other pages,
-and those that nobody has touched before cost more than the computation. So methods are
-told apart by how long they take into memory that is there."""
+LARGE_BYTES, LARGE_ROUNDS = 2**25, 3
+"""Bytes of a result from which so many rounds are run in any case. New memory pages
+cost more than the computation then, so methods are compared by how long they take into
+existing memory."""
 SURPRISE = 2.0
-"""Times its forecast from which a first run is not believed."""
+"""Times its forecast from which a first run is repeated."""
 AMPLE = 100
-"""Seeds are kept from round to round where the budget is so many times as much."""
-SURE, QUICKLY = 4, 0.02
+"""Sweeps keep their seeds from round to round where the budget is so many times as
+much."""
+SURE_ROUNDS, QUICK_S = 4, 0.02
 """Rounds that are run in any case where a whole Jacobian takes less than this."""
+COMPILED_ROUNDS = 9
+"""Rounds in any case if compiled candidates take part."""
+COMPILE_PATIENCE_S = 20.0
+"""Seconds of compiling after which no other method is compiled: some of a few hundred
+operators take minutes."""
+CONFIDENCE, FEWEST = 0.95, 3
+"""Confidence with which a candidate must be slower than the leader to leave the race,
+and the fewest rounds for such a statement."""
 
 
-class _Hopeless(Exception):  # noqa: N818 - it stops a run, it reports no error
-    """Raised between two passes of a candidate that is too slow to win."""
+class _TooSlow(Exception):  # noqa: N818 - it stops a run, it reports no error
+    """Raised between two tasks of a candidate that is too slow to win."""
 
     def __init__(self, expected_s: float) -> None:
         super().__init__()
@@ -57,54 +71,64 @@ class _Hopeless(Exception):  # noqa: N818 - it stops a run, it reports no error
 
 
 class Race:
-    """Candidates that run, and those that are out."""
+    """Candidates that run, and those that are out.
+
+    Attributes:
+        running: The verified candidates.
+        out: The others.
+    """
 
     def __init__(
         self,
         problem: Problem,
         bound: BoundFunction,
         reference: Reference,
-        spending: EffortLimits,
+        limits: EffortLimits,
         clock: Callable[[], float],
         *,
         budget: int,
     ) -> None:
-        """Prepare a race, in which `truth` tells what is right."""
+        """Prepare a race, in which `reference` is what results are compared with."""
         self.problem = problem
         self.bound = bound
-        self._spending = spending
+        self.reference = reference
+        self.running: list[CandidateResult] = []
+        self.out: list[CandidateResult] = []
+        self._limits = limits
         self._clock = clock
         self._budget = budget
         self._started = clock()
         self._device = problem.outputs[0].device
-        self.reference = reference
-        self._cheapest = float("inf")
-        self._kernels: dict[int, Sweep] = {}  # each holds its method, so ids hold
-        self.running: list[CandidateResult] = []
-        self.out: list[CandidateResult] = []
+        self._cheapest = math.inf
+        self._sweeps: dict[int, Sweep] = {}  # each holds its method, so ids are unique
 
-    def reason_to_stop(self, expected_cost: float) -> str | None:
+    def reason_to_skip(self, predicted_cost: float) -> str | None:
         """Say why another candidate need not even be tried, if so."""
         if not self.running:
             return None
-        if self._spending.rounds == 0:
+        if self._limits.rounds == 0:
             return "not tried: a right method was found"
-        ratio = expected_cost / self._cheapest if self._cheapest else 0.0
-        few = len(self.running) < ENOUGH and ratio <= ALIKE
-        if self._left() <= 0 and self._best() > BRIEF and not few:
+        ratio = predicted_cost / self._cheapest if self._cheapest else 0.0
+        few = len(self.running) < ENOUGH and ratio <= ALIKE_FACTOR
+        if self._left_s() <= 0 and self._best_s() > BRIEF_S and not few:
             return "not tried: the time for the selection was spent"
-        if ratio > self._spending.implausible:
+        if ratio > self._limits.implausible_factor:
             return f"not tried: {ratio:.0f} x the arithmetic of another candidate"
         return None
 
-    def enter(self, record: CandidateResult, expected_cost: float) -> None:
-        """Run a qualified candidate once and verify it, if it is worth it."""
-        applied_fallbacks = self._entered(record)
-        if applied_fallbacks.outcome == "ok":
-            self.running.append(applied_fallbacks)
-            self._cheapest = min(self._cheapest, expected_cost)
+    def enter(self, result: CandidateResult, predicted_cost: float) -> None:
+        """Run an eligible candidate once and verify it, if it is worth it."""
+        entered = self._entered(result)
+        if entered.outcome == "ok":
+            self.running.append(entered)
+            self._cheapest = min(self._cheapest, predicted_cost)
         else:
-            self.out.append(applied_fallbacks)
+            self.out.append(entered)
+
+    def remove(self, result: CandidateResult, outcome: Outcome, reason: str) -> None:
+        """Put a running candidate out."""
+        self.running.remove(result)
+        self.out.append(replace(result, outcome=outcome, reason=reason))
 
     def disqualify(self, strategy: str, reason: str) -> None:
         """Put a strategy out that broke its contract."""
@@ -113,216 +137,276 @@ class Race:
         self.out = [r for r in self.out if r.strategy != strategy]
         self.out.append(replace(dropped[0], outcome="error", reason=reason))
 
-    def _entered(self, record: CandidateResult) -> CandidateResult:
-        if record.outcome != "ok":
-            return record
-        forecast = record.forecast_s or 0.0
-        if forecast > self._limit(self._spending.unpromising):
-            reason = f"not run: forecast to take {format_seconds(forecast)}"
-            return replace(record, outcome="skipped", reason=reason)
-        verified = self._verify(record)
-        if self._spending.rounds == 0:
-            return replace(verified, time_s=None, first_s=None)
-        return verified
+    def run(self, *, compiled: bool = False) -> None:
+        """Race those near the best, in rounds; measure what memory they take.
 
-    def run(self) -> None:
-        """Race those near the best, in rounds; measure what memory they take."""
-        self._enter_variants()
-        for number in range(self._spending.rounds):
-            # A first run pays for what it sets up, so others decide.
-            large = self.problem.result_bytes >= LARGE and self._spending.early > 0
-            early = number < (LARGE_ROUNDS if large else self._spending.early)
-            near = self._contenders()
-            if early:
-                near = self._near(self._spending.near)
-            elif len(near) < 2 or (self._left() <= 0 and not self._unsure(number)):
-                break
-            for i in near if number % 2 == 0 else near[::-1]:
-                self.running[i] = self._again(self.running[i])
-        if self._spending.rounds == 0:
+        Args:
+            compiled: Whether the fastest take part compiled too.
+        """
+        if not self.running or self._limits.rounds == 0:
             return
-        self._write()
-        for i in self._near(self._spending.weighed):
-            self.measure_peak(self.running[i])
+        leader = min(self.running, key=_time_s)
+        for variant in (
+            *chunk_variants(self.problem, leader),
+            *slice_variants(self.problem, self.bound, leader),
+        ):
+            if self._left_s() > 0:
+                self.enter(variant, self._cheapest)
+        self._run_rounds(0)
+        if compiled:
+            self._enter_compiled()
+        self._run_into_memory()
+        for i in self._near(self._limits.peak_factor):
+            if not self.running[i].compiled:
+                self.measure_peak(self.running[i])
 
-    def measure_peak(self, record: CandidateResult) -> None:
-        """Measure the peak memory of one that is running."""
+    def measure_peak(self, result: CandidateResult) -> None:
+        """Measure the peak memory of a running candidate."""
         with peak_memory(self._device) as peak:
-            accumulate(self.problem, self.bound, _method(record))
-        place = self.running.index(record)
-        self.running[place] = replace(record, peak_bytes=peak.bytes)
+            compute(self.problem, self.bound, _method(result))
+        self.running[self.running.index(result)] = replace(
+            result, peak_bytes=peak.bytes
+        )
 
     def ranking(self, order: Sequence[str]) -> list[CandidateResult]:
         """Order the verified candidates; ties go to less memory, then a fixed order."""
-        best = min(map(_cost, self.running), default=float("inf"))
+        best = min(map(_cost_s, self.running), default=math.inf)
 
-        def key(record: CandidateResult) -> tuple[float, float, int, int]:
-            taken = _cost(record)
+        def key(result: CandidateResult) -> tuple[float, bool, float, int, int]:
+            taken = _cost_s(result)
             tied = taken <= best * (1 + NOISE)
-            memory = record.peak_bytes or record.predicted_bytes or 0
-            place = order.index(record.strategy)
+            memory = result.peak_bytes or result.predicted_bytes or 0
             return (
                 best if tied else taken,
+                result.compiled,
                 memory if tied else 0,
-                place,
-                -(record.chunk_size or 0),
+                order.index(result.strategy),
+                -(result.chunk_size or 0),
             )
 
         return sorted(self.running, key=key)
 
-    def _best(self) -> float:
-        return min((r.time_s or 0.0 for r in self.running), default=float("inf"))
+    def _entered(self, result: CandidateResult) -> CandidateResult:
+        if result.outcome != "ok":
+            return result
+        forecast = result.forecast_s or 0.0
+        if forecast > self._limit_s(self._limits.skip_factor) and not result.compiled:
+            reason = f"not run: forecast to take {format_seconds(forecast)}"
+            return replace(result, outcome="skipped", reason=reason)
+        verified = self._verified(result)
+        if self._limits.rounds == 0:
+            return replace(verified, time_s=None, first_s=None)
+        return verified
 
-    def _limit(self, factor: float) -> float:
-        """Return so many times the best time, or what is brief in any case."""
-        return max(factor * self._best(), self._spending.brief_s)
-
-    def _near(self, factor: float) -> list[int]:
-        limit = self._limit(factor)
-        return [i for i, r in enumerate(self.running) if (r.time_s or 0.0) <= limit]
-
-    def _unsure(self, rounds: int) -> bool:
-        """Whether more rounds cost next to nothing, and so few were run."""
-        return rounds < SURE and self._best() < QUICKLY
-
-    def _contenders(self) -> list[int]:
-        """List those near the leader that are not slower with confidence."""
-        near = self._near(CONTENDING)
-        leader = min(near, key=lambda i: self.running[i].time_s or 0.0, default=None)
-        return [
-            i
-            for i in near
-            if leader is None
-            or i == leader
-            or not slower(self.running[i].times, self.running[leader].times)
-        ]
-
-    def _left(self) -> float:
-        """Seconds that may still be spent."""
-        best = self._best()
-        if best == float("inf"):
-            return best
-        allowed = max(self._spending.floor_s, self._spending.factor * best)
-        return allowed - (self._clock() - self._started)
-
-    def _enter_variants(self) -> None:
-        """Enter the leader once more, with other chunks and in slices of samples."""
-        if not self.running or self._spending.rounds == 0:
-            return
-        leader = min(self.running, key=lambda r: r.time_s or 0.0)
-        for variant in variants(self.problem, self.bound, leader):
-            if self._left() > 0:
-                self.enter(variant, self._cheapest)
-
-    def _verify(self, record: CandidateResult) -> CandidateResult:
+    def _verified(self, result: CandidateResult) -> CandidateResult:
         """Run a candidate to the end, if it is fast enough, and check its values."""
-        method = _method(record)
-        blocks: list[list[Tensor]] = []
+        found: list[Result] = []
+        sweep = self._sweep(_method(result))
+        if result.compiled:
+            result = replace(result, sweep=sweep)
         try:
+            if result.compiled:
+                sweep.run(self.bound)  # compiles
             with self._stopping() as progress:
                 taken = seconds(
-                    lambda: blocks.extend(self._compute(method, progress)), self._device
+                    lambda: found.append(sweep.run(self.bound, progress=progress)),
+                    self._device,
                 )
-        except _Hopeless as stopped:
-            return replace(
-                record,
-                outcome="skipped",
-                reason="stopped: too slow to win",
-                time_s=stopped.expected_s,
+            verification = verify(
+                self.problem, self.bound, sweep.method, self.reference, found.pop()
             )
+        except _TooSlow as stopped:
+            reason = "stopped: too slow to win"
+            expected = stopped.expected_s
+            return replace(result, outcome="skipped", reason=reason, time_s=expected)
         except Exception as error:
             outcome, reason = classify_error(error)
-            return replace(record, outcome=outcome, reason=reason)
-        try:
-            verdict = verify(self.problem, self.bound, method, self.reference, blocks)
-        except Exception as error:
-            outcome, reason = classify_error(error)
-            return replace(record, outcome=outcome, reason=reason)
-        timed = replace(record, time_s=taken, first_s=taken, error=verdict.error)
-        if verdict.right:
-            blocks.clear()
-            return self._reconsidered(timed)
-        outcome = "wrong" if verdict.finite else "nonfinite"
-        return replace(timed, outcome=outcome, reason=verdict.complaint)
+            return replace(result, outcome=outcome, reason=reason)
+        error = verification.error
+        timed = replace(result, time_s=taken, first_s=taken, error=error)
+        if verification.right:
+            return self._repeated(timed)
+        outcome = "wrong" if verification.finite else "nonfinite"
+        return replace(timed, outcome=outcome, reason=verification.complaint)
 
-    def _reconsidered(self, record: CandidateResult) -> CandidateResult:
-        """Run a candidate once more that took much longer than its parts foretold.
+    def _repeated(self, result: CandidateResult) -> CandidateResult:
+        """Run a candidate again that took much longer than its forecast.
 
-        A large result may have waited for pages that nobody had touched before.
+        A large result may have waited for memory pages that were never touched before.
         """
-        forecast, taken = record.forecast_s, record.time_s
+        forecast, taken = result.forecast_s, result.time_s
         if not forecast or not taken or taken < SURPRISE * forecast:
-            return record
-        if self._spending.rounds == 0 or taken < QUICKLY:
-            return record
-        again = seconds(lambda: self._compute(_method(record)), self._device)
-        return replace(record, time_s=min(taken, again))
+            return result
+        if self._limits.rounds == 0 or taken < QUICK_S:
+            return result
+        again = seconds(self._run_of(result), self._device)
+        return replace(result, time_s=min(taken, again))
 
-    def _again(self, record: CandidateResult) -> CandidateResult:
-        taken = seconds(lambda: self._compute(_method(record)), self._device)
-        # The median, not the minimum: a large fresh result is cheap when the allocator
-        # happens to have its pages, and that is not what the next call will find.
-        times = (*record.times, taken)
-        return replace(record, time_s=statistics.median(times), times=times)
+    def _enter_compiled(self) -> None:
+        """Enter the fastest compiled, and run further rounds."""
+        until = time.perf_counter() + COMPILE_PATIENCE_S
+        ranked = sorted(self.running, key=_cost_s)
+        entered = 0
+        for variant in compiled_variants(self.problem, ranked, self._budget):
+            if time.perf_counter() > until:
+                patience = format_seconds(COMPILE_PATIENCE_S)
+                reason = f"not tried: others took more than {patience} to compile"
+                self.out.append(replace(variant, outcome="skipped", reason=reason))
+                continue
+            before = len(self.running)
+            self.enter(variant, self._cheapest)
+            entered += len(self.running) - before
+        if entered:
+            self._run_rounds(COMPILED_ROUNDS)
 
-    def _write(self) -> None:
-        """Time those near the best into memory that is there, if results are large."""
-        problem = self.problem
-        near = self._near(self._spending.near)
+    def _run_rounds(self, min_rounds: int) -> None:
+        """Run interleaved rounds of those near the best, until the leader is clear."""
+        large = self.problem.result_bytes >= LARGE_BYTES
+        early = self._limits.early_rounds
+        early = max(LARGE_ROUNDS if large and early else early, min_rounds)
+        known = {i: result.times for i, result in enumerate(self.running)}
+        number = 0
+
+        def participants(times: Mapping[int, Sequence[float]]) -> list[int]:
+            nonlocal number
+            for i, taken in times.items():
+                self._record_times(i, (*known[i], *taken))
+            number += 1
+            if number <= early:  # a first run includes set-up, so later ones decide
+                factor = self._limits.near_factor
+                return [i for i in self._near(factor) if i in times]
+            contenders = [i for i in self._contenders() if i in times]
+            unsure = number <= SURE_ROUNDS and self._best_s() < QUICK_S
+            if len(contenders) < 2 or (self._left_s() <= 0 and not unsure):
+                return []
+            return contenders
+
+        timed = time_interleaved(
+            {i: self._run_of(result) for i, result in enumerate(self.running)},
+            self._device,
+            rounds=max(self._limits.rounds, min_rounds),
+            participants=participants,
+        )
+        for i, taken in timed.times.items():
+            self._record_times(i, (*known[i], *taken))
+        failed = [(self.running[i], error) for i, error in timed.failures.items()]
+        for result, error in failed:
+            self.remove(result, *classify_error(error))
+
+    def _record_times(self, i: int, times: tuple[float, ...]) -> None:
+        # The median, not the minimum: a large new result is cheap when the allocator
+        # happens to have its pages, which is not what the next call will find.
+        if times and times != self.running[i].times:
+            median = statistics.median(times)
+            self.running[i] = replace(self.running[i], time_s=median, times=times)
+
+    def _run_into_memory(self) -> None:
+        """Time those near the best into existing memory, if results are large."""
+        problem, near = self.problem, self._near(self._limits.near_factor)
         graph = problem.options.create_graph
-        if problem.result_bytes < LARGE or len(near) < 2 or graph:
+        if problem.result_bytes < LARGE_BYTES or len(near) < 2 or graph:
             return
         most = max(self.running[i].predicted_bytes or 0 for i in near)
         if most + problem.result_bytes > self._budget:
             return
-        leader = min(near, key=lambda i: self.running[i].time_s or 0.0)
-        out = nest(problem, self._compute(_method(self.running[leader])))
-        times: dict[int, list[float]] = {i: [] for i in near}
-        for number in range(LARGE_ROUNDS):
-            for i in near if number % 2 == 0 else near[::-1]:
-                kernel = self._kernel(_method(self.running[i]))
-                run = functools.partial(kernel.run, self.bound, out=out)
-                times[i].append(seconds(run, self._device))
-        for i, taken in times.items():
+        leader = min(near, key=lambda i: _time_s(self.running[i]))
+        out = self._sweep(_method(self.running[leader])).run(self.bound).nested()
+        runs = {i: self._run_of(self.running[i], out=out) for i in near}
+        timed = time_interleaved(runs, self._device, rounds=LARGE_ROUNDS)
+        for i, taken in timed.times.items():
             into_s = statistics.median(taken)
             self.running[i] = replace(self.running[i], into_s=into_s)
 
-    def _compute(
-        self, method: Method, progress: Callable[[float], None] | None = None
-    ) -> list[list[Tensor]]:
-        return self._kernel(method).run(self.bound, progress=progress)
+    def _best_s(self) -> float:
+        return min(map(_time_s, self.running), default=math.inf)
 
-    def _kernel(self, method: Method) -> Sweep:
+    def _limit_s(self, factor: float) -> float:
+        """Return so many times the best time, or what is brief in any case."""
+        return max(factor * self._best_s(), self._limits.brief_s)
+
+    def _near(self, factor: float) -> list[int]:
+        limit = self._limit_s(factor)
+        return [i for i, r in enumerate(self.running) if _time_s(r) <= limit]
+
+    def _contenders(self) -> list[int]:
+        """List those near the leader that are not slower with confidence."""
+        near = self._near(self._limits.contender_factor)
+        if not near:
+            return near
+        leader = min(near, key=lambda i: _time_s(self.running[i]))
+        times = self.running[leader].times
+        return [
+            i for i in near if i == leader or not slower(self.running[i].times, times)
+        ]
+
+    def _left_s(self) -> float:
+        """Return the seconds that may still be spent."""
+        best = self._best_s()
+        if best == math.inf:
+            return best
+        allowed = max(self._limits.min_s, self._limits.factor * best)
+        return allowed - (self._clock() - self._started)
+
+    def _run_of(self, result: CandidateResult, out: Any = None) -> Callable[[], object]:
+        return functools.partial(self._sweep(_method(result)).run, self.bound, out=out)
+
+    def _sweep(self, method: Method) -> Sweep:
         """Return what a plan would call; it is kept as a plan keeps it."""
-        found = self._kernels.get(id(method))
+        found = self._sweeps.get(id(method))
         if found is None:
             found = Sweep(self.problem, method)
             if AMPLE * found.kept_bytes <= self._budget:
-                self._kernels[id(method)] = found
+                self._sweeps[id(method)] = found
         return found
 
     @contextmanager
-    def _stopping(self) -> Generator[Callable[[float], None]]:
+    def _stopping(self) -> Generator[Progress]:
         begun = self._clock()
-        limit = self._limit(self._spending.hopeless)
+        limit = self._limit_s(self._limits.stop_factor)
 
-        def progress(done: float) -> None:
+        def progress(task: Task, done: float) -> None:
+            del task
             taken = self._clock() - begun
             if done < 1 and taken > limit:
-                raise _Hopeless(taken / done)
+                raise _TooSlow(taken / done)
 
         yield progress
 
 
-def _cost(record: CandidateResult) -> float:
-    """Return what a call takes; into memory that is there, if that is known.
+def slower(times: Sequence[float], leader: Sequence[float]) -> bool:
+    """Tell whether times are above the leader's, with confidence.
 
-    Pages of a large fresh result cost every method the same, and now and then many
-    times as much as the computation.
+    Rounds are paired, since the machine's speed drifts: a one-sided t-test of the mean
+    logarithm of the ratios.
     """
-    return (record.time_s or 0.0) if record.into_s is None else record.into_s
+    from scipy.special import stdtr  # noqa: PLC0415 - slow to import
+
+    count = min(len(times), len(leader))
+    if count < FEWEST:
+        return False
+    tick = 1e-9  # a clock may not have moved
+    pairs = zip(times[-count:], leader[-count:], strict=True)
+    ratios = [math.log(max(a, tick) / max(b, tick)) for a, b in pairs]
+    mean, spread = statistics.mean(ratios), statistics.stdev(ratios)
+    if spread == 0:
+        return mean > 0
+    statistic = mean / (spread / math.sqrt(count))
+    return float(stdtr(count - 1, statistic)) > CONFIDENCE
 
 
-def _method(record: CandidateResult) -> Method:
-    assert record.method is not None
-    return record.method
+def _time_s(result: CandidateResult) -> float:
+    return result.time_s or 0.0
+
+
+def _cost_s(result: CandidateResult) -> float:
+    """Return what a call takes; into existing memory, if that was measured.
+
+    Pages of a large new result cost every method the same, and now and then many times
+    as much as the computation.
+    """
+    return _time_s(result) if result.into_s is None else result.into_s
+
+
+def _method(result: CandidateResult) -> Method:
+    assert result.method is not None
+    return result.method

@@ -1,4 +1,4 @@
-"""Plain autograd, as a reference: whatever is set, and without a trace."""
+"""The context in which the reference derivative is computed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jacengine.problem.side_effects import preserve_side_effects
 
 @contextmanager
 def reference_context(problem: Problem) -> Generator[None]:
-    """Record what runs inside; random state and buffers are put back afterwards."""
+    """Record a graph, whatever mode is set; restore random state and buffers."""
     with (
         torch.inference_mode(mode=False),
         torch.enable_grad(),

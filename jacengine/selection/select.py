@@ -1,22 +1,23 @@
-"""Choosing a method: qualified, put in order, verified, raced, recorded."""
+"""Choose a method: eligible, verified, raced, recorded."""
 
 from __future__ import annotations
 
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import psutil
 
-from jacengine.interface import Strategy
+from jacengine.interface import Composition
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.selection.budget_enforcement import ranked_within
 from jacengine.selection.candidate_result import CandidateResult
-from jacengine.selection.cost_model import expected_cost
-from jacengine.selection.effort import QUICK, THOROUGH, UNTIMED
+from jacengine.selection.candidates import by_composition, candidates
+from jacengine.selection.cost_model import predicted_cost
+from jacengine.selection.effort import LIMITS, Effort
 from jacengine.selection.eligibility import check_eligibility
 from jacengine.selection.finite_differences import disagreement
 from jacengine.selection.isolation import Isolation
@@ -24,21 +25,17 @@ from jacengine.selection.race import Race
 from jacengine.selection.reference import Reference
 from jacengine.timing import warm_up
 
-Effort = Literal["none", "quick", "thorough"]
-
 BUSY = 0.9
 """Load a core above which times are not to be trusted: on CPU a parallel region then
 waits for a core's time slice, which costs more than the work itself."""
 
-EFFORT_LIMITS = {"none": UNTIMED, "quick": QUICK, "thorough": THOROUGH}
-
 
 @dataclass(frozen=True)
 class Selection:
-    """Every candidate with what became of it, the chosen one first.
+    """The result of every candidate, the chosen one first.
 
     Attributes:
-        records: The verified candidates from the best to the worst, then the others.
+        candidates: The verified candidates from the best to the worst, then the others.
         cost_s: What the selection took.
         budget: The memory budget in bytes.
         effort: How much was spent on it.
@@ -48,7 +45,7 @@ class Selection:
             doubtfully far.
     """
 
-    records: tuple[CandidateResult, ...]
+    candidates: tuple[CandidateResult, ...]
     cost_s: float
     budget: int
     effort: Effort
@@ -64,7 +61,12 @@ class Selection:
     @property
     def ranked(self) -> tuple[CandidateResult, ...]:
         """The candidates that may be used, the chosen one first."""
-        return tuple(record for record in self.records if record.outcome == "ok")
+        return tuple(result for result in self.candidates if result.outcome == "ok")
+
+    def without_sweeps(self) -> Selection:
+        """Return the selection without what refers to the function it was made for."""
+        bare = (replace(result, sweep=None) for result in self.candidates)
+        return replace(self, candidates=tuple(bare))
 
     @property
     def break_even(self) -> int | None:
@@ -81,10 +83,11 @@ class Selection:
 def select(
     problem: Problem,
     bound: BoundFunction,
-    strategies: Sequence[Strategy],
+    compositions: Sequence[Composition],
     *,
     budget: int,
     effort: Effort,
+    compiled: bool = False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Selection:
     """Choose the fastest method that is right and fits.
@@ -92,10 +95,11 @@ def select(
     Args:
         problem: What to compute.
         bound: The function at the arguments to try methods on.
-        strategies: The candidates.
+        compositions: The strategies and gradients to consider.
         budget: Bytes that a candidate may allocate, its result included.
         effort: `"none"` times nothing and takes the first right one in the order of
             the cost model.
+        compiled: Whether the fastest methods take part compiled too.
         clock: Seconds, for the selection's own cost.
     """
     with warnings.catch_warnings():
@@ -103,20 +107,19 @@ def select(
         warnings.simplefilter("ignore")
         warm_up()
         started, load = clock(), psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
-        guard = Isolation(bound, problem.modules)
-        reference = Reference.of(problem, guard.bound)
+        isolation = Isolation(bound, problem.modules)
+        reference = Reference.of(problem, isolation.bound)
         race = Race(
-            problem, guard.bound, reference, EFFORT_LIMITS[effort], clock, budget=budget
+            problem, isolation.bound, reference, LIMITS[effort], clock, budget=budget
         )
-        _enter_all(race, guard, strategies, budget, timed=effort != "none")
-        race.run()
-        names = [strategy.name for strategy in strategies]
-        chosen = ranked_within(race, names, budget)
+        _enter_all(race, isolation, compositions, budget, timed=effort != "none")
+        race.run(compiled=compiled)
+        ranked = ranked_within(race, [c.name for c in compositions], budget)
         doubt = None
         if effort == "thorough":
-            doubt = disagreement(problem, guard.bound, reference)
+            doubt = disagreement(problem, isolation.bound, reference)
         return Selection(
-            (*chosen, *race.out),
+            (*ranked, *race.out),
             clock() - started,
             budget,
             effort,
@@ -127,24 +130,31 @@ def select(
 
 def _enter_all(
     race: Race,
-    guard: Isolation,
-    strategies: Sequence[Strategy],
+    isolation: Isolation,
+    compositions: Sequence[Composition],
     budget: int,
     *,
     timed: bool,
 ) -> None:
-    """Qualify strategies in the order of the cost model, while it is worth it."""
-    expected = [expected_cost(race.problem, strategy) for strategy in strategies]
-    for cost, place in sorted((cost, place) for place, cost in enumerate(expected)):
-        strategy = strategies[place]
-        reason = race.reason_to_stop(cost)
+    """Try candidates in the order of the cost model, while it is worth it."""
+    problem, met = race.problem, set[str]()
+    for methods in by_composition(candidates(problem, compositions)):
+        name, cost = methods[0].name, predicted_cost(problem, methods[0])
+        met.add(name)
+        reason = race.reason_to_skip(cost)
         if reason is not None:
-            race.out.append(CandidateResult(strategy.name, "skipped", reason))
+            race.out.append(CandidateResult(name, "skipped", reason))
             continue
-        record = check_eligibility(
-            race.problem, race.bound, strategy, race.reference, budget, timed=timed
+        result = check_eligibility(
+            problem, race.bound, methods, race.reference, budget, timed=timed
         )
-        race.enter(record, cost)
-        changed = guard.restore()
+        race.enter(result, cost)
+        changed = isolation.restore()
         if changed is not None:
-            race.disqualify(strategy.name, f"changes what is the user's: {changed}")
+            race.disqualify(name, f"changes what is the user's: {changed}")
+    for composition in compositions:
+        if composition.name not in met:
+            refusal = composition.strategy.check(problem)
+            reason = "no sample policy of this strategy is right here"
+            reason = reason if refusal is None else refusal.reason
+            race.out.append(CandidateResult(composition.name, "unsupported", reason))

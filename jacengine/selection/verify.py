@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from torch import Tensor
-
 from jacengine.execution.method import Execution, Method
-from jacengine.execution.sweep import accumulate
+from jacengine.execution.sweep import compute
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
+from jacengine.results.result import Result
 from jacengine.selection.reference import Reference
-from jacengine.selection.tolerance import Verification
+from jacengine.selection.verification import Verification
 
 
 def verify(
@@ -20,20 +18,20 @@ def verify(
     bound: BoundFunction,
     method: Method,
     reference: Reference,
-    blocks: Sequence[Sequence[Tensor]],
+    result: Result,
 ) -> Verification:
-    """Judge a result; where the truth knows some entries of it, compute those again.
+    """Judge a result; a diagonal of which some entries are known, by those alone.
 
     Args:
         problem: What was computed.
         bound: The function at the arguments.
         method: How.
-        reference: What is right.
-        blocks: The result.
+        reference: What it must be.
+        result: What the method computed.
     """
-    exact = reference.exact
-    if exact is None or exact.columns is None:
-        return reference.judge(blocks)
-    # What is compiled is of the whole, and was compared with this.
+    diagonal = reference.diagonal
+    if diagonal is None or diagonal.columns is None:
+        return reference.judge(result)
+    # What is compiled computes the whole, and was compared with the eager sweep.
     eager = replace(method, execution=Execution.EAGER)
-    return exact.judge(accumulate(exact.restricted(problem), bound, eager))
+    return diagonal.judge(compute(diagonal.restricted(problem), bound, eager))

@@ -182,7 +182,7 @@ def blocks_of(problem: Problem, result: Any) -> Blocks:
     Raises:
         ValueError: It is something else, or a shape is not the right one.
     """
-    names = problem.layout.names if problem.part != "trace" else ()
+    names = problem.call_spec.names if problem.part != "trace" else ()
     if problem.options.quantity == "hessian":
         lines = [_by_name(line, names) for line in _by_name(result, names)]
     else:

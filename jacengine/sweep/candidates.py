@@ -83,7 +83,9 @@ class Lineup:
 
     def _plan(self) -> Plan:
         question, problem = self.subject.question, self.subject.problem
-        signature = Signature.of(question.fn, question.args, {}, problem.layout.names)
+        signature = Signature.of(
+            question.fn, question.args, {}, problem.call_spec.names
+        )
         return Plan(problem, self.selection, signature, self.roster.strategies)
 
     def _compiled(self) -> Contender | Row:

@@ -170,7 +170,7 @@ def test_what_takes_too_long_keeps_others_from_being_begun(
     monkeypatch.setattr(compiled_variants, "PATIENCE", -1.0)
     plan = jacengine.plan(Net(), randn(5, 3), batch_dim=0, compiled=True)
     assert not plan.chosen.compiled
-    out = [record for record in plan.selection.records if record.compiled]
+    out = [record for record in plan.selection.candidates if record.compiled]
     assert out
     assert {record.outcome for record in out} == {"skipped"}
     assert "not tried" in out[0].reason
@@ -198,7 +198,7 @@ def test_what_is_made_anew_at_each_call_is_declined() -> None:
         return x.sin() * torch.from_numpy(shift)
 
     plan = jacengine.plan(fn, x, compiled=True, effort="none")
-    assert any("too often" in record.reason for record in plan.selection.records)
+    assert any("too often" in record.reason for record in plan.selection.candidates)
     for _ in range(3):
         torch.testing.assert_close(
             plan(x), torch.diag(x.cos() * torch.from_numpy(shift))
@@ -227,7 +227,7 @@ def test_values_that_decide_are_declined() -> None:
         return x.sin() if float(x.detach().sum()) > 0 else x**2
 
     plan = jacengine.plan(branching, torch.ones(3), compiled=True, effort="none")
-    declined = [r for r in plan.selection.records if "compiled" in r.notes]
+    declined = [r for r in plan.selection.candidates if "compiled" in r.notes]
     assert declined
     assert all(record.outcome == "unsupported" for record in declined)
     assert plan.chosen.method is not None
@@ -245,7 +245,7 @@ def test_values_that_decide_are_declined() -> None:
 def test_what_compiled_code_leaves_out(options: Any, reason: str) -> None:
     fn = nn.Dropout(0.5) if "randomness" in options else torch.sin
     plan = jacengine.plan(fn, torch.ones(3), compiled=True, effort="none", **options)
-    declined = [r for r in plan.selection.records if "compiled" in r.notes]
+    declined = [r for r in plan.selection.candidates if "compiled" in r.notes]
     assert declined
     assert all(reason in record.reason for record in declined)
     plan(torch.ones(3))
@@ -276,7 +276,7 @@ def test_a_saved_plan_is_compiled_again(tmp_path: Path) -> None:
     x, file = randn(4, 3), tmp_path / "plan.json"
     net = Net()
     plan = compiled_plan(net, x, batch_dim=0)
-    records = plan.selection.records
+    records = plan.selection.candidates
     plan.selection.__dict__["records"] = tuple(
         sorted(records, key=lambda r: "compiled" not in r.notes)
     )

@@ -241,7 +241,7 @@ def test_the_same_choice_each_time_without_timing() -> None:
     for options in OPTIONS:
         plans = [plan_of(model, x, **options) for _ in range(3)]
         assert len({(p.strategy, p.chosen.chunk_size) for p in plans}) == 1
-        assert all(record.time_s is None for record in plans[0].selection.records)
+        assert all(record.time_s is None for record in plans[0].selection.candidates)
 
 
 @pytest.mark.parametrize("ticks", [[0.0], [0.0, -5.0, 3.0], [1e300, 0.0]])
@@ -258,7 +258,7 @@ def test_a_clock_that_goes_odd(ticks: list[float], effort: Any) -> None:
     )
     assert found.ranked
     assert math.isfinite(found.cost_s)
-    assert all(math.isfinite(record.time_s or 0) for record in found.records)
+    assert all(math.isfinite(record.time_s or 0) for record in found.candidates)
 
 
 def test_a_candidate_that_fails_later_is_replaced() -> None:

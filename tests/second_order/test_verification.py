@@ -63,7 +63,7 @@ def planned(
 
 
 def check_rejected(plan: Plan, outcome: str, reason: str) -> None:
-    records = {record.strategy: record for record in plan.selection.records}
+    records = {record.strategy: record for record in plan.selection.candidates}
     (faulty,) = (name for name in records if name.startswith("faulty"))
     assert plan.strategy == "reverse_loop_over_grad"
     assert records[faulty].outcome == outcome

@@ -274,6 +274,6 @@ def test_what_takes_more_than_predicted(effort: Any) -> None:
         plan(x)
     assert peak.bytes <= budget
     assert plan.chosen.peak_bytes == pytest.approx(peak.bytes, rel=0.01)
-    out = [r for r in plan.selection.records if r.outcome == "over_budget"]
+    out = [r for r in plan.selection.candidates if r.outcome == "over_budget"]
     assert out, plan.explain()
     assert all("took" in record.reason for record in out)

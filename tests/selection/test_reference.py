@@ -57,7 +57,7 @@ def check_rejected(
 ) -> None:
     """Check that a strategy lost, for the right reason, and the right one won."""
     plan = planned(strategy, effort=effort)
-    records = {r.strategy: r for r in plan.selection.records}
+    records = {r.strategy: r for r in plan.selection.candidates}
     assert plan.strategy == "reverse_loop"
     assert records["faulty"].outcome == outcome
     assert reason in records["faulty"].reason

@@ -1,4 +1,4 @@
-"""What an operator needs: products with J and with its transpose, and what follows."""
+"""A matrix that is known by its products, and what follows from them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from jacengine.seeding.basis import balanced
+from jacengine.task import balanced
 
 PART = 2**24
 """Entries of J that are formed at a time, where rows have to be."""
 
 
-class Backend(ABC):
+class ImplicitMatrix(ABC):
     """A matrix `(M, N)` known by its products.
 
     Attributes:
         shape: `(M, N)`.
         like: A tensor of its dtype and device.
-        records: Whether products can be differentiated.
+        differentiable: Whether products can be differentiated.
     """
 
-    def __init__(self, shape: tuple[int, int], like: Tensor, *, records: bool) -> None:
-        """Take note of the size."""
+    def __init__(
+        self, shape: tuple[int, int], like: Tensor, *, differentiable: bool
+    ) -> None:
+        """Describe the matrix."""
         self.shape = shape
         self.like = like
-        self.records = records
+        self.differentiable = differentiable
 
     @abstractmethod
     def push(self, tangents: Tensor) -> Tensor:
@@ -38,7 +40,7 @@ class Backend(ABC):
         """Multiply the transpose with `(M, m)`; returns `(N, m)`."""
 
     def parts(self) -> Iterator[tuple[slice, Tensor]]:
-        """Yield some rows at a time, `(rows, N)`, and which these are."""
+        """Yield blocks of rows: which they are, and their entries `(rows, N)`."""
         count, width = self.shape
         for part in balanced(count, max(1, PART // max(1, width))):
             size = part.stop - part.start
@@ -47,12 +49,12 @@ class Backend(ABC):
             yield part, self.pull(seeds).T
 
     def gram(self) -> Tensor:
-        """Multiply with the transpose, `(M, M)`."""
+        """Return `J J^T`, `(M, M)`."""
         found = [self.push(rows.T) for _, rows in self.parts()]
         return torch.cat(found, dim=1)
 
     def normal(self) -> Tensor:
-        """Multiply the transpose with it, `(N, N)`."""
+        """Return `J^T J`, `(N, N)`."""
         total = self.like.new_zeros(self.shape[1], self.shape[1])
         for _, rows in self.parts():
             total = total + rows.T @ rows

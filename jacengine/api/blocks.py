@@ -1,0 +1,94 @@
+"""`blocks`: a Jacobian or Hessian that exceeds the memory, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from jacengine.api.strategies import plan_request
+from jacengine.plans.blockwise import Axis, BlockwiseJacobian, Piece
+from jacengine.plans.planning import cached_plan
+from jacengine.problem.batch_dims import BatchDim
+from jacengine.problem.call_spec import Wrt
+from jacengine.problem.problem import LayoutOption, Options, Randomness
+from jacengine.problem.quantity import Quantity
+from jacengine.selection.budget import Budget
+from jacengine.selection.effort import Effort
+
+
+def blocks(
+    fn: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = None,
+    by: Axis | None = None,
+    memory_budget: Budget = None,
+    create_graph: bool = False,
+    effort: Effort = "quick",
+    strategies: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    randomness: Randomness = "error",
+    layout: LayoutOption = "dict",
+    quantity: Quantity = "jacobian",
+) -> Iterator[Piece]:
+    """Iterate over the pieces of a Jacobian, or Hessian, that exceeds the memory.
+
+    Pieces are as large as the budget lets them be while the consumer holds one and the
+    next is computed. Together they are the Jacobian, in order and without overlap.
+
+    Args:
+        fn: A function or `nn.Module`.
+        args: Its positional arguments, pytrees of tensors.
+        kwargs: Its keyword arguments.
+        wrt: As in `auto`.
+        batch_dim: As in `auto`.
+        by: Along what to cut: `"samples"` (the default for independent samples),
+            `"rows"` (output entries; the default otherwise) or `"parameters"`. Rows of
+            a Hessian are entries of the gradient, `(*out, *in)` flattened.
+        memory_budget: Bytes that all of this may take, as in `auto`.
+        create_graph: As in `auto`.
+        effort: As in `auto`; spent on the first piece, and on pieces of another size.
+        strategies: As in `auto`.
+        exclude: As in `auto`.
+        randomness: As in `auto`.
+        layout: As in `auto`.
+        quantity: As in `plan`.
+
+    Returns:
+        The pieces, computed one by one as they are asked for.
+
+    Raises:
+        ArgumentError: There is no such axis to cut along.
+        MemoryBudgetError: Not even the smallest piece fits.
+
+    Example:
+        >>> import torch, jacengine
+        >>> model, x = torch.nn.Linear(3, 1), torch.randn(100, 3)
+        >>> gram = torch.zeros(4, 4)
+        >>> for piece in jacengine.blocks(
+        ...     model, x, wrt="params", batch_dim=0, layout="flat"
+        ... ):
+        ...     rows = piece.jacobian.flatten(0, 1)
+        ...     gram += rows.T @ rows
+    """
+    options = Options(
+        wrt,
+        batch_dim,
+        create_graph,
+        randomness=randomness,
+        layout=layout,
+        quantity=quantity,
+    )
+    request = plan_request(
+        fn,
+        args,
+        kwargs,
+        options,
+        strategies=strategies,
+        exclude=exclude,
+        memory_budget=memory_budget,
+        effort=effort,
+    )
+    jacobian = BlockwiseJacobian(request, cached_plan)
+    return jacobian.pieces(by or jacobian.default_axis)

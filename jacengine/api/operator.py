@@ -1,0 +1,76 @@
+"""`operator`: the Jacobian, or the Hessian, as a linear operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+from jacengine.api.strategies import plan_request
+from jacengine.errors import ArgumentError
+from jacengine.linear_operators.jacobian_operator import JacobianOperator, make_operator
+from jacengine.problem.batch_dims import BatchDim
+from jacengine.problem.call_spec import Wrt
+from jacengine.problem.problem import Options, Randomness
+
+
+def operator(
+    fn: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = None,
+    create_graph: bool = False,
+    strategies: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    timed: bool = True,
+    randomness: Randomness = "error",
+    quantity: Literal["jacobian", "hessian"] = "jacobian",
+) -> JacobianOperator:
+    """Return the Jacobian, or the Hessian, as a linear operator that never forms it.
+
+    For parameters of modules it keeps each layer's inputs and the cotangents of its
+    outputs, from one forward and one batched backward pass, so that products, norms
+    and the Gram matrix take neither autograd nor J. Where there is no such structure,
+    products are pushed and pulled through the function by the strategies that are
+    fastest. Either is verified by a random projection against plain reverse mode.
+
+    Args:
+        fn: A function or `nn.Module`.
+        args: Its positional arguments, pytrees of tensors.
+        kwargs: Its keyword arguments.
+        wrt: As in `auto`.
+        batch_dim: As in `auto`.
+        create_graph: Whether products can be differentiated.
+        strategies: What may be used; all by default.
+        exclude: Names to leave out; `("quasi_linear",)` looks for no layers.
+        timed: Whether the strategies that push and pull are chosen by measurement.
+        randomness: As in `auto`.
+        quantity: `"hessian"` for the Jacobian of the gradient, whose products are
+            Hessian-vector products.
+
+    Returns:
+        The operator, of J at these arguments.
+
+    Raises:
+        ArgumentError: There is no operator of such a quantity.
+        NoStrategyError: No strategy pushes, or none pulls.
+        JacengineError: As `auto`.
+
+    Example:
+        >>> import torch, jacengine
+        >>> model, x = torch.nn.Linear(3, 2), torch.randn(5, 3)
+        >>> op = jacengine.operator(model, x, wrt="params", batch_dim=0)
+        >>> op.gram().shape  # 5 samples of 2 outputs
+        torch.Size([10, 10])
+    """
+    if quantity not in {"jacobian", "hessian"}:
+        raise ArgumentError(
+            f"quantity={quantity!r}: an operator is of a 'jacobian' or a 'hessian'."
+        )
+    options = Options(
+        wrt, batch_dim, create_graph, randomness=randomness, quantity=quantity
+    )
+    request = plan_request(
+        fn, args, kwargs, options, strategies=strategies, exclude=exclude
+    )
+    return make_operator(request, timed=timed)

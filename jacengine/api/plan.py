@@ -1,0 +1,182 @@
+"""`plan` chooses a method once; `load_plan` reads a choice from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jacengine.api.strategies import plan_request
+from jacengine.errors import PlanMismatchError
+from jacengine.plans.plan import Plan
+from jacengine.plans.planning import make_plan, restore_verified
+from jacengine.plans.serialization import describe_options, from_json, read_key
+from jacengine.problem.analyze import analyze
+from jacengine.problem.batch_dims import BatchDim
+from jacengine.problem.call_spec import Wrt
+from jacengine.problem.problem import Entries, LayoutOption, Options, Randomness
+from jacengine.problem.quantity import Quantity
+from jacengine.problem.signature import Signature
+from jacengine.selection.budget import Budget, to_bytes
+from jacengine.selection.effort import Effort
+
+
+def plan(
+    fn: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = None,
+    memory_budget: Budget = None,
+    create_graph: bool = False,
+    effort: Effort = "quick",
+    strategies: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    rows: Entries = None,
+    columns: Entries = None,
+    has_aux: bool = False,
+    randomness: Randomness = "error",
+    layout: LayoutOption = "dict",
+    quantity: Quantity = "jacobian",
+    compiled: bool = False,
+) -> Plan:
+    """Choose a method once; the plan computes the Jacobian at further arguments.
+
+    Args:
+        fn: A function or `nn.Module`.
+        args: Its positional arguments, pytrees of tensors.
+        kwargs: Its keyword arguments.
+        wrt: What to differentiate: an argument index, a tuple of them, `"inputs"`,
+            `"params"`, or a list of parameter names.
+        batch_dim: `None` for the Jacobian of everything, `0` (or a tuple with one entry
+            an argument, as vmap's `in_dims`) if `fn` maps independent samples to
+            outputs with samples along axis 0.
+        memory_budget: As in `auto`.
+        create_graph: Whether results can be differentiated again.
+        effort: As in `auto`.
+        strategies: As in `auto`.
+        exclude: As in `auto`.
+        rows: Only these output entries: a 1-D index tensor or a slice over the outputs
+            (of one sample) flattened.
+        columns: Only these input entries, likewise.
+        has_aux: Whether `fn` returns `(out, aux)`.
+        randomness: What to do about a function that draws random numbers: `"error"`;
+            or `"same"` or `"different"`, which differentiate it at the draw that a
+            plain call would make now (all directions see that draw; samples draw as the
+            plain call does).
+        layout: `"dict"` nests the result as the inputs nest; `"flat"` puts all inputs
+            side by side into the last axis: `(*out, N)`, per sample `(B, *out, N)`.
+            `named_views` finds parameters in it.
+        quantity: What to compute: `"jacobian"`, or as the functions of these names do
+            `"hessian"`, `"hessian_diagonal"`, `"laplacian"`.
+
+        compiled: Whether to compile the fastest methods too, which takes seconds to a
+            minute, and to use what is compiled if it is faster. It needs a C++
+            compiler (on CUDA, Triton), and is compiled anew where the function does
+            something else than before, or is first asked to write into `out=`.
+
+    Returns:
+        The plan; `plan(*args)` is the Jacobian, `plan.explain()` says why.
+
+    Raises:
+        ArgumentError: `effort` is not known, or an option does not fit the call.
+        JacengineError: As `auto`.
+    """
+    options = Options(
+        wrt,
+        batch_dim,
+        create_graph,
+        rows,
+        columns,
+        has_aux,
+        randomness,
+        layout,
+        quantity,
+    )
+    return make_plan(
+        plan_request(
+            fn,
+            args,
+            kwargs,
+            options,
+            strategies=strategies,
+            exclude=exclude,
+            memory_budget=memory_budget,
+            effort=effort,
+            compiled=compiled,
+        )
+    )
+
+
+def load_plan(
+    path: str | Path,
+    fn: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = None,
+    create_graph: bool = False,
+    rows: Entries = None,
+    columns: Entries = None,
+    has_aux: bool = False,
+    randomness: Randomness = "error",
+    layout: LayoutOption = "dict",
+    quantity: Quantity = "jacobian",
+) -> Plan:
+    """Bind a choice that `Plan.save` wrote to a function, after one verification.
+
+    Args:
+        path: The file.
+        fn: The function or module that the plan is for.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        wrt: As when the plan was made, like all further options.
+        batch_dim: As in `auto`.
+        create_graph: As in `auto`.
+        rows: As in `auto`.
+        columns: As in `auto`.
+        has_aux: As in `auto`.
+        randomness: As in `auto`.
+        layout: As in `auto`.
+        quantity: As in `plan`.
+
+    Returns:
+        The plan, without a selection.
+
+    Raises:
+        ArgumentError: The file is damaged, or holds a strategy that is not registered.
+        PlanMismatchError: It was made with other options, or its method is not right
+            for this function.
+    """
+    options = Options(
+        wrt,
+        batch_dim,
+        create_graph,
+        rows,
+        columns,
+        has_aux,
+        randomness,
+        layout,
+        quantity,
+    )
+    request = plan_request(fn, args, kwargs, options)
+    text = Path(path).read_text(encoding="utf-8")
+    saved = from_json(text, request.compositions)
+    saved_options, own = read_key(text), describe_options(options)
+    if saved_options != own:
+        raise PlanMismatchError(
+            f"{path} was made with {saved_options}, not with {own}."
+        )
+    problem = analyze(fn, args, request.kwargs, options)
+    budget = to_bytes(None, problem.outputs[0].device)
+    restored = None
+    if saved.ranked:
+        restored = restore_verified(problem, request, saved, budget)
+    if restored is None:
+        raise PlanMismatchError(
+            f"The method in {path} does not compute this {problem.title} rightly "
+            "within the memory that is free. Make a plan anew: jacengine.plan(...)."
+        )
+    names = problem.call_spec.names
+    signature = Signature.of(fn, args, request.kwargs, names)
+    return Plan(problem, restored, signature, request.compositions)

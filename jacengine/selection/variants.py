@@ -1,0 +1,88 @@
+"""Variants of a method: other chunks, samples in slices, compiled.
+
+A pass whose intermediates exceed the caches, or the memory that the allocator keeps,
+takes longer than several small ones; how much fits depends on the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from jacengine.execution.method import Execution
+from jacengine.execution.sweep import prepare
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.problem import Problem
+from jacengine.seeding.samples import sliceable
+from jacengine.selection.candidate_result import CandidateResult
+from jacengine.task import balanced
+
+OTHER_CHUNKS = (1 / 4, 1 / 16, 4)
+"""The leader is also tried with its chunk times these; none is always the fastest."""
+SLICE_BYTES = 2**23
+"""Bytes of intermediates that a slice of samples should have."""
+COMPILED_FACTOR, MAX_COMPILED = 3.0, 3
+"""Strategies are compiled that take at most so many times the best one's time, and at
+most so many of them: compilation changes their order."""
+COMPILED_SPARE = 2
+"""A method is compiled if its predicted peak fits this many times into the budget: what
+compiled code allocates is not measured; by fusion it is less."""
+
+
+def chunk_variants(
+    problem: Problem, leader: CandidateResult
+) -> Iterator[CandidateResult]:
+    """Yield the leader of a race with other numbers of directions a pass."""
+    method = leader.method
+    if method is None or leader.memory_model is None:
+        return
+    if method.capabilities.max_directions == 1:
+        return
+    directions = method.directions(problem)
+    chunk = leader.chunk_size or directions
+    largest = leader.largest_chunk or chunk
+    for factor in OTHER_CHUNKS:
+        wanted = min(largest, max(1, round(chunk * factor)))
+        other = next((b.stop - b.start for b in balanced(directions, wanted)), chunk)
+        if other not in {chunk, 1}:
+            yield leader.changed(problem, replace(method, chunk_size=other))
+
+
+def slice_variants(
+    problem: Problem, bound: BoundFunction, leader: CandidateResult
+) -> Iterator[CandidateResult]:
+    """Yield the leader with its samples in slices, if its intermediates are large."""
+    method, size = leader.method, problem.sample_count
+    if method is None or leader.memory_model is None:
+        return
+    beside = (leader.predicted_bytes or 0) - problem.result_bytes
+    count = size * SLICE_BYTES // max(1, beside)
+    large = method.slice_size is None and 1 < count <= size // 2
+    if not large or not sliceable(problem, method.sample_policy):
+        return
+    try:
+        sliced = replace(method, slice_size=count)
+        sliced = prepare(problem, bound, sliced, timed=True)
+        some = bound.samples(0, count)
+        some(*some.primals(connected=False))
+    except Exception:
+        return  # the function takes batches of the size it was given and no other
+    peak = problem.result_bytes + beside * count // size
+    whole = replace(leader, memory_model=None, predicted_bytes=peak)
+    yield whole.changed(problem, sliced)
+
+
+def compiled_variants(
+    problem: Problem, ranked: Sequence[CandidateResult], budget: int
+) -> Iterator[CandidateResult]:
+    """Yield the fastest candidates compiled, each strategy once."""
+    best = ranked[0].time_s or 0.0 if ranked else 0.0
+    seen: set[str] = set()
+    for result in ranked:
+        near = (result.time_s or 0.0) <= COMPILED_FACTOR * best
+        fits = COMPILED_SPARE * (result.predicted_bytes or 0) <= budget
+        new = result.strategy not in seen and len(seen) < MAX_COMPILED
+        if near and fits and new and result.method is not None:
+            seen.add(result.strategy)
+            compiled = replace(result.method, execution=Execution.COMPILED)
+            yield result.changed(problem, compiled)
