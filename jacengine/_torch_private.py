@@ -88,7 +88,7 @@ def training_flags(roots: Iterable[nn.Module]) -> tuple[bool, ...]:
 def tensors_of(roots: Iterable[nn.Module]) -> list[Tensor]:
     """List the parameters and buffers of modules, some of them more than once.
 
-    Every call of a plan asks, so not by `Module.parameters()`, which takes 50 us.
+    Called at every call of a plan, so not by `Module.parameters()`, which takes 50 us.
     """
     found: list[Tensor | None] = []
     waiting = [*roots]
@@ -179,7 +179,7 @@ def made_shape(node: graph.Node) -> tuple[int, ...]:
 
 
 def signed(number: int) -> int:
-    """Read an axis or an index that a node has kept: negative ones lie beyond 2^63."""
+    """Read an axis or an index that a node has saved: negative ones are beyond 2^63."""
     return number - 2**64 if number >= 2**63 else number
 
 
@@ -248,7 +248,7 @@ _ENTRIES = itertools.count()
 
 
 def in_own_order(tensor: Tensor) -> Tensor:
-    """Mark a traced tensor: compiled, it is to lie in memory as it does now.
+    """Mark a traced tensor: compiled, it keeps its present strides.
 
     Else Inductor may lay it out as what it is computed from, and copying it to its
     place then takes longer than computing it.

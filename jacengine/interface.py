@@ -60,7 +60,7 @@ class Passes:
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """What a strategy can do; the engine asks for nothing else.
+    """What a strategy can do; all that the engine distinguishes strategies by.
 
     Attributes:
         mode: Which products its linear map gives. A strategy has one mode: two would
@@ -75,9 +75,9 @@ class Capabilities:
         thread_safe: Whether several threads may run it at once.
         tunable: Whether it has something to prepare: see `Strategy.prepare`.
         vmappable: Whether it can be linearized and applied inside `torch.func.vmap`.
-        trusted: Whether nobody writes to or keeps a product after it was returned, so
-            that it may become the result without a copy, and whether the strategy
-            itself draws no random numbers. Saves copies and checks.
+        trusted: Whether it neither writes to nor keeps a product that it has returned,
+            so that the product may become the result without a copy, and draws no
+            random numbers itself. Saves copies and checks.
     """
 
     mode: Mode

@@ -1,4 +1,4 @@
-"""Nested containers of tensors: flattened, and put together again.
+"""Nested containers of tensors: flattened and unflattened.
 
 PyTorch's own pytrees, and plain `@dataclass` instances on top, which PyTorch takes
 for leaves unless the user registers them.
@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 
 @dataclass(frozen=True)
-class Record:
+class DataclassSpec:
     """A dataclass instance inside a tree: an emptied template and its fields."""
 
     template: Any = dataclasses.field(compare=False, repr=False)
@@ -41,11 +41,11 @@ class Structure:
         spec: The pytree, with dataclass instances as leaves.
         records: Those instances, by leaf.
         call_of_tensors: A call with one tensor an argument, which is what most calls
-            are and is put together at once.
+            are and is unflattened at once.
     """
 
     spec: pytree.TreeSpec
-    records: tuple[Record | None, ...]
+    records: tuple[DataclassSpec | None, ...]
     call_of_tensors: bool = dataclasses.field(default=False, compare=False)
 
     @property
@@ -86,7 +86,7 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
         return [tree], LEAF
     outer, spec = pytree.tree_flatten(tree)
     leaves: list[Any] = []
-    records: list[Record | None] = []
+    records: list[DataclassSpec | None] = []
     for leaf in outer:
         if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
             values = {f.name: getattr(leaf, f.name) for f in dataclasses.fields(leaf)}
@@ -95,7 +95,7 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
             emptied = copy.copy(leaf)
             for name in values:
                 object.__setattr__(emptied, name, None)
-            records.append(Record(emptied, type(leaf), fields))
+            records.append(DataclassSpec(emptied, type(leaf), fields))
         else:
             leaves.append(leaf)
             records.append(None)

@@ -21,7 +21,7 @@ COMPILING = [
 
 def compiled_plan(fn: Any, *args: Any, **options: Any) -> jacengine.Plan:
     """Make a plan that uses compiled code, however slow that is."""
-    plan = jacengine.plan(fn, *args, compiled=True, effort="none", **options)
+    plan = jacengine.plan(fn, *args, compiled=True, **options)
     those = [record for record in plan.selection.ranked if record.compiled]
     assert those, plan.explain()
     plan._use(tuple(those))
@@ -30,7 +30,7 @@ def compiled_plan(fn: Any, *args: Any, **options: Any) -> jacengine.Plan:
 
 def programs(plan: jacengine.Plan) -> int:
     """Count the programs that were compiled for a plan."""
-    compiled = plan._kernel._compiled
+    compiled = plan._sweep._compiled
     assert compiled is not None
     return compiled._made
 

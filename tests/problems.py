@@ -1,18 +1,23 @@
 """Calls to test the engine on, prepared as the engine prepares them."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from jacengine.execution.method import Method
-from jacengine.interface import Strategy
+from jacengine.interface import Composition, Strategy
+from jacengine.plans.plan import Plan
+from jacengine.plans.planning import make_plan
+from jacengine.plans.request import PlanRequest
 from jacengine.problem.analyze import analyze
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Options, Problem
-from jacengine.selection.eligibility import runnable
+from jacengine.registry import Registry
+from jacengine.selection.candidates import candidates
+from jacengine.selection.eligibility import first_runnable
 from jacengine.selection.reference import Reference
 from jacengine.strategies import BUILTIN
 
@@ -20,22 +25,42 @@ from jacengine.strategies import BUILTIN
 def prepared(
     fn: Callable[..., Any], *args: Any, **options: Any
 ) -> tuple[Problem, BoundFunction]:
-    """Examine a call and bind its arguments."""
+    """Analyze a call and bind its arguments."""
     problem = analyze(fn, args, {}, Options(**options))
     return problem, problem.bind(args, {})
 
 
 def method_of(problem: Problem, call: BoundFunction, strategy: Strategy) -> Method:
     """Find how a strategy runs on a problem; what it raises fails the test."""
-    found = runnable(problem, call, strategy, Reference.of(problem, call))
+    methods = tuple(candidates(problem, [Composition(strategy)]))
+    found = first_runnable(problem, call, methods, Reference.of(problem, call))
     assert isinstance(found, Method), found
     return found
+
+
+def plan_among(
+    strategies: Sequence[Strategy],
+    fn: Callable[..., Any],
+    *args: Any,
+    memory_budget: Any = None,
+    effort: Any = "none",
+    **options: Any,
+) -> Plan:
+    """Make a plan from these strategies, without the disk cache."""
+    asked = Options(**options)
+    chosen = Registry(strategies).choose(None, (), asked.quantity)
+    request = PlanRequest(fn, args, {}, asked, chosen, memory_budget, effort)
+    return make_plan(request, use_cache=False)
 
 
 def eligible(fn: Callable[..., Any], *args: Any, **options: Any) -> tuple[str, ...]:
     """List the built-in strategies that do not decline a call."""
     problem, _ = prepared(fn, *args, **options)
-    return tuple(s.name for s in BUILTIN if s.check(problem) is None)
+    return tuple(
+        s.name
+        for s in BUILTIN
+        if s.capabilities.mode != "trace" and s.check(problem) is None
+    )
 
 
 def mlp(*widths: int, seed: int = 0) -> nn.Sequential:

@@ -10,15 +10,15 @@ import pytest
 import jacengine
 from jacengine import (
     ArgumentError,
+    Capabilities,
     DuplicateStrategyError,
     Passes,
     Point,
-    Pullback,
     Strategy,
     UnknownStrategyError,
 )
 from jacengine import registry as registry_module
-from jacengine.interface import Action
+from jacengine.interface import LinearMap
 from jacengine.registry import ENTRY_POINTS, PluginLoader, Registry
 from jacengine.strategies import BUILTIN
 from jacengine.strategies.repeat import Repeat
@@ -31,16 +31,17 @@ def named(chosen: Any) -> Strategy:
 
     @final
     @dataclass(frozen=True)
-    class Named(Pullback):
+    class Named(Strategy):
         name: ClassVar[str] = chosen
-        method: ClassVar[str] = ""
+        summary: ClassVar[str] = ""
         source: ClassVar[str] = ""
         wins: ClassVar[str] = ""
+        capabilities: ClassVar[Capabilities] = Capabilities(mode="vjp")
 
         def passes(self, blocks: int) -> Passes:
             return Passes(1, blocks)
 
-        def linearize(self, point: Point) -> Action:
+        def linearize(self, point: Point) -> LinearMap:
             return VmapVjp().linearize(point)
 
     return Named()
@@ -75,13 +76,27 @@ def test_names_are_taken_once() -> None:
     said = r"'vmap_vjp' is registered already \(VmapVjp\); choose another"
     with pytest.raises(DuplicateStrategyError, match=said):
         registry.register(named("vmap_vjp"))
-    assert isinstance(registry.get("vmap_vjp"), VmapVjp)
+    assert isinstance(registry.get("vmap_vjp").strategy, VmapVjp)
 
 
-@pytest.mark.parametrize("thing", [VmapVjp, Pullback, "vmap_vjp", None, object()])
+@pytest.mark.parametrize("thing", [VmapVjp, Strategy, "vmap_vjp", None, object()])
 def test_things_that_are_no_strategies(thing: Any) -> None:
     with pytest.raises(ArgumentError, match=r"expected an instance of a subclass"):
         Registry().register(thing)
+
+
+def test_a_strategy_without_capabilities() -> None:
+    class Bare(Strategy):
+        name = "bare"
+
+        def passes(self, blocks: int) -> Passes:
+            return Passes(1, blocks)
+
+        def linearize(self, point: Point) -> LinearMap:
+            return VmapVjp().linearize(point)
+
+    with pytest.raises(ArgumentError, match="Bare has no capabilities"):
+        Registry().register(Bare())
 
 
 def test_unknown_name() -> None:
@@ -115,13 +130,13 @@ def test_choosing() -> None:
 
 
 def test_built_ins_are_the_default() -> None:
-    names = tuple(strategy.name for strategy in BUILTIN)
+    names = tuple(s.name for s in BUILTIN if s.capabilities.mode != "trace")
     assert jacengine.list_strategies()[: len(names)] == names
 
 
 def test_built_ins_describe_themselves() -> None:
     for strategy in BUILTIN:
-        for said in (strategy.method, strategy.source, strategy.wins):
+        for said in (strategy.summary, strategy.source, strategy.wins):
             assert said, strategy.name
 
 

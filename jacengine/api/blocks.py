@@ -56,7 +56,7 @@ def blocks(
         quantity: As in `plan`.
 
     Returns:
-        The pieces, computed one by one as they are asked for.
+        The pieces, each computed when it is requested.
 
     Raises:
         ArgumentError: There is no such axis to cut along.

@@ -73,7 +73,7 @@ def plan(
         compiled: Whether to compile the fastest methods too, which takes seconds to a
             minute, and to use what is compiled if it is faster. It needs a C++
             compiler (on CUDA, Triton), and is compiled anew where the function does
-            something else than before, or is first asked to write into `out=`.
+            something else than before, or `out=` is first given.
 
     Returns:
         The plan; `plan(*args)` is the Jacobian, `plan.explain()` says why.

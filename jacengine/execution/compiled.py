@@ -5,9 +5,9 @@ tensors is most of the time. Here the whole computation (seeds, forward and back
 passes, placing into J) is traced into one graph of plain operators, which Inductor
 fuses and compiles to machine code.
 
-A trace is of one way through the user's code. Whether the code would go that way again
-is told by TorchDynamo, whose guards watch everything the code reads: attributes,
-globals, closures, training flags, the inputs' shapes. So each call goes through a
+A trace is of one path through the user's code. TorchDynamo's guards decide whether the
+code would take that path again: they check everything that the code reads (attributes,
+globals, closures, training flags, the inputs' shapes). So each call goes through a
 function that Dynamo has captured from the user's, of which only the guards are used: in
 the place of the outputs it computes the derivative, of the same tensors. Where a guard
 fails Dynamo captures anew, and so does this. Code that Dynamo cannot capture whole

@@ -1,4 +1,4 @@
-"""Scoped settings of torch that mend an operator without a formula.
+"""Kernel fallbacks: fused kernels are switched off where they lack a formula.
 
 Some fused kernels have no forward-mode formula, no second derivative or no batching
 rule, while the unfused operators that compute the same have them all. A strategy whose

@@ -143,7 +143,7 @@ class Sweep:
     def _result(
         self, bound: BoundFunction, out: Any, pool: BufferPool | None
     ) -> Result:
-        """Begin the result that the problem asks for."""
+        """Begin a result of the problem's kind."""
         problem, layout = self._problem, self._layout
         if self._indices is not None:
             kind = TraceResult if problem.part == "trace" else DiagonalResult

@@ -38,7 +38,7 @@ object each time, and identified by its code."""
 
 
 def compute(request: PlanRequest, out: Any = None) -> Any:
-    """Compute what a call asks for: plan, cache the plan, run it.
+    """Compute what is requested: plan, cache the plan, run it.
 
     Args:
         request: The call.

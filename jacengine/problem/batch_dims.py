@@ -1,4 +1,4 @@
-"""Along which axis of each argument the samples lie, and how many there are."""
+"""The sample axis of each argument, and the number of samples."""
 
 from __future__ import annotations
 

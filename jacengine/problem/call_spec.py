@@ -1,4 +1,4 @@
-"""What is differentiated: which leaves of a call, and along which axis samples lie.
+"""What is differentiated: which leaves of a call, and which axis is of samples.
 
 A `CallSpec` is made from one call's arguments and holds none of their values, so a plan
 can keep it and bind other arguments of the same signature to it.
@@ -25,7 +25,7 @@ class TensorSpec:
     """A tensor that is differentiated, or one that comes out.
 
     Attributes:
-        label: Where it stands: `args[0]['x']`, a parameter's name, `output`.
+        label: Its position: `args[0]['x']`, a parameter's name, `output`.
         shape: Its shape, of one sample where samples have an axis.
         dtype: Its dtype.
         device: Its device.
@@ -51,13 +51,13 @@ class CallSpec:
 
     Attributes:
         structure: How the leaves of `(args, kwargs)` nest.
-        labels: Where each of those leaves stands, for messages.
+        labels: The position of each of those leaves, for messages.
         dims: The axis of samples of each of those leaves.
         inputs: What is differentiated, in order.
-        slots: Where each input stands among the argument leaves; empty for parameters.
+        slots: The index of each input among the argument leaves; empty for parameters.
         names: The parameter name of each input; empty for arguments.
         nesting: How the inputs nest in the result ...
-        places: ... and which input stands at each of its leaves (`None`: a side input).
+        places: ... and the input at each of its leaves (`None`: a side input).
         batch_size: The number of samples, `None` without `batch_dim`.
     """
 
@@ -189,7 +189,7 @@ def _chosen_arguments(wrt: object, per_argument: list[list[Any]]) -> tuple[int, 
         if not -count <= index < count:
             raise ArgumentError(
                 f"wrt={wrt!r}: the call has {count} positional argument(s), so an "
-                f"index lies between {-count} and {count - 1}."
+                f"index is between {-count} and {count - 1}."
             )
     normal = tuple(index % count for index in indices)
     if len(set(normal)) != len(normal):
@@ -227,8 +227,8 @@ def parameters_of(
     """Find the parameters that `wrt` names.
 
     Returns:
-        The parameters, tied ones once; their names; how all names that were asked for
-        nest, and which parameter stands at each.
+        The parameters, tied ones once; their names; how all requested names nest, and
+        the parameter at each of them.
 
     Raises:
         ArgumentError: It is no module, or has no parameter of such a name.

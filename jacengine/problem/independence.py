@@ -2,7 +2,7 @@
 
 A cotangent on some samples must pull back to exactly zero on all others. With one split
 of the batch for each bit of the sample's index, and both sides of it, every pair of
-samples is told apart by some split: `2 * ceil(log2 B)` plain VJPs find any coupling
+samples is separated by some split: `2 * ceil(log2 B)` plain VJPs find any coupling
 that acts at this point.
 """
 

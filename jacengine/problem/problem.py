@@ -30,7 +30,7 @@ class Options:
 
     Attributes:
         wrt: What to differentiate.
-        batch_dim: Where samples lie, if they are independent.
+        batch_dim: The sample axes, if samples are independent.
         create_graph: Whether the result can be differentiated again.
         rows: Which output entries, `None` for all.
         columns: Which input entries, `None` for all.

@@ -44,7 +44,7 @@ def to_bytes(budget: Budget, device: torch.device) -> int:
         if not 0 < budget <= 1:
             raise ArgumentError(
                 f"memory_budget={budget!r}: a float is a fraction of the free memory "
-                "and lies in (0, 1]; give bytes as an int."
+                "and is in (0, 1]; give bytes as an int."
             )
         return int(budget * free_bytes(device))
     if isinstance(budget, str):

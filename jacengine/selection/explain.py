@@ -6,10 +6,6 @@ import io
 import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from jacengine.problem.problem import Problem
 from jacengine.selection.budget import format_bytes
 from jacengine.selection.candidate_result import CandidateResult
@@ -18,6 +14,7 @@ from jacengine.timing import format_seconds
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
 
 WIDTH = 110
 """Columns of the table where no terminal says how many there are."""
@@ -25,6 +22,9 @@ WIDTH = 110
 
 def table(selection: Selection) -> Table:
     """Lay a selection out, the chosen candidate first."""
+    from rich.markup import escape  # noqa: PLC0415 - slow to import
+    from rich.table import Table  # noqa: PLC0415
+
     drawn = Table(box=None, header_style="bold", pad_edge=False, expand=False)
     for title, side in (
         ("strategy", "left"),
@@ -45,36 +45,36 @@ def table(selection: Selection) -> Table:
         )
     ranked = selection.ranked
     best = ranked[0].time_s if ranked else None
-    for i, record in enumerate(selection.candidates):
-        style = "bold green" if ranked and i == 0 else _style(record)
-        drawn.add_row(*map(escape, _cells(record, best)), style=style)
+    for i, result in enumerate(selection.candidates):
+        style = "bold green" if ranked and i == 0 else _style(result)
+        drawn.add_row(*map(escape, _cells(result, best)), style=style)
     return drawn
 
 
-def _style(record: CandidateResult) -> str:
+def _style(result: CandidateResult) -> str:
     return {"ok": "", "wrong": "red", "nonfinite": "red", "error": "red"}.get(
-        record.outcome, "dim"
+        result.outcome, "dim"
     )
 
 
-def _cells(record: CandidateResult, best: float | None) -> tuple[str, ...]:
-    passes = record.passes
-    relative = record.time_s / best if record.time_s and best else None
+def _cells(result: CandidateResult, best: float | None) -> tuple[str, ...]:
+    passes = result.passes
+    relative = result.time_s / best if result.time_s and best else None
     return (
-        record.strategy,
-        "" if record.chunk_size is None else str(record.chunk_size),
+        result.strategy,
+        "" if result.chunk_size is None else str(result.chunk_size),
         "" if passes is None else f"{passes.forward} fwd, {passes.backward} bwd",
-        "" if record.time_s is None else format_seconds(record.time_s),
+        "" if result.time_s is None else format_seconds(result.time_s),
         "" if relative is None else f"{relative:.2f}",
-        "" if record.peak_bytes is None else format_bytes(record.peak_bytes),
-        "" if record.predicted_bytes is None else format_bytes(record.predicted_bytes),
-        record.outcome,
-        record.notes,
+        "" if result.peak_bytes is None else format_bytes(result.peak_bytes),
+        "" if result.predicted_bytes is None else format_bytes(result.predicted_bytes),
+        result.outcome,
+        result.notes,
     )
 
 
 def summary(problem: Problem, selection: Selection) -> str:
-    """Say in a few lines what was asked for, what was chosen and what it cost."""
+    """Return in a few lines what is computed, what was chosen and what that cost."""
     rows = f"{problem.output_count} outputs x {problem.column_count} inputs"
     samples = "" if problem.batch_size is None else f", {problem.batch_size} samples"
     lines = [
@@ -100,7 +100,7 @@ def summary(problem: Problem, selection: Selection) -> str:
         lines.append(
             "Doubt: finite differences disagree with autograd by "
             f"{selection.doubt:.0%}. Some operator is silently not differentiable, "
-            "unless that is meant."
+            "unless that is intended."
         )
     break_even = selection.break_even
     paid = (
@@ -118,6 +118,8 @@ def summary(problem: Problem, selection: Selection) -> str:
 
 def as_text(problem: Problem, selection: Selection) -> str:
     """Draw summary and table; in colour where standard output is a terminal."""
+    from rich.console import Console  # noqa: PLC0415 - slow to import
+
     terminal = sys.stdout.isatty()
     buffer = io.StringIO()
     console = Console(
@@ -151,19 +153,19 @@ def as_frame(selection: Selection) -> pd.DataFrame:
     ]
     rows = [
         (
-            record.strategy,
-            record.outcome,
-            record.notes,
-            record.chunk_size,
-            None if record.passes is None else record.passes.forward,
-            None if record.passes is None else record.passes.backward,
-            record.time_s,
-            record.first_s,
-            record.runs,
-            record.predicted_bytes,
-            record.peak_bytes,
-            record.error,
+            result.strategy,
+            result.outcome,
+            result.notes,
+            result.chunk_size,
+            None if result.passes is None else result.passes.forward,
+            None if result.passes is None else result.passes.backward,
+            result.time_s,
+            result.first_s,
+            result.runs,
+            result.predicted_bytes,
+            result.peak_bytes,
+            result.error,
         )
-        for record in selection.candidates
+        for result in selection.candidates
     ]
     return pd.DataFrame(rows, columns=columns)

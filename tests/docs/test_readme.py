@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import jacengine
-from jacengine.api.builtin_registry import known_strategies
-from jacengine.interface import Pushforward
+from jacengine.api.strategies import known_strategies
 from jacengine.layers.rules import RULES
 from jacengine.registry import Registry
+from jacengine.strategies import BUILTIN
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,8 +39,8 @@ def test_the_output_is_what_the_example_prints(
 def test_the_table_has_every_strategy(name: str) -> None:
     strategy = known_strategies().get(name)
     row = next(line for line in README.splitlines() if line.startswith(f"| `{name}`"))
-    direction = "forward" if isinstance(strategy, Pushforward) else "reverse"
-    for cell in (strategy.method, direction, strategy.wins, strategy.source):
+    direction = "forward" if strategy.capabilities.mode == "jvp" else "reverse"
+    for cell in (strategy.summary, direction, strategy.wins, strategy.strategy.source):
         assert f"| {cell} |" in row
 
 
@@ -50,12 +50,12 @@ def test_the_strategy_of_ones_own_computes_jacobians(
     source = next(
         b
         for b in re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-        if "Pushforward" in b
+        if "jacengine.Strategy" in b
     )
-    registry = Registry(
-        [known_strategies().get(name) for name in jacengine.list_strategies()]
-    )
-    monkeypatch.setattr("jacengine.api.jacobian.known_strategies", lambda: registry)
+    registry = Registry(BUILTIN)
+    for module in ("jacobian", "strategies"):
+        name = f"jacengine.api.{module}.known_strategies"
+        monkeypatch.setattr(name, lambda: registry)
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(source, "readme", "exec", dont_inherit=True), names)
     x = torch.tensor([0.3, -1.2], dtype=torch.float64)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import jacengine
 from jacengine.execution.method import Execution
-from jacengine.selection import compiled_variants
+from jacengine.selection import race
 from tests.compiling import COMPILING, compiled_plan, programs, right
 from tests.problems import randn
 
@@ -103,7 +103,7 @@ def test_known_programs_run_without_dynamo(monkeypatch: pytest.MonkeyPatch) -> N
     net, x = Net(), randn(5, 3)
     plan = compiled_plan(net, x, batch_dim=0)
     plan(x)
-    compiled = plan._kernel._compiled
+    compiled = plan._sweep._compiled
     assert compiled is not None
 
     def capturing(*_: Any) -> None:
@@ -167,7 +167,7 @@ def test_recurrent_layers() -> None:
 def test_what_takes_too_long_keeps_others_from_being_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(compiled_variants, "PATIENCE", -1.0)
+    monkeypatch.setattr(race, "COMPILE_PATIENCE_S", -1.0)
     plan = jacengine.plan(Net(), randn(5, 3), batch_dim=0, compiled=True)
     assert not plan.chosen.compiled
     out = [record for record in plan.selection.candidates if record.compiled]

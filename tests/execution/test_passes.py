@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 import jacengine
 from jacengine.execution.method import Method
-from jacengine.execution.sweep import accumulate
-from jacengine.interface import Passes, Pullback
+from jacengine.execution.sweep import Sweep, compute
+from jacengine.interface import Passes
 from jacengine.seeding.samples import SamplePolicy
 from jacengine.strategies import BUILTIN
+from jacengine.task import Task
 from tests.contract.compare import assert_same
 from tests.contract.reference import reference_jacobian
 from tests.contract.scenario import Case
@@ -27,7 +28,7 @@ from tests.problems import (
     randn,
 )
 
-STRATEGIES = {strategy.name: strategy for strategy in BUILTIN}
+STRATEGIES = {s.name: s for s in BUILTIN if s.capabilities.mode != "trace"}
 
 
 class Tally:
@@ -92,7 +93,7 @@ def count(
     """Return the passes that a method predicts, and those it takes."""
     problem, call = prepared(fn, *args, **options)
     fn.tally.restart()
-    blocks = accumulate(problem, call, method)
+    blocks = compute(problem, call, method).blocks
     taken = fn.tally.passes
     wanted = reference_jacobian(Case(fn, args, options=options))
     assert_same(blocks, [float_leaves(wanted)], 1e-9)
@@ -107,7 +108,7 @@ def check_chunks(name: str, x: Tensor, **options: Any) -> None:
     for chunk_size in (None, 1, 2, 3, 100):
         chunked = replace(method, chunk_size=chunk_size)
         fn.tally.restart()
-        accumulate(problem, call, chunked)
+        compute(problem, call, chunked)
         assert fn.tally.passes == chunked.passes(problem), f"chunk_size={chunk_size}"
 
 
@@ -141,19 +142,25 @@ def test_passes_to_parameters(
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, s in STRATEGIES.items() if isinstance(s, Pullback)]
+    "name",
+    [
+        name
+        for name, strategy in STRATEGIES.items()
+        if strategy.capabilities.mode == "vjp"
+        and not strategy.capabilities.per_sample_shared
+    ],
 )
 @pytest.mark.parametrize(
     ("sample_policy", "sweeps", "rows"),
     [(SamplePolicy.SAMPLE_LOOP, 6, 5), (SamplePolicy.COUPLED_ROWS, 1, 30)],
 )
-def test_passes_of_other_batchings(
+def test_passes_of_other_sample_policies(
     sample_policy: SamplePolicy, sweeps: int, rows: int, name: str
 ) -> None:
     strategy = STRATEGIES[name]
-    method = Method(strategy, sample_policy, chunk_size=2)
+    method = Method(strategy, sample_policy=sample_policy, chunk_size=2)
     predicted, taken = count(method, Counting(), randn(6, 3), wrt="params", batch_dim=0)
-    blocks = rows if strategy.single else -(-rows // 2)
+    blocks = rows if strategy.capabilities.max_directions else -(-rows // 2)
     assert predicted == taken == strategy.passes(blocks) * sweeps
 
 
@@ -180,8 +187,10 @@ def test_passes_as_documented(
     """Five outputs and three inputs of each sample, whatever the number of samples."""
     fn = Counting()
     for size in (1, 6):
-        x, method = randn(size, 3), Method(STRATEGIES[name], SamplePolicy.BATCHED)
-        method = replace(method, chunk_size=chunk_size)
+        x, strategy = randn(size, 3), STRATEGIES[name]
+        method = Method(
+            strategy, sample_policy=SamplePolicy.BATCHED, chunk_size=chunk_size
+        )
         assert count(method, fn, x, batch_dim=0) == (Passes(*passes),) * 2
 
 
@@ -195,7 +204,9 @@ def test_directions_are_no_more_than_asked_for() -> None:
         ("vmap_jvp", {"rows": torch.tensor([4, 0])}, (3, 0)),
         ("vmap_vjp", {"rows": slice(None, None, 2)}, (1, 3)),
     ):
-        method = Method(STRATEGIES[name], SamplePolicy.BATCHED, chunk_size=1)
+        method = Method(
+            STRATEGIES[name], sample_policy=SamplePolicy.BATCHED, chunk_size=1
+        )
         asked: dict[str, Any] = {"batch_dim": 0, **options}
         assert count(method, fn, x, **asked)[1] == Passes(*passes)
 
@@ -206,7 +217,14 @@ def test_progress_goes_up_to_one(name: str) -> None:
     problem, call = prepared(fn, x, batch_dim=0, wrt="params")
     method = replace(method_of(problem, call, STRATEGIES[name]), chunk_size=2)
     shares: list[float] = []
-    accumulate(problem, call, method, progress=shares.append)
+    tasks: list[Task] = []
+
+    def progress(task: Task, share: float) -> None:
+        tasks.append(task)
+        shares.append(share)
+
+    Sweep(problem, method).run(call, progress=progress)
+    assert len(set(tasks)) == len(tasks)
     assert shares == sorted(set(shares))
     assert shares[-1] == 1
     assert shares[0] > 0

@@ -34,7 +34,7 @@ def point_of(samples: int) -> Point:
         call,
         call.primals(connected=False),
         module=model,
-        names=problem.layout.names,
+        names=problem.call_spec.names,
         batch_size=problem.batch_size,
     )
 

@@ -156,7 +156,7 @@ def test_an_output_that_is_a_parameter_itself() -> None:
 def assigned(model: nn.Module, x: Tensor) -> ContractionPlan:
     problem, call = prepared(model, x, **PER_SAMPLE)
     primals = tuple(p.detach().requires_grad_() for p in call.primals(connected=False))
-    return assign(model, problem.layout.names, primals, call, problem.batch_size)
+    return assign(model, problem.call_spec.names, primals, call, problem.batch_size)
 
 
 def test_assignment_of_plain_layers() -> None:

@@ -25,7 +25,7 @@ PER_SAMPLE: dict[str, Any] = {"wrt": "params", "batch_dim": 0}
 def assigned(model: nn.Module, *args: Tensor) -> ContractionPlan:
     problem, call = prepared(model, *args, **PER_SAMPLE)
     primals = tuple(p.detach().requires_grad_() for p in call.primals(connected=False))
-    return assign(model, problem.layout.names, primals, call, problem.batch_size)
+    return assign(model, problem.call_spec.names, primals, call, problem.batch_size)
 
 
 def right(model: nn.Module, *args: Tensor, **options: Any) -> Any:

@@ -12,17 +12,17 @@ from torch import Tensor, nn
 
 import jacengine
 from jacengine import ArgumentError, PlanMismatchError
-from jacengine.api.builtin_registry import known_strategies
 from jacengine.plans.plan import Plan
-from jacengine.plans.planning import make_plan
-from jacengine.problem.problem import Options
+from jacengine.registry import Registry
 from jacengine.selection.select import select
+from jacengine.strategies import BUILTIN
+from jacengine.strategies.reverse_loop import ReverseLoop
 from tests.broken_strategies import Reverse, raising, spoiling
 from tests.contract.compare import assert_same
 from tests.contract.reference import reference_jacobian
 from tests.contract.scenario import Case
 from tests.contract.tree import tree_map
-from tests.problems import OF_PARAMETERS, mlp, prepared, randn
+from tests.problems import OF_PARAMETERS, mlp, plan_among, prepared, randn
 
 OPTIONS: list[dict[str, Any]] = [
     {"batch_dim": 0},
@@ -222,16 +222,7 @@ def test_explanations() -> None:
 
 def test_names_in_messages_are_no_markup() -> None:
     fault = Reverse(raising(ValueError("[red]bold[/red] <script> [/]"), 0))
-    strategies = [fault, known_strategies().get("reverse_loop")]
-    plan = make_plan(
-        torch.sin,
-        (randn(3),),
-        {},
-        Options(),
-        strategies,
-        memory_budget=None,
-        effort="none",
-    )
+    plan = plan_among([fault, ReverseLoop()], torch.sin, randn(3))
     text = " ".join(plan.explain().split())
     assert "[red]bold[/red] <script> [/]" in text
 
@@ -251,7 +242,7 @@ def test_a_clock_that_goes_odd(ticks: list[float], effort: Any) -> None:
     found = select(
         problem,
         call,
-        known_strategies().choose(None, ()),
+        Registry(BUILTIN).choose(None, ()),
         budget=10**9,
         effort=effort,
         clock=itertools.cycle(ticks).__next__,
@@ -270,17 +261,10 @@ def test_a_candidate_that_fails_later_is_replaced() -> None:
         return product
 
     x = randn(3)
-    made = make_plan(
-        torch.sin,
-        (x,),
-        {},
-        Options(),
-        [Reverse(spoiling(spoil)), known_strategies().get("reverse_loop")],
-        memory_budget=None,
-        effort="thorough",
-    )
+    strategies = [Reverse(spoiling(spoil)), ReverseLoop()]
+    made = plan_among(strategies, torch.sin, x, effort="thorough")
     records = sorted(made.selection.ranked, key=lambda r: r.strategy != "faulty")
-    selection = replace(made.selection, records=tuple(records))
+    selection = replace(made.selection, candidates=tuple(records))
     plan = Plan(made.problem, selection, made.signature)
     assert plan.strategy == "faulty"
     armed.append(True)

@@ -18,7 +18,7 @@ from jacengine.selection import select as selecting
 
 @pytest.fixture(autouse=True)
 def _forgetful(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setattr(planning, "_REMEMBERED", ProcessCache(capacity=3))
+    monkeypatch.setattr(planning, "_PLANS", ProcessCache(capacity=3))
     monkeypatch.setattr(planning, "_CHOICES", OrderedDict())
     monkeypatch.setenv(disk_cache.VARIABLE, str(tmp_path))
     monkeypatch.setattr(
@@ -99,11 +99,11 @@ def test_what_is_remembered_is_bounded_and_keeps_nothing_alive() -> None:
     del model
     gc.collect()
     assert gone() is None
-    assert len(planning._REMEMBERED) == 0
+    assert len(planning._PLANS) == 0
     kept = [nn.Linear(3, 2) for _ in range(5)]
     for other in kept:
         _auto(other)
-    assert len(planning._REMEMBERED) == 3
+    assert len(planning._PLANS) == 3
 
 
 def test_buffers_are_put_back_by_a_remembered_plan() -> None:

@@ -1,13 +1,25 @@
 """Plans written to files and bound again."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 import jacengine
-from jacengine import ArgumentError, PlanMismatchError
+from jacengine import ArgumentError, PlanMismatchError, timing
+from jacengine.execution.kernel_fallbacks import KERNEL_FALLBACKS
+from jacengine.execution.method import Execution, Method
+from jacengine.interface import Composition
+from jacengine.layers import autotune
+from jacengine.plans.serialization import from_json, to_json
+from jacengine.problem.gradient import GradientMode
+from jacengine.seeding.samples import SamplePolicy
+from jacengine.selection.candidate_result import CandidateResult
+from jacengine.selection.select import Selection
+from jacengine.strategies.vmap_jvp import VmapJvp
 
 X = torch.linspace(-1, 1, 12).reshape(4, 3)
 
@@ -26,6 +38,52 @@ def test_a_saved_plan_computes_the_same(tmp_path: Path) -> None:
     assert loaded.chosen.chunk_size == plan.chosen.chunk_size
     torch.testing.assert_close(loaded(X + 1), plan(X + 1))
     assert "verified now" in loaded.explain()
+
+
+def test_a_loaded_plan_replays_the_method_without_timing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(48, 2))
+    x, file = torch.randn(4, 2, 6, 6), tmp_path / "plan.json"
+    options: dict[str, Any] = {"batch_dim": 0, "wrt": "params"}
+    plan = jacengine.plan(model, x, strategies=["quasi_linear"], **options)
+    assert plan.chosen.method is not None
+    assert any("0.weight" in what for what, _ in plan.chosen.method.tuning)
+    plan.save(file)
+
+    def timed(*_: object) -> float:
+        raise AssertionError("a saved choice was timed again")
+
+    for module in (autotune, timing):
+        monkeypatch.setattr(module, "seconds", timed)
+    loaded = jacengine.load_plan(file, model, x, **options)
+    assert loaded.chosen.method == plan.chosen.method
+    saved = [r.method for r in plan.selection.candidates]
+    assert [r.method for r in loaded.selection.candidates] == saved
+
+
+def test_methods_survive_json() -> None:
+    """Each field of a method, not at its default, comes back as it was."""
+    method = Method(
+        VmapJvp(),
+        GradientMode.VJP,
+        sample_policy=SamplePolicy.BATCHED,
+        slice_size=3,
+        chunk_size=2,
+        execution=Execution.COMPILED,
+        fallbacks=KERNEL_FALLBACKS[:2],
+        tuning=(("4:graph", "vmap"),),
+    )
+    result = CandidateResult(method.name, "ok", method=method, time_s=0.5)
+    selection = Selection((result,), cost_s=1.0, budget=10, effort="quick")
+    composition = Composition(VmapJvp(), GradientMode.VJP)
+    found = from_json(to_json(selection, "key"), [composition])
+    assert found.candidates == (result,)
+    names = {f.name for f in dataclasses.fields(Method)}
+    default = Method(VmapJvp())
+    kept = {"strategy", "seeding"}  # of which there is one here
+    assert all(getattr(method, n) != getattr(default, n) for n in names - kept)
 
 
 def test_other_options_are_refused(tmp_path: Path) -> None:

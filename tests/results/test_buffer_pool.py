@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.dlpack import from_dlpack
 
 import jacengine
-from jacengine.results.buffer_pool import RESULTS, BufferPool
+from jacengine.results.buffer_pool import RESULT_POOL, BufferPool
 from jacengine.timing import peak_memory
 
 LARGE = 2**22
@@ -174,13 +174,13 @@ def test_too_little_and_too_much_is_not_kept(count: int, most: int) -> None:
 def test_nothing_is_kept_under_a_tight_budget_or_of_selections() -> None:
     plan, x = large_plan(memory_budget="60 MB")
     plan(x)
-    assert RESULTS.bytes == 0
+    assert RESULT_POOL.bytes == 0
     plan, x = large_plan()
-    assert RESULTS.bytes == 0
+    assert RESULT_POOL.bytes == 0
     plan(x)
-    assert RESULTS.bytes == plan.problem.result_bytes
+    assert RESULT_POOL.bytes == plan.problem.result_bytes
     jacengine.release_memory()
-    assert RESULTS.bytes == 0
+    assert RESULT_POOL.bytes == 0
 
 
 def test_auto_uses_it_too() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 import jacengine
-from jacengine.api.builtin_registry import known_strategies
 from jacengine.api.jacobian import _runnable
+from jacengine.api.strategies import known_strategies
 from jacengine.execution.sweep import Sweep
-from jacengine.plans.plan import compute
+from jacengine.plans.plan import compute_nested
 from jacengine.problem.analyze import analyze
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Options, Problem
@@ -34,8 +34,8 @@ def automatically(quantity: Quantity, case: Case, **how: Any) -> Any:
     return FUNCTIONS[quantity](case.fn, *case.args, kwargs=case.kwargs, **options)
 
 
-class Asked:
-    """A case examined once, to be computed by several strategies."""
+class AnalyzedCase:
+    """A case analyzed once, to be computed by several strategies."""
 
     def __init__(self, quantity: Quantity, case: Case) -> None:
         torch.manual_seed(1)
@@ -56,11 +56,11 @@ class Asked:
         problem, call, reference = self.problem, self.call, self.reference
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            method = _runnable(problem, call, strategy, reference, None)
-            kernels = [
+            method = _runnable(problem, call, strategy, reference)
+            sweeps = [
                 Sweep(problem, replace(method, chunk_size=size)) for size in chunk_sizes
             ]
             return [
-                compute(problem, call, kernel, reference=reference)
-                for kernel in kernels
+                compute_nested(problem, call, sweep, reference=reference)
+                for sweep in sweeps
             ]

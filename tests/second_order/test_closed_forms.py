@@ -13,7 +13,7 @@ import jacengine
 from tests.contract.compare import assert_same
 from tests.contract.scenario import Case
 from tests.problems import randn
-from tests.second_order.harness import QUANTITIES, Asked, automatically
+from tests.second_order.harness import QUANTITIES, AnalyzedCase, automatically
 
 SAMPLES = randn(5, 3)
 MATRIX = randn(3, 3, seed=2)
@@ -158,7 +158,7 @@ def test_of_samples(name: str, quantity: Any) -> None:
     known = KNOWN[name]
     case = Case(known.fn, (known.x,), options={"batch_dim": 0})
     wanted = part_of(quantity, known.hessian(known.x))
-    asked = Asked(quantity, case)
+    asked = AnalyzedCase(quantity, case)
     for strategy in jacengine.list_strategies(quantity):
         for found in asked.by(strategy, (None, 1, 2)):
             assert_same(found, wanted, known.tolerance)
@@ -205,7 +205,7 @@ def test_a_bilinear_coupling_has_blocks_beside_the_diagonal_alone() -> None:
         case = Case(coupled, (randn(3), randn(2)), options={"wrt": (0, 1)})
         if strategy == "repeat_over_grad":
             continue  # declines what has no samples
-        (found,) = Asked("hessian", case).by(strategy, (None,))
+        (found,) = AnalyzedCase("hessian", case).by(strategy, (None,))
         zeros = (torch.zeros(3, 3).double(), torch.zeros(2, 2).double())
         wanted = ((zeros[0], weight), (weight.T.contiguous(), zeros[1]))
         assert_same(found, wanted, 1e-13)

@@ -15,7 +15,7 @@ from jacengine.problem.quantity import Quantity
 from tests.contract.compare import assert_same
 from tests.contract.scenario import Scenario
 from tests.second_order.declared_unsupported import REFUSED, UNSUPPORTED, declared
-from tests.second_order.harness import QUANTITIES, Asked, automatically
+from tests.second_order.harness import QUANTITIES, AnalyzedCase, automatically
 from tests.second_order.reference import Curvatures, curvatures
 from tests.second_order.scenarios import SCENARIOS, case_of, chooses_rows_alone
 
@@ -58,7 +58,7 @@ def test_every_method_is_right_or_says_why_not(
 ) -> None:
     case = case_of(scenario, quantity)
     wanted = _curvatures(scenario.name).expected(quantity, case.options)
-    asked = Asked(quantity, case)
+    asked = AnalyzedCase(quantity, case)
     shared = asked.problem.shares or asked.problem.batch_size is None
     failures: list[str] = []
     for method in jacengine.list_strategies(quantity):

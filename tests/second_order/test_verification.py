@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 import jacengine
-from jacengine import Point, Strategy
+from jacengine import Capabilities, Point, Strategy
 from jacengine.bench.workloads import WORKLOADS
-from jacengine.interface import Action, Curvature, Passes
+from jacengine.interface import LinearMap, Passes
 from jacengine.plans.plan import Plan
-from jacengine.plans.planning import make_plan
-from jacengine.problem.problem import Options
-from jacengine.registry import Registry
-from jacengine.selection.diagonal_reference import PASSES
+from jacengine.results.result import Result
+from jacengine.results.result_layout import ResultLayout
+from jacengine.selection.diagonal_reference import SELECTION_PASSES
 from jacengine.selection.reference import Reference
 from jacengine.strategies.forward_laplacian import ForwardLaplacian
 from jacengine.strategies.reverse_loop import ReverseLoop
@@ -28,12 +27,12 @@ from tests.broken_strategies import (
 )
 from tests.contract.compare import assert_same
 from tests.contract.scenario import Case
-from tests.problems import randn
+from tests.problems import plan_among, randn
 from tests.second_order.harness import QUANTITIES
 from tests.second_order.reference import reference
 
 X = randn(6)
-MANY = PASSES + 44
+MANY = SELECTION_PASSES + 44
 """More entries than `DiagonalReference` looks at of a function with one output."""
 
 
@@ -51,15 +50,8 @@ def planned(
     **options: Any,
 ) -> Plan:
     """Let a faulty method compete with the plainest of its quantity."""
-    return make_plan(
-        bumpy,
-        (x,),
-        {},
-        Options(quantity=quantity, **options),
-        Registry([faulty, ReverseLoop()]).choose(None, (), quantity),
-        memory_budget=None,
-        effort=effort,
-    )
+    strategies = [faulty, ReverseLoop()]
+    return plan_among(strategies, bumpy, x, effort=effort, quantity=quantity, **options)
 
 
 def check_rejected(plan: Plan, outcome: str, reason: str) -> None:
@@ -176,13 +168,14 @@ def test_of_chosen_columns(quantity: Any) -> None:
     check_rejected(plan, "wrong", "from plain autograd")
 
 
-class FaultyLaplacian(Curvature):
+class FaultyLaplacian(Strategy):
     """The forward Laplacian, made wrong."""
 
     name = "faulty"
-    method = "the forward Laplacian, made wrong"
+    summary = "the forward Laplacian, made wrong"
     source = "tests"
     wins = "never"
+    capabilities = Capabilities(mode="trace")
 
     def __init__(self, spoil: Callable[[Tensor], Tensor]) -> None:
         self._spoil = spoil
@@ -191,7 +184,7 @@ class FaultyLaplacian(Curvature):
         del blocks
         return Passes(0, 0)
 
-    def linearize(self, point: Point) -> Action:
+    def linearize(self, point: Point) -> LinearMap:
         right = ForwardLaplacian().linearize(point)
         return lambda seeds: tuple(map(self._spoil, right(seeds)))
 
@@ -255,17 +248,9 @@ def test_rounding_is_not_called_wrong(
 
 
 def test_a_named_strategy_that_is_wrong_leaves_none() -> None:
-    strategies = Registry([Forward(spoiling(torch.neg))]).choose(None, (), "laplacian")
+    faulty = Forward(spoiling(torch.neg))
     with pytest.raises(jacengine.NoStrategyError, match="wrong"):
-        make_plan(
-            bumpy,
-            (X,),
-            {},
-            Options(quantity="laplacian"),
-            strategies,
-            memory_budget=None,
-            effort="none",
-        )
+        plan_among([faulty], bumpy, X, quantity="laplacian")
 
 
 def test_rounding_near_a_singularity_is_no_fault() -> None:
@@ -288,7 +273,8 @@ def test_rounding_near_a_singularity_is_no_fault() -> None:
 
     call = plan.problem.bind(question.args, {})
     reference = Reference.of(plan.problem, call, passes=None)
-    assert reference.judge([[found]]).right
+    layout = ResultLayout(plan.problem)
+    assert reference.judge(Result(layout, [[found]])).right
     # What is off by as little, but everywhere, is wrong.
-    assert not reference.judge([[found * (1 + 1e-3)]]).right
-    assert not reference.judge([[found * 1.1]]).right
+    assert not reference.judge(Result(layout, [[found * (1 + 1e-3)]])).right
+    assert not reference.judge(Result(layout, [[found * 1.1]])).right

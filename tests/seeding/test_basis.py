@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 
 from jacengine.problem.call_spec import TensorSpec
-from jacengine.seeding.basis import Seeding, balanced
+from jacengine.seeding.basis import OneHotSeeds
+from jacengine.task import balanced
 
 CPU = torch.device("cpu")
 
@@ -32,9 +33,9 @@ def test_seeds_are_basis_vectors_over_all_leaves(
     indices: list[int], chunk_size: int | None
 ) -> None:
     leaves = (leaf(2, 2), leaf(), leaf(0), leaf(4, dtype=torch.float32))
-    seeding = Seeding(leaves, (None,) * 4, torch.tensor(indices, dtype=torch.int64))
+    seeding = OneHotSeeds(leaves, (None,) * 4, torch.tensor(indices, dtype=torch.int64))
     assert seeding.count == len(indices)
-    for block in seeding.blocks(chunk_size):
+    for block in balanced(seeding.count, chunk_size):
         seeds = seeding.seeds(block)
         count = block.stop - block.start
         for seed, of in zip(seeds, leaves, strict=True):
@@ -46,7 +47,7 @@ def test_seeds_are_basis_vectors_over_all_leaves(
 
 
 def test_seeds_of_all_samples_are_one_view() -> None:
-    seeding = Seeding((leaf(3),), (1000,), torch.arange(3))
+    seeding = OneHotSeeds((leaf(3),), (1000,), range(3))
     (seed,) = seeding.seeds(slice(0, 3))
     assert seed.shape == (3, 1000, 3)
     assert torch.equal(seed[:, 17], torch.eye(3, dtype=torch.float64))

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 import jacengine
 from jacengine.execution.method import Method
-from jacengine.execution.sweep import Sweep
-from jacengine.execution.sweep import prepared as made_ready
+from jacengine.execution.sweep import Sweep, prepare
 from jacengine.plans.serialization import from_json, to_json
 from jacengine.seeding.samples import SamplePolicy, sliceable
 from jacengine.selection.memory_model import fit_memory_model
@@ -37,10 +36,10 @@ def test_slices_do_not_change_the_result(
     )
     call, method = plan.problem.bind((x,), {}), plan.chosen.method
     assert method is not None
-    sliced = replace(method, samples=samples)
-    sliced = made_ready(plan.problem, call, sliced, timed=False)
-    blocks = Sweep(plan.problem, sliced).run(call, checked=True)
-    assert Reference.of(plan.problem, call).judge(blocks).right
+    sliced = replace(method, slice_size=samples)
+    sliced = prepare(plan.problem, call, sliced, timed=False)
+    result = Sweep(plan.problem, sliced).run(call, checked=True)
+    assert Reference.of(plan.problem, call).judge(result).right
 
 
 def test_what_draws_numbers_is_not_sliced() -> None:
@@ -55,7 +54,7 @@ def test_what_draws_numbers_is_not_sliced() -> None:
 
 def test_without_samples_nothing_is_sliced() -> None:
     problem, _ = prepared(mlp(3, 2), randn(3))
-    assert not sliceable(problem, SamplePolicy.NONE)
+    assert not sliceable(problem, SamplePolicy.UNBATCHED)
 
 
 def _peak(budget: int | None) -> tuple[int, jacengine.Plan]:
@@ -77,7 +76,7 @@ def test_where_one_direction_is_too_much_samples_are_sliced() -> None:
     assert plan.chosen.method is not None
     tight, plan = _peak(whole // 4)
     assert plan.chosen.method is not None
-    assert plan.chosen.method.samples is not None
+    assert plan.chosen.method.slice_size is not None
     assert tight <= whole // 4
     assert "samples at a time" in plan.explain()
 
@@ -86,10 +85,10 @@ def test_slices_are_saved() -> None:
     whole, _ = _peak(None)
     _, plan = _peak(whole // 4)
     text = to_json(plan.selection, "key")
-    loaded = from_json(text, plan.strategies).ranked[0].method
+    loaded = from_json(text, plan.compositions).ranked[0].method
     assert loaded is not None
     assert plan.chosen.method is not None
-    assert loaded.samples == plan.chosen.method.samples
+    assert loaded.slice_size == plan.chosen.method.slice_size
 
 
 def test_what_slices_take_is_measured_on_two_of_them() -> None:
@@ -101,7 +100,7 @@ def test_what_slices_take_is_measured_on_two_of_them() -> None:
             return x.sin()
 
         problem, call = prepared(counted, randn(size, 3), batch_dim=0)
-        method = Method(VmapVjp(), SamplePolicy.BATCHED, samples=2)
+        method = Method(VmapVjp(), sample_policy=SamplePolicy.BATCHED, slice_size=2)
         calls[size] = 0
         needs = fit_memory_model(problem, call, method)
         foretold = needs.peak(problem, method, 3)

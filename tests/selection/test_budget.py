@@ -8,17 +8,15 @@ from torch import Tensor
 
 import jacengine
 from jacengine import ArgumentError, MemoryBudgetError
-from jacengine.api.builtin_registry import known_strategies
-from jacengine.interface import Action, Passes, Point, Pushforward
+from jacengine.api.strategies import known_strategies
+from jacengine.interface import Capabilities, LinearMap, Passes, Point, Strategy
 from jacengine.plans.plan import Plan
-from jacengine.plans.planning import make_plan
-from jacengine.problem.problem import Options
 from jacengine.selection import budget as budget_module
 from jacengine.selection.budget import format_bytes, free_bytes, to_bytes
 from jacengine.strategies.vmap_jvp import VmapJvp
 from jacengine.timing import peak_memory
 from tests.contract.compare import assert_same
-from tests.problems import OF_INPUTS, OF_PARAMETERS, mlp, randn
+from tests.problems import OF_INPUTS, OF_PARAMETERS, mlp, plan_among, randn
 
 CPU = torch.device("cpu")
 
@@ -120,7 +118,7 @@ def test_prediction(strategy: str, batch_dim: int | None) -> None:
 @pytest.mark.parametrize("batch_dim", [None, 0])
 @pytest.mark.parametrize("strategy", OF_PARAMETERS)
 def test_prediction_for_parameters(strategy: str, batch_dim: int | None) -> None:
-    forward = isinstance(known_strategies().get(strategy), Pushforward)
+    forward = known_strategies().get(strategy).capabilities.mode == "jvp"
     wrt = ["0.bias", "2.bias"] if forward else "params"
     x = randn(4, 64)
     plan = planned(x, strategy, wrt=wrt, batch_dim=batch_dim)
@@ -237,20 +235,21 @@ def test_rows_make_it_fit() -> None:
     assert plan(x).shape == (8, 8, 32)
 
 
-class Growing(Pushforward):
+class Growing(Strategy):
     """Takes memory with the square of the directions, which no line foretells."""
 
     name = "growing"
+    capabilities = Capabilities(mode="jvp")
 
-    def linearize(self, point: Point) -> Action:
+    def linearize(self, point: Point) -> LinearMap:
         push = VmapJvp().linearize(point)
 
-        def action(seeds: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        def linear_map(seeds: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             work = torch.ones(len(seeds[0]) ** 2, 100, dtype=torch.float64)
             products: tuple[Tensor, ...] = push(seeds)
             return tuple(product * work.mean() for product in products)
 
-        return action
+        return linear_map
 
     def passes(self, blocks: int) -> Passes:
         return Passes(blocks, 0)
@@ -259,15 +258,8 @@ class Growing(Pushforward):
 @pytest.mark.parametrize("effort", ["none", "quick"])
 def test_what_takes_more_than_predicted(effort: Any) -> None:
     x, budget = randn(8, 32), 2_500_000
-    plan = make_plan(
-        wide,
-        (x,),
-        {},
-        Options(batch_dim=0),
-        [Growing()],
-        memory_budget=budget,
-        effort=effort,
-        cached=False,
+    plan = plan_among(
+        [Growing()], wide, x, memory_budget=budget, effort=effort, batch_dim=0
     )
     assert_same(plan(x), jacengine.jacobian(wide, x, batch_dim=0), 1e-12)
     with peak_memory(CPU) as peak:

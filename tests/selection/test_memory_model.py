@@ -4,13 +4,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jacengine.api.builtin_registry import known_strategies
-from jacengine.execution.method import Method
+from jacengine.api.strategies import known_strategies
 from jacengine.problem.analyze import analyze
 from jacengine.problem.problem import Options
-from jacengine.seeding.samples import choices
+from jacengine.selection.candidates import candidates
 from jacengine.selection.eligibility import check_eligibility
-from jacengine.selection.memory_model import fake_peak, fit_memory_model
+from jacengine.selection.memory_model import (
+    fit_memory_model,
+    peak_on_fake_tensors,
+)
 from jacengine.selection.reference import Reference
 from tests.problems import OF_INPUTS, randn
 
@@ -23,10 +25,9 @@ def test_the_least_that_is_needed(strategy: str, wrt: int | str) -> None:
     x = randn(64, 32)
     problem = analyze(model, (x,), {}, Options(wrt=wrt, batch_dim=0))
     call = problem.bind((x,), {})
-    chosen = known_strategies().get(strategy)
-    method = Method(chosen, choices(problem, chosen)[0])
+    method = next(candidates(problem, [known_strategies().get(strategy)]))
     real = fit_memory_model(problem, call, method).peak(problem, method, 1)
-    fake = fake_peak(problem, call, method)
+    fake = peak_on_fake_tensors(problem, call, method)
     assert fake is not None
     assert 0.75 * real <= fake <= 1.05 * real
 
@@ -42,15 +43,15 @@ def test_what_needs_too_much_is_not_run() -> None:
     problem = analyze(wide, (x,), {}, Options(batch_dim=0))
     call = problem.bind((x,), {})
     reference = Reference.of(problem, call)
-    strategy = known_strategies().get("reverse_loop")
+    methods = tuple(candidates(problem, [known_strategies().get("reverse_loop")]))
     sizes.clear()
-    record = check_eligibility(problem, call, strategy, reference, 5_000, timed=False)
+    record = check_eligibility(problem, call, methods, reference, 5_000, timed=False)
     assert record.outcome == "over_budget"
     assert (record.predicted_bytes or 0) > 5_000
     assert sizes == [50]  # on fake tensors
     # Where some samples at a time fit, it is run on so many.
     sizes.clear()
-    record = check_eligibility(problem, call, strategy, reference, 200_000, timed=False)
+    record = check_eligibility(problem, call, methods, reference, 200_000, timed=False)
     assert record.outcome == "ok"
     assert (record.predicted_bytes or 0) <= 200_000
     assert sizes[0] == 50
@@ -60,6 +61,5 @@ def test_what_needs_too_much_is_not_run() -> None:
 def test_a_function_that_needs_values_is_not_predicted() -> None:
     x = randn(3)
     problem = analyze(lambda x: x * float(x.detach().sum()), (x,), {}, Options())
-    strategy = known_strategies().get("reverse_loop")
-    method = Method(strategy, choices(problem, strategy)[0])
-    assert fake_peak(problem, problem.bind((x,), {}), method) is None
+    method = next(candidates(problem, [known_strategies().get("reverse_loop")]))
+    assert peak_on_fake_tensors(problem, problem.bind((x,), {}), method) is None

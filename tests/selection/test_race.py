@@ -8,9 +8,8 @@ import torch
 from jacengine.problem.analyze import analyze
 from jacengine.problem.problem import Options
 from jacengine.selection.candidate_result import CandidateResult
-from jacengine.selection.effort import QUICK, UNTIMED, EffortLimits
-from jacengine.selection.paired_test import slower
-from jacengine.selection.race import ALIKE, BRIEF, ENOUGH, Race
+from jacengine.selection.effort import LIMITS, EffortLimits
+from jacengine.selection.race import ALIKE_FACTOR, BRIEF_S, ENOUGH, Race, slower
 from jacengine.selection.reference import Reference
 
 ORDER = ["reverse_loop", "batched_grad", "vmap_vjp"]
@@ -26,13 +25,11 @@ class Clock:
         return self.now
 
 
-def _race(clock: Clock, spending: EffortLimits = QUICK) -> Race:
+def _race(clock: Clock, limits: EffortLimits = LIMITS["quick"]) -> Race:
     x = torch.ones(2)
     problem = analyze(torch.sin, (x,), {}, Options())
     call = problem.bind((x,), {})
-    return Race(
-        problem, call, Reference.of(problem, call), spending, clock, budget=2**30
-    )
+    return Race(problem, call, Reference.of(problem, call), limits, clock, budget=2**30)
 
 
 def _record(strategy: str, time_s: float, **facts: Any) -> CandidateResult:
@@ -71,32 +68,32 @@ def test_then_the_registered_order() -> None:
 def test_time_that_is_spent_stops_the_entering() -> None:
     clock = Clock()
     race = _race(clock)
-    assert race.reason_to_stop(1.0) is None
-    race.running = [_record("reverse_loop", 2 * BRIEF)] * ENOUGH
-    assert race.reason_to_stop(1.0) is None
+    assert race.reason_to_skip(1.0) is None
+    race.running = [_record("reverse_loop", 2 * BRIEF_S)] * ENOUGH
+    assert race.reason_to_skip(1.0) is None
     clock.now = 10.0
-    assert "time for the selection was spent" in str(race.reason_to_stop(1.0))
+    assert "time for the selection was spent" in str(race.reason_to_skip(1.0))
     # What takes no time is tried all the same.
-    race.running = [_record("reverse_loop", BRIEF / 2)]
-    assert race.reason_to_stop(1.0) is None
+    race.running = [_record("reverse_loop", BRIEF_S / 2)]
+    assert race.reason_to_skip(1.0) is None
 
 
 def test_a_few_whose_arithmetic_is_alike_are_tried_in_any_case() -> None:
     clock = Clock()
     race = _race(clock)
     race._cheapest = 1.0
-    race.running = [_record("reverse_loop", 2 * BRIEF)] * (ENOUGH - 1)
+    race.running = [_record("reverse_loop", 2 * BRIEF_S)] * (ENOUGH - 1)
     clock.now = 10.0
-    assert race.reason_to_stop(ALIKE) is None
-    assert "was spent" in str(race.reason_to_stop(1.01 * ALIKE))
+    assert race.reason_to_skip(ALIKE_FACTOR) is None
+    assert "was spent" in str(race.reason_to_skip(1.01 * ALIKE_FACTOR))
 
 
 def test_a_slow_winner_buys_more_time() -> None:
     clock = Clock()
     race = _race(clock)
     race.running = [_record("reverse_loop", 1.0)]
-    clock.now = 0.9 * QUICK.factor
-    assert race.reason_to_stop(float("nan")) is None
+    clock.now = 0.9 * LIMITS["quick"].factor
+    assert race.reason_to_skip(float("nan")) is None
 
 
 def test_an_unpromising_forecast_is_not_run() -> None:
@@ -109,9 +106,9 @@ def test_an_unpromising_forecast_is_not_run() -> None:
 
 
 def test_without_timing_the_first_right_one_is_taken() -> None:
-    race = _race(Clock(), UNTIMED)
+    race = _race(Clock(), LIMITS["none"])
     race.running = [CandidateResult("reverse_loop", "ok")]
-    assert "a right method was found" in str(race.reason_to_stop(0.0))
+    assert "a right method was found" in str(race.reason_to_skip(0.0))
 
 
 @pytest.mark.parametrize("where", ["running", "out"])

@@ -10,10 +10,8 @@ from torch import Tensor, nn
 
 import jacengine
 from jacengine import NoStrategyError, Point, Strategy, UnsupportedError
-from jacengine.interface import Action
+from jacengine.interface import LinearMap
 from jacengine.plans.plan import Plan
-from jacengine.plans.planning import make_plan
-from jacengine.problem.problem import Options
 from jacengine.strategies.reverse_loop import ReverseLoop
 from tests.broken_strategies import (
     Forward,
@@ -28,7 +26,7 @@ from tests.broken_strategies import (
 from tests.contract.compare import assert_same
 from tests.contract.reference import reference_jacobian
 from tests.contract.scenario import Case
-from tests.problems import mlp, randn
+from tests.problems import mlp, plan_among, randn
 
 X = randn(8)
 
@@ -41,15 +39,7 @@ def square(x: Tensor) -> Tensor:
 def planned(
     *strategies: Strategy, effort: Any = "none", fn: Any = square, x: Tensor = X
 ) -> Plan:
-    return make_plan(
-        fn,
-        (x,),
-        {},
-        Options(),
-        [*strategies, ReverseLoop()],
-        memory_budget=None,
-        effort=effort,
-    )
+    return plan_among([*strategies, ReverseLoop()], fn, x, effort=effort)
 
 
 def check_rejected(
@@ -71,7 +61,7 @@ def nan_in_one_entry(product: Tensor) -> Tensor:
     return flat
 
 
-def transposed(point: Point, right: Action) -> Action:
+def transposed(point: Point, right: LinearMap) -> LinearMap:
     del right
     (J,) = torch.autograd.functional.jacobian(point.function, point.primals)[0]
     return lambda seeds: (seeds[0] @ J.T,)
@@ -168,15 +158,7 @@ def test_slow() -> None:
 def test_nothing_right() -> None:
     reasons = r"(.|\n)*faulty(.|\n)*wrong(.|\n)*off by"
     with pytest.raises(NoStrategyError, match=f"No strategy{reasons}"):
-        make_plan(
-            square,
-            (X,),
-            {},
-            Options(),
-            [Reverse(spoiling(torch.neg))],
-            memory_budget=None,
-            effort="none",
-        )
+        plan_among([Reverse(spoiling(torch.neg))], square, X)
 
 
 def test_buffer_that_is_overwritten() -> None:

@@ -1,0 +1,99 @@
+"""Imports run downwards, and `import jacengine` is light."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+LEVELS: tuple[frozenset[str], ...] = tuple(
+    frozenset(level.split())
+    for level in (
+        "_version _locks errors pytrees task basis tolerance _torch_private _torchfunc"
+        " timing peak_memory",
+        "problem",
+        "interface flat_parameters",
+        "results registry layers program",
+        "strategies",
+        "seeding",
+        "execution",
+        "selection",
+        "plans",
+        "linear_operators",
+        "api plotting",
+        "__init__",
+        "bench sweep report",
+        "commands",
+        "__main__",
+    )
+)
+"""The packages and modules of jacengine, the lowest first. A module imports from its own
+package and from lower levels."""
+
+FREE = {("interface", "problem")}
+
+
+def modules() -> Iterator[Path]:
+    for folder in ("jacengine", "strategies", "bench"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            inside = path.relative_to(ROOT).parts
+            if inside[:2] not in {("jacengine", "strategies"), ("jacengine", "bench")}:
+                yield path
+
+
+def part(dotted: str) -> str:
+    """Return the package or module directly under `jacengine`."""
+    return dotted.split(".")[1] if "." in dotted else "__init__"
+
+
+def own_part(path: Path) -> str:
+    inside = path.relative_to(ROOT).with_suffix("").parts
+    return inside[1] if inside[0] == "jacengine" else inside[0]
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            if node.module == "jacengine":
+                for name in node.names:
+                    known = f"jacengine.{name.name}"
+                    yield known if level(part(known)) is not None else "jacengine"
+            elif node.module.startswith("jacengine."):
+                yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (n.name for n in node.names if n.name.startswith("jacengine"))
+
+
+def level(name: str) -> int | None:
+    return next((i for i, names in enumerate(LEVELS) if name in names), None)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_downwards(path: Path) -> None:
+    own = own_part(path)
+    mine = level(own)
+    assert mine is not None, f"{own} has no level"
+    for dotted in imported(path):
+        other = part(dotted)
+        theirs = level(other)
+        assert theirs is not None, f"{other} has no level"
+        assert other == own or theirs < mine or mine == theirs == 0, dotted
+
+
+def test_import_is_light() -> None:
+    heavy = {"pandas", "matplotlib", "rich", "jinja2", "click", "scipy", "IPython"}
+    script = (
+        "import sys, torch; before = set(sys.modules); import jacengine; "
+        "print(*{name.split('.')[0] for name in set(sys.modules) - before}, "
+        "*(name for name in sys.modules if name.startswith('torch._inductor')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    new = set(done.stdout.split())
+    assert not new & heavy
+    assert not [name for name in new if name.startswith("torch._inductor")]
