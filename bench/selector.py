@@ -27,12 +27,13 @@ from jacengine.bench.workload import Question, Workload
 from jacengine.bench.workloads import WORKLOADS
 from jacengine.errors import MemoryBudgetError
 from jacengine.execution.sweep import Sweep
+from jacengine.peak_memory import peak_memory
 from jacengine.plans.plan import Plan
 from jacengine.plans.planning import make_plan
 from jacengine.problem.problem import Options
 from jacengine.report import Machine
 from jacengine.selection.select import Effort
-from jacengine.timing import peak_memory, seconds
+from jacengine.timing import seconds
 
 ROUNDS = 15
 """Interleaved rounds that medians are taken over."""

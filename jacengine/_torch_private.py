@@ -16,13 +16,43 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad, graph
 from torch.fx import GraphModule
 from torch.nn.modules import batchnorm
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from jacengine._locks import TORCH_GLOBAL_LOCK
 
 # pyright: reportPrivateUsage=false
+
+__all__ = [
+    "BatchNorm",
+    "FakeTensorMode",
+    "GuardedCapture",
+    "TorchDispatchMode",
+    "buffers_of",
+    "changes_gradients",
+    "compiled_graph",
+    "holders",
+    "hooks_of",
+    "in_forward_mode",
+    "in_own_order",
+    "leave_forward_mode",
+    "made_shape",
+    "nodes_made",
+    "number_of",
+    "parameter_of",
+    "pytree",
+    "replaced_parameters",
+    "signed",
+    "storage_key",
+    "tensors_of",
+    "training_flags",
+    "version_of",
+    "without_storage",
+]
 
 BatchNorm = batchnorm._BatchNorm
 """The base of all batch normalisations."""

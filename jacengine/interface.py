@@ -131,9 +131,9 @@ class Point:
     def copies(self, count: int) -> Tensors:
         """Return `count` copies of the primals as starting points of a new graph."""
         return tuple(
-            p.expand(count, *p.shape)
+            p.expand(count, *p.shape).contiguous()
             if self.create_graph and p.requires_grad
-            else p.detach().expand(count, *p.shape).requires_grad_()
+            else p.detach().expand(count, *p.shape).contiguous().requires_grad_()
             for p in self.primals
         )
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
-from torch.utils import _pytree as pytree
+
+from jacengine._torch_private import pytree
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,11 @@ class Task:
     samples: slice
     block: slice
 
+    def __hash__(self) -> int:
+        """Hash the bounds: slices themselves have no hash before Python 3.12."""
+        samples, block = self.samples, self.block
+        return hash((samples.start, samples.stop, block.start, block.stop))
+
     @property
     def sample_count(self) -> int:
         """The number of samples."""

@@ -104,7 +104,7 @@ def scaling_where(seed: int, factor: float) -> Wrap:
 
 
 def raising(error: Exception, at: int) -> Wrap:
-    """Raise in the linear map's `at`-th call since its linearization; 0: in that itself."""
+    """Raise in the linear map's `at`-th call; 0: in the linearization itself."""
 
     def wrap(_: Point, right: LinearMap) -> LinearMap:
         if at == 0:

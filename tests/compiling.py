@@ -21,7 +21,7 @@ COMPILING = [
 
 def compiled_plan(fn: Any, *args: Any, **options: Any) -> jacengine.Plan:
     """Make a plan that uses compiled code, however slow that is."""
-    plan = jacengine.plan(fn, *args, compiled=True, **options)
+    plan = jacengine.plan(fn, *args, compiled=True, effort="none", **options)
     those = [record for record in plan.selection.ranked if record.compiled]
     assert those, plan.explain()
     plan._use(tuple(those))

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from jacengine import timing
-from jacengine.timing import format_seconds, peak_memory, seconds, time_interleaved
+from jacengine.peak_memory import peak_memory
+from jacengine.timing import format_seconds, seconds, time_interleaved
 from tests.problems import mlp, randn
 
 CPU = torch.device("cpu")

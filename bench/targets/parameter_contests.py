@@ -23,7 +23,7 @@ from jacengine.bench.targets.contest import (
 )
 from jacengine.bench.targets.target import COMPILED, PLAN, named
 from jacengine.bench.workload import Question, Workload
-from jacengine.timing import peak_memory
+from jacengine.peak_memory import peak_memory
 
 PART = 20
 """A naive loop runs on one sample of so many, and its time is scaled."""

@@ -36,7 +36,7 @@ def first_point(problem: Problem, bound: BoundFunction, method: Method) -> Point
 
 
 def linearize(strategy: Strategy, point: Point) -> LinearMap:
-    """Linearize a strategy at a point, inside vmap over samples if the point says so."""
+    """Linearize a strategy at a point, inside vmap over samples if need be."""
     if point.over_samples is not None:
         return _inside_vmap(strategy, point, point.over_samples)
     return strategy.linearize(point)

@@ -17,7 +17,7 @@ from jacengine.execution.compiled import CompiledSweep
 from jacengine.execution.execution_context import execution_context
 from jacengine.execution.linearize import linearize, points
 from jacengine.execution.method import Execution, Method
-from jacengine.interface import Point
+from jacengine.interface import LinearMap, Point
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.call_spec import TensorSpec
 from jacengine.problem.problem import Problem
@@ -116,29 +116,52 @@ class Sweep:
             with torch.inference_mode(mode=False):
                 blocks = self._compiled(bound, self._targets(out, pool))
                 return Result(self._layout, blocks)
-        method, seeding = self.method, self._seeding
-        writes = method.capabilities.writes_out
-        with execution_context(self._problem, bound, method) as ready:
+        with execution_context(self._problem, bound, self.method) as ready:
             result = self._result(ready, out, pool)
-            for point, samples in points(self._problem, ready, method):
-                linear_map = linearize(method.strategy, point)
-                size = samples.stop - samples.start
+            for point, samples in points(self._problem, ready, self.method):
+                linear_map = linearize(self.method.strategy, point)
                 for number, block in enumerate(self._blocks):
                     task = Task(samples, block)
-                    seeds = seeding.of_samples(self._seeds(number), size)
-                    target = seeding.target(task, result) if writes else None
-                    if target is None:
-                        products = linear_map(seeds)
-                    else:
-                        products = linear_map(seeds, out=target)
-                    if checked:
-                        self._check(products, point, task)
-                    if target is None:
-                        seeding.place(products, task, result)
+                    expected = self._product_shapes(point, task) if checked else None
+                    self._run_task(
+                        task, self._seeds(number), linear_map, result, expected
+                    )
                     if progress is not None:
                         progress(task, self._share_done(task))
             result.finish()
             return result
+
+    def _run_task(
+        self,
+        task: Task,
+        seeds: Tensors,
+        linear_map: LinearMap,
+        result: Result,
+        expected: list[tuple[int, ...]] | None,
+    ) -> None:
+        """Run one task: seeds to products to their place.
+
+        A function of its own, so that its products are freed before the next ones are
+        computed.
+
+        Args:
+            task: The task.
+            seeds: The seeds of its block, of all samples.
+            linear_map: The strategy's map at the task's samples.
+            result: Where products go.
+            expected: The shapes that they must have, `None` to trust the strategy.
+        """
+        seeds = self._seeding.of_samples(seeds, task.sample_count)
+        target = None
+        if self.method.capabilities.writes_out:
+            target = self._seeding.target(task, result)
+        products = (
+            linear_map(seeds) if target is None else linear_map(seeds, out=target)
+        )
+        if expected is not None:
+            _check_shapes(products, expected)
+        if target is None:
+            self._seeding.place(products, task, result)
 
     def _result(
         self, bound: BoundFunction, out: Any, pool: BufferPool | None
@@ -196,37 +219,36 @@ class Sweep:
         dense = (tensor for tensor in held if tensor.layout == torch.strided)
         return {tensor.untyped_storage().data_ptr() for tensor in dense}
 
-    def _check(self, products: object, point: Point, task: Task) -> None:
-        """Compare the shapes of products with the contract.
-
-        Raises:
-            StrategyError: The strategy returned something else.
-        """
-        expected = self._product_shapes(point)
-        if self.method.capabilities.mode != "trace":
-            expected = [(task.direction_count, *shape) for shape in expected]
-        got: object = type(products).__name__
-        if isinstance(products, tuple):
-            got = [
-                tuple(p.shape) if isinstance(p, Tensor) else type(p).__name__
-                for p in products
-            ]
-        if got != expected:
-            raise StrategyError(
-                f"The strategy returned products of shape {got}; expected {expected}."
-            )
-
-    def _product_shapes(self, point: Point) -> list[tuple[int, ...]]:
-        """Return the shapes of products, without the axis of directions."""
+    def _product_shapes(self, point: Point, task: Task) -> list[tuple[int, ...]]:
+        """Return the shapes of a task's products."""
         problem, able = self._problem, self.method.capabilities
         samples = () if point.batch_size is None else (point.batch_size,)
-        if able.mode == "jvp":
-            return [(*samples, *spec.shape) for spec in problem.outputs]
         if able.mode == "trace":
             return [(*samples, *spec.shape) for spec in problem.values]
+        lead = (task.direction_count, *samples)
+        if able.mode == "jvp":
+            return [(*lead, *spec.shape) for spec in problem.outputs]
         if able.per_sample_shared or point.over_samples is not None:
-            return [(*samples, *spec.shape) for spec in problem.inputs]
-        return [tuple(primal.shape) for primal in point.primals]
+            return [(*lead, *spec.shape) for spec in problem.inputs]
+        return [(task.direction_count, *primal.shape) for primal in point.primals]
+
+
+def _check_shapes(products: object, expected: list[tuple[int, ...]]) -> None:
+    """Compare the shapes of a strategy's products with the contract.
+
+    Raises:
+        StrategyError: They are others, or no tuple of tensors.
+    """
+    got: object = type(products).__name__
+    if isinstance(products, tuple):
+        got = [
+            tuple(p.shape) if isinstance(p, Tensor) else type(p).__name__
+            for p in products
+        ]
+    if got != expected:
+        raise StrategyError(
+            f"The strategy returned products of shape {got}; expected {expected}."
+        )
 
 
 def compute(

@@ -19,6 +19,7 @@ from jacengine.errors import (
     MutatedInputError,
     RandomnessError,
 )
+from jacengine.peak_memory import peak_memory
 from jacengine.problem.bound_function import BoundFunction, Output, bind
 from jacengine.problem.call_spec import TensorSpec, describe_call
 from jacengine.problem.gradient_specs import diagonal_rows, gradient_leaves
@@ -36,7 +37,6 @@ from jacengine.problem.side_effects import (
     preserve_side_effects,
     reachable_modules,
 )
-from jacengine.timing import peak_memory
 
 
 def analyze(

@@ -54,7 +54,7 @@ _QUICK = EffortLimits(
     skip_factor=3.0,
     implausible_factor=30.0,
     early_rounds=1,
-    # A first run of a large result waits for memory pages that were never touched before.
+    # A first run of a large result waits for memory pages that are touched first.
     near_factor=6.0,
     brief_s=0.0,
     peak_factor=1 + NOISE,

@@ -15,15 +15,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
+from jacengine._torch_private import FakeTensorMode
 from jacengine.execution.method import Method
 from jacengine.execution.sweep import Sweep, compute
+from jacengine.peak_memory import peak_memory
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.seeding.samples import SamplePolicy, sample_slices
 from jacengine.task import balanced
-from jacengine.timing import peak_memory
 
 PROBES = (2, 4)
 """Directions a pass of the two runs that the model is fitted to."""

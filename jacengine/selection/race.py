@@ -19,6 +19,7 @@ from typing import Any
 
 from jacengine.execution.method import Method
 from jacengine.execution.sweep import Progress, Sweep, compute
+from jacengine.peak_memory import peak_memory
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.results.result import Result
@@ -33,7 +34,7 @@ from jacengine.selection.variants import (
 )
 from jacengine.selection.verify import verify
 from jacengine.task import Task
-from jacengine.timing import format_seconds, peak_memory, seconds, time_interleaved
+from jacengine.timing import format_seconds, seconds, time_interleaved
 
 BRIEF_S = 0.1
 """Seconds of a whole Jacobian up to which every candidate is tried, whatever that
@@ -143,22 +144,18 @@ class Race:
         Args:
             compiled: Whether the fastest take part compiled too.
         """
-        if not self.running or self._limits.rounds == 0:
+        if not self.running:
             return
-        leader = min(self.running, key=_time_s)
-        for variant in (
-            *chunk_variants(self.problem, leader),
-            *slice_variants(self.problem, self.bound, leader),
-        ):
-            if self._left_s() > 0:
-                self.enter(variant, self._cheapest)
-        self._run_rounds(0)
+        if self._limits.rounds > 0:
+            self._enter_variants()
+            self._run_rounds(0)
         if compiled:
             self._enter_compiled()
-        self._run_into_memory()
-        for i in self._near(self._limits.peak_factor):
-            if not self.running[i].compiled:
-                self.measure_peak(self.running[i])
+        if self._limits.rounds > 0:
+            self._run_into_memory()
+            for i in self._near(self._limits.peak_factor):
+                if not self.running[i].compiled:
+                    self.measure_peak(self.running[i])
 
     def measure_peak(self, result: CandidateResult) -> None:
         """Measure the peak memory of a running candidate."""
@@ -241,6 +238,16 @@ class Race:
             return result
         again = seconds(self._run_of(result), self._device)
         return replace(result, time_s=min(taken, again))
+
+    def _enter_variants(self) -> None:
+        """Enter the leader once more, with other chunks and in slices of samples."""
+        leader = min(self.running, key=_time_s)
+        for variant in (
+            *chunk_variants(self.problem, leader),
+            *slice_variants(self.problem, self.bound, leader),
+        ):
+            if self._left_s() > 0:
+                self.enter(variant, self._cheapest)
 
     def _enter_compiled(self) -> None:
         """Enter the fastest compiled, and run further rounds."""

@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from jacengine.timing import peak_memory
+from jacengine.peak_memory import peak_memory
 
 
 def weighed(

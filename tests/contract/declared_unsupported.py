@@ -4,6 +4,8 @@ A pattern must be found in the reason that the strategy gives. Strategies that
 differentiate parameters only decline every scenario about inputs: declared once.
 """
 
+import torch
+
 from tests.contract.scenario import Scenario
 
 OTHER_NUMBERS = "would draw other random numbers"
@@ -194,6 +196,19 @@ UNSUPPORTED: dict[str, dict[str, str]] = {
         "double_vjp_repeat": RECOMPUTED,
     },
 }
+
+if torch.__version__ < "2.12":
+    # A checkpoint saves its inputs by an autograd.Function that has neither rule.
+    _copied = {"repeat": NO_VMAP_RULE, "double_vjp_repeat": NO_VMAP_RULE}
+    _pushed = {"forward_dual": NO_JVP_RULE, "vmap_jvp": NO_VMAP_RULE}
+    UNSUPPORTED["checkpoint"] |= _copied | _pushed
+    UNSUPPORTED["checkpoint_batched"] |= _pushed
+    UNSUPPORTED["checkpointed_params"] |= _copied | {"vmap_jvp": NO_VMAP_RULE}
+    UNSUPPORTED["grid_sample"] |= {
+        "vmap_vjp": "undefined Tensor",
+        "double_vjp": "grid_sampler_2d_backward is not implemented",
+        "double_vjp_repeat": "grid_sampler_2d_backward is not implemented",
+    }
 
 
 def declared(scenario: Scenario, strategy: str) -> str | None:

@@ -1,8 +1,10 @@
 """Runs that are stopped in the middle leave forward mode as they found it."""
 
+import sys
+from typing import Any
+
 import pytest
 import torch
-from torch._functorch import predispatch
 from torch.autograd import forward_ad
 
 import jacengine
@@ -11,14 +13,18 @@ from jacengine.sweep.deadline import DeadlineError, deadline
 
 def _interrupt(monkeypatch: pytest.MonkeyPatch, error: type[BaseException]) -> None:
     """Stop the next exit from a level of forward mode when it is half done."""
-    leave = predispatch._exit_dual_level
+    # Where torch looks it up when it leaves a level: in torch._C before torch 2.11.
+    home: Any = sys.modules.get("torch._functorch.predispatch")
+    if not hasattr(home, "_exit_dual_level"):
+        home = torch._C
+    leave = home._exit_dual_level
 
     def stopped(*, level: int) -> None:
         monkeypatch.undo()
         leave(level=level)
         raise error
 
-    monkeypatch.setattr(predispatch, "_exit_dual_level", stopped)
+    monkeypatch.setattr(home, "_exit_dual_level", stopped)
 
 
 @pytest.mark.parametrize("strategy", ["forward_dual", "vmap_jvp"])

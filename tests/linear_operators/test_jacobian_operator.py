@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import jacengine
-from jacengine.timing import peak_memory
+from jacengine.peak_memory import peak_memory
 from tests.problems import mlp, randn
 
 

@@ -19,7 +19,7 @@ from jacengine.selection import select as selecting
 @pytest.fixture(autouse=True)
 def _forgetful(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(planning, "_PLANS", ProcessCache(capacity=3))
-    monkeypatch.setattr(planning, "_CHOICES", OrderedDict())
+    monkeypatch.setattr(planning, "_SELECTIONS", OrderedDict())
     monkeypatch.setenv(disk_cache.VARIABLE, str(tmp_path))
     monkeypatch.setattr(
         "jacengine.selection.select.psutil.getloadavg", lambda: (0.0, 0, 0)

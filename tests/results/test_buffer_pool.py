@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils.dlpack import from_dlpack
 
 import jacengine
+from jacengine.peak_memory import peak_memory
 from jacengine.results.buffer_pool import RESULT_POOL, BufferPool
-from jacengine.timing import peak_memory
 
 LARGE = 2**22
 CPU = torch.device("cpu")

@@ -7,11 +7,14 @@ import torch
 
 from jacengine.api.strategies import known_strategies
 from jacengine.errors import UnsupportedError
+from jacengine.execution.method import Method
 from jacengine.execution.sweep import compute
 from jacengine.results.dense import DenseResult
 from jacengine.results.result import Result
 from jacengine.results.result_layout import ResultLayout
 from jacengine.selection.candidates import candidates
+from jacengine.selection.eligibility import first_runnable
+from jacengine.selection.reference import Reference
 from jacengine.task import Task
 from tests.problems import mlp, prepared, randn
 
@@ -33,7 +36,9 @@ def test_projection(quantity: Any, create_graph: bool, wrt: Any) -> None:
         layout="flat",
     )
     name = "reverse_loop" if quantity == "jacobian" else "reverse_loop_over_grad"
-    method = next(candidates(problem, [known_strategies().get(name)]))
+    methods = tuple(candidates(problem, [known_strategies().get(name)]))
+    method = first_runnable(problem, bound, methods, Reference.of(problem, bound))
+    assert isinstance(method, Method), method
     result = compute(problem, bound, method)
     (row,), (group,) = result.blocks, result.layout.columns
     matrix = row[0].detach().reshape(5, -1, group.size)

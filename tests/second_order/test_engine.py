@@ -17,7 +17,7 @@ from jacengine import (
     RandomnessError,
 )
 from jacengine.execution.sweep import Sweep
-from jacengine.timing import peak_memory
+from jacengine.peak_memory import peak_memory
 from tests.contract.compare import assert_same
 from tests.contract.scenario import Case
 from tests.problems import mlp, randn

@@ -1,4 +1,4 @@
-"""A seeding whose directions are sets of entries is one class: two colours, as a toy."""
+"""A seeding whose directions are sets of entries is one class: a toy of two colours."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar

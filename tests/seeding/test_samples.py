@@ -10,12 +10,12 @@ from torch import Tensor, nn
 import jacengine
 from jacengine.execution.method import Method
 from jacengine.execution.sweep import Sweep, prepare
+from jacengine.peak_memory import peak_memory
 from jacengine.plans.serialization import from_json, to_json
 from jacengine.seeding.samples import SamplePolicy, sliceable
 from jacengine.selection.memory_model import fit_memory_model
 from jacengine.selection.reference import Reference
 from jacengine.strategies.vmap_vjp import VmapVjp
-from jacengine.timing import peak_memory
 from tests.problems import mlp, prepared, randn
 
 BUILTIN = jacengine.list_strategies()

@@ -10,11 +10,11 @@ import jacengine
 from jacengine import ArgumentError, MemoryBudgetError
 from jacengine.api.strategies import known_strategies
 from jacengine.interface import Capabilities, LinearMap, Passes, Point, Strategy
+from jacengine.peak_memory import peak_memory
 from jacengine.plans.plan import Plan
 from jacengine.selection import budget as budget_module
 from jacengine.selection.budget import format_bytes, free_bytes, to_bytes
 from jacengine.strategies.vmap_jvp import VmapJvp
-from jacengine.timing import peak_memory
 from tests.contract.compare import assert_same
 from tests.problems import OF_INPUTS, OF_PARAMETERS, mlp, plan_among, randn
 
