@@ -34,7 +34,7 @@ from torch import Tensor
 
 from jacengine._torchfunc import Tensors
 from jacengine.interface import Contract, Contraction, Passes, Point, Unsupported
-from jacengine.layers.autotune import with_fastest
+from jacengine.layers.autotune import Tuning, tuned
 from jacengine.layers.capture import Captured, assigned, captured
 from jacengine.layers.contraction import (
     Piece,
@@ -43,7 +43,7 @@ from jacengine.layers.contraction import (
     given,
     through_the_graph,
 )
-from jacengine.layers.contraction_plan import Assignment
+from jacengine.layers.contraction_plan import ContractionPlan
 from jacengine.problem.problem import Problem
 
 
@@ -53,12 +53,12 @@ class QuasiLinear(Contraction):
     """Hooks, one batched backward pass, one contraction a layer.
 
     Attributes:
-        assignments: Which module answers for which parameter, for each number of
-            samples that it is known for.
+        plans: How each layer call is contracted, for each number of samples that was
+            prepared for.
     """
 
-    assignments: Mapping[int | None, Assignment] = field(
-        default_factory=dict[int | None, Assignment], compare=False
+    plans: Mapping[int | None, ContractionPlan] = field(
+        default_factory=dict[int | None, ContractionPlan], compare=False
     )
 
     name: ClassVar[str] = "quasi_linear"
@@ -77,20 +77,33 @@ class QuasiLinear(Contraction):
         """One forward pass, and a backward pass a chunk."""
         return Passes(forward=1, backward=blocks)
 
-    def prepare(self, point: Point, *, timed: bool) -> QuasiLinear:
-        """Find the modules that answer for the parameters; takes a few passes."""
-        if point.batch_size in self.assignments:
-            return self
-        found = assigned(point)
-        if not found.execution_context:
-            return self  # to be looked up at every point
-        if timed:
-            found = with_fastest(captured(point, found), point.batch_size)
-        return replace(self, assignments={**self.assignments, point.batch_size: found})
+    def prepare(  # type: ignore[override]
+        self, point: Point, tuning: Tuning, *, timed: bool
+    ) -> tuple[QuasiLinear, Tuning]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Find how each layer call is contracted, in a few passes, and by what.
+
+        Args:
+            point: An example of the points it will be linearized at.
+            tuning: The implementations to use, as far as they are known.
+            timed: Whether to time what the tuning does not tell; else the defaults are
+                taken.
+
+        Returns:
+            The prepared strategy, and the tuning with all that it uses at such points.
+
+        Raises:
+            ArgumentError: The tuning names an implementation that does not exist.
+        """
+        known = self.plans.get(point.batch_size)
+        plan = known or assigned(point)
+        if not plan.sample_axis_known:
+            return self, tuning  # to be planned at every point
+        plan, tuning = tuned(point, plan, tuning, timed=timed and known is None)
+        return replace(self, plans={**self.plans, point.batch_size: plan}), tuning
 
     def linearize(self, point: Point) -> Contract:
         """Run the module once, watching its layers."""
-        return _action(captured(point, self.assignments.get(point.batch_size)), point)
+        return _action(captured(point, self.plans.get(point.batch_size)), point)
 
 
 def _action(seen: Captured, point: Point) -> Contract:

@@ -266,7 +266,8 @@ def prepared(
         for point, samples in points(problem, ready, method):
             # Slices are of one size or of two; each is an example for all of its size.
             if samples.stop - samples.start not in seen:
-                strategy = strategy.prepare(point, timed=timed)
+                prepare: Any = strategy.prepare
+                strategy, _ = prepare(point, (), timed=timed)
                 seen.add(samples.stop - samples.start)
     return replace(method, strategy=strategy)
 

@@ -34,8 +34,8 @@ class CallContraction:
         rule: The rule, if the layer has one.
         placement: Where the rule finds the samples.
         separation: How the samples are taken apart, if there is no rule.
-        ways: Which of the rule's ways is taken to each parameter; the first of those
-            not named.
+        implementations: The name of the implementation in use for each parameter; the
+            rule's first for those not named.
     """
 
     unit: CaptureUnit
@@ -43,12 +43,30 @@ class CallContraction:
     rule: Rule | None = None
     placement: Placement | None = None
     separation: SampleSplit | None = None
-    ways: tuple[tuple[str, int], ...] = ()
+    implementations: tuple[tuple[str, str], ...] = ()
 
-    def way(self, name: str) -> Contract:
-        """Return the contraction of a parameter that is in use."""
+    @property
+    def choices(self) -> dict[str, tuple[str, ...]]:
+        """The parameters with several implementations, and the names of those."""
+        if self.rule is None:
+            return {}
+        forms = {name: self.rule.form(name) for _, name in self.unit.parameters}
+        return {
+            name: tuple(form.by_name)
+            for name, form in forms.items()
+            if len(form.implementations) > 1
+        }
+
+    def implementation(self, parameter: str) -> Contract:
+        """Return the implementation in use for a parameter."""
         assert self.rule is not None
-        return self.rule.form(name).ways[dict(self.ways).get(name, 0)]
+        return self.rule.form(parameter).by_name[self.implementation_name(parameter)]
+
+    def implementation_name(self, parameter: str) -> str:
+        """Return the name of the implementation in use for a parameter."""
+        assert self.rule is not None
+        default = next(iter(self.rule.form(parameter).by_name))
+        return dict(self.implementations).get(parameter, default)
 
 
 def handle(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from jacengine._torchfunc import Tensors, Vectorisation
 from jacengine.interface import Point
-from jacengine.layers.contraction_plan import Assignment, assign, watched
+from jacengine.layers.contraction_plan import ContractionPlan, assign, watched
 from jacengine.layers.edge_vjp import arriving_cotangents
 from jacengine.layers.hook_capture import LayerCall
 
@@ -25,7 +25,7 @@ class Captured:
         create_graph: Whether what is derived from it must be differentiable in turn.
     """
 
-    assignment: Assignment
+    assignment: ContractionPlan
     visits: tuple[LayerCall, ...]
     outputs: Tensors
     primals: Tensors
@@ -53,7 +53,7 @@ class Captured:
         return [[next(found) for _ in visit.edges] for visit in self.visits]
 
 
-def captured(point: Point, known: Assignment | None) -> Captured:
+def captured(point: Point, known: ContractionPlan | None) -> Captured:
     """Run a module once, watching its layers.
 
     Args:
@@ -82,7 +82,7 @@ def module_of(point: Point) -> nn.Module:
     return point.module
 
 
-def assigned(point: Point) -> Assignment:
+def assigned(point: Point) -> ContractionPlan:
     """Find who answers for which parameter; takes a few passes."""
     return assign(
         module_of(point),

@@ -69,15 +69,13 @@ def unaccounted(
         for target, _ in node.next_functions:
             if target is None:
                 continue
-            applied_fallbacks = entrances.at(target)
-            if applied_fallbacks is None:
+            entering = entrances.at(target)
+            if entering is None:
                 waiting.append(target)
                 continue
             number = number_of(node)
-            if not any(
-                number in window for window in windows.get(applied_fallbacks, ())
-            ):
-                found.add(applied_fallbacks)
+            if not any(number in window for window in windows.get(entering, ())):
+                found.add(entering)
     return found
 
 

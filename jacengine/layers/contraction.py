@@ -115,7 +115,7 @@ def _by_rule(seen: Captured, members: Sequence[int]) -> Contractor:
             g = torch.cat([g for _, g in reached], dim=2)
 
         def piece(name: str) -> Piece:
-            contract = handling.way(name)
+            contract = handling.implementation(name)
 
             def written(out: Tensor | None) -> Tensor:
                 into = None if out is None else out.transpose(0, 1)

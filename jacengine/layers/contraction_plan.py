@@ -26,7 +26,7 @@ from jacengine.layers.sample_axis import placements
 
 
 @dataclass(frozen=True)
-class Assignment:
+class ContractionPlan:
     """Who answers for what.
 
     Attributes:
@@ -36,8 +36,8 @@ class Assignment:
         whole: Parameters that are pulled through the whole graph.
         vectorisations: How many directions can go through the graph at once; the first
             is in use.
-        settled: Whether it is known where the samples lie, so that another pass like
-            this one has them there too.
+        sample_axis_known: Whether the position of the sample axis was determined, and
+            holds for every pass of the same signature.
         graph: What such a pass is, if shapes alone do not tell where the samples lie.
     """
 
@@ -46,7 +46,7 @@ class Assignment:
     handlings: tuple[CallContraction, ...]
     whole: frozenset[int]
     vectorisations: tuple[Vectorisation, ...]
-    execution_context: bool
+    sample_axis_known: bool
     graph: tuple[object, ...] | None
 
     def covers(
@@ -98,7 +98,7 @@ def assign(
     primals: Tensors,
     function: Callable[..., Tensors],
     batch_size: int | None,
-) -> Assignment:
+) -> ContractionPlan:
     """Find a module for every parameter, by trying.
 
     Args:
@@ -123,7 +123,7 @@ def assign(
         if not failed:
             vectorisations = _vectorisations(outputs, visits)
             plain = batch_size is None or all(_settled(v, batch_size) for v in visits)
-            return Assignment(
+            return ContractionPlan(
                 units,
                 frozenset(read),
                 tuple(handlings),

@@ -12,6 +12,7 @@ functions of tensors in one form:
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,16 +38,26 @@ class Form:
     """The contraction of one parameter.
 
     Attributes:
-        ways: Functions that all give the block; the fastest is found by measurement.
+        implementations: Functions that all compute the block; the first is the
+            default, and the fastest is found by measurement.
         factors: Gives two factors of the block, where it has them: see
             `jacengine.layers.outer`.
         rows: Gives which rows of the parameter positions add to, `(s, n)`, and what,
             `(s, k, n, e)`, where the block is nothing else.
     """
 
-    ways: tuple[Contract, ...]
+    implementations: tuple[Contract, ...]
     factors: Factors | None = None
     rows: Factors | None = None
+
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, Contract]:
+        """The implementations by the name of their function, numbered if repeated."""
+        named: dict[str, Contract] = {}
+        for function in self.implementations:
+            name = getattr(function, "__name__", type(function).__name__)
+            named[f"{name}_{len(named)}" if name in named else name] = function
+        return named
 
 
 @dataclass(frozen=True)

@@ -58,10 +58,10 @@ def _frozen_statistics(layer: nn.Module) -> bool:
 
 
 def _conv(dimensions: int) -> Rule:
-    ways: tuple[Contract, ...] = (conv_by_windows, conv_by_groups)
+    implementations: tuple[Contract, ...] = (conv_by_windows, conv_by_groups)
     if dimensions > 1:
-        ways = (*ways, conv_by_rows)
-    weight = Form(ways, conv_factors)
+        implementations = (*implementations, conv_by_rows)
+    weight = Form(implementations, conv_factors)
     axes = dimensions + 1
     return Rule({"weight": weight, "bias": channels_sum}, axes, axes)
 

@@ -130,7 +130,7 @@ def layered(
                     problem, ready, method.strategy, method.sample_policy, None
                 )
             )
-            seen = captured(point, found if found.execution_context else None)
+            seen = captured(point, found if found.sample_axis_known else None)
             seeds = seeds_of_all()
             factors = factors_of(seen, seeds, point.batch_size)
         return Factored(

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 import jacengine
 from jacengine.layers.capture_coverage import unaccounted
-from jacengine.layers.contraction_plan import Assignment, assign
+from jacengine.layers.contraction_plan import ContractionPlan, assign
 from jacengine.layers.hook_capture import CaptureUnit, LayerCall, capturing
 from jacengine.layers.sample_axis import Placement, placements, reaches_others
 from tests.contract.compare import assert_same
@@ -153,7 +153,7 @@ def test_an_output_that_is_a_parameter_itself() -> None:
         assert unaccounted((output,), [output], []) == {0}
 
 
-def assigned(model: nn.Module, x: Tensor) -> Assignment:
+def assigned(model: nn.Module, x: Tensor) -> ContractionPlan:
     problem, call = prepared(model, x, **PER_SAMPLE)
     primals = tuple(p.detach().requires_grad_() for p in call.primals(connected=False))
     return assign(model, problem.layout.names, primals, call, problem.batch_size)

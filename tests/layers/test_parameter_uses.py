@@ -10,7 +10,7 @@ from torch.autograd.graph import get_gradient_edge
 from torch.nn import functional as F
 
 import jacengine
-from jacengine.layers.contraction_plan import Assignment, assign
+from jacengine.layers.contraction_plan import ContractionPlan, assign
 from jacengine.layers.edge_vjp import arriving_cotangents
 from jacengine.layers.parameter_uses import read_uses
 from tests.contract.compare import assert_same
@@ -22,7 +22,7 @@ from tests.problems import prepared, randn
 PER_SAMPLE: dict[str, Any] = {"wrt": "params", "batch_dim": 0}
 
 
-def assigned(model: nn.Module, *args: Tensor) -> Assignment:
+def assigned(model: nn.Module, *args: Tensor) -> ContractionPlan:
     problem, call = prepared(model, *args, **PER_SAMPLE)
     primals = tuple(p.detach().requires_grad_() for p in call.primals(connected=False))
     return assign(model, problem.layout.names, primals, call, problem.batch_size)

@@ -87,7 +87,7 @@ def by_layers(
     assert isinstance(method.strategy, QuasiLinear)
     ways: list[str] = [
         handling.separation.way
-        for assignment in method.strategy.assignments.values()
+        for assignment in method.strategy.plans.values()
         for handling in assignment.handlings
         if handling.separation is not None
     ]

@@ -114,7 +114,7 @@ def check(layer: nn.Module, x: Tensor) -> None:
             ]
         )
         form = rule.form(name)
-        for contract in form.ways:
+        for contract in form.implementations:
             block = contract(layer, x, g, None)
             assert block.shape == wanted.shape
             assert torch.allclose(block, wanted, rtol=1e-10, atol=1e-12), name
@@ -176,7 +176,7 @@ def test_rules_can_be_differentiated(way: int) -> None:
     g = randn(S, K, 1, 2, 2, 2).requires_grad_()
 
     def run(x: Tensor, g: Tensor) -> Tensor:
-        return rule.form("weight").ways[way](layer, x, g, None)
+        return rule.form("weight").implementations[way](layer, x, g, None)
 
     assert torch.autograd.gradcheck(run, (x, g))
 
