@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import CodeType, FunctionType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -181,6 +181,16 @@ def made_shape(node: graph.Node) -> tuple[int, ...]:
 def signed(number: int) -> int:
     """Read an axis or an index that a node has kept: negative ones lie beyond 2^63."""
     return number - 2**64 if number >= 2**63 else number
+
+
+_Wrapper = TypeVar("_Wrapper", bound=Tensor)
+
+
+def wrapper_tensor(kind: type[_Wrapper], like: Tensor) -> _Wrapper:
+    """Make a tensor of a subclass that has the metadata of another, and no storage."""
+    return Tensor._make_wrapper_subclass(
+        kind, like.shape, dtype=like.dtype, device=like.device
+    )
 
 
 class GuardedCapture:
