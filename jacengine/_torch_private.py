@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad, graph
 from torch.fx import GraphModule
-from torch.nn.modules import batchnorm
+from torch.nn.modules import batchnorm, conv
 
 from jacengine._locks import TORCH_GLOBAL_LOCK
 
@@ -26,6 +26,15 @@ from jacengine._locks import TORCH_GLOBAL_LOCK
 
 BatchNorm = batchnorm._BatchNorm
 """The base of all batch normalisations."""
+ConvNd = conv._ConvNd
+"""The base of all convolutions."""
+ConvTransposeNd = conv._ConvTransposeNd
+"""The base of all transposed convolutions."""
+
+
+def padding_of(layer: ConvNd) -> list[int]:
+    """Return the padding of a convolution, as `torch.nn.functional.pad` takes it."""
+    return layer._reversed_padding_repeated_twice
 
 
 def buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
@@ -178,9 +187,25 @@ def made_shape(node: graph.Node) -> tuple[int, ...]:
     return tuple(metadata.shape)
 
 
-def signed(number: int) -> int:
-    """Read an axis or an index that a node has kept: negative ones lie beyond 2^63."""
-    return number - 2**64 if number >= 2**63 else number
+def saved(node: graph.Node, name: str) -> Any:
+    """Read a value that a node of the autograd graph has saved for its derivative.
+
+    Negative axes and indices are saved as unsigned numbers.
+    """
+    value = getattr(node, f"_saved_{name}")
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_signed, value))
+    return _signed(value)
+
+
+def _signed(value: Any) -> Any:
+    return value - 2**64 if isinstance(value, int) and value >= 2**63 else value
+
+
+def axes_of(node: graph.Node) -> tuple[object, ...]:
+    """Return the axes that the operator of a node was given, as far as it has any."""
+    names = ("_saved_dim", "_saved_dim0", "_saved_dim1", "_saved_dims")
+    return tuple(getattr(node, name, None) for name in names)
 
 
 _Wrapper = TypeVar("_Wrapper", bound=Tensor)

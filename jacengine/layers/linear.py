@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from jacengine.layers.outer import outer, placed
+from jacengine.layers.outer import outer, store
 
 
 def linear_factors(_: nn.Module, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
@@ -20,18 +20,18 @@ def linear_weight(layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) ->
 
 def positions_sum(_: nn.Module, __: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
     """Contract `s k n o -> s k o`."""
-    return placed(g[:, :, 0] if g.shape[2] == 1 else g.sum(2), out)
+    return store(g[:, :, 0] if g.shape[2] == 1 else g.sum(2), out)
 
 
 def channels_sum(_: nn.Module, __: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
     """Contract `s k n c ... -> s k c` over positions and space."""
-    return placed(g.flatten(4).sum((2, -1)) if g.dim() > 4 else g.sum(2), out)
+    return store(g.flatten(4).sum((2, -1)) if g.dim() > 4 else g.sum(2), out)
 
 
 def embedding_rows(layer: nn.Module, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    """Say which row each position adds to, `(s, n)`, and what, `(s, k, n, e)`.
+    """Return the row that each position adds to, `(s, n)`, and what, `(s, k, n, e)`.
 
-    Padding takes no part.
+    Padding has no cotangent.
     """
     assert isinstance(layer, nn.Embedding)
     index = x.long()
@@ -55,7 +55,7 @@ def scattered(index: Tensor, values: Tensor, count: int, out: Tensor | None) -> 
     Args:
         index: The rows.
         values: What to add to them.
-        count: How many rows the block has.
+        count: The number of rows of the block.
         out: Where to write, `(s, k, count, e)`.
     """
     samples, directions, _, width = values.shape

@@ -12,13 +12,14 @@ from jacengine._torchfunc import Tensors
 from jacengine.execution.execution_context import execution_context
 from jacengine.execution.method import Method
 from jacengine.interface import Contraction
-from jacengine.layers.capture import Captured, assigned, captured
+from jacengine.layers.capture import CapturedPass, capture_pass
 from jacengine.layers.contraction import (
     contractor,
-    ruled_cotangent,
-    ruled_input,
-    through_the_graph,
+    per_sample_vjp,
+    rule_cotangent,
+    rule_input,
 )
+from jacengine.layers.contraction_plan import make_plan
 from jacengine.linear_operators.embedding_factor import Picked
 from jacengine.linear_operators.factors import Dense, Factor, Outer, Products, merged
 from jacengine.linear_operators.linear_map import PART, Backend
@@ -114,8 +115,8 @@ def layered(
                     problem, ready, method.strategy, method.sample_policy, None
                 )
             )
-            found = assigned(point)
-            captured(point, found)
+            found = make_plan(point)
+            capture_pass(point, found)
     except (RuntimeError, ValueError, TypeError, IndexError):
         return None
 
@@ -130,12 +131,12 @@ def layered(
                     problem, ready, method.strategy, method.sample_policy, None
                 )
             )
-            seen = captured(point, found if found.sample_axis_known else None)
+            captured = capture_pass(point, found if found.sample_axis_known else None)
             seeds = seeds_of_all()
-            factors = factors_of(seen, seeds, point.batch_size)
+            factors = factors_of(captured, seeds, point.batch_size)
         return Factored(
             factors,
-            seen.primals,
+            captured.primals,
             point.batch_size or 1,
             seeding.count,
             records=problem.options.create_graph,
@@ -145,33 +146,36 @@ def layered(
 
 
 def factors_of(
-    seen: Captured, seeds: Tensors, batch_size: int | None
+    captured: CapturedPass, seeds: Tensors, batch_size: int | None
 ) -> tuple[Factor, ...]:
     """Factor the block of every parameter, from one backward pass.
 
     Args:
-        seen: A forward pass.
+        captured: A forward pass.
         seeds: One cotangent for each output entry, `(K, *out)` or `(K, B, *out)`.
         batch_size: The number of samples to keep apart, or `None`.
     """
-    uses: list[list[Factor]] = [[] for _ in seen.primals]
+    uses: list[list[Factor]] = [[] for _ in captured.primals]
     calls = zip(
-        seen.visits, seen.assignment.handlings, seen.arriving(seeds), strict=True
+        captured.calls,
+        captured.plan.contractions,
+        captured.output_cotangents(seeds),
+        strict=True,
     )
-    for i, (visit, handling, arriving) in enumerate(calls):
-        if all(cotangent is None for cotangent in arriving):
+    for i, (call, contraction, cotangents) in enumerate(calls):
+        if all(cotangent is None for cotangent in cotangents):
             continue
-        module, rule = visit.module, handling.rule
+        module, rule = call.module, contraction.rule
         formed: list[tuple[int, str]] = []
-        for index, name in visit.unit.parameters:
+        for index, name in call.unit.parameters:
             form = None if rule is None else rule.form(name)
-            parted = visit.unit.part is not None
+            parted = call.unit.view is not None
             if form is None or parted or not (form.factors or form.rows):
                 formed.append((index, name))
                 continue
-            assert arriving[0] is not None
-            x, g = ruled_input(seen, i), ruled_cotangent(seen, i, arriving[0])
-            shape = tuple(seen.primals[index].shape)
+            assert cotangents[0] is not None
+            x, g = rule_input(captured, i), rule_cotangent(captured, i, cotangents[0])
+            shape = tuple(captured.primals[index].shape)
             if form.factors is not None:
                 uses[index].append(
                     Outer(*form.factors(module, x.to(g.dtype), g), shape)
@@ -179,16 +183,16 @@ def factors_of(
             elif form.rows is not None:
                 uses[index].append(Picked(*form.rows(module, x, g), shape))
         if formed:
-            pieces = contractor(seen, [i], batch_size)([arriving])
+            writers = contractor(captured, [i], batch_size)([cotangents])
             for index, _ in formed:
-                uses[index].append(Dense(pieces[index](None).transpose(0, 1)))
-    for index in seen.assignment.whole:
-        block = through_the_graph(
-            seen.outputs,
-            seen.primals[index],
+                uses[index].append(Dense(writers[index](None).transpose(0, 1)))
+    for index in captured.plan.vjp_parameters:
+        block = per_sample_vjp(
+            captured.outputs,
+            captured.primals[index],
             seeds,
             batch_size,
-            create_graph=seen.create_graph,
+            create_graph=captured.create_graph,
         )
         uses[index].append(Dense(block.transpose(0, 1)))
     rows = (batch_size or 1, seeds[0].shape[0])
@@ -196,5 +200,5 @@ def factors_of(
         merged(found)
         if found
         else Dense(primal.detach().new_zeros(()).expand(*rows, *primal.shape))
-        for primal, found in zip(seen.primals, uses, strict=True)
+        for primal, found in zip(captured.primals, uses, strict=True)
     )

@@ -53,8 +53,8 @@ def multilinear(
         return changed
 
     for i, x in jets.items():
-        own = batched(put((i, x.tangents)), (i,))
-        tangents, own = add_coefficients(tangents, own), x.dense_second_order()
+        tangents = add_coefficients(tangents, batched(put((i, x.tangents)), (i,)))
+        own = x.dense_second_order()
         if own is not None:
             second = add_coefficients(second, plain(*put((i, own))))
     for (i, x), (j, y) in combinations(jets.items(), 2):

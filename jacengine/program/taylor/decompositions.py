@@ -85,8 +85,8 @@ def _bilinear(a: Tensor, b: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
     return found if bias is None else found + bias
 
 
-def _cat_at_least(pieces: Sequence[Tensor], rank: int, axis: int) -> Tensor:
-    raised = [p if p.dim() >= rank else p.reshape(1, *p.shape) for p in pieces]
+def _cat_at_least(tensors: Sequence[Tensor], rank: int, axis: int) -> Tensor:
+    raised = [p if p.dim() >= rank else p.reshape(1, *p.shape) for p in tensors]
     return torch.cat(raised, axis if raised[0].dim() > axis else 0)
 
 
@@ -138,7 +138,7 @@ def _vector_norm(
     *,
     dtype: torch.dtype | None = None,
 ) -> Any:
-    if ord not in (2, "fro", None) or dtype is not None:
+    if ord not in (2, "fro", None) or dtype is not None:  # codespell:ignore fro
         return NotImplemented
     return _root((x * x).sum(dim, keepdim))
 
@@ -208,8 +208,8 @@ RULES: dict[str, TaylorRule] = {
     "addmm baddbmm addmv": _addmm,
     "outer ger": lambda a, b: a.unsqueeze(-1) * b,
     "bilinear": _bilinear,
-    "hstack": lambda pieces: _cat_at_least(pieces, 1, 1),
-    "vstack row_stack": lambda pieces: _cat_at_least(pieces, 2, 0),
+    "hstack": lambda tensors: _cat_at_least(tensors, 1, 1),
+    "vstack row_stack": lambda tensors: _cat_at_least(tensors, 2, 0),
     "__iter__": lambda x: iter(x.unbind(0)),
     "scaled_dot_product_attention": _attention,
     "vector_norm": _vector_norm,

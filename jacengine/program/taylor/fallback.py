@@ -3,9 +3,9 @@
     y_t = d f [t],    y_s = d f [s] + sum_k d/de (d f(z + e t_k) [t_k])
 
 Tangents of tangents by `torch.func.jvp` of `torch.func.jvp`, all directions by
-`torch.func.vmap`, verified as in `consistency_check`. What is random, changes a tensor
-in place, depends on how tensors lie in memory, or has no derivative formula in torch
-raises, by name.
+`torch.func.vmap`, verified as in `consistency_check`. A function raises if it is
+random, changes a tensor in place, depends on memory layout, or has no derivative
+formula in torch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Selection and concatenation of entries: linear, as in `views`.
 
-Constants among the pieces have no tangents: zeros, stored for broadcasting.
+Constants among the tensors have no tangents: zeros, stored for broadcasting.
 """
 
 from __future__ import annotations
@@ -61,51 +61,51 @@ def _unbind(x: Jet, dim: int = 0) -> tuple[Jet, ...]:
     )
 
 
-def _cat(pieces: Sequence[Any], dim: int = 0) -> Any:
-    first = next(jets_in(pieces))
-    y = torch.cat(primals_of(list(pieces)), dim)
+def _cat(tensors: Sequence[Any], dim: int = 0) -> Any:
+    first = next(jets_in(tensors))
+    y = torch.cat(primals_of(list(tensors)), dim)
     rank = y.dim()
     axis = dim % rank
-    if any(piece.dim() != rank for piece in map(primal_of, pieces)):
+    if any(tensor.dim() != rank for tensor in map(primal_of, tensors)):
         return NotImplemented  # what torch still allows: an empty vector
-    active = [piece for piece in pieces if isinstance(piece, Jet)]
-    # Axes that all pieces repeat stay broadcast.
+    active = [tensor for tensor in tensors if isinstance(tensor, Jet)]
+    # Axes that all tensors repeat stay broadcast.
     widest = [
         max(sizes) for sizes in zip(*(a.tangents.shape for a in active), strict=True)
     ]
     zero = first.primal.new_zeros(())
 
-    def tangents(piece: Any) -> Tensor:
+    def tangents(tensor: Any) -> Tensor:
         sizes = widest.copy()
-        sizes[axis + 1] = primal_of(piece).shape[axis]
-        return (piece.tangents if isinstance(piece, Jet) else zero).expand(sizes)
+        sizes[axis + 1] = primal_of(tensor).shape[axis]
+        return (tensor.tangents if isinstance(tensor, Jet) else zero).expand(sizes)
 
     second = None
-    if any(piece.second_order is not None for piece in active):
-        own = [p.second_order if isinstance(p, Jet) else None for p in pieces]
+    if any(tensor.second_order is not None for tensor in active):
+        own = [p.second_order if isinstance(p, Jet) else None for p in tensors]
         second = torch.cat(
             [
                 (zero if coefficient is None else coefficient).expand(
-                    primal_of(piece).shape
+                    primal_of(tensor).shape
                 )
-                for piece, coefficient in zip(pieces, own, strict=True)
+                for tensor, coefficient in zip(tensors, own, strict=True)
             ],
             axis,
         )
-    joined = torch.cat([tangents(p) for p in pieces], axis + 1)
+    joined = torch.cat([tangents(p) for p in tensors], axis + 1)
     return first.with_coefficients(y, joined, second)
 
 
-def _stack(pieces: Sequence[Any], dim: int = 0) -> Any:
-    axis = dim % (primal_of(pieces[0]).dim() + 1)
+def _stack(tensors: Sequence[Any], dim: int = 0) -> Any:
+    axis = dim % (primal_of(tensors[0]).dim() + 1)
 
-    def unsqueezed(piece: Any) -> Any:
-        y = primal_of(piece).unsqueeze(axis)
-        if not isinstance(piece, Jet):
+    def unsqueezed(tensor: Any) -> Any:
+        y = primal_of(tensor).unsqueeze(axis)
+        if not isinstance(tensor, Jet):
             return y
-        return piece.apply_linear(y, lambda t: t.unsqueeze(axis + 1))
+        return tensor.apply_linear(y, lambda t: t.unsqueeze(axis + 1))
 
-    return _cat([unsqueezed(piece) for piece in pieces], axis)
+    return _cat([unsqueezed(tensor) for tensor in tensors], axis)
 
 
 def _where(condition: Tensor, a: Any, b: Any) -> Any:

@@ -20,13 +20,15 @@ from jacengine.errors import UnsupportedError
 _CUSTOM: CodeType = inspect.unwrap(Function.apply).__code__
 
 _AUGMENTED = "add sub mul truediv div floordiv mod pow matmul and or xor lshift rshift"
-_IN_PLACE = {f"__i{name}__" for name in _AUGMENTED.split()}
-_IN_PLACE |= {"__setitem__", "__delitem__", "__set__"}
+_IN_PLACE = {
+    *("__setitem__", "__delitem__", "__set__"),
+    *(f"__i{name}__" for name in _AUGMENTED.split()),
+}
 _REASONS = {
     name: reason
     for names, reason in {
-        "as_strided storage untyped_storage data_ptr stft": "depends on how tensors "
-        "lie in memory",
+        "as_strided storage untyped_storage data_ptr stft": "depends on the memory "
+        "layout of tensors",
         "numpy __array__ __dlpack__ from_dlpack __reduce_ex__": "leaves torch",
         "grad backward register_hook retain_grad __deepcopy__": "belongs to reverse "
         "mode",
