@@ -40,21 +40,18 @@ class Project(nn.Module):
     """Multiplies vectors with the parameter, a vector."""
 
 
-def shift(layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
+def shift(layer: Broadcast, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
     """Sum the cotangents."""
-    assert isinstance(layer, Broadcast)
     return _sum(layer, x, g if layer.factor == 1 else g * layer.factor, out)
 
 
-def scale(layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
+def scale(layer: Broadcast, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
     """Sum the cotangents times the other factor."""
-    assert isinstance(layer, Broadcast)
     return _sum(layer, x, g * x.unsqueeze(1), out)
 
 
-def own_axes(layer: nn.Module, _: int) -> int:
+def own_axes(layer: Broadcast, _: int) -> int:
     """Count the parameter's axes."""
-    assert isinstance(layer, Broadcast)
     return len(layer.shape)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.nn import grad as weight_gradients
 
@@ -22,30 +22,25 @@ from jacengine._torch_private import ConvNd, ConvTransposeNd, padding_of
 from jacengine.layers.outer import outer, store
 
 
-def conv_factors(layer: nn.Module, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+def conv_factors(layer: ConvNd, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
     """Factor the block into cotangents and windows, see `jacengine.layers.outer`."""
-    assert isinstance(layer, ConvNd)
     items = _padded(layer, x)
     return _rows(g, layer.groups), _columns(_windows(items, layer, g.shape[4:]), layer)
 
 
-def conv_by_windows(
-    layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None
-) -> Tensor:
+def conv_by_windows(layer: ConvNd, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
     """Copy the windows, and multiply."""
-    assert isinstance(layer, ConvNd)
     left, right = conv_factors(layer, x.to(g.dtype), g)
     return outer(left, right, layer.weight.shape, out)
 
 
-def conv_by_rows(layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
+def conv_by_rows(layer: ConvNd, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
     """Copy rows of the image from the start of a window on, and multiply.
 
     With stride 1 neighbouring windows start at neighbouring entries, so that one run of
     memory is a row of windows. Cotangents are zero where a run continues between the
     windows of one row and those of the next.
     """
-    assert isinstance(layer, ConvNd)
     count = g.shape[4:]
     if len(count) < 2 or layer.stride[-2:] != (1, 1):
         return conv_by_windows(layer, x, g, out)
@@ -64,11 +59,8 @@ def conv_by_rows(layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) -> 
     return outer(left, right, layer.weight.shape, out)
 
 
-def conv_by_groups(
-    layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None
-) -> Tensor:
+def conv_by_groups(layer: ConvNd, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
     """Compute the weight gradient of one convolution with a group for each sample."""
-    assert isinstance(layer, ConvNd)
     groups, weight = layer.groups, tuple(layer.weight.shape)
     samples, directions = g.shape[:2]
     x = x.to(g.dtype)
@@ -92,13 +84,12 @@ def conv_by_groups(
 
 
 def transposed_weight(
-    layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None
+    layer: ConvTransposeNd, x: Tensor, g: Tensor, out: Tensor | None
 ) -> Tensor:
     """Contract `s n i ..., s k n o ... -> s k i o ...`, group by group.
 
     A transposed convolution is the adjoint map, so input and cotangent change places.
     """
-    assert isinstance(layer, ConvTransposeNd)
     assert not isinstance(layer.padding, str)
     padding = [size for size in reversed(layer.padding) for _ in range(2)]
     items = F.pad(g.flatten(0, 1), padding)  # (s k) n o ...

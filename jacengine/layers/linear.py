@@ -28,12 +28,11 @@ def channels_sum(_: nn.Module, __: Tensor, g: Tensor, out: Tensor | None) -> Ten
     return store(g.flatten(4).sum((2, -1)) if g.dim() > 4 else g.sum(2), out)
 
 
-def embedding_rows(layer: nn.Module, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+def embedding_rows(layer: nn.Embedding, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
     """Return the row that each position adds to, `(s, n)`, and what, `(s, k, n, e)`.
 
     Padding has no cotangent.
     """
-    assert isinstance(layer, nn.Embedding)
     index = x.long()
     if layer.padding_idx is not None:
         padding = index == layer.padding_idx
@@ -42,10 +41,9 @@ def embedding_rows(layer: nn.Module, x: Tensor, g: Tensor) -> tuple[Tensor, Tens
 
 
 def embedding_weight(
-    layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None
+    layer: nn.Embedding, x: Tensor, g: Tensor, out: Tensor | None
 ) -> Tensor:
     """Scatter `s k n e` into rows `x[s n]` of `s k v e`."""
-    assert isinstance(layer, nn.Embedding)
     return scattered(*embedding_rows(layer, x, g), layer.num_embeddings, out)
 
 

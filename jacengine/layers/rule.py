@@ -15,19 +15,20 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
 from jacengine._torch_private import hooks_of
 from jacengine.errors import ArgumentError
 
-BlockContraction = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
+BlockContraction = Callable[[Any, Tensor, Tensor, Tensor | None], Tensor]
 """From a layer, `x`, `g` and `out` to the block of one parameter."""
 
-Factors = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+Factors = Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]]
 """From a layer, `x` and `g` to two tensors that the block follows from."""
 
-OwnAxes = int | Callable[[nn.Module, int], int]
+OwnAxes = int | Callable[[Any, int], int]
 """The number of trailing axes of a tensor that belong to the layer; the others are
 samples and positions. Or a function of the layer and the tensor's number of axes."""
 
@@ -81,7 +82,7 @@ class Rule:
     parameters: Mapping[str, BlockContraction | Form]
     input_axes: OwnAxes
     output_axes: OwnAxes
-    applies: Callable[[nn.Module], bool] = lambda _: True
+    applies: Callable[[Any], bool] = lambda _: True
 
     def form(self, name: str) -> Form:
         """Return the contraction of a parameter."""

@@ -14,13 +14,11 @@ def _all_but_first(_: nn.Module, dim: int) -> int:
     return dim - 1
 
 
-def _normalised_axes(layer: nn.Module, _: int) -> int:
-    assert isinstance(layer, nn.LayerNorm | nn.RMSNorm)
+def _normalised_axes(layer: nn.LayerNorm | nn.RMSNorm, _: int) -> int:
     return len(layer.normalized_shape)
 
 
-def _plain_embedding(layer: nn.Module) -> bool:
-    assert isinstance(layer, nn.Embedding)
+def _plain_embedding(layer: nn.Embedding) -> bool:
     return layer.max_norm is None and not layer.scale_grad_by_freq
 
 

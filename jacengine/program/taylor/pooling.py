@@ -13,9 +13,7 @@ from torch.nn import functional as F
 
 from jacengine._torchfunc import vmap
 from jacengine.errors import UnsupportedError
-from jacengine.program.taylor.broadcast_tangents import align_rank
 from jacengine.program.taylor.jet import Jet, TaylorRule, jets_in
-from jacengine.program.taylor.views import trailing_axes
 
 
 def _per_sample(function: TaylorRule, axes: int | None = None) -> TaylorRule:
@@ -52,12 +50,6 @@ def _pad(
     return _per_sample(F.pad)(x, pad, mode)
 
 
-def _repeat(x: Jet, *sizes: Any) -> Jet:
-    times: Sequence[int] = sizes if isinstance(sizes[0], int) else sizes[0]
-    y = x.primal.repeat(*times)
-    return x.apply_linear(y, lambda t: align_rank(t, y.dim()).repeat(1, *times))
-
-
 def _vectorised(function: TaylorRule) -> TaylorRule:
     """Return the rule of any other linear function of one tensor."""
 
@@ -83,16 +75,16 @@ def _dropout(x: Jet, p: float = 0.5, training: bool = True, **_: Any) -> Jet:
 
 RULES: dict[str, TaylorRule] = {
     "pad": _pad,
-    "repeat": _repeat,
     "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout "
     "feature_dropout": _dropout,
 }
 FACTORIES: dict[str, Callable[[TaylorRule], TaylorRule]] = {
-    "gather roll tile diagonal repeat_interleave take_along_dim diag_embed diag rot90 "
-    "fliplr flipud unfold fold index_add scatter_add channel_shuffle": _vectorised,
+    "channel_shuffle cumsum diag diag_embed diagonal flip fliplr flipud fold gather "
+    "index_add index_select narrow pixel_shuffle pixel_unshuffle repeat "
+    "repeat_interleave roll rot90 scatter_add select take_along_dim tile trace tril "
+    "triu unfold": _vectorised,
     "avg_pool1d adaptive_avg_pool1d": functools.partial(_per_sample, axes=2),
     "avg_pool2d adaptive_avg_pool2d": functools.partial(_per_sample, axes=3),
     "avg_pool3d adaptive_avg_pool3d": functools.partial(_per_sample, axes=4),
     "interpolate upsample": _per_sample,
-    "pixel_shuffle pixel_unshuffle": trailing_axes,
 }

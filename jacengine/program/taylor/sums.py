@@ -73,19 +73,6 @@ def _reduction(name: str) -> TaylorRule:
     return rule
 
 
-def _cumsum(x: Jet, dim: int, *, dtype: torch.dtype | None = None) -> Jet:
-    axis = dim % max(x.primal.dim(), 1)
-    y = torch.cumsum(x.primal, axis, dtype=dtype)
-    if not x.primal.dim():
-        return x.with_coefficients(y, x.tangents, x.second_order)
-    return x.apply_linear(y, lambda t: torch.cumsum(t, axis + 1))
-
-
-def _trace(x: Jet) -> Jet:
-    y = torch.trace(x.primal)
-    return x.apply_linear(y, lambda t: t.diagonal(dim1=-2, dim2=-1).sum(-1))
-
-
 def _copy(function: Callable[..., Tensor]) -> TaylorRule:
     """Return the rule of a copy: of another dtype or device, contiguous, cloned."""
 
@@ -109,8 +96,6 @@ RULES: dict[str, TaylorRule] = {
     "positive": lambda x: x,
     "sum": _reduction("sum"),
     "mean": _reduction("mean"),
-    "cumsum": _cumsum,
-    "trace": _trace,
 }
 FACTORIES: dict[str, Callable[[TaylorRule], TaylorRule]] = {
     "clone contiguous to type type_as float double half bfloat16 cpu cuda": _copy

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-
 from jacengine.program.taylor.broadcast_tangents import align_rank
 from jacengine.program.taylor.jet import Jet, TaylorRule
 from jacengine.program.taylor.lazy import LazyTangents
@@ -43,35 +41,6 @@ def _expand(function: TaylorRule) -> TaylorRule:
     def rule(x: Jet, *shape: Any, **named: Any) -> Any:
         y = function(x.primal, *shape, **named)
         return x.with_coefficients(y, align_rank(x.tangents, y.dim()), x.second_order)
-
-    return rule
-
-
-def _along_axis(name: str) -> TaylorRule:
-    """Return the rule of a function whose first option is an axis, or several."""
-
-    def rule(x: Jet, *args: Any, **named: Any) -> Any:
-        rank = x.primal.dim()
-        if not rank:
-            return NotImplemented
-        function = getattr(torch, name)
-        axes, *others = (named.pop("dim"), *args) if "dim" in named else args
-        if isinstance(axes, int):
-            shifted: Any = axes % rank + 1
-        else:
-            shifted = [axis % rank + 1 for axis in axes]
-        y = function(x.primal, axes, *others, **named)
-        return x.apply_linear(y, lambda t: function(t, shifted, *others, **named))
-
-    return rule
-
-
-def trailing_axes(function: TaylorRule) -> TaylorRule:
-    """Return the rule of a linear function of the last axes alone."""
-
-    def rule(x: Jet, *args: Any, **named: Any) -> Jet:
-        y = function(x.primal, *args, **named)
-        return x.apply_linear(y, lambda t: function(t, *args, **named))
 
     return rule
 
@@ -119,10 +88,6 @@ def _movedim(x: Jet, source: Any, destination: Any) -> Jet:
 
 
 RULES: dict[str, TaylorRule] = {
-    "flip": _along_axis("flip"),
-    "narrow": _along_axis("narrow"),
-    "index_select": _along_axis("index_select"),
-    "select": _along_axis("select"),
     "transpose swapaxes swapdims": _transpose,
     "t": transpose_matrix,
     "adjoint Tensor.mT Tensor.mH": transpose_matrices,
@@ -134,5 +99,4 @@ FACTORIES: dict[str, Callable[[TaylorRule], TaylorRule]] = {
     "reshape view view_as reshape_as flatten unflatten ravel unsqueeze squeeze "
     "atleast_1d atleast_2d": _reshape,
     "expand expand_as broadcast_to": _expand,
-    "tril triu": trailing_axes,
 }
