@@ -93,8 +93,8 @@ def transposed_weight(
     assert not isinstance(layer.padding, str)
     padding = [size for size in reversed(layer.padding) for _ in range(2)]
     items = F.pad(g.flatten(0, 1), padding)  # (s k) n o ...
-    seen = _windows(items, layer, x.shape[3:])
-    columns = _columns(seen, layer).unflatten(0, g.shape[:2])  # s k q (o/q j) (n p)
+    windows = _windows(items, layer, x.shape[3:])
+    columns = _columns(windows, layer).unflatten(0, g.shape[:2])  # s k q (o/q j) (n p)
     rows = _rows(x.to(g.dtype).unsqueeze(1), layer.groups)  # s 1 q i/q (n p)
     product = rows @ columns.transpose(-1, -2)
     return store(product.reshape(*g.shape[:2], *layer.weight.shape), out)
@@ -138,9 +138,9 @@ def _rows(g: Tensor, groups: int) -> Tensor:
     return flat
 
 
-def _columns(seen: Tensor, layer: ConvNd) -> Tensor:
+def _columns(windows: Tensor, layer: ConvNd) -> Tensor:
     """Rearrange windows `(s, n, c, *j, *p)` as `(s, q, c/q j, n p)`."""
     last = 2 + len(layer.kernel_size)  # of c/q and j, after s and q
-    moved = seen.unflatten(2, (layer.groups, -1)).movedim(1, last + 1)
+    moved = windows.unflatten(2, (layer.groups, -1)).movedim(1, last + 1)
     flat: Tensor = moved.flatten(last + 1).flatten(2, last)
     return flat

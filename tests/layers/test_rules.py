@@ -1,5 +1,7 @@
 """Each rule against autograd, one direction and one sample at a time."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -164,6 +166,17 @@ def test_every_rule_is_checked_here() -> None:
     assert {type(make()) for make in makes} == {
         layer for layer in RULES.layers if layer.__module__.startswith("torch.")
     }
+
+
+def test_a_layer_that_torch_lacks_has_no_rule() -> None:
+    code = (
+        "from torch import nn\n"
+        "del nn.RMSNorm\n"
+        "from jacengine.layers.rules import RULES\n"
+        "names = {layer.__name__ for layer in RULES.layers}\n"
+        "assert 'LayerNorm' in names and 'RMSNorm' not in names\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
