@@ -12,14 +12,14 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import CodeType, FunctionType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad, graph
 from torch.fx import GraphModule
-from torch.nn.modules import batchnorm
+from torch.nn.modules import batchnorm, conv
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -29,9 +29,12 @@ from jacengine._locks import TORCH_GLOBAL_LOCK
 
 __all__ = [
     "BatchNorm",
+    "ConvNd",
+    "ConvTransposeNd",
     "FakeTensorMode",
     "GuardedCapture",
     "TorchDispatchMode",
+    "axes_of",
     "buffers_of",
     "changes_gradients",
     "compiled_graph",
@@ -43,19 +46,30 @@ __all__ = [
     "made_shape",
     "nodes_made",
     "number_of",
+    "padding_of",
     "parameter_of",
     "pytree",
     "replaced_parameters",
-    "signed",
+    "saved",
     "storage_key",
     "tensors_of",
     "training_flags",
     "version_of",
     "without_storage",
+    "wrapper_tensor",
 ]
 
 BatchNorm = batchnorm._BatchNorm
 """The base of all batch normalisations."""
+ConvNd = conv._ConvNd
+"""The base of all convolutions."""
+ConvTransposeNd = conv._ConvTransposeNd
+"""The base of all transposed convolutions."""
+
+
+def padding_of(layer: ConvNd) -> list[int]:
+    """Return the padding of a convolution, as `torch.nn.functional.pad` takes it."""
+    return layer._reversed_padding_repeated_twice
 
 
 def buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
@@ -208,9 +222,35 @@ def made_shape(node: graph.Node) -> tuple[int, ...]:
     return tuple(metadata.shape)
 
 
-def signed(number: int) -> int:
-    """Read an axis or an index that a node has saved: negative ones are beyond 2^63."""
-    return number - 2**64 if number >= 2**63 else number
+def saved(node: graph.Node, name: str) -> Any:
+    """Read a value that a node of the autograd graph has saved for its derivative.
+
+    Negative axes and indices are saved as unsigned numbers.
+    """
+    value = getattr(node, f"_saved_{name}")
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_signed, value))
+    return _signed(value)
+
+
+def _signed(value: Any) -> Any:
+    return value - 2**64 if isinstance(value, int) and value >= 2**63 else value
+
+
+def axes_of(node: graph.Node) -> tuple[object, ...]:
+    """Return the axes that the operator of a node was given, as far as it has any."""
+    names = ("_saved_dim", "_saved_dim0", "_saved_dim1", "_saved_dims")
+    return tuple(getattr(node, name, None) for name in names)
+
+
+_Wrapper = TypeVar("_Wrapper", bound=Tensor)
+
+
+def wrapper_tensor(kind: type[_Wrapper], like: Tensor) -> _Wrapper:
+    """Make a tensor of a subclass that has the metadata of another, and no storage."""
+    return Tensor._make_wrapper_subclass(
+        kind, like.shape, dtype=like.dtype, device=like.device
+    )
 
 
 class GuardedCapture:

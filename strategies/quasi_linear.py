@@ -15,9 +15,8 @@ takes it.
 
 Cost: one forward and one backward pass a chunk, without weight gradients, and the
 contractions. Extra memory: inputs and cotangents of all layers. Layers without a rule
-that the graph does not tell enough of are run again: recurrent ones step by step,
-others sample by sample under vmap. Parameters that no layer can answer for are pulled
-through the whole graph.
+for themselves or for their operators are rerun: recurrent ones unrolled in time, others
+sample by sample under vmap. Other parameters take VJPs through the whole graph.
 
 Source: "quasi-linear" per-sample Jacobians,
 https://github.com/ChenAo-Phys/pytorch-Jacobian ; F. Dangel, F. Kunstner, P. Hennig,
@@ -43,15 +42,15 @@ from jacengine.interface import (
     Unsupported,
 )
 from jacengine.layers.autotune import tuned
-from jacengine.layers.capture import Captured, assigned, captured
+from jacengine.layers.capture import CapturedPass, capture_pass
 from jacengine.layers.contraction import (
-    Piece,
-    alike,
+    BlockWriter,
+    constant_block,
     contractor,
-    given,
-    through_the_graph,
+    group_calls,
+    per_sample_vjp,
 )
-from jacengine.layers.contraction_plan import ContractionPlan
+from jacengine.layers.contraction_plan import ContractionPlan, make_plan
 from jacengine.problem.problem import Problem
 
 
@@ -83,7 +82,7 @@ class QuasiLinear(Strategy):
     )
 
     def check(self, problem: Problem) -> Unsupported | None:
-        """Decline inputs: it contracts what enters layers with what leaves them."""
+        """Decline inputs: it computes the blocks of parameters of layers."""
         if problem.module is None:
             return Unsupported("differentiates parameters of modules, not inputs")
         return None
@@ -95,57 +94,58 @@ class QuasiLinear(Strategy):
     def prepare(
         self, point: Point, tuning: Tuning, *, timed: bool
     ) -> tuple[QuasiLinear, Tuning]:
-        """Find how each layer call is contracted, in a few passes, and by what.
+        """Plan how each layer call is contracted, in a few passes.
 
         Args:
             point: An example of the points it will be linearized at.
-            tuning: The implementations to use, as far as they are known.
-            timed: Whether to time what the tuning does not tell; else the defaults are
-                taken.
+            tuning: The implementations to use.
+            timed: Whether to time implementations where the tuning has no entry; else
+                the defaults are used.
 
         Returns:
-            The prepared strategy, and the tuning with all that it uses at such points.
+            The prepared strategy, and the tuning with entries for all its choices at
+            such points.
 
         Raises:
             ArgumentError: The tuning names an implementation that does not exist.
         """
         known = self.plans.get(point.batch_size)
-        plan = known or assigned(point)
+        plan = known or make_plan(point)
         if not plan.sample_axis_known:
             return self, tuning  # to be planned at every point
         plan, tuning = tuned(point, plan, tuning, timed=timed and known is None)
         return replace(self, plans={**self.plans, point.batch_size: plan}), tuning
 
     def linearize(self, point: Point) -> LinearMap:
-        """Run the module once, watching its layers."""
-        return _linear_map(captured(point, self.plans.get(point.batch_size)), point)
+        """Run the module once and capture its layer calls."""
+        return _linear_map(capture_pass(point, self.plans.get(point.batch_size)), point)
 
 
-def _linear_map(seen: Captured, point: Point) -> LinearMap:
+def _linear_map(captured: CapturedPass, point: Point) -> LinearMap:
     contractors = [
-        (members, contractor(seen, members, point.batch_size))
-        for members in alike(seen)
+        (members, contractor(captured, members, point.batch_size))
+        for members in group_calls(captured)
     ]
 
     def linear_map(seeds: Tensors, out: Tensors | None = None) -> Tensors:
-        pieces: list[list[Piece]] = [[] for _ in seen.primals]
-        arriving = seen.arriving(seeds)
+        writers: list[list[BlockWriter]] = [[] for _ in captured.primals]
+        cotangents = captured.output_cotangents(seeds)
         for members, contract in contractors:
-            for index, piece in contract([arriving[i] for i in members]).items():
-                pieces[index].append(piece)
-        for index in seen.assignment.whole:
-            block = through_the_graph(
-                seen.outputs,
-                seen.primals[index],
+            for index, write in contract([cotangents[i] for i in members]).items():
+                writers[index].append(write)
+        for index in captured.plan.vjp_parameters:
+            block = per_sample_vjp(
+                captured.outputs,
+                captured.primals[index],
                 seeds,
                 point.batch_size,
-                create_graph=seen.create_graph,
+                create_graph=captured.create_graph,
             )
-            pieces[index].append(given(block))
+            writers[index].append(constant_block(block))
         count = seeds[0].shape[0]
         return tuple(
-            _total(primal, pieces[i], count, point.batch_size, out[i] if out else None)
-            for i, primal in enumerate(seen.primals)
+            _total(primal, writers[i], count, point.batch_size, out[i] if out else None)
+            for i, primal in enumerate(captured.primals)
         )
 
     return linear_map
@@ -153,20 +153,20 @@ def _linear_map(seen: Captured, point: Point) -> LinearMap:
 
 def _total(
     primal: Tensor,
-    pieces: Sequence[Piece],
+    writers: Sequence[BlockWriter],
     count: int,
     batch_size: int | None,
     out: Tensor | None,
 ) -> Tensor:
     """Sum the contributions to one block; the first is written, the others added."""
     target = out if out is None or batch_size is not None else out.unsqueeze(1)
-    if not pieces:
+    if not writers:
         shape = (count, batch_size or 1, *primal.shape)
         block = primal.new_zeros(shape) if target is None else target.zero_()
     else:
-        block = pieces[0](target)
-        for piece in pieces[1:]:
-            block = block + piece(None) if target is None else block.add_(piece(None))
+        block = writers[0](target)
+        for write in writers[1:]:
+            block = block + write(None) if target is None else block.add_(write(None))
     if out is not None:
         return out
     return block if batch_size is not None else block.squeeze(1)

@@ -1,7 +1,7 @@
-"""Layer by layer: capturing what flows through modules, and contracting it.
+"""Layer-wise Jacobians: capture of layer calls, and contraction of what they saw.
 
-*Capture* (`visits`, `accounting`, `samples`) finds each layer's inputs and the edges of
-the autograd graph where its outputs leave it. *Rules* (`rules`, `convolution`) are pure
-functions from a layer's input and the cotangents of its output to those of its
-parameters. The two meet only in the strategy.
+*Capture* (`hook_capture`, `parameter_uses`, `sample_axis`) finds each layer's input and
+the edges of the autograd graph at its outputs. *Rules* (`rules`, `convolution`, ...)
+are pure functions from a layer's input and the cotangents of its output to the blocks
+of its parameters.
 """

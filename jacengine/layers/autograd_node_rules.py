@@ -1,13 +1,14 @@
-"""What operators of the autograd graph do with a parameter, told as layers.
+"""Rules for operators of the autograd graph, as equivalent layers.
 
-A node of the graph keeps what its derivative needs: for the product of a matrix with a
-parameter, that matrix, which is all that the parameter's block of J needs besides the
-cotangents of the product. So the node is a layer, and has the rule of one.
+A node of the graph saves the tensors that its derivative needs: for the product of a
+matrix with a parameter, that matrix, which is all that the parameter's block of J needs
+besides the cotangents of the product. So the node is equivalent to a layer, and the
+layer's rule contracts it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,51 +16,52 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
-from jacengine._torch_private import made_shape, signed
+from jacengine._torch_private import made_shape, saved
 from jacengine.layers.broadcast_rules import Project, Scale, Shift
 
-Described = tuple[nn.Module, str, Tensor]
-"""A layer, the name of one of its parameters, and that parameter as it lies there."""
+LayerParameter = tuple[nn.Module, str, Tensor]
+"""A layer, the name of one of its parameters, and that parameter as a view of the
+operator's."""
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """What layer an operator is like.
+class EquivalentLayer:
+    """The layer that an operator is equivalent to.
 
     Attributes:
-        describe: Makes the layer, from the parameter as the operator takes it ...
-        settings: ... and how the operator is set.
+        build: Makes the layer, from the operator's parameter and the options.
+        options: The options of the operator.
     """
 
-    describe_call: Callable[..., Described]
-    settings: tuple[Hashable, ...] = ()
+    build: Callable[..., LayerParameter]
+    options: tuple[Hashable, ...] = ()
 
 
 @dataclass(frozen=True)
 class SavedOperand:
-    """A parameter as one operator takes it.
+    """What an operator has saved of its other argument.
 
     Attributes:
-        like: What layer the operator is like.
-        x: What that layer takes in.
+        layer: The layer that the operator is equivalent to.
+        x: The input of that layer.
     """
 
-    like: Likeness
+    layer: EquivalentLayer
     x: Tensor
 
 
-def operand(node: Node, position: int) -> SavedOperand | None:
-    """Read what an operator does with the parameter among its arguments.
+def saved_operand(node: Node, position: int) -> SavedOperand | None:
+    """Read what an operator multiplies a parameter with.
 
     Args:
         node: The operator's.
-        position: Where the parameter is.
+        position: The parameter's among its arguments.
 
     Returns:
-        `None` if no layer is like it.
+        `None` if it is equivalent to no layer.
 
     Raises:
-        RuntimeError: What it kept is gone, or was overwritten.
+        RuntimeError: What it saved was freed or overwritten.
     """
     reader = _READERS.get(node.name())
     found = reader(node, position) if reader else None
@@ -68,129 +70,34 @@ def operand(node: Node, position: int) -> SavedOperand | None:
     return found
 
 
-def _addmm(node: Any, position: int) -> SavedOperand | None:
-    if position == 0:
-        return _shift(node, node._saved_beta)
-    if position != 2 or node._saved_alpha != 1:
-        return None
-    return SavedOperand(_LINEAR, node._saved_mat1)
+# Layers are built without memory for their parameters.
 
 
-def _mm(node: Any, position: int) -> SavedOperand | None:
-    return SavedOperand(_LINEAR, node._saved_self) if position == 1 else None
-
-
-def _bmm(node: Any, position: int) -> SavedOperand | None:
-    if position != 1 or made_shape(node)[0] != 1:
-        return None
-    return SavedOperand(_LINEAR, node._saved_self)
-
-
-def _mv(node: Any, position: int) -> SavedOperand | None:
-    return SavedOperand(_PROJECTION, node._saved_self) if position == 1 else None
-
-
-def _mul(node: Any, position: int) -> SavedOperand | None:
-    other: Tensor = node._saved_self if position else node._saved_other
-    # Axes that broadcasting adds are among the positions that cotangents have.
-    return SavedOperand(_SCALE, other.expand(made_shape(node)))
-
-
-def _add(node: Any, position: int) -> SavedOperand:
-    return _shift(node, node._saved_alpha if position else 1)
-
-
-def _sub(node: Any, position: int) -> SavedOperand:
-    return _shift(node, -node._saved_alpha if position else 1)
-
-
-def _expand(node: Any, _: int) -> SavedOperand:
-    return _shift(node, 1)
-
-
-def _shift(node: Any, factor: float) -> SavedOperand:
-    nothing = torch.zeros(()).expand(made_shape(node))
-    return SavedOperand(Likeness(_like_shift, (float(factor),)), nothing)
-
-
-def _embedding(node: Any, _: int) -> SavedOperand:
-    settings = (signed(node._saved_padding_idx), node._saved_scale_grad_by_freq)
-    return SavedOperand(Likeness(_like_embedding, settings), node._saved_indices)
-
-
-def _index(node: Any, _: int) -> SavedOperand | None:
-    indices: Sequence[Tensor | None] = node._saved_indices
-    sizes: Sequence[int] = node._saved_self_sym_sizes
-    first = indices[0]
-    if len(indices) != 1 or first is None or first.dtype == torch.bool:
-        return None
-    if len(sizes) != 2:
-        return None
-    like = Likeness(_like_embedding, (-1, False))
-    return SavedOperand(like, first.remainder(sizes[0]))
-
-
-def _convolution(node: Any, position: int) -> SavedOperand | None:
-    settings = (
-        tuple(node._saved_weight.shape),
-        (node._saved_stride, node._saved_padding, node._saved_dilation),
-        node._saved_groups,
-        node._saved_transposed,
-    )
-    like = _like_convolution if position == 1 else _like_bias_of_convolution
-    return SavedOperand(Likeness(like, settings), node._saved_input)
-
-
-_READERS: dict[str, Callable[[Any, int], SavedOperand | None]] = {
-    "AddmmBackward0": _addmm,
-    "MmBackward0": _mm,
-    "BmmBackward0": _bmm,
-    "MvBackward0": _mv,
-    "MulBackward0": _mul,
-    "AddBackward0": _add,
-    "SubBackward0": _sub,
-    "ExpandBackward0": _expand,
-    "EmbeddingBackward0": _embedding,
-    "IndexBackward0": _index,
-    "ConvolutionBackward0": _convolution,
-}
-
-# Layers are made without memory for their parameters.
-
-
-def _like_linear(matrix: Tensor) -> Described:
+def _build_linear(matrix: Tensor) -> LayerParameter:
     inputs, outputs = matrix.shape[-2:]
     layer = nn.Linear(inputs, outputs, bias=False, device="meta")
     return layer, "weight", matrix.view(inputs, outputs).t()
 
 
-def _like_projection(vector: Tensor) -> Described:
-    return Project(), "weight", vector
-
-
-def _like_scale(parameter: Tensor) -> Described:
+def _build_scale(parameter: Tensor) -> LayerParameter:
     view = _without_leading_ones(parameter)
     return Scale(tuple(view.shape)), "weight", view
 
 
-def _like_shift(parameter: Tensor, factor: float) -> Described:
+def _build_shift(parameter: Tensor, factor: float) -> LayerParameter:
     view = _without_leading_ones(parameter)
     return Shift(tuple(view.shape), factor), "weight", view
 
 
-_LINEAR, _PROJECTION = Likeness(_like_linear), Likeness(_like_projection)
-_SCALE = Likeness(_like_scale)
-
-
 def _without_leading_ones(parameter: Tensor) -> Tensor:
-    """Take axes away that broadcasting would add."""
+    """Remove axes that broadcasting would add."""
     shape = list(parameter.shape)
     while shape and shape[0] == 1:
         del shape[0]
     return parameter.view(shape)
 
 
-def _like_embedding(table: Tensor, padding: int, by_frequency: bool) -> Described:
+def _build_embedding(table: Tensor, padding: int, by_frequency: bool) -> LayerParameter:
     rows, width = table.shape
     layer = nn.Embedding(
         rows,
@@ -202,38 +109,90 @@ def _like_embedding(table: Tensor, padding: int, by_frequency: bool) -> Describe
     return layer, "weight", table
 
 
-_Kinds = Mapping[int, Callable[..., nn.Module]]
-_CONVOLUTIONS: _Kinds = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED: _Kinds = {
-    1: nn.ConvTranspose1d,
-    2: nn.ConvTranspose2d,
-    3: nn.ConvTranspose3d,
-}
-
-
-def _like_convolution(
+def _build_convolution(
     parameter: Tensor,
-    weight: tuple[int, ...],
-    strides: tuple[tuple[int, ...], ...],
-    groups: int,
+    name: str,
+    shape: tuple[int, ...],
     transposed: bool,
-) -> Described:
-    first, second, *kernel = weight
-    inputs, outputs = (first, second * groups)[:: 1 if transposed else -1]
-    stride, padding, dilation = strides
-    kinds = _TRANSPOSED if transposed else _CONVOLUTIONS
-    layer = kinds[len(kernel)](
-        inputs,
-        outputs,
-        tuple(kernel),
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        device="meta",
+    options: tuple[tuple[str, Any], ...],
+) -> LayerParameter:
+    first, second, *kernel = shape
+    channels = (first, second * dict(options)["groups"])[:: 1 if transposed else -1]
+    kind = getattr(nn, f"Conv{'Transpose' if transposed else ''}{len(kernel)}d")
+    layer = kind(*channels, tuple(kernel), device="meta", **dict(options))
+    return layer, name, parameter
+
+
+_LINEAR = EquivalentLayer(_build_linear)
+_PROJECTION = EquivalentLayer(lambda vector: (Project(), "weight", vector))
+_SCALE = EquivalentLayer(_build_scale)
+
+
+def _right(node: Node, position: int, layer: EquivalentLayer) -> SavedOperand | None:
+    """Read a product of which the parameter is the right factor."""
+    return SavedOperand(layer, saved(node, "self")) if position == 1 else None
+
+
+def _addmm(node: Node, position: int) -> SavedOperand | None:
+    if position == 0:
+        return _shift(node, saved(node, "beta"))
+    if position != 2 or saved(node, "alpha") != 1:
+        return None
+    return SavedOperand(_LINEAR, saved(node, "mat1"))
+
+
+def _mul(node: Node, position: int) -> SavedOperand | None:
+    other: Tensor = saved(node, "self" if position else "other")
+    # Axes that broadcasting adds are among the positions that cotangents have.
+    return SavedOperand(_SCALE, other.expand(made_shape(node)))
+
+
+def _shift(node: Node, factor: float) -> SavedOperand:
+    zeros = torch.zeros(()).expand(made_shape(node))
+    return SavedOperand(EquivalentLayer(_build_shift, (float(factor),)), zeros)
+
+
+def _embedding(node: Node, _: int) -> SavedOperand | None:
+    options = (saved(node, "padding_idx"), saved(node, "scale_grad_by_freq"))
+    layer = EquivalentLayer(_build_embedding, options)
+    return SavedOperand(layer, saved(node, "indices"))
+
+
+def _index(node: Node, _: int) -> SavedOperand | None:
+    indices, sizes = saved(node, "indices"), saved(node, "self_sym_sizes")
+    if len(indices) != 1 or len(sizes) != 2:
+        return None
+    if indices[0] is None or indices[0].dtype == torch.bool:
+        return None
+    layer = EquivalentLayer(_build_embedding, (-1, False))
+    return SavedOperand(layer, indices[0].remainder(sizes[0]))
+
+
+def _convolution(node: Node, position: int) -> SavedOperand | None:
+    names = ("stride", "padding", "dilation", "groups")
+    options = (
+        "weight" if position == 1 else "bias",
+        tuple(saved(node, "weight").shape),
+        saved(node, "transposed"),
+        tuple((name, saved(node, name)) for name in names),
     )
-    return layer, "weight", parameter
+    layer = EquivalentLayer(_build_convolution, options)
+    return SavedOperand(layer, saved(node, "input"))
 
 
-def _like_bias_of_convolution(parameter: Tensor, *settings: Any) -> Described:
-    return _like_convolution(parameter, *settings)[0], "bias", parameter
+_READERS: dict[str, Callable[[Any, int], SavedOperand | None]] = {
+    "AddmmBackward0": _addmm,
+    "MmBackward0": lambda node, i: _right(node, i, _LINEAR),
+    "BmmBackward0": lambda node, i: (
+        _right(node, i, _LINEAR) if made_shape(node)[0] == 1 else None
+    ),
+    "MvBackward0": lambda node, i: _right(node, i, _PROJECTION),
+    "MulBackward0": _mul,
+    "AddBackward0": lambda node, i: _shift(node, saved(node, "alpha") if i else 1),
+    "SubBackward0": lambda node, i: _shift(node, -saved(node, "alpha") if i else 1),
+    "ExpandBackward0": lambda node, _: _shift(node, 1),
+    "EmbeddingBackward0": _embedding,
+    "IndexBackward0": _index,
+    "ConvolutionBackward0": _convolution,
+}
+"""By the name of the node: reads its saved tensors and options."""

@@ -1,41 +1,35 @@
-"""Autotuning: which implementations are the fastest, timed on the layers' own data.
+"""Autotuning: the fastest implementations, timed on the layers' own data.
 
 How a convolution is best contracted, and how cotangents are best pulled through the
-graph, depends on sizes, operators, the processor and its threads; no rule of thumb
-holds for long. What was found is a plain value, which can be saved and applied again.
+graph, depends on sizes, operators, the processor and its threads. A tuning is a plain
+value, which can be saved and applied again without timing:
+`("64:7:encoder.0.weight", "conv_by_groups")` is the function that contracts the block
+of a parameter in layer call 7, and `("64:graph", "vmap")` is how many directions are
+pulled through the graph at once, both for 64 samples.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import get_args
+from typing import TypeVar, get_args
 
 import torch
-from torch import Tensor, nn
 
 from jacengine._torchfunc import Tensors, Vectorisation
 from jacengine.errors import ArgumentError
-from jacengine.interface import Point
-from jacengine.layers.capture import Captured, captured
+from jacengine.interface import Point, Tuning
+from jacengine.layers.capture import CapturedPass, capture_pass
 from jacengine.layers.contraction import (
-    alike,
     contractor,
-    ruled_cotangent,
-    ruled_input,
+    group_calls,
+    rule_cotangent,
+    rule_input,
 )
 from jacengine.layers.contraction_plan import ContractionPlan
-from jacengine.layers.rule import Contract
-from jacengine.timing import seconds
-
-Tuning = tuple[tuple[str, str], ...]
-"""Names of implementations in use, by what they are used for; sorted pairs.
-
-`("64:7:encoder.0.weight", "conv_by_groups")` is the function that contracts the block
-of a parameter in layer call 7, and `("64:graph", "vmap")` is how many directions are
-pulled through the graph at once, both for 64 samples."""
+from jacengine.timing import time_interleaved
 
 MOST_DIRECTIONS = 8
 """Directions that contractions are timed on; more would hardly change their order.
@@ -61,65 +55,53 @@ def tuned(
     Args:
         point: An example of the points that the plan is for.
         plan: The plan; what it has in use is the default.
-        tuning: What is known already, and applied as it is.
-        timed: Whether to time what is not known; else the default is taken.
+        tuning: Implementations to use; entries for other points are kept.
+        timed: Whether to time where the tuning has no entry; else the default is used.
 
     Returns:
-        The plan, and the tuning with all that is in use in it.
+        The plan, and the tuning with an entry for every choice in it.
 
     Raises:
         ArgumentError: The tuning names an implementation that does not exist.
     """
-    seen = captured(point, plan) if timed else None
-    plan = plan if seen is None else seen.assignment
-    uses = _uses(plan, point)
-    known = {
-        use: _checked(key, name, plan.handlings[use[0]].choices[use[1]])
+    captured = capture_pass(point, plan) if timed else None
+    plan = plan if captured is None else captured.plan
+    given = dict(tuning)
+    uses = {
+        (i, name): f"{point.batch_size}:{i}:{point.names[index]}"
+        for i, contraction in enumerate(plan.contractions)
+        for index, name in contraction.unit.parameters
+        if name in contraction.choices
+    }
+    chosen = {
+        use: _checked(key, given[key], plan.contractions[use[0]].choices[use[1]])
         for use, key in uses.items()
-        if (name := dict(tuning).get(key)) is not None
+        if key in given
     }
     graph = f"{point.batch_size}:graph"
-    vectorisation = dict(tuning).get(graph)
-    if vectorisation is not None:
-        _checked(graph, vectorisation, get_args(Vectorisation))
-    if seen is not None:
-        missing = [use for use in uses if use not in known]
-        known |= fastest_implementations(seen, missing, point.batch_size)
-    plan = _with_implementations(plan, known)
-    if vectorisation in plan.vectorisations:
-        first = sorted(plan.vectorisations, key=lambda v: v != vectorisation)
+    if graph in given:
+        _checked(graph, given[graph], get_args(Vectorisation))
+    if captured is not None:
+        missing = [use for use in uses if use not in chosen]
+        chosen |= _fastest_implementations(captured, missing, point.batch_size)
+    contractions = list(plan.contractions)
+    for (i, parameter), name in chosen.items():
+        used = {**dict(contractions[i].implementations), parameter: name}
+        contractions[i] = replace(contractions[i], implementations=tuple(used.items()))
+    plan = replace(plan, contractions=tuple(contractions))
+    if given.get(graph) in plan.vectorisations:
+        first = sorted(plan.vectorisations, key=lambda v: v != given[graph])
         plan = replace(plan, vectorisations=tuple(first))
-    elif seen is not None:
-        seen = replace(seen, assignment=plan)
-        ordered = fastest_vectorisations(seen, point.batch_size)
-        plan = replace(plan, vectorisations=ordered)
-    return plan, merged(tuning, tuning_of(plan, point))
-
-
-def tuning_of(plan: ContractionPlan, point: Point) -> Tuning:
-    """Return what is in use in a plan."""
-    used = {
-        key: plan.handlings[call].implementation_name(name)
-        for (call, name), key in _uses(plan, point).items()
-    }
-    used[f"{point.batch_size}:graph"] = plan.vectorisations[0]
-    return tuple(sorted(used.items()))
-
-
-def merged(*tunings: Tuning) -> Tuning:
-    """Merge tunings; later ones replace earlier ones."""
-    pairs = {key: name for tuning in tunings for key, name in tuning}
-    return tuple(sorted(pairs.items()))
-
-
-def _uses(plan: ContractionPlan, point: Point) -> dict[_Use, str]:
-    """List what has several implementations, with its key in a tuning."""
-    return {
-        (call, name): f"{point.batch_size}:{call}:{point.names[index]}"
-        for call, handling in enumerate(plan.handlings)
-        for index, name in handling.unit.parameters
-        if name in handling.choices
-    }
+    elif captured is not None:
+        captured = replace(captured, plan=plan)
+        order = _fastest_vectorisations(captured, point.batch_size)
+        plan = replace(plan, vectorisations=tuple(order))
+    for (i, parameter), key in uses.items():
+        contraction = plan.contractions[i]
+        default = contraction.choices[parameter][0]
+        given[key] = dict(contraction.implementations).get(parameter, default)
+    given[graph] = plan.vectorisations[0]
+    return plan, tuple(sorted(given.items()))
 
 
 def _checked(key: str, name: str, options: Sequence[str]) -> str:
@@ -131,116 +113,102 @@ def _checked(key: str, name: str, options: Sequence[str]) -> str:
     return name
 
 
-def _with_implementations(
-    plan: ContractionPlan, chosen: Mapping[_Use, str]
-) -> ContractionPlan:
-    by_call: dict[int, dict[str, str]] = {}
-    for (call, parameter), name in chosen.items():
-        by_call.setdefault(call, {})[parameter] = name
-    handlings = list(plan.handlings)
-    for call, names in by_call.items():
-        used = {**dict(handlings[call].implementations), **names}
-        handlings[call] = replace(handlings[call], implementations=tuple(used.items()))
-    return replace(plan, handlings=tuple(handlings))
-
-
-def fastest_implementations(
-    seen: Captured, uses: Sequence[_Use], batch_size: int | None
+def _fastest_implementations(
+    captured: CapturedPass, uses: Sequence[_Use], batch_size: int | None
 ) -> dict[_Use, str]:
-    """Time the implementations of contractions; return the names of the fastest.
-
-    Args:
-        seen: A forward pass.
-        uses: What to time.
-        batch_size: The number of samples to keep apart, or `None`.
-    """
+    """Time the implementations of contractions; return the names of the fastest."""
     if not uses:
         return {}
-    seen = replace(seen, create_graph=False)
-    arriving = seen.arriving(
-        _seeds(seen, batch_size, MOST_DIRECTIONS, _widest_block(seen, batch_size))
-    )
+    captured = replace(captured, create_graph=False)
+    block_bytes = _block_bytes(captured, batch_size)
+    seeds = _seeds(captured, batch_size, MOST_DIRECTIONS, block_bytes)
+    cotangents = captured.output_cotangents(seeds)
     fastest: dict[_Use, str] = {}
-    for call, parameter in uses:
-        rule, cotangent = seen.assignment.handlings[call].rule, arriving[call][0]
+    for i, parameter in uses:
+        rule, cotangent = captured.plan.contractions[i].rule, cotangents[i][0]
         if rule is not None and cotangent is not None:
-            x, g = ruled_input(seen, call), ruled_cotangent(seen, call, cotangent)
-            options = rule.form(parameter).by_name
-            fastest[call, parameter] = _fastest(options, seen.visits[call].module, x, g)
+            x, g = rule_input(captured, i), rule_cotangent(captured, i, cotangent)
+            module, form = captured.calls[i].module, rule.form(parameter)
+            block = form.implementations[0](module, x, g, None)
+            runs = {
+                name: functools.partial(implementation, module, x, g, block)
+                for name, implementation in form.by_name.items()
+            }
+            fastest[i, parameter] = _fastest_first(runs, g.device, ROUNDS)[0]
     return fastest
 
 
-def _fastest(
-    options: Mapping[str, Contract], module: nn.Module, x: Tensor, g: Tensor
-) -> str:
-    """Time implementations in interleaved rounds."""
-    block = next(iter(options.values()))(module, x, g, None)
-    best = dict.fromkeys(options, math.inf)
-    for round_number in range(ROUNDS):
-        for name, implementation in options.items():
-            run = functools.partial(implementation, module, x, g, block)
-            taken = seconds(run, g.device)
-            if round_number:
-                best[name] = min(best[name], taken)
-    return min(best, key=best.__getitem__)
-
-
-def fastest_vectorisations(
-    seen: Captured, batch_size: int | None
-) -> tuple[Vectorisation, ...]:
+def _fastest_vectorisations(
+    captured: CapturedPass, batch_size: int | None
+) -> Sequence[Vectorisation]:
     """Order the vectorisations that work on a graph, the fastest first.
 
     Contractions count too: in which order a vectorisation leaves directions and samples
     in memory decides whether they copy.
     """
-    seen = replace(seen, create_graph=False)
-    known = seen.assignment.vectorisations
-    size = seen.outputs[0].element_size()
-    made = sum(math.prod(shape) for visit in seen.visits for shape in visit.shapes)
-    each = max(_widest_block(seen, batch_size), made * size)
-    seeds = _seeds(seen, batch_size, None, each)
+    captured = replace(captured, create_graph=False)
+    known = captured.plan.vectorisations
+    size = captured.outputs[0].element_size()
+    entries = sum(math.prod(shape) for call in captured.calls for shape in call.shapes)
+    direction_bytes = max(_block_bytes(captured, batch_size), entries * size)
+    seeds = _seeds(captured, batch_size, None, direction_bytes)
     if seeds[0].shape[0] == 1:
         return known
     contractors = [
-        (members, contractor(seen, members, batch_size))
-        for members in alike(seen)
-        if seen.assignment.handlings[members[0]].rule is not None
+        (members, contractor(captured, members, batch_size))
+        for members in group_calls(captured)
+        if captured.plan.contractions[members[0]].rule is not None
     ]
     lead = (seeds[0].shape[0], batch_size or 1)
-    blocks = [(*lead, *primal.shape) for primal in seen.primals]
-    # The same pages every time: fresh ones take longer than what is to be told apart.
+    blocks = [(*lead, *primal.shape) for primal in captured.primals]
+    # The same pages every time: page faults take longer than the differences.
     scratch = seeds[0].new_empty(max(map(math.prod, blocks)))
 
     def run(vectorisation: Vectorisation) -> None:
-        arriving = seen.arriving(seeds, vectorisation)
+        cotangents = captured.output_cotangents(seeds, vectorisation)
         for members, contract in contractors:
-            pieces = contract([arriving[i] for i in members])
-            for index, piece in pieces.items():
+            writers = contract([cotangents[i] for i in members])
+            for index, write in writers.items():
                 shape = blocks[index]
-                piece(scratch[: math.prod(shape)].view(shape))
+                write(scratch[: math.prod(shape)].view(shape))
 
-    best = dict.fromkeys(known, math.inf)
-    for round_number in range(MOST_ROUNDS):
-        for vectorisation in known:
-            taken = seconds(functools.partial(run, vectorisation), seeds[0].device)
-            if round_number:
-                best[vectorisation] = min(best[vectorisation], taken)
-        if round_number >= ROUNDS and sum(best.values()) * round_number > ENOUGH:
-            break
-    return tuple(sorted(known, key=best.__getitem__))
+    runs: dict[Vectorisation, Callable[[], object]] = {
+        vectorisation: functools.partial(run, vectorisation) for vectorisation in known
+    }
+    return _fastest_first(runs, seeds[0].device, MOST_ROUNDS)
 
 
-def _widest_block(seen: Captured, batch_size: int | None) -> int:
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+def _fastest_first(
+    runs: Mapping[_Key, Callable[[], object]], device: torch.device, rounds: int
+) -> list[_Key]:
+    """Time runs in interleaved rounds, the first of which warms up."""
+    timed = time_interleaved(
+        runs,
+        device,
+        rounds=rounds - 1,
+        min_rounds=ROUNDS - 1,
+        limit_s=ENOUGH,
+        warm_up_rounds=1,
+    )
+    for error in timed.failures.values():
+        raise error
+    return sorted(runs, key=lambda name: min(timed.times[name]))
+
+
+def _block_bytes(captured: CapturedPass, batch_size: int | None) -> int:
     """Return the bytes of the largest block of one direction."""
-    widest = max(p.numel() * p.element_size() for p in seen.primals)
+    widest = max(p.numel() * p.element_size() for p in captured.primals)
     return widest * (batch_size or 1)
 
 
 def _seeds(
-    seen: Captured, batch_size: int | None, most: int | None, bytes_each: int
+    captured: CapturedPass, batch_size: int | None, most: int | None, bytes_each: int
 ) -> Tensors:
     """Return cotangents of ones, of all directions or as many as memory allows."""
-    entries = sum(o.numel() for o in seen.outputs) // (batch_size or 1)
+    entries = sum(o.numel() for o in captured.outputs) // (batch_size or 1)
     allowed = MOST_BYTES // max(1, bytes_each)
     count = max(1, min(entries, most or entries, allowed))
-    return tuple(torch.ones_like(o).expand(count, *o.shape) for o in seen.outputs)
+    return tuple(torch.ones_like(o).expand(count, *o.shape) for o in captured.outputs)

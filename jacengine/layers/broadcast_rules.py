@@ -1,7 +1,7 @@
-"""Layers that stand for operators of the graph: products, sums and projections.
+"""Layers equivalent to operators of the graph: sums, products and projections.
 
-Nobody calls them; rules for them say what such an operator does with a parameter, whose
-shape may be broadcast:
+They are never called; their rules contract the block of a parameter whose shape may be
+broadcast:
 
     block[s k ...] = sum over n and broadcast axes of g[s k n ...] (x[s n ...])
 """
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from jacengine.layers.linear import linear_factors
-from jacengine.layers.outer import outer, placed
+from jacengine.layers.linear import linear_factors, positions_sum
+from jacengine.layers.outer import outer
 
 
 class Broadcast(nn.Module):
-    """What takes a parameter of a shape to larger tensors.
+    """An operator that broadcasts a parameter.
 
     Attributes:
         shape: The parameter's.
@@ -37,32 +37,29 @@ class Scale(Broadcast):
 
 
 class Project(nn.Module):
-    """Takes the product of vectors with the parameter."""
+    """Multiplies vectors with the parameter, a vector."""
 
 
-def shift(layer: nn.Module, _: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
+def shift(layer: Broadcast, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
     """Sum the cotangents."""
-    assert isinstance(layer, Broadcast)
-    return _summed(layer, g if layer.factor == 1 else g * layer.factor, out)
+    return _sum(layer, x, g if layer.factor == 1 else g * layer.factor, out)
 
 
-def scale(layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
-    """Sum the cotangents times what the parameter multiplies."""
-    assert isinstance(layer, Broadcast)
-    return _summed(layer, g * x.unsqueeze(1), out)
+def scale(layer: Broadcast, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
+    """Sum the cotangents times the other factor."""
+    return _sum(layer, x, g * x.unsqueeze(1), out)
 
 
-def own_axes(layer: nn.Module, _: int) -> int:
+def own_axes(layer: Broadcast, _: int) -> int:
     """Count the parameter's axes."""
-    assert isinstance(layer, Broadcast)
     return len(layer.shape)
 
 
-def _summed(layer: Broadcast, g: Tensor, out: Tensor | None) -> Tensor:
-    wide = [3 + axis for axis, size in enumerate(layer.shape) if size == 1]
-    if wide:
-        g = g.sum(wide, keepdim=True)
-    return placed(g[:, :, 0] if g.shape[2] == 1 else g.sum(2), out)
+def _sum(layer: Broadcast, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
+    broadcast = [3 + axis for axis, size in enumerate(layer.shape) if size == 1]
+    if broadcast:
+        g = g.sum(broadcast, keepdim=True)
+    return positions_sum(layer, x, g, out)
 
 
 def project(layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:

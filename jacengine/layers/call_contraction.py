@@ -1,6 +1,6 @@
-"""How captured calls are contracted: by a rule, or by running a layer again.
+"""How captured calls are contracted: by a rule, or by a rerun for each sample.
 
-Either way it must be known where the samples lie in what a layer takes and returns.
+Either way the sample axis of the layer's inputs and outputs must be known.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from jacengine._torchfunc import Tensors, pull_to_edges
 from jacengine.layers.hook_capture import CaptureUnit, LayerCall
 from jacengine.layers.per_sample_rerun import (
     SampleSplit,
+    candidate_splits,
+    make_rerun,
     reproduces,
-    rerun,
-    separations,
 )
-from jacengine.layers.rule import Contract, Rule
+from jacengine.layers.rule import BlockContraction, Rule
 from jacengine.layers.rules import RULES
-from jacengine.layers.sample_axis import Placement, placements, reaches_others
+from jacengine.layers.sample_axis import (
+    SampleAxis,
+    candidate_axes,
+    reaches_other_samples,
+)
 from jacengine.problem.independence import random_cotangent, splits
 
 
@@ -32,8 +36,8 @@ class CallContraction:
         unit: Its unit, and ...
         shapes: ... the shapes of its outputs: to recognise the call by.
         rule: The rule, if the layer has one.
-        placement: Where the rule finds the samples.
-        separation: How the samples are taken apart, if there is no rule.
+        sample_axis: The sample axis that the rule needs.
+        split: How to split the samples for a rerun, if there is no rule.
         implementations: The name of the implementation in use for each parameter; the
             rule's first for those not named.
     """
@@ -41,8 +45,8 @@ class CallContraction:
     unit: CaptureUnit
     shapes: tuple[tuple[int, ...], ...]
     rule: Rule | None = None
-    placement: Placement | None = None
-    separation: SampleSplit | None = None
+    sample_axis: SampleAxis | None = None
+    split: SampleSplit | None = None
     implementations: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -57,20 +61,17 @@ class CallContraction:
             if len(form.implementations) > 1
         }
 
-    def implementation(self, parameter: str) -> Contract:
+    def implementation(self, parameter: str) -> BlockContraction:
         """Return the implementation in use for a parameter."""
         assert self.rule is not None
-        return self.rule.form(parameter).by_name[self.implementation_name(parameter)]
-
-    def implementation_name(self, parameter: str) -> str:
-        """Return the name of the implementation in use for a parameter."""
-        assert self.rule is not None
-        default = next(iter(self.rule.form(parameter).by_name))
-        return dict(self.implementations).get(parameter, default)
+        form, chosen = self.rule.form(parameter), dict(self.implementations)
+        if parameter in chosen:
+            return form.by_name[chosen[parameter]]
+        return form.implementations[0]
 
 
-def handle(
-    visits: Sequence[LayerCall],
+def plan_calls(
+    calls: Sequence[LayerCall],
     primals: Tensors,
     outputs: Tensors,
     batch_size: int | None,
@@ -78,69 +79,68 @@ def handle(
     """Decide how each call is contracted.
 
     Returns:
-        How; the parameters of the calls that fail; whether no guess is among it.
+        The contractions; the parameters of calls that cannot be contracted; and whether
+        every sample axis was determined.
     """
-    rules = [_rule(visit) for visit in visits]
-    places, known = _samples(visits, rules, outputs, batch_size)
-    handlings: list[CallContraction] = []
+    rules = [_rule(call) for call in calls]
+    axes, known = _sample_axes(calls, rules, outputs, batch_size)
+    contractions: list[CallContraction] = []
     failed: set[int] = set()
-    for visit, rule, found in zip(visits, rules, places, strict=True):
-        separation = None
-        again = rule is None and visit.unit.layer is None
+    for call, rule, found in zip(calls, rules, axes, strict=True):
+        split = None
+        again = rule is None and call.unit.layer is None
         if again and found is not None and batch_size is not None:
-            axes = tuple(placement.at for placement in found)
-            separation = _separation(visit, axes, primals, batch_size)
-        if found is None or not visit.untouched or (rule or separation) is None:
-            failed |= {index for index, _ in visit.unit.parameters}
+            split = _split(call, tuple(axis.at for axis in found), primals, batch_size)
+        if found is None or not call.inputs_unchanged or (rule or split) is None:
+            failed |= {index for index, _ in call.unit.parameters}
         else:
-            placement = found[0] if rule is not None else None
-            handlings.append(
-                CallContraction(visit.unit, visit.shapes, rule, placement, separation)
+            axis = found[0] if rule is not None else None
+            contractions.append(
+                CallContraction(call.unit, call.shapes, rule, axis, split)
             )
-    return handlings, failed, known
+    return contractions, failed, known
 
 
-def _rule(visit: LayerCall) -> Rule | None:
-    """Find the rule for a call: of its layer, and fitting what went in and came out."""
-    rule, tensors = RULES.find(visit.module), visit.tensors
-    if rule is None or len(tensors) != 1 or len(visit.shapes) != 1:
+def _rule(call: LayerCall) -> Rule | None:
+    """Find the rule of a call's layer, if it fits the input and the output."""
+    rule, tensors = RULES.find(call.module), call.tensors
+    if rule is None or len(tensors) != 1 or len(call.shapes) != 1:
         return None
-    if any(name not in rule.parameters for _, name in visit.unit.parameters):
+    if any(name not in rule.parameters for _, name in call.unit.parameters):
         return None
-    before, after = tuple(tensors[0].shape), visit.shapes[0]
-    own_before = rule.axes_in(visit.module, len(before))
-    own_after = rule.axes_out(visit.module, len(after))
+    before, after = tuple(tensors[0].shape), call.shapes[0]
+    own_before = rule.axes_in(call.module, len(before))
+    own_after = rule.axes_out(call.module, len(after))
     same = before[: len(before) - own_before] == after[: len(after) - own_after]
     return rule if same else None
 
 
-def _samples(
-    visits: Sequence[LayerCall],
+def _sample_axes(
+    calls: Sequence[LayerCall],
     rules: Sequence[Rule | None],
     outputs: Tensors,
     batch_size: int | None,
-) -> tuple[list[tuple[Placement, ...] | None], bool]:
-    """Find where the samples lie in each output of each call; `None`: nowhere.
+) -> tuple[list[tuple[SampleAxis, ...] | None], bool]:
+    """Find the sample axis of each output of each call; `None`: there is none.
 
-    Cotangents of some samples must arrive at those samples' positions only.
+    Cotangents of some samples must reach those samples' positions only.
 
     Returns:
-        The places, and whether they are the only ones that are possible. A layer that
-        no cotangent reaches leaves several.
+        The axes, and whether they are the only candidates. A layer that no cotangent
+        reaches leaves several.
     """
     if batch_size is None:
-        nowhere = Placement("none")
-        return [(nowhere,) * len(visit.shapes) for visit in visits], True
+        return [(SampleAxis("none"),) * len(call.shapes) for call in calls], True
     own: list[int] = []
-    left: list[list[Placement]] = []
-    for visit, rule in zip(visits, rules, strict=True):
-        for shape in visit.shapes:
-            axes = 0 if rule is None else rule.axes_out(visit.module, len(shape))
-            lead = shape[: len(shape) - axes]
+    left: list[list[SampleAxis]] = []
+    for call, rule in zip(calls, rules, strict=True):
+        for shape in call.shapes:
+            axes = 0 if rule is None else rule.axes_out(call.module, len(shape))
             kinds = {"axis"} if rule is None else {"axis", "outer", "inner"}
+            every = candidate_axes(shape[: len(shape) - axes], batch_size)
             own.append(axes)
-            left.append([p for p in placements(lead, batch_size) if p.kind in kinds])
-    edges = [edge for visit in visits for edge in visit.edges]
+            left.append([axis for axis in every if axis.kind in kinds])
+    edges = [edge for call in calls for edge in call.edges]
     generator = torch.Generator().manual_seed(0)
     for chosen in splits(batch_size):
         cotangents = tuple(random_cotangent(o, chosen, generator) for o in outputs)
@@ -148,37 +148,36 @@ def _samples(
         for i, gradient in enumerate(found):
             if gradient is not None:
                 left[i] = [
-                    p
-                    for p in left[i]
-                    if not reaches_others(p, gradient, own[i], chosen)
+                    axis
+                    for axis in left[i]
+                    if not reaches_other_samples(axis, gradient, own[i], chosen)
                 ]
     flat = iter(left)
-    answer: list[tuple[Placement, ...] | None] = []
-    for visit in visits:
-        taken = [next(flat) for _ in visit.shapes]
+    first: list[tuple[SampleAxis, ...] | None] = []
+    for call in calls:
+        taken = [next(flat) for _ in call.shapes]
         fits = all(taken) and bool(taken)
-        answer.append(tuple(options[0] for options in taken) if fits else None)
-    return answer, all(len(options) <= 1 for options in left)
+        first.append(tuple(options[0] for options in taken) if fits else None)
+    return first, all(len(options) <= 1 for options in left)
 
 
-def _separation(
-    visit: LayerCall,
-    axes: tuple[int, ...],
-    primals: Tensors,
-    batch_size: int,
+def _split(
+    call: LayerCall, axes: tuple[int, ...], primals: Tensors, batch_size: int
 ) -> SampleSplit | None:
-    """Find a way to take a call's samples apart that reproduces its outputs."""
+    """Find a split of a call's samples that reproduces its outputs."""
     own = tuple(
-        primals[index].detach().requires_grad_() for index, _ in visit.unit.parameters
+        primals[index].detach().requires_grad_() for index, _ in call.unit.parameters
     )
-    for separation in separations(visit, axes, batch_size):
-        again = rerun(visit, separation, create_graph=False)
+    for split in candidate_splits(call, axes, batch_size):
+        again = make_rerun(call, split, create_graph=False)
+        seeds = [
+            torch.zeros_like(output).movedim(axis, 0).unsqueeze(0)
+            for output, axis in zip(call.outputs, axes, strict=True)
+        ]
         try:
-            outputs = again.outputs(own)
-            seeds = [torch.zeros_like(output).unsqueeze(0) for output in outputs]
-            again.pull(own, seeds, create_graph=False)
+            outputs, _ = again.vjp(own, seeds, create_graph=False)
         except (RuntimeError, ValueError, IndexError, TypeError):
-            continue  # taken apart like this the layer does not run at all
-        if reproduces(visit, separation, outputs):
-            return separation
+            continue  # split like this the layer does not run at all
+        if reproduces(call, split, outputs):
+            return split
     return None

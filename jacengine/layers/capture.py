@@ -1,93 +1,74 @@
-"""One forward pass with every layer watched, and cotangents that reach the layers."""
+"""One forward pass with its layer calls, and the cotangents that reach those."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from jacengine._torchfunc import Tensors, Vectorisation
 from jacengine.interface import Point
-from jacengine.layers.contraction_plan import ContractionPlan, assign, watched
-from jacengine.layers.edge_vjp import arriving_cotangents
+from jacengine.layers.contraction_plan import ContractionPlan, make_plan, run_captured
+from jacengine.layers.edge_vjp import vjp_at_edges
 from jacengine.layers.hook_capture import LayerCall
 
 
 @dataclass(frozen=True)
-class Captured:
+class CapturedPass:
     """A forward pass of a module.
 
     Attributes:
-        assignment: Who answers for which parameter in it.
-        visits: The calls of those who do, in order.
-        outputs: What the pass gave.
-        primals: The parameters it was given, as its graph has them.
+        plan: How its layer calls are contracted.
+        calls: Those calls, in order.
+        outputs: The outputs of the pass.
+        primals: The parameters, as the graph of the pass has them.
         create_graph: Whether what is derived from it must be differentiable in turn.
     """
 
-    assignment: ContractionPlan
-    visits: tuple[LayerCall, ...]
+    plan: ContractionPlan
+    calls: tuple[LayerCall, ...]
     outputs: Tensors
     primals: Tensors
     create_graph: bool
 
-    def arriving(
+    def output_cotangents(
         self, seeds: Tensors, vectorisation: Vectorisation | None = None
     ) -> list[list[Tensor | None]]:
-        """Pull cotangents `(K, ...)` back to what each call returned, call by call.
+        """Pull cotangents `(K, ...)` back to the outputs of each call.
 
         Args:
             seeds: One an output.
-            vectorisation: How, if not as the assignment says.
+            vectorisation: How many at once, if not as in the plan.
         """
-        edges = [edge for visit in self.visits for edge in visit.edges]
         found = iter(
-            arriving_cotangents(
+            vjp_at_edges(
                 self.outputs,
-                edges,
+                [edge for call in self.calls for edge in call.edges],
                 seeds,
-                vectorisation=vectorisation or self.assignment.vectorisations[0],
+                vectorisation=vectorisation or self.plan.vectorisations[0],
                 create_graph=self.create_graph,
             )
         )
-        return [[next(found) for _ in visit.edges] for visit in self.visits]
+        return [[next(found) for _ in call.edges] for call in self.calls]
 
 
-def captured(point: Point, known: ContractionPlan | None) -> Captured:
-    """Run a module once, watching its layers.
+def capture_pass(point: Point, known: ContractionPlan | None) -> CapturedPass:
+    """Run a module once and capture its layer calls.
 
     Args:
         point: The module and its parameters.
-        known: Who answered for what at other points like it, if that is known.
+        known: The plan of other points of the same signature, if there is one.
 
     Raises:
         RuntimeError: Every forward pass calls other layers.
     """
-    assignment = known or assigned(point)
-    root, primals = module_of(point), point.tracked()
-    outputs, visits, missed = watched(
-        root, assignment.units, assignment.read, point.function, primals
+    plan = known or make_plan(point)
+    primals, outputs, calls, missed = run_captured(
+        point, plan.units, plan.graph_parameters
     )
-    if not assignment.covers(outputs, visits, missed):
-        if known is None:
-            raise RuntimeError("every forward pass calls other layers")
-        # This point takes another way through the module than those before.
-        return captured(point, None)
-    return Captured(assignment, tuple(visits), outputs, primals, point.create_graph)
-
-
-def module_of(point: Point) -> nn.Module:
-    """Return the module whose parameters are differentiated."""
-    assert point.module is not None
-    return point.module
-
-
-def assigned(point: Point) -> ContractionPlan:
-    """Find who answers for which parameter; takes a few passes."""
-    return assign(
-        module_of(point),
-        point.names,
-        point.tracked(),
-        point.function,
-        point.batch_size,
-    )
+    if plan.matches(outputs, calls, missed):
+        return CapturedPass(plan, tuple(calls), outputs, primals, point.create_graph)
+    if known is None:
+        raise RuntimeError("every forward pass calls other layers")
+    # The module takes another branch at this point than at those before.
+    return capture_pass(point, None)

@@ -1,152 +1,148 @@
-"""Which module answers for which parameter, and by what means.
+"""Which unit computes the block of which parameter, and how.
 
-Each parameter starts with the module that owns it. If no rule knows that module, if
-capture misses a use of the parameter there, or if the samples cannot be told apart
-there, the operators that take it are looked for in the graph. If one of them is not
-known either, the module runs again for each sample, or its parent, up to the root. What
-not even the root can answer for is pulled through the whole graph, one sample at a
-time.
+Each parameter starts with the module that owns it. If no rule exists for that module,
+if capture misses a use of the parameter there, or if the sample axis is unknown there,
+the operators that take the parameter are looked up in the autograd graph. If one of
+them has no rule either, the module, or else its parent, up to the root, is rerun for
+each sample. A parameter for which not even the root can be rerun takes VJPs through the
+whole graph, one sample at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from jacengine._torchfunc import Tensors, Vectorisation, pull_to_edges
-from jacengine.layers.call_contraction import CallContraction, handle
-from jacengine.layers.capture_coverage import fingerprint, unaccounted
-from jacengine.layers.hook_capture import CaptureUnit, LayerCall, capturing
-from jacengine.layers.parameter_uses import read_uses
+from jacengine.interface import Point
+from jacengine.layers.call_contraction import CallContraction, plan_calls
+from jacengine.layers.capture_coverage import graph_fingerprint, uncovered_parameters
+from jacengine.layers.hook_capture import CaptureUnit, LayerCall, capture_calls
+from jacengine.layers.parameter_uses import find_uses
 from jacengine.layers.rules import RULES
-from jacengine.layers.sample_axis import placements
+from jacengine.layers.sample_axis import candidate_axes
 
 
 @dataclass(frozen=True)
 class ContractionPlan:
-    """Who answers for what.
+    """How the layer calls of a module are contracted.
 
     Attributes:
-        units: The modules to watch.
-        read: Parameters whose uses are read from the graph.
-        handlings: How each of their calls is contracted, in the order of the calls.
-        whole: Parameters that are pulled through the whole graph.
-        vectorisations: How many directions can go through the graph at once; the first
-            is in use.
+        units: The modules to capture.
+        graph_parameters: Parameters whose uses are looked up in the graph.
+        contractions: How each call is contracted, in the order of the calls.
+        vjp_parameters: Parameters that take VJPs through the whole graph.
+        vectorisations: How many directions can be pulled through the graph at once; the
+            first is in use.
         sample_axis_known: Whether the position of the sample axis was determined, and
             holds for every pass of the same signature.
-        graph: What such a pass is, if shapes alone do not tell where the samples lie.
+        fingerprint: The graph of such a pass, if shapes alone do not determine the
+            sample axis.
     """
 
     units: tuple[CaptureUnit, ...]
-    read: frozenset[int]
-    handlings: tuple[CallContraction, ...]
-    whole: frozenset[int]
+    graph_parameters: frozenset[int]
+    contractions: tuple[CallContraction, ...]
+    vjp_parameters: frozenset[int]
     vectorisations: tuple[Vectorisation, ...]
     sample_axis_known: bool
-    graph: tuple[object, ...] | None
+    fingerprint: tuple[object, ...] | None
 
-    def covers(
-        self, outputs: Tensors, visits: Sequence[LayerCall], missed: Set[int]
+    def matches(
+        self, outputs: Tensors, calls: Sequence[LayerCall], missed: Set[int]
     ) -> bool:
-        """Tell whether another forward pass went the same way as the first."""
-        if len(visits) != len(self.handlings) or any(
-            visit.shapes != handling.shapes or visit.unit != handling.unit
-            for visit, handling in zip(visits, self.handlings, strict=True)
+        """Tell whether another forward pass made the same calls."""
+        if len(calls) != len(self.contractions) or any(
+            call.shapes != contraction.shapes or call.unit != contraction.unit
+            for call, contraction in zip(calls, self.contractions, strict=True)
         ):
             return False
-        if self.graph is not None and self.graph != fingerprint(outputs):
+        known = self.fingerprint
+        if known is not None and known != graph_fingerprint(outputs):
             return False
-        return missed <= self.whole
+        return missed <= self.vjp_parameters
 
 
-def watched(
-    root: nn.Module,
-    units: Sequence[CaptureUnit],
-    read: Set[int],
-    function: Callable[..., Tensors],
-    primals: Tensors,
-) -> tuple[Tensors, list[LayerCall], set[int]]:
-    """Run a module, and see how its parameters are used.
+def run_captured(
+    point: Point, units: Sequence[CaptureUnit], graph_parameters: Set[int]
+) -> tuple[Tensors, Tensors, list[LayerCall], set[int]]:
+    """Run a module and find the uses of its parameters.
 
     Args:
-        root: The module.
-        units: The modules in it to watch.
-        read: Which parameters to look for in the graph.
-        function: Runs the module with other values of its parameters.
-        primals: Those values, tracked.
+        point: The module and its parameters.
+        units: The modules in it to capture.
+        graph_parameters: Which parameters to look for in the graph.
 
     Returns:
-        The outputs; the calls of the units and the uses that were read; and the
-        parameters that have others.
+        The parameters as the graph has them, and the outputs; the calls of the units,
+        and the uses in the graph; and the parameters that have other uses.
     """
-    with capturing(root, units) as visits:
-        outputs = function(*primals)
-    missed = unaccounted(outputs, primals, visits) - read
-    if read:
-        uses, unread = read_uses(outputs, primals, read)
-        return outputs, [*visits, *uses], missed | unread
-    return outputs, visits, missed
+    primals = point.tracked()
+    with capture_calls(module_of(point), units) as calls:
+        outputs = point.function(*primals)
+    missed = uncovered_parameters(outputs, primals, calls) - graph_parameters
+    if graph_parameters:
+        uses, others = find_uses(outputs, primals, graph_parameters)
+        return primals, outputs, [*calls, *uses], missed | others
+    return primals, outputs, calls, missed
 
 
-def assign(
-    root: nn.Module,
-    names: Sequence[str],
-    primals: Tensors,
-    function: Callable[..., Tensors],
-    batch_size: int | None,
-) -> ContractionPlan:
-    """Find a module for every parameter, by trying.
-
-    Args:
-        root: The module.
-        names: The parameters' names.
-        primals: Their values, tracked.
-        function: Runs the module with such values.
-        batch_size: The number of samples to keep apart, or `None`.
-    """
+def make_plan(point: Point) -> ContractionPlan:
+    """Find a unit for every parameter, by trying; takes a few passes."""
+    root, names, batch_size = module_of(point), point.names, point.batch_size
     paths = {i: name.rpartition(".")[0] for i, name in enumerate(names)}
-    read = {i for i, path in paths.items() if _readable(root.get_submodule(path))}
-    tried = set(read)
+    in_graph = {
+        i for i, path in paths.items() if _prefers_graph(root.get_submodule(path))
+    }
+    tried = set(in_graph)
     whole: set[int] = set()
     while True:
-        units = _units(names, paths, read | whole)
-        outputs, visits, missed = watched(root, units, read, function, primals)
+        units = _units(names, paths, in_graph | whole)
+        primals, outputs, calls, missed = run_captured(point, units, in_graph)
         failed = missed - whole
-        handlings: list[CallContraction] = []
+        contractions: list[CallContraction] = []
         known = True
         if not failed:
-            handlings, failed, known = handle(visits, primals, outputs, batch_size)
+            contractions, failed, known = plan_calls(
+                calls, primals, outputs, batch_size
+            )
         if not failed:
-            vectorisations = _vectorisations(outputs, visits)
-            plain = batch_size is None or all(_settled(v, batch_size) for v in visits)
+            unique = batch_size is None or all(
+                _has_unique_axis(call, batch_size) for call in calls
+            )
             return ContractionPlan(
                 units,
-                frozenset(read),
-                tuple(handlings),
+                frozenset(in_graph),
+                tuple(contractions),
                 frozenset(whole),
-                vectorisations,
-                plain or known,
-                None if plain else fingerprint(outputs),
+                _vectorisations(outputs, calls),
+                unique or known,
+                None if unique else graph_fingerprint(outputs),
             )
         for index in failed:
-            if index in read:
-                read.remove(index)
+            if index in in_graph:
+                in_graph.remove(index)
             elif index not in tried:
-                read.add(index)
+                in_graph.add(index)
                 tried.add(index)
-            # Without samples to keep apart there is nothing a parent could do better.
+            # Without samples to keep apart a parent could do nothing better.
             elif batch_size is None or not paths[index]:
                 whole.add(index)
             else:
                 paths[index] = paths[index].rpartition(".")[0]
 
 
-def _readable(module: nn.Module) -> bool:
-    """Tell whether the graph may say more than the module: it is no known layer."""
+def module_of(point: Point) -> nn.Module:
+    """Return the module whose parameters are differentiated."""
+    assert point.module is not None
+    return point.module
+
+
+def _prefers_graph(module: nn.Module) -> bool:
+    """Tell whether the graph may have more than the module: it has no rule."""
     return RULES.find(module) is None and not isinstance(module, nn.RNNBase)
 
 
@@ -161,17 +157,17 @@ def _units(
     return tuple(CaptureUnit(path, tuple(members)) for path, members in grouped.items())
 
 
-def _settled(visit: LayerCall, batch_size: int) -> bool:
-    """Whether each tensor of a call has one place only where samples may lie."""
-    shapes = [*visit.shapes, *(tuple(tensor.shape) for tensor in visit.tensors)]
-    return all(sum(1 for _ in placements(shape, batch_size)) <= 1 for shape in shapes)
+def _has_unique_axis(call: LayerCall, batch_size: int) -> bool:
+    """Tell whether each tensor of a call has at most one candidate for its samples."""
+    shapes = [*call.shapes, *(tuple(tensor.shape) for tensor in call.tensors)]
+    return all(len([*candidate_axes(shape, batch_size)]) <= 1 for shape in shapes)
 
 
 def _vectorisations(
-    outputs: Tensors, visits: Sequence[LayerCall]
+    outputs: Tensors, calls: Sequence[LayerCall]
 ) -> tuple[Vectorisation, ...]:
-    """List what works on this graph, the likely fastest first."""
-    edges = [edge for visit in visits for edge in visit.edges]
+    """List the vectorisations that work on a graph, the likely fastest first."""
+    edges = [edge for call in calls for edge in call.edges]
     seeds = tuple(torch.zeros_like(o).expand(2, *o.shape) for o in outputs)
     working: list[Vectorisation] = []
     for vectorisation in ("legacy", "vmap"):

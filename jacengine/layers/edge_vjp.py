@@ -1,4 +1,4 @@
-"""The cotangents that arrive at places inside a graph, many directions at once."""
+"""VJPs to edges inside a graph, for many directions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.autograd.graph import GradientEdge
 from jacengine._torchfunc import Tensors, Vectorisation, pull_to_edges
 
 
-def arriving_cotangents(
+def vjp_at_edges(
     outputs: Tensors,
     edges: Sequence[GradientEdge],
     seeds: Tensors,
@@ -19,8 +19,9 @@ def arriving_cotangents(
     vectorisation: Vectorisation,
     create_graph: bool,
 ) -> tuple[Tensor | None, ...]:
-    """Pull cotangents `(K, ...)` back to edges of a graph; `None` where none lead."""
-    if seeds[0].shape[0] > 1 and vectorisation != "none":
+    """Pull cotangents `(K, ...)` back to edges; `None` at those that none reaches."""
+    count = seeds[0].shape[0]
+    if count > 1 and vectorisation != "none":
         return pull_to_edges(
             outputs,
             edges,
@@ -34,37 +35,36 @@ def arriving_cotangents(
         )
         for one in zip(*seeds, strict=True)
     )
-    count = seeds[0].shape[0]
     if create_graph or count == 1:
-        return tuple(_stacked(parts) for parts in zip(*each, strict=True))
-    return _collected(each, len(edges), count)
+        return tuple(_stack(parts) for parts in zip(*each, strict=True))
+    return _collect(each, len(edges), count)
 
 
-def _collected(
+def _collect(
     each: Iterable[tuple[Tensor | None, ...]], edges: int, count: int
 ) -> tuple[Tensor | None, ...]:
-    """Put what arrives for each direction together as it comes, and drop it.
+    """Write the cotangents of each direction into one tensor an edge, one by one.
 
-    Directions lie behind the first axis: that is where the samples are, in most layers,
-    whose contractions have samples first.
+    Directions are stored behind the first axis, which is that of the samples in most
+    layers: contractions have samples first.
     """
     found: list[Tensor | None] = [None] * edges
     for k, parts in enumerate(each):
         for i, part in enumerate(parts):
-            there = found[i]
-            if there is None and part is not None:
+            stored = found[i]
+            if stored is None and part is not None:
                 axis = min(1, part.dim())
                 shape = (*part.shape[:axis], count, *part.shape[axis:])
-                # Nothing may have arrived for the directions before.
+                # The directions before may not have reached the edge.
                 made = part.new_zeros(shape) if k else part.new_empty(shape)
-                there = found[i] = made.movedim(axis, 0)
-            if there is not None:
-                there[k] = 0 if part is None else part
+                stored = found[i] = made.movedim(axis, 0)
+            if stored is not None:
+                stored[k] = 0 if part is None else part
     return tuple(found)
 
 
-def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
-    """Stack what arrived for each direction; where nothing did, there are zeros."""
+def _stack(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """Stack the cotangents of each direction; missing ones are zero."""
     some = next((part for part in parts if part is not None), None)
     if some is None:
         return None

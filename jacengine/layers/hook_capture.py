@@ -1,10 +1,10 @@
-"""Capture: the calls of chosen modules, seen through hooks that are gone afterwards."""
+"""Hook capture: records the calls of modules, by hooks that are removed afterwards."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,83 +13,82 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from jacengine import pytrees
 from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine._torch_private import nodes_made, version_of
-from jacengine.layers.parameter_views import Part
+from jacengine.layers.parameter_views import ParameterView
 
 
 @dataclass(frozen=True)
 class CaptureUnit:
-    """A module that answers for some of the parameters inside it, or an operator.
+    """A module, or an operator of the graph, whose calls are contracted.
 
     Attributes:
-        path: Where the module stands in the root module, which is `""`; or which
-            operator it is.
-        parameters: The parameters it answers for: their index among all that are
-            differentiated, and their name within the unit.
-        layer: The layer that an operator is like.
-        part: What an operator takes of its parameter, if not all as it lies.
+        path: The module's path from the root module, which is `""`; or the operator.
+        parameters: The parameters to compute the blocks of: their index among all that
+            are differentiated, and their name within the unit.
+        layer: The layer that an operator is equivalent to.
+        view: The view of its parameter that an operator takes, if not the whole.
     """
 
     path: str
     parameters: tuple[tuple[int, str], ...]
     layer: nn.Module | None = None
-    part: Part | None = None
+    view: ParameterView | None = None
 
 
 @dataclass(frozen=True)
 class LayerCall:
-    """One call of a unit; of an operator, what the graph tells of it.
+    """One call of a unit, as hooks saw it or as the graph has stored it.
 
     Attributes:
-        unit: Whose call it is ...
-        module: ... and that module, or the layer that an operator is like.
-        args: The positional arguments.
-        kwargs: The keyword arguments.
-        tensors: The tensors among them.
-        places: Which leaves of what it returned carry a graph ...
-        outputs: ... and those tensors.
-        edges: Where in the graph those tensors are made; stays true when one of them
-            is written in place afterwards.
-        shapes: Their shapes.
-        window: The sequence numbers of the graph's nodes made inside the call.
-        versions: The version counter of each tensor argument at the call.
+        unit: The unit.
+        module: Its module, or the layer that an operator is equivalent to.
+        tensors: Its tensor arguments.
+        versions: The version counter of each of those at the call.
+        edges: Where the outputs are made in the graph; valid also after one of them is
+            written in place.
+        shapes: The shapes of the outputs.
+        node_numbers: The sequence numbers of the graph's nodes made inside the call.
+        args: The positional arguments of a module.
+        kwargs: Its keyword arguments.
+        output_leaves: The leaves of what it returned that require gradients, by number.
+        outputs: Those tensors.
     """
 
     unit: CaptureUnit
     module: nn.Module
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
     tensors: tuple[Tensor, ...]
-    places: tuple[int, ...]
-    outputs: tuple[Tensor, ...]
+    versions: tuple[int, ...]
     edges: tuple[GradientEdge, ...]
     shapes: tuple[tuple[int, ...], ...]
-    window: range
-    versions: tuple[int, ...]
+    node_numbers: range
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    output_leaves: tuple[int, ...] = ()
+    outputs: tuple[Tensor, ...] = ()
 
     @property
-    def untouched(self) -> bool:
-        """Whether the arguments still have the values that the call saw."""
+    def inputs_unchanged(self) -> bool:
+        """Whether the arguments still have the values of the call."""
         return self.versions == tuple(map(version_of, self.tensors))
 
 
 @contextmanager
-def capturing(
+def capture_calls(
     root: nn.Module, units: Sequence[CaptureUnit]
 ) -> Generator[list[LayerCall]]:
     """Record every call of the units while the context lasts.
 
     Args:
         root: The module that the units' paths start from.
-        units: What to watch.
+        units: The modules to record.
 
     Yields:
         The calls, in order; filled as they happen.
     """
-    visits: list[LayerCall] = []
+    calls: list[LayerCall] = []
     with TORCH_GLOBAL_LOCK, ExitStack() as stack:
         for unit in units:
             module = root.get_submodule(unit.path)
-            before, after = _hooks(unit, visits)
+            before, after = _hooks(unit, calls)
             for handle in (
                 module.register_forward_pre_hook(
                     before, with_kwargs=True, prepend=True
@@ -97,11 +96,11 @@ def capturing(
                 module.register_forward_hook(after, with_kwargs=True),
             ):
                 stack.callback(handle.remove)
-        yield visits
+        yield calls
 
 
 def _hooks(
-    unit: CaptureUnit, visits: list[LayerCall]
+    unit: CaptureUnit, calls: list[LayerCall]
 ) -> tuple[Callable[..., None], Callable[..., Any]]:
     begun: list[tuple[int, tuple[Tensor, ...], tuple[int, ...]]] = []
 
@@ -115,30 +114,30 @@ def _hooks(
     ) -> Any:
         start, tensors, versions = begun.pop()
         leaves, structure = pytrees.flatten(returned)
-        places = tuple(
+        numbers = tuple(
             i for i, t in enumerate(leaves) if isinstance(t, Tensor) and t.requires_grad
         )
-        if len(places) > 1:
+        if len(numbers) > 1:
             # One output may be made from another (an LSTM cell's h from its c), whose
-            # edge would then see cotangents that never left the unit.
-            for i in places:
+            # edge would then get cotangents that never left the unit.
+            for i in numbers:
                 leaves[i] = leaves[i].view_as(leaves[i])
-        outputs = tuple(leaves[i] for i in places)
-        visits.append(
+        outputs = tuple(leaves[i] for i in numbers)
+        calls.append(
             LayerCall(
                 unit=unit,
                 module=module,
                 args=args,
                 kwargs=dict(kwargs),
                 tensors=tensors,
-                places=places,
+                output_leaves=numbers,
                 outputs=outputs,
-                edges=tuple(get_gradient_edge(output) for output in outputs),
+                edges=tuple(map(get_gradient_edge, outputs)),
                 shapes=tuple(tuple(output.shape) for output in outputs),
-                window=range(start, nodes_made()),
+                node_numbers=range(start, nodes_made()),
                 versions=versions,
             )
         )
-        return structure.unflatten(leaves) if len(places) > 1 else None
+        return structure.unflatten(leaves) if len(numbers) > 1 else None
 
     return before, after

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from jacengine.layers.outer import outer, placed
+from jacengine.layers.outer import outer, store
 
 
 def linear_factors(_: nn.Module, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
@@ -20,20 +20,19 @@ def linear_weight(layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) ->
 
 def positions_sum(_: nn.Module, __: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
     """Contract `s k n o -> s k o`."""
-    return placed(g[:, :, 0] if g.shape[2] == 1 else g.sum(2), out)
+    return store(g[:, :, 0] if g.shape[2] == 1 else g.sum(2), out)
 
 
 def channels_sum(_: nn.Module, __: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
     """Contract `s k n c ... -> s k c` over positions and space."""
-    return placed(g.flatten(4).sum((2, -1)) if g.dim() > 4 else g.sum(2), out)
+    return store(g.flatten(4).sum((2, -1)) if g.dim() > 4 else g.sum(2), out)
 
 
-def embedding_rows(layer: nn.Module, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    """Say which row each position adds to, `(s, n)`, and what, `(s, k, n, e)`.
+def embedding_rows(layer: nn.Embedding, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the row that each position adds to, `(s, n)`, and what, `(s, k, n, e)`.
 
-    Padding takes no part.
+    Padding has no cotangent.
     """
-    assert isinstance(layer, nn.Embedding)
     index = x.long()
     if layer.padding_idx is not None:
         padding = index == layer.padding_idx
@@ -42,10 +41,9 @@ def embedding_rows(layer: nn.Module, x: Tensor, g: Tensor) -> tuple[Tensor, Tens
 
 
 def embedding_weight(
-    layer: nn.Module, x: Tensor, g: Tensor, out: Tensor | None
+    layer: nn.Embedding, x: Tensor, g: Tensor, out: Tensor | None
 ) -> Tensor:
     """Scatter `s k n e` into rows `x[s n]` of `s k v e`."""
-    assert isinstance(layer, nn.Embedding)
     return scattered(*embedding_rows(layer, x, g), layer.num_embeddings, out)
 
 
@@ -55,7 +53,7 @@ def scattered(index: Tensor, values: Tensor, count: int, out: Tensor | None) -> 
     Args:
         index: The rows.
         values: What to add to them.
-        count: How many rows the block has.
+        count: The number of rows of the block.
         out: Where to write, `(s, k, count, e)`.
     """
     samples, directions, _, width = values.shape

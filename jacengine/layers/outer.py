@@ -19,7 +19,7 @@ from torch import Tensor
 def outer(
     left: Tensor, right: Tensor, shape: Sequence[int], out: Tensor | None
 ) -> Tensor:
-    """Form the block of two factors, in one pass over it where it has one position.
+    """Compute the block of two factors; written once if it has one position.
 
     Args:
         left: `(s, k, q, o, n)`.
@@ -32,18 +32,18 @@ def outer(
     """
     samples, directions, groups, rows, positions = left.shape
     if positions == 1:
-        across = right.transpose(-1, -2).unsqueeze(1)
+        row = right.transpose(-1, -2).unsqueeze(1)
         if out is None:
-            return torch.mul(left, across).view(samples, directions, *shape)
+            return torch.mul(left, row).view(samples, directions, *shape)
         split = (samples, directions, groups, rows, right.shape[2])
-        torch.mul(left, across, out=out.view(split))
+        torch.mul(left, row, out=out.view(split))
         return out
     if groups == 1:
         return _one_group(left[:, :, 0], right[:, 0], shape, out)
     folded = left.transpose(1, 2).reshape(samples, groups, directions * rows, positions)
     product = folded @ right.transpose(-1, -2)
-    apart = product.unflatten(2, (directions, rows)).transpose(1, 2)
-    return placed(apart.reshape(samples, directions, *shape), out)
+    unfolded = product.unflatten(2, (directions, rows)).transpose(1, 2)
+    return store(unfolded.reshape(samples, directions, *shape), out)
 
 
 def _one_group(
@@ -51,17 +51,16 @@ def _one_group(
 ) -> Tensor:
     """Contract `s k o n, s i n -> s k o i`, one matrix product a sample."""
     samples, directions, rows, positions = left.shape
-    if left.stride(2) < left.stride(3):  # the copy keeps what is contiguous so
-        apart = left.permute(0, 3, 1, 2).reshape(samples, positions, directions * rows)
-        folded = apart.transpose(1, 2)
+    if left.stride(2) < left.stride(3):  # keep the contiguous axis so in the copy
+        moved = left.permute(0, 3, 1, 2).reshape(samples, positions, directions * rows)
+        folded = moved.transpose(1, 2)
     else:
         folded = left.reshape(samples, directions * rows, positions)
-    across = right.transpose(1, 2)
-    split = (samples, directions, *shape)
+    matrix = right.transpose(1, 2)
     if out is not None and out.dtype == folded.dtype and _foldable(out):
-        torch.bmm(folded, across, out=out.flatten(1, 2).flatten(2))
+        torch.bmm(folded, matrix, out=out.flatten(1, 2).flatten(2))
         return out
-    return placed(torch.bmm(folded, across).view(split), out)
+    return store(torch.bmm(folded, matrix).view(samples, directions, *shape), out)
 
 
 def _foldable(out: Tensor) -> bool:
@@ -69,6 +68,6 @@ def _foldable(out: Tensor) -> bool:
     return out.stride(1) == out.shape[2] * out.stride(2) and out[0, 0].is_contiguous()
 
 
-def placed(block: Tensor, out: Tensor | None) -> Tensor:
-    """Write a block where it belongs, if there is such a place."""
+def store(block: Tensor, out: Tensor | None) -> Tensor:
+    """Write a block into `out`, if that is given."""
     return block if out is None else out.copy_(block)

@@ -1,92 +1,101 @@
-"""Where parameters enter the autograd graph, and what the operators there are.
+"""Uses of parameters: the operators of the autograd graph that take them.
 
-Hooks see what modules do. A parameter may also enter by an operator outside its module:
-another's weight transposed, a bare parameter of a container, a layer written in
-functions. There the graph itself tells how it is used, see
+Hooks see calls of modules. A parameter may also be used by an operator outside its
+module: another module's weight transposed, a bare parameter of a container, a layer
+written in functions. There the graph itself has what is needed, see
 `jacengine.layers.autograd_node_rules`.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from jacengine._torch_private import made_shape, number_of, version_of
-from jacengine.layers.autograd_node_rules import Likeness, operand
-from jacengine.layers.capture_coverage import Entrances
+from jacengine.layers.autograd_node_rules import EquivalentLayer, saved_operand
+from jacengine.layers.capture_coverage import ParameterNodes, graph_edges
 from jacengine.layers.hook_capture import CaptureUnit, LayerCall
-from jacengine.layers.parameter_views import Part, View, is_view, view_of, viewed
+from jacengine.layers.parameter_views import (
+    ParameterView,
+    ViewOp,
+    apply_views,
+    is_view,
+    view_of,
+)
 
 
-@dataclass(frozen=True)
-class _Use:
-    """One place where a parameter is taken.
-
-    Attributes:
-        index: Which parameter.
-        node: What takes it; `None` if it is an output as it is.
-        position: Where among the node's arguments.
-        views: The views of it between, each with which of its outputs; the last first.
-    """
-
-    index: int
-    node: Node | None
-    position: int
-    views: Sequence[tuple[Node, int]]
-
-
-def read_uses(
+def find_uses(
     outputs: Sequence[Tensor], primals: Sequence[Tensor], wanted: Collection[int]
 ) -> tuple[list[LayerCall], set[int]]:
-    """Read the uses of some parameters from a graph.
+    """Find the uses of some parameters in a graph.
 
     Args:
-        outputs: What the graph leads to.
+        outputs: The outputs of the graph.
         primals: The parameters, as the graph has them.
         wanted: Which of them to look for.
 
     Returns:
-        The uses, as calls of layers; and those of the parameters that also have others,
-        which cannot be read.
+        The uses, as calls of equivalent layers; and those of the parameters that also
+        have uses to which no layer is equivalent.
     """
-    visits: list[LayerCall] = []
-    unread: set[int] = set()
-    for use in _uses(outputs, primals, wanted):
-        visit = _visit(use, tuple(primals[use.index].shape))
-        if visit is None:
-            unread.add(use.index)
+    nodes = ParameterNodes(primals)
+    calls: list[LayerCall] = []
+    others: set[int] = set()
+
+    def add(target: Node, number: int, user: Node | None, position: int) -> None:
+        views: list[ViewOp] = []
+        index = nodes.at(target)
+        while index is None and is_view(target):
+            views.insert(0, view_of(target, number))
+            following, number = target.next_functions[0]
+            if following is None:
+                return
+            target, index = following, nodes.at(following)
+        if index is None or index not in wanted:
+            return
+        shape = tuple(primals[index].shape)
+        call = _as_call(user, position, index, shape, tuple(views))
+        if call is None:
+            others.add(index)
         else:
-            visits.append(visit)
-    return visits, unread
+            calls.append(call)
+
+    for output in outputs:
+        if output.requires_grad:
+            end = get_gradient_edge(output)
+            add(end.node, end.output_nr, None, 0)
+    for node, position, target, number in graph_edges(outputs, nodes):
+        if not is_view(node):  # the use of a view is that of the operator that takes it
+            add(target, number, node, position)
+    return calls, others
 
 
-def _visit(use: _Use, whole: tuple[int, ...]) -> LayerCall | None:
-    """See a use as the call of a layer; `None` if no layer is like it."""
-    node = use.node
-    found = None if node is None else operand(node, use.position)
-    if node is None or found is None or 0 in whole:
+def _as_call(
+    node: Node | None,
+    position: int,
+    index: int,
+    shape: tuple[int, ...],
+    views: tuple[ViewOp, ...],
+) -> LayerCall | None:
+    """Return the use of a view of a parameter by an operator; an output has none."""
+    found = None if node is None else saved_operand(node, position)
+    if node is None or found is None or 0 in shape:
         return None
-    views = tuple(view_of(*view) for view in reversed(use.views))
-    path = f"{node.name()}[{use.position}]"
+    path = f"{node.name()}[{position}]"
     number = number_of(node)
-    unit, layer = _unit(path, use.index, found.like, whole, views)
+    unit, layer = _unit(path, index, found.layer, shape, views)
     return LayerCall(
         unit=unit,
         module=layer,
-        args=(found.x,),
-        kwargs={},
         tensors=(found.x,),
-        places=(),
-        outputs=(),
+        versions=(version_of(found.x),),
         edges=(GradientEdge(node, 0),),
         shapes=(made_shape(node),),
-        window=range(number, number + 1),
-        versions=(version_of(found.x),),
+        node_numbers=range(number, number + 1),
     )
 
 
@@ -94,51 +103,12 @@ def _visit(use: _Use, whole: tuple[int, ...]) -> LayerCall | None:
 def _unit(
     path: str,
     index: int,
-    like: Likeness,
-    whole: tuple[int, ...],
-    views: tuple[View, ...],
+    equivalent: EquivalentLayer,
+    shape: tuple[int, ...],
+    views: tuple[ViewOp, ...],
 ) -> tuple[CaptureUnit, nn.Module]:
-    taken = viewed(torch.empty(whole, device="meta"), views)
-    layer, name, view = like.describe_call(taken, *like.settings)
-    part = Part.of(view, whole)
-    unit = CaptureUnit(path, ((index, name),), layer, None if part.as_it_lies else part)
-    return unit, layer
-
-
-def _uses(
-    outputs: Sequence[Tensor], primals: Sequence[Tensor], wanted: Collection[int]
-) -> Iterator[_Use]:
-    entrances = Entrances(primals)
-
-    def use(
-        target: Node, number: int, node: Node | None, position: int
-    ) -> Iterator[_Use]:
-        views: list[tuple[Node, int]] = []
-        index = entrances.at(target)
-        while index is None and is_view(target):
-            views.append((target, number))
-            following, number = target.next_functions[0]
-            if following is None:
-                return
-            target, index = following, entrances.at(following)
-        if index is not None and index in wanted:
-            yield _Use(index, node, position, views)
-
-    seen: set[Node] = set()
-    waiting: list[Node] = []
-    for output in outputs:
-        if output.requires_grad:
-            end = get_gradient_edge(output)
-            yield from use(end.node, end.output_nr, None, 0)
-            waiting.append(end.node)
-    while waiting:
-        node = waiting.pop()
-        if node in seen or entrances.at(node) is not None:
-            continue
-        seen.add(node)
-        inside = is_view(node)  # then what takes the view answers
-        for position, (target, number) in enumerate(node.next_functions):
-            if target is not None:
-                waiting.append(target)
-                if not inside:
-                    yield from use(target, number, node, position)
+    taken = apply_views(torch.empty(shape, device="meta"), views)
+    layer, name, parameter = equivalent.build(taken, *equivalent.options)
+    view = ParameterView.of(parameter, shape)
+    partial = None if view.is_identity else view
+    return CaptureUnit(path, ((index, name),), layer, partial), layer

@@ -1,6 +1,6 @@
-"""What an operator takes of a parameter: all of it, or a view.
+"""Views of parameters: what an operator takes of a parameter, if not the whole.
 
-Views lie in the graph as nodes of their own, between the parameter and the operator.
+Views are nodes of the autograd graph, between the parameter and the operator.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from jacengine._torch_private import made_shape, signed
+from jacengine._torch_private import made_shape, saved
 
 
 @dataclass(frozen=True)
-class Part:
+class ParameterView:
     """A view of a contiguous tensor, or the tensor with its axes in another order.
 
     Attributes:
         whole: The shape of the tensor.
         shape: The view's shape.
         stride: The view's strides.
-        offset: Where in the tensor it begins.
+        offset: The view's offset in the tensor.
     """
 
     whole: tuple[int, ...]
@@ -33,43 +33,43 @@ class Part:
     offset: int
 
     @classmethod
-    def of(cls, view: Tensor, whole: Sequence[int]) -> Part:
+    def of(cls, view: Tensor, whole: Sequence[int]) -> ParameterView:
         """Describe a view by its strides."""
         offset = int(view.storage_offset())
         return cls(tuple(whole), tuple(view.shape), view.stride(), offset)
 
     @property
-    def as_it_lies(self) -> bool:
-        """Whether the part is the tensor itself."""
+    def is_identity(self) -> bool:
+        """Whether the view is the tensor itself."""
         return self.whole == self.shape and self._order == (*range(len(self.shape)),)
 
-    def filled(
+    def scatter(
         self, make: Callable[[Tensor | None], Tensor], out: Tensor | None
     ) -> Tensor:
-        """Make the block of the part, and have it where the whole has it.
+        """Make the block of the view, in its place in the block of the whole.
 
         Args:
-            make: Writes the part's block, `(a, b, *shape)`, where it is told, or gives
-                a fresh one.
+            make: Writes the view's block, `(a, b, *shape)`, into a tensor, or returns
+                a new one.
             out: Where to write, `(a, b, *whole)`.
 
         Returns:
-            `(a, b, *whole)`, zero outside the part; `out` if it was given.
+            `(a, b, *whole)`, zero outside the view; `out` if it was given.
         """
         if out is not None and out[:1, :1].is_contiguous():
             make(self._within(out if self._order else out.zero_()))
             return out
         block, order = make(None), self._order
         if order:
-            apart = block.permute(0, 1, *(2 + axis for axis in order))
-            spread = apart.reshape(*block.shape[:2], *self.whole)
+            permuted = block.permute(0, 1, *(2 + axis for axis in order))
+            whole = permuted.reshape(*block.shape[:2], *self.whole)
         else:
-            spread = block.new_zeros(*block.shape[:2], *self.whole)
-            self._within(spread).copy_(block)
-        return spread if out is None else out.copy_(spread)
+            whole = block.new_zeros(*block.shape[:2], *self.whole)
+            self._within(whole).copy_(block)
+        return whole if out is None else out.copy_(whole)
 
     def _within(self, block: Tensor) -> Tensor:
-        """View `(a, b, *whole)`, contiguous but for the first two axes, as the part."""
+        """Take the view of `(a, b, *whole)`, contiguous but for the first two axes."""
         return block.as_strided(
             (*block.shape[:2], *self.shape),
             (*block.stride()[:2], *self.stride),
@@ -78,7 +78,7 @@ class Part:
 
     @property
     def _order(self) -> tuple[int, ...]:
-        """In which order its axes are the whole; empty if it is less than that."""
+        """The order of its axes that gives the whole; empty if it is less than that."""
         axes = sorted(range(len(self.shape)), key=lambda i: (-self.stride[i], i))
         expected = math.prod(self.whole)
         if expected != math.prod(self.shape):
@@ -91,103 +91,69 @@ class Part:
         return tuple(axes)
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """A kind of node that is a view.
-
-    Attributes:
-        settings: Reads from a node what it was asked for.
-        apply: Takes the view again: of a tensor, as the node's output of that number,
-            with those settings.
-    """
-
-    settings: Callable[[Any], tuple[Any, ...]]
-    apply: Callable[..., Tensor]
+_Read = Callable[[Node], tuple[Any, ...]]
 
 
-_ALIAS = _Kind(lambda _: (), lambda viewed, _: viewed)
-_TRANSPOSE = _Kind(lambda _: (), lambda viewed, _: viewed.t())
-_TRANSPOSE_AXES = _Kind(
-    lambda node: (signed(node._saved_dim0), signed(node._saved_dim1)),
-    lambda viewed, _, first, second: viewed.transpose(first, second),
-)
-_PERMUTE = _Kind(
-    lambda node: tuple(map(signed, node._saved_dims)),
-    lambda viewed, _, *axes: viewed.permute(axes),
-)
-_RESHAPE = _Kind(made_shape, lambda viewed, _, *shape: viewed.view(shape))
-_SELECT = _Kind(
-    lambda node: (signed(node._saved_dim), signed(node._saved_index)),
-    lambda viewed, _, axis, index: viewed.select(axis, index),
-)
-_SPLIT = _Kind(
-    lambda node: (signed(node._saved_dim), node._saved_split_size),
-    lambda viewed, number, axis, size: viewed.split(size, axis)[number],
-)
-_SPLIT_WITH_SIZES = _Kind(
-    lambda node: (signed(node._saved_dim), *node._saved_split_sizes),
-    lambda viewed, number, axis, *sizes: viewed.split(sizes, axis)[number],
-)
-_UNBIND = _Kind(
-    lambda node: (signed(node._saved_dim),),
-    lambda viewed, number, axis: viewed.unbind(axis)[number],
-)
+def _saved(*names: str) -> _Read:
+    return lambda node: tuple(saved(node, name) for name in names)
 
 
-def _sliced(
-    viewed: Tensor, _: int, axis: int, start: int, stop: int, step: int
-) -> Tensor:
-    everything = slice(None)
-    before = [everything] * (axis % viewed.dim())
-    return viewed[(*before, slice(start, stop, step))]
+def _slice(x: Tensor, _: int, axis: int, start: int, stop: int, step: int) -> Tensor:
+    before = [slice(None)] * (axis % x.dim())
+    return x[(*before, slice(start, stop, step))]
 
 
-_SLICE = _Kind(
-    lambda node: (
-        signed(node._saved_dim),
-        signed(node._saved_start),
-        signed(node._saved_end),
-        node._saved_step,
+_VIEWS: dict[str, tuple[_Read, Callable[..., Tensor]]] = {
+    "AliasBackward0": (_saved(), lambda x, _: x),
+    "TBackward0": (_saved(), lambda x, _: x.t()),
+    "TransposeBackward0": (
+        _saved("dim0", "dim1"),
+        lambda x, _, a, b: x.transpose(a, b),
     ),
-    _sliced,
-)
-
-_KINDS = {
-    "AliasBackward0": _ALIAS,
-    "TBackward0": _TRANSPOSE,
-    "TransposeBackward0": _TRANSPOSE_AXES,
-    "PermuteBackward0": _PERMUTE,
-    "ViewBackward0": _RESHAPE,
-    "UnsafeViewBackward0": _RESHAPE,
-    "ReshapeAliasBackward0": _RESHAPE,
-    "UnsqueezeBackward0": _RESHAPE,
-    "SqueezeBackward0": _RESHAPE,
-    "SqueezeBackward1": _RESHAPE,
-    "SqueezeBackward2": _RESHAPE,
-    "SliceBackward0": _SLICE,
-    "SelectBackward0": _SELECT,
-    "SplitBackward0": _SPLIT,
-    "SplitWithSizesBackward0": _SPLIT_WITH_SIZES,
-    "UnbindBackward0": _UNBIND,
+    "PermuteBackward0": (_saved("dims"), lambda x, _, dims: x.permute(dims)),
+    "SliceBackward0": (_saved("dim", "start", "end", "step"), _slice),
+    "SelectBackward0": (_saved("dim", "index"), lambda x, _, *at: x.select(*at)),
+    "SplitBackward0": (
+        _saved("split_size", "dim"),
+        lambda x, output, *how: x.split(*how)[output],
+    ),
+    "SplitWithSizesBackward0": (
+        _saved("split_sizes", "dim"),
+        lambda x, output, *how: x.split(*how)[output],
+    ),
+    "UnbindBackward0": (_saved("dim"), lambda x, output, dim: x.unbind(dim)[output]),
+    **dict.fromkeys(
+        (
+            "ViewBackward0",
+            "UnsafeViewBackward0",
+            "ReshapeAliasBackward0",
+            "UnsqueezeBackward0",
+            "SqueezeBackward0",
+            "SqueezeBackward1",
+            "SqueezeBackward2",
+        ),
+        (made_shape, lambda x, _, *shape: x.view(shape)),
+    ),
 }
-
-View = tuple[Any, ...]
-"""A view that was taken: the node's name, which of its outputs, and its settings."""
+"""By the name of the node: how to read its options, and the view of a tensor that is
+the node's output of a number."""
+ViewOp = tuple[Any, ...]
+"""A view that was taken: the node's name, which of its outputs, and its options."""
 
 
 def is_view(node: Node) -> bool:
-    """Tell whether a node is a view of what it takes."""
-    return node.name() in _KINDS
+    """Tell whether a node is a view of its argument."""
+    return node.name() in _VIEWS
 
 
-def view_of(node: Node, number: int) -> View:
-    """Read which view a node's output is."""
+def view_of(node: Node, output: int) -> ViewOp:
+    """Read which view an output of a node is."""
     name = node.name()
-    return (name, number, *_KINDS[name].settings(node))
+    return (name, output, *_VIEWS[name][0](node))
 
 
-def viewed(tensor: Tensor, views: Sequence[View]) -> Tensor:
+def apply_views(tensor: Tensor, views: Sequence[ViewOp]) -> Tensor:
     """Take views of a tensor, one of another."""
-    for name, number, *settings in views:
-        tensor = _KINDS[name].apply(tensor, number, *settings)
+    for name, output, *options in views:
+        tensor = _VIEWS[name][1](tensor, output, *options)
     return tensor

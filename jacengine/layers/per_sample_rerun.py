@@ -1,9 +1,9 @@
-"""A layer without a rule, run again with its samples kept apart.
+"""Per-sample rerun of a layer without a rule.
 
-The samples of a captured call are taken apart, and the layer runs again for each of
-them, under vmap or in a loop where it has no batching rule; a VJP of each sample's run
-keeps the samples apart. Recurrent layers run step by step. The outputs must be those
-that were captured, or the way of taking the samples apart was wrong.
+The samples of a captured call are split, and the layer runs again for each of them,
+under vmap or in a loop where it has no batching rule; a VJP of each sample's run keeps
+the samples apart. Recurrent layers are unrolled. The outputs must be those that were
+captured, or the samples were split wrongly.
 """
 
 from __future__ import annotations
@@ -21,90 +21,78 @@ from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine._torch_private import changes_gradients
 from jacengine._torchfunc import Tensors, call_with_parameters, pull, vjp, vmap
 from jacengine.layers.hook_capture import LayerCall
-from jacengine.layers.rnn_contraction import Steps, sample_axes
+from jacengine.layers.rnn_contraction import UnrolledRerun, rnn_sample_axes
 
 MOST_ATTEMPTS = 16
-"""Ways of taking the samples of several arguments apart that are tried."""
+"""Splits of the samples of several arguments that are tried."""
 
 
 @dataclass(frozen=True)
 class SampleSplit:
-    """How the samples of a call are taken apart.
+    """How the samples of a call are split.
 
     Attributes:
-        arguments: The axis of samples of each tensor argument; `None`: shared.
-        outputs: The axis of samples of each output that carries a graph.
-        way: All samples at once in steps, one by one under vmap, or in a loop.
+        arguments: The sample axis of each tensor argument; `None`: shared.
+        outputs: The sample axis of each output that requires gradients.
+        mode: All samples at once in an unrolled layer, one by one under vmap, or in a
+            loop.
     """
 
     arguments: tuple[int | None, ...]
     outputs: tuple[int, ...]
-    way: Literal["steps", "vmap", "loop"]
+    mode: Literal["unrolled", "vmap", "loop"]
 
 
-def separations(
-    visit: LayerCall, outputs: tuple[int, ...], batch_size: int
+def candidate_splits(
+    call: LayerCall, outputs: tuple[int, ...], batch_size: int
 ) -> Iterator[SampleSplit]:
-    """List ways to take the samples of a call apart, likeliest first."""
-    recurrent = sample_axes(visit)
+    """List splits of the samples of a call, likeliest first."""
+    recurrent = rnn_sample_axes(call)
     if recurrent is not None:
-        yield SampleSplit(recurrent, outputs, "steps")
-    if changes_gradients(visit.module):
-        return  # what arrives has been through those hooks already
-    options: list[list[int | None]] = []
-    for tensor in visit.tensors:
-        axes = [axis for axis, size in enumerate(tensor.shape) if size == batch_size]
-        options.append([*axes, None])
-    attempts = itertools.islice(itertools.product(*options), MOST_ATTEMPTS)
-    for arguments in attempts:
+        yield SampleSplit(recurrent, outputs, "unrolled")
+    if changes_gradients(call.module):
+        return  # the cotangents have been through those hooks already
+    options = [
+        [*(axis for axis, size in enumerate(tensor.shape) if size == batch_size), None]
+        for tensor in call.tensors
+    ]
+    for arguments in itertools.islice(itertools.product(*options), MOST_ATTEMPTS):
         yield SampleSplit(arguments, outputs, "vmap")
         yield SampleSplit(arguments, outputs, "loop")
 
 
 @dataclass(frozen=True)
-class Rerun:
+class PerSampleRerun:
     """A captured call that runs again, one sample at a time.
 
     Attributes:
-        one: Maps a unit's parameters and one sample's share of the tensor arguments to
-            the sample's outputs.
-        shares: The tensor arguments that have samples, with them along axis 0.
+        one: Maps a unit's parameters and one sample's tensor arguments to the sample's
+            outputs.
+        arguments: The tensor arguments that have samples, with them along axis 0.
         vectorised: Whether `one` runs under vmap.
     """
 
     one: Callable[[Tensors, Sequence[Tensor]], Tensors]
-    shares: tuple[Tensor, ...]
+    arguments: tuple[Tensor, ...]
     vectorised: bool
 
-    def outputs(self, parameters: Tensors) -> Tensors:
-        """Return what the call returned, with samples along axis 0."""
-        if self.vectorised:
-
-            def apart(share: Tensors) -> Tensors:
-                # Recurrent layers run under vmap only if a transform records them.
-                return vjp(lambda *v: self.one(v, share), _cut(parameters))[0]
-
-            outputs: Tensors = vmap(apart)(_cut(self.shares))
-            return outputs
-        each = [self.one(parameters, share) for share in self._each()]
-        return tuple(torch.stack(parts) for parts in zip(*each, strict=True))
-
-    def pull(
+    def vjp(
         self,
         parameters: Tensors,
         seeds: Sequence[Tensor | None],
         *,
         create_graph: bool,
-    ) -> Tensors:
-        """Pull cotangents back to the parameters, sample by sample.
+    ) -> tuple[Tensors, Tensors]:
+        """Run the call, and pull cotangents back to the parameters, sample by sample.
 
         Args:
             parameters: The unit's.
-            seeds: `(K, B, *out)` for each output, `None` for one that none arrive at.
+            seeds: `(K, B, *out)` for each output, `None` for one that none reaches.
             create_graph: Whether the result must be differentiable in turn.
 
         Returns:
-            One tensor a parameter, `(K, B, *param)`.
+            The outputs that have seeds, with samples along axis 0, and one tensor a
+            parameter, `(K, B, *param)`.
 
         Raises:
             RuntimeError: An operator of the layer has a wrong batching rule.
@@ -112,71 +100,68 @@ class Rerun:
         reached = [i for i, seed in enumerate(seeds) if seed is not None]
         given = tuple(seed for seed in seeds if seed is not None)
 
-        def run(values: Tensors, share: Sequence[Tensor]) -> Tensors:
-            outputs = self.one(values, share)
+        def run(values: Tensors, arguments: Sequence[Tensor]) -> Tensors:
+            outputs = self.one(values, arguments)
             return tuple(outputs[i] for i in reached)
 
-        if self.vectorised:
-            # Not `no_grad`: fused kernels would then keep nothing for the way back.
-            own = parameters if create_graph else _cut(parameters)
-            shares = self.shares if create_graph else _cut(self.shares)
+        if not self.vectorised:
+            outputs, blocks = [], []
+            for b in range(self.arguments[0].shape[0]):
+                outputs.append(run(parameters, [x[b] for x in self.arguments]))
+                seed = tuple(seed[:, b] for seed in given)
+                blocks.append(
+                    pull_each(outputs[-1], parameters, seed, create_graph=create_graph)
+                )
+            return _stack(outputs, 0), _stack(blocks, 1)
+        # Not `no_grad`: fused kernels would then save nothing for the backward pass.
+        own = parameters if create_graph else _detach(parameters)
+        batch = self.arguments if create_graph else _detach(self.arguments)
 
-            def apart(share: Tensors, seed: Tensors) -> Tensors:
-                _, pullback = vjp(lambda *values: run(values, share), own)
-                found: Tensors = vmap(pullback)(*seed)
-                return found
+        def of_sample(arguments: Tensors, seed: Tensors) -> tuple[Tensors, Tensors]:
+            outputs, pullback = vjp(lambda *values: run(values, arguments), own)
+            return outputs, vmap(pullback)(*seed)
 
-            blocks: Tensors = vmap(apart, (0, 1))(shares, given)
-            size = (self.shares[0].shape[0], given[0].shape[0])
-            shapes = [(*size, *parameter.shape) for parameter in parameters]
-            if [tuple(block.shape) for block in blocks] != shapes:
-                # As of PReLU in torch 2.13.
-                raise RuntimeError("a batching rule gives cotangents of another shape")
-            return tuple(block.transpose(0, 1) for block in blocks)
-        each = [
-            pull_each(
-                run(parameters, share),
-                parameters,
-                tuple(seed[:, b] for seed in given),
-                create_graph=create_graph,
-            )
-            for b, share in enumerate(self._each())
-        ]
-        return tuple(torch.stack(parts, dim=1) for parts in zip(*each, strict=True))
-
-    def _each(self) -> Iterator[list[Tensor]]:
-        count = self.shares[0].shape[0]
-        return ([share[b] for share in self.shares] for b in range(count))
+        vectorised: tuple[Tensors, Tensors] = vmap(of_sample, (0, 1))(batch, given)
+        size = (batch[0].shape[0], given[0].shape[0])
+        shapes = [(*size, *parameter.shape) for parameter in parameters]
+        if [tuple(block.shape) for block in vectorised[1]] != shapes:
+            # As of PReLU in torch 2.13.
+            raise RuntimeError("a batching rule gives cotangents of another shape")
+        return vectorised[0], tuple(block.transpose(0, 1) for block in vectorised[1])
 
 
-def _cut(tensors: Tensors) -> Tensors:
+def _stack(each: Sequence[Tensors], dim: int) -> Tensors:
+    return tuple(torch.stack(parts, dim) for parts in zip(*each, strict=True))
+
+
+def _detach(tensors: Tensors) -> Tensors:
     return tuple(tensor.detach() for tensor in tensors)
 
 
-def rerun(
-    visit: LayerCall, separation: SampleSplit, *, create_graph: bool
-) -> Rerun | Steps:
-    """Make a captured call run again, its samples taken apart.
+def make_rerun(
+    call: LayerCall, split: SampleSplit, *, create_graph: bool
+) -> PerSampleRerun | UnrolledRerun:
+    """Prepare a captured call to run again, its samples split.
 
     Args:
-        visit: The call.
-        separation: How to take the samples apart.
-        create_graph: Whether what follows from it must be differentiable by parameters
-            that others answer for.
+        call: The call.
+        split: How to split the samples.
+        create_graph: Whether what follows from it must be differentiable by the
+            parameters of other units.
     """
-    module = visit.module
-    leaves, structure = pytrees.flatten((visit.args, visit.kwargs))
-    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+    module = call.module
+    leaves, structure = pytrees.flatten((call.args, call.kwargs))
+    positions = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
     own = [
-        (place, axis)
-        for place, axis in zip(places, separation.arguments, strict=True)
+        (i, axis)
+        for i, axis in zip(positions, split.arguments, strict=True)
         if axis is not None
     ]
-    names = tuple(name for _, name in visit.unit.parameters)
-    shares = tuple(leaves[place].movedim(axis, 0) for place, axis in own)
-    if separation.way == "steps":
+    names = tuple(name for _, name in call.unit.parameters)
+    batch = tuple(leaves[i].movedim(axis, 0) for i, axis in own)
+    if split.mode == "unrolled":
         assert isinstance(module, nn.RNNBase)
-        return Steps(module, names, visit.places, shares)
+        return UnrolledRerun(module, names, call.output_leaves, batch)
 
     others: dict[str, Tensor] = {}
     if not create_graph:
@@ -184,26 +169,26 @@ def rerun(
             every = dict(module.named_parameters())
         others = {k: p.detach() for k, p in every.items() if p.requires_grad}
 
-    def one(values: Tensors, share: Sequence[Tensor]) -> Tensors:
+    def one(values: Tensors, arguments: Sequence[Tensor]) -> Tensors:
         filled = list(leaves)
-        for (place, axis), tensor in zip(own, share, strict=True):
-            filled[place] = tensor.unsqueeze(axis)
+        for (i, axis), tensor in zip(own, arguments, strict=True):
+            filled[i] = tensor.unsqueeze(axis)
         args, kwargs = structure.unflatten(filled)
         replaced = others | dict(zip(names, values, strict=True))
         returned = call_with_parameters(module, replaced, args, kwargs)
         made = pytrees.flatten(returned)[0]
         return tuple(
-            made[place].squeeze(axis)
-            for place, axis in zip(visit.places, separation.outputs, strict=True)
+            made[i].squeeze(axis)
+            for i, axis in zip(call.output_leaves, split.outputs, strict=True)
         )
 
-    return Rerun(one, shares, separation.way == "vmap" and bool(shares))
+    return PerSampleRerun(one, batch, split.mode == "vmap" and bool(batch))
 
 
 def pull_each(
     outputs: Tensors, primals: Tensors, seeds: Tensors, *, create_graph: bool
 ) -> Tensors:
-    """Pull `K` cotangents back at once, or one by one where vmap cannot."""
+    """Pull `K` cotangents back at once, or one by one where vmap fails."""
     try:
         return pull(outputs, primals, seeds, batched=True, create_graph=create_graph)
     except (RuntimeError, NotImplementedError):
@@ -211,14 +196,12 @@ def pull_each(
             pull(outputs, primals, one, create_graph=create_graph)
             for one in zip(*seeds, strict=True)
         ]
-        return tuple(torch.stack(parts) for parts in zip(*each, strict=True))
+        return _stack(each, 0)
 
 
-def reproduces(visit: LayerCall, separation: SampleSplit, outputs: Tensors) -> bool:
-    """Tell whether a second run gave the captured outputs."""
-    for captured, axis, again in zip(
-        visit.outputs, separation.outputs, outputs, strict=True
-    ):
+def reproduces(call: LayerCall, split: SampleSplit, outputs: Tensors) -> bool:
+    """Tell whether a rerun gave the captured outputs."""
+    for captured, axis, again in zip(call.outputs, split.outputs, outputs, strict=True):
         wanted = captured.detach().movedim(axis, 0)
         tolerance = 10 * torch.finfo(wanted.dtype).eps ** 0.75
         scale = float(wanted.abs().max()) if wanted.numel() else 0.0

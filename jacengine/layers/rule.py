@@ -1,9 +1,8 @@
-"""What a rule is, and where rules are registered.
+"""Rules of layers, and their registry.
 
 A layer's output is linear in each of its parameters, so the parameter's block of J is
-one contraction of the layer's input with the cotangents of its output, and nothing has
-to be pulled back a second time. A rule says how, for one class of layers, as pure
-functions of tensors in one form:
+one contraction of the layer's input with the cotangents of its output. The rule of a
+class of layers has such contractions, as pure functions of tensors in one form:
 
     x [s n ...]     the layer's input: samples, positions, the layer's own axes
     g [s k n ...]   cotangents of its output: samples, directions, positions, own axes
@@ -16,44 +15,45 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
 from jacengine._torch_private import hooks_of
 from jacengine.errors import ArgumentError
 
-Contract = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
+BlockContraction = Callable[[Any, Tensor, Tensor, Tensor | None], Tensor]
 """From a layer, `x`, `g` and `out` to the block of one parameter."""
 
-Factors = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+Factors = Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]]
 """From a layer, `x` and `g` to two tensors that the block follows from."""
 
-OwnAxes = int | Callable[[nn.Module, int], int]
-"""How many trailing axes of a tensor belong to the layer; the others are samples and
-positions. A number, or a function of the layer and the tensor's number of axes."""
+OwnAxes = int | Callable[[Any, int], int]
+"""The number of trailing axes of a tensor that belong to the layer; the others are
+samples and positions. Or a function of the layer and the tensor's number of axes."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """The contraction of one parameter.
+    """The implementations of the contraction of one parameter.
 
     Attributes:
         implementations: Functions that all compute the block; the first is the
             default, and the fastest is found by measurement.
-        factors: Gives two factors of the block, where it has them: see
+        factors: Returns two factors of the block, where it has them: see
             `jacengine.layers.outer`.
-        rows: Gives which rows of the parameter positions add to, `(s, n)`, and what,
-            `(s, k, n, e)`, where the block is nothing else.
+        rows: Returns the rows of the parameter that positions add to, `(s, n)`, and
+            what, `(s, k, n, e)`, where the block is nothing else.
     """
 
-    implementations: tuple[Contract, ...]
+    implementations: tuple[BlockContraction, ...]
     factors: Factors | None = None
     rows: Factors | None = None
 
     @functools.cached_property
-    def by_name(self) -> Mapping[str, Contract]:
+    def by_name(self) -> Mapping[str, BlockContraction]:
         """The implementations by the name of their function, numbered if repeated."""
-        named: dict[str, Contract] = {}
+        named: dict[str, BlockContraction] = {}
         for function in self.implementations:
             name = getattr(function, "__name__", type(function).__name__)
             named[f"{name}_{len(named)}" if name in named else name] = function
@@ -62,13 +62,13 @@ class Form:
 
 @dataclass(frozen=True)
 class Rule:
-    """What is known of a class of layers.
+    """The contractions of a class of layers.
 
     Attributes:
         parameters: The contraction of each parameter, by name.
-        input_axes: How many trailing axes of the input belong to the layer.
+        input_axes: The number of trailing axes of the input that belong to the layer.
         output_axes: The same for the output.
-        applies: Whether the rule holds for a layer as it is configured now.
+        applies: Whether the rule is valid for a layer as it is configured now.
 
     Example:
         The rule of a layer that computes `scale * x`:
@@ -79,10 +79,10 @@ class Rule:
         >>> rule = Rule({"scale": scale}, input_axes=1, output_axes=1)
     """
 
-    parameters: Mapping[str, Contract | Form]
+    parameters: Mapping[str, BlockContraction | Form]
     input_axes: OwnAxes
     output_axes: OwnAxes
-    applies: Callable[[nn.Module], bool] = lambda _: True
+    applies: Callable[[Any], bool] = lambda _: True
 
     def form(self, name: str) -> Form:
         """Return the contraction of a parameter."""
@@ -100,11 +100,11 @@ class Rule:
         return own if isinstance(own, int) else own(layer, dim)
 
 
-class Rules:
+class RuleRegistry:
     """Rules by exact class of layer: a subclass may compute something else."""
 
     def __init__(self, rules: Mapping[type[nn.Module], Rule]) -> None:
-        """Begin with these rules."""
+        """Start with these rules."""
         self._rules = dict(rules)
 
     @property
@@ -113,7 +113,7 @@ class Rules:
         return tuple(self._rules)
 
     def register(self, layer: type[nn.Module], rule: Rule) -> None:
-        """Add a rule, or put another in the place of one.
+        """Add a rule, or replace one.
 
         Raises:
             ArgumentError: It is no rule, or no class of layers.
@@ -133,8 +133,8 @@ class Rules:
     def find(self, layer: nn.Module) -> Rule | None:
         """Find the rule of a layer as it is configured now.
 
-        Layers with hooks of the user's have none: what comes out of them is no longer
-        what the class computes. Nor have parametrized ones, whose class is another.
+        Layers with hooks of the user's have none: they no longer compute what the class
+        does. Nor have parametrized ones, whose class is another.
         """
         rule = self._rules.get(type(layer))
         if rule is None or any(hooks_of(layer)) or not rule.applies(layer):

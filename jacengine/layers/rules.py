@@ -2,54 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import nn
 
-from jacengine.layers.broadcast_rules import (
-    Project,
-    Scale,
-    Shift,
-    own_axes,
-    project,
-    project_factors,
-    scale,
-    shift,
-)
-from jacengine.layers.convolution import (
-    conv_by_groups,
-    conv_by_rows,
-    conv_by_windows,
-    conv_factors,
-    transposed_weight,
-)
-from jacengine.layers.linear import (
-    channels_sum,
-    embedding_rows,
-    embedding_weight,
-    linear_factors,
-    linear_weight,
-    positions_sum,
-)
-from jacengine.layers.normalization import (
-    batch_normed,
-    group_normed,
-    layer_normed,
-    normalised_scale,
-    root_mean_square_normed,
-)
-from jacengine.layers.rule import Contract, Form, Rule, Rules
+from jacengine.layers import broadcast_rules, convolution, linear, normalization
+from jacengine.layers.rule import BlockContraction, Form, OwnAxes, Rule, RuleRegistry
 
 
 def _all_but_first(_: nn.Module, dim: int) -> int:
     return dim - 1
 
 
-def _normalised_axes(layer: nn.Module, _: int) -> int:
-    assert isinstance(layer, nn.LayerNorm | nn.RMSNorm)
+def _normalised_axes(layer: nn.LayerNorm | nn.RMSNorm, _: int) -> int:
     return len(layer.normalized_shape)
 
 
-def _plain_embedding(layer: nn.Module) -> bool:
-    assert isinstance(layer, nn.Embedding)
+def _plain_embedding(layer: nn.Embedding) -> bool:
     return layer.max_norm is None and not layer.scale_grad_by_freq
 
 
@@ -57,73 +26,73 @@ def _frozen_statistics(layer: nn.Module) -> bool:
     return not layer.training and getattr(layer, "running_mean", None) is not None
 
 
-def _conv(dimensions: int) -> Rule:
-    implementations: tuple[Contract, ...] = (conv_by_windows, conv_by_groups)
-    if dimensions > 1:
-        implementations = (*implementations, conv_by_rows)
-    weight = Form(implementations, conv_factors)
-    axes = dimensions + 1
-    return Rule({"weight": weight, "bias": channels_sum}, axes, axes)
+def _affine(
+    weight: BlockContraction | Form, bias: BlockContraction, axes: OwnAxes
+) -> Rule:
+    """Make the rule of a layer whose input and output have the same own axes."""
+    return Rule({"weight": weight, "bias": bias}, axes, axes)
 
 
-def _transposed(dimensions: int) -> Rule:
-    axes = dimensions + 1
-    return Rule({"weight": transposed_weight, "bias": channels_sum}, axes, axes)
+def _convolution(space: int) -> Rule:
+    implementations: tuple[BlockContraction, ...] = (
+        convolution.conv_by_windows,
+        convolution.conv_by_groups,
+    )
+    if space > 1:
+        implementations = (*implementations, convolution.conv_by_rows)
+    weight = Form(implementations, convolution.conv_factors)
+    return _affine(weight, linear.channels_sum, space + 1)
 
 
-_LINEAR = Rule(
-    {"weight": Form((linear_weight,), linear_factors), "bias": positions_sum}, 1, 1
-)
-_BATCH_NORM = Rule(
-    {"weight": normalised_scale(batch_normed, channels=True), "bias": channels_sum},
-    _all_but_first,
-    _all_but_first,
-    _frozen_statistics,
-)
+def _transposed(space: int) -> Rule:
+    return _affine(convolution.transposed_weight, linear.channels_sum, space + 1)
 
-RULES = Rules(
+
+_BY_NAME: Mapping[str, Rule] = {
+    "Linear NonDynamicallyQuantizableLinear": _affine(
+        Form((linear.linear_weight,), linear.linear_factors), linear.positions_sum, 1
+    ),
+    **{f"Conv{space}d": _convolution(space) for space in (1, 2, 3)},
+    **{f"ConvTranspose{space}d": _transposed(space) for space in (1, 2, 3)},
+    "Embedding": Rule(
+        {"weight": Form((linear.embedding_weight,), rows=linear.embedding_rows)},
+        0,
+        1,
+        _plain_embedding,
+    ),
+    "LayerNorm": _affine(
+        normalization.layer_norm_weight, linear.positions_sum, _normalised_axes
+    ),
+    "RMSNorm": Rule(
+        {"weight": normalization.rms_norm_weight}, _normalised_axes, _normalised_axes
+    ),
+    "GroupNorm": _affine(
+        normalization.group_norm_weight, linear.channels_sum, _all_but_first
+    ),
+    "BatchNorm1d BatchNorm2d BatchNorm3d": Rule(
+        {"weight": normalization.batch_norm_weight, "bias": linear.channels_sum},
+        _all_but_first,
+        _all_but_first,
+        _frozen_statistics,
+    ),
+}
+"""Rules by the names of classes in `torch.nn`, of which a release may lack some."""
+
+_BY_CLASS: dict[type[nn.Module], Rule] = {
+    layer: rule
+    for names, rule in _BY_NAME.items()
+    for name in names.split()
+    for module in (nn, nn.modules.linear)
+    if (layer := getattr(module, name, None)) is not None
+}
+_PROJECTION = Form((broadcast_rules.project,), broadcast_rules.project_factors)
+_OWN = broadcast_rules.own_axes
+RULES = RuleRegistry(
     {
-        nn.Linear: _LINEAR,
-        nn.modules.linear.NonDynamicallyQuantizableLinear: _LINEAR,
-        nn.Conv1d: _conv(1),
-        nn.Conv2d: _conv(2),
-        nn.Conv3d: _conv(3),
-        nn.ConvTranspose1d: _transposed(1),
-        nn.ConvTranspose2d: _transposed(2),
-        nn.ConvTranspose3d: _transposed(3),
-        nn.Embedding: Rule(
-            {"weight": Form((embedding_weight,), rows=embedding_rows)},
-            0,
-            1,
-            _plain_embedding,
-        ),
-        nn.LayerNorm: Rule(
-            {
-                "weight": normalised_scale(layer_normed, channels=False),
-                "bias": positions_sum,
-            },
-            _normalised_axes,
-            _normalised_axes,
-        ),
-        nn.RMSNorm: Rule(
-            {"weight": normalised_scale(root_mean_square_normed, channels=False)},
-            _normalised_axes,
-            _normalised_axes,
-        ),
-        nn.GroupNorm: Rule(
-            {
-                "weight": normalised_scale(group_normed, channels=True),
-                "bias": channels_sum,
-            },
-            _all_but_first,
-            _all_but_first,
-        ),
-        nn.BatchNorm1d: _BATCH_NORM,
-        nn.BatchNorm2d: _BATCH_NORM,
-        nn.BatchNorm3d: _BATCH_NORM,
-        Shift: Rule({"weight": shift}, own_axes, own_axes),
-        Scale: Rule({"weight": scale}, own_axes, own_axes),
-        Project: Rule({"weight": Form((project,), project_factors)}, 1, 0),
+        **_BY_CLASS,
+        broadcast_rules.Shift: Rule({"weight": broadcast_rules.shift}, _OWN, _OWN),
+        broadcast_rules.Scale: Rule({"weight": broadcast_rules.scale}, _OWN, _OWN),
+        broadcast_rules.Project: Rule({"weight": _PROJECTION}, 1, 0),
     }
 )
 """The rules of this process; `jacengine.register_rule` adds to them."""

@@ -12,13 +12,14 @@ from jacengine._torchfunc import Tensors
 from jacengine.execution.execution_context import execution_context
 from jacengine.execution.linearize import first_point
 from jacengine.interface import Composition
-from jacengine.layers.capture import Captured, assigned, captured
+from jacengine.layers.capture import CapturedPass, capture_pass
 from jacengine.layers.contraction import (
     contractor,
-    ruled_cotangent,
-    ruled_input,
-    through_the_graph,
+    per_sample_vjp,
+    rule_cotangent,
+    rule_input,
 )
+from jacengine.layers.contraction_plan import make_plan
 from jacengine.linear_operators.embedding_factor import EmbeddingFactor
 from jacengine.linear_operators.factors import Dense, Factor, Outer, Products, merged
 from jacengine.linear_operators.implicit_matrix import PART, ImplicitMatrix
@@ -110,8 +111,8 @@ def factor_by_layers(
     try:
         with execution_context(problem, bound, method) as ready:
             point = first_point(problem, ready, method)
-            found = assigned(point)
-            captured(point, found)
+            found = make_plan(point)
+            capture_pass(point, found)
     except (RuntimeError, ValueError, TypeError, IndexError):
         return None
 
@@ -122,11 +123,11 @@ def factor_by_layers(
     def factored(bound: BoundFunction) -> FactoredMatrix:
         with execution_context(problem, bound, method) as ready:
             point = first_point(problem, ready, method)
-            seen = captured(point, found if found.sample_axis_known else None)
-            factors = factors_of(seen, all_seeds(), point.batch_size)
+            captured = capture_pass(point, found if found.sample_axis_known else None)
+            factors = factors_of(captured, all_seeds(), point.batch_size)
         return FactoredMatrix(
             factors,
-            seen.primals,
+            captured.primals,
             point.batch_size or 1,
             seeding.count,
             differentiable=problem.options.create_graph,
@@ -136,33 +137,36 @@ def factor_by_layers(
 
 
 def factors_of(
-    seen: Captured, seeds: Tensors, batch_size: int | None
+    captured: CapturedPass, seeds: Tensors, batch_size: int | None
 ) -> tuple[Factor, ...]:
     """Factor the block of every parameter, from one backward pass.
 
     Args:
-        seen: A forward pass.
+        captured: A forward pass.
         seeds: One cotangent for each output entry, `(K, *out)` or `(K, B, *out)`.
         batch_size: The number of samples to keep apart, or `None`.
     """
-    uses: list[list[Factor]] = [[] for _ in seen.primals]
+    uses: list[list[Factor]] = [[] for _ in captured.primals]
     calls = zip(
-        seen.visits, seen.assignment.handlings, seen.arriving(seeds), strict=True
+        captured.calls,
+        captured.plan.contractions,
+        captured.output_cotangents(seeds),
+        strict=True,
     )
-    for i, (visit, handling, arriving) in enumerate(calls):
-        if all(cotangent is None for cotangent in arriving):
+    for i, (call, contraction, cotangents) in enumerate(calls):
+        if all(cotangent is None for cotangent in cotangents):
             continue
-        module, rule = visit.module, handling.rule
+        module, rule = call.module, contraction.rule
         formed: list[tuple[int, str]] = []
-        for index, name in visit.unit.parameters:
+        for index, name in call.unit.parameters:
             form = None if rule is None else rule.form(name)
-            parted = visit.unit.part is not None
+            parted = call.unit.view is not None
             if form is None or parted or not (form.factors or form.rows):
                 formed.append((index, name))
                 continue
-            assert arriving[0] is not None
-            x, g = ruled_input(seen, i), ruled_cotangent(seen, i, arriving[0])
-            shape = tuple(seen.primals[index].shape)
+            assert cotangents[0] is not None
+            x, g = rule_input(captured, i), rule_cotangent(captured, i, cotangents[0])
+            shape = tuple(captured.primals[index].shape)
             if form.factors is not None:
                 uses[index].append(
                     Outer(*form.factors(module, x.to(g.dtype), g), shape)
@@ -170,16 +174,16 @@ def factors_of(
             elif form.rows is not None:
                 uses[index].append(EmbeddingFactor(*form.rows(module, x, g), shape))
         if formed:
-            pieces = contractor(seen, [i], batch_size)([arriving])
+            writers = contractor(captured, [i], batch_size)([cotangents])
             for index, _ in formed:
-                uses[index].append(Dense(pieces[index](None).transpose(0, 1)))
-    for index in seen.assignment.whole:
-        block = through_the_graph(
-            seen.outputs,
-            seen.primals[index],
+                uses[index].append(Dense(writers[index](None).transpose(0, 1)))
+    for index in captured.plan.vjp_parameters:
+        block = per_sample_vjp(
+            captured.outputs,
+            captured.primals[index],
             seeds,
             batch_size,
-            create_graph=seen.create_graph,
+            create_graph=captured.create_graph,
         )
         uses[index].append(Dense(block.transpose(0, 1)))
     rows = (batch_size or 1, seeds[0].shape[0])
@@ -187,5 +191,5 @@ def factors_of(
         merged(found)
         if found
         else Dense(primal.detach().new_zeros(()).expand(*rows, *primal.shape))
-        for primal, found in zip(seen.primals, uses, strict=True)
+        for primal, found in zip(captured.primals, uses, strict=True)
     )

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Analyses that propagate through the operators of a function."""

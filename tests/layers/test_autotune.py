@@ -16,27 +16,19 @@ from jacengine.layers.rule import Form
 from jacengine.strategies.quasi_linear import QuasiLinear
 from jacengine.timing import seconds
 from tests.contract.compare import assert_same
-from tests.problems import prepared, randn
+from tests.layers.points import point_of
+from tests.problems import randn
 
 CONVOLUTION, GRAPH = "2:0:0.weight", "2:graph"
 
 
-def point_of(samples: int) -> Point:
-    """Make a point of a small network with one convolution."""
+def point(samples: int) -> Point:
+    """Return a point of a small network with one convolution."""
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(2, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(27, 2)
     ).double()
-    x = randn(samples, 2, 4, 4)
-    problem, call = prepared(model, x, wrt="params", batch_dim=0)
-    return Point(
-        call,
-        call,
-        call.primals(connected=False),
-        module=model,
-        names=problem.call_spec.names,
-        batch_size=problem.batch_size,
-    )
+    return point_of(model, randn(samples, 2, 4, 4))
 
 
 @pytest.fixture
@@ -52,26 +44,26 @@ def timed_runs(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return times
 
 
-def blocks(strategy: QuasiLinear, point: Point) -> tuple[Tensor, ...]:
+def blocks(strategy: QuasiLinear, at: Point) -> tuple[Tensor, ...]:
     seeds = torch.eye(2, dtype=torch.float64)[:, None].expand(2, 2, 2)
-    return strategy.linearize(point)((seeds,))
+    return strategy.linearize(at)((seeds,))
 
 
 def in_use(strategy: QuasiLinear) -> tuple[dict[str, str], str]:
     plan = strategy.plans[2]
-    return dict(plan.handlings[0].implementations), plan.vectorisations[0]
+    return dict(plan.contractions[0].implementations), plan.vectorisations[0]
 
 
 def test_a_saved_tuning_is_applied_without_timing(timed_runs: list[float]) -> None:
-    point = point_of(2)
-    first, tuning = QuasiLinear().prepare(point, (), timed=True)
+    at = point(2)
+    first, tuning = QuasiLinear().prepare(at, (), timed=True)
     assert [key for key, _ in tuning] == [CONVOLUTION, GRAPH]
     assert timed_runs
     timed_runs.clear()
     saved: Any = json.loads(json.dumps(tuning))
     loaded: Tuning = tuple((key, name) for key, name in saved)
     assert hash(loaded) == hash(tuning)
-    again, complete = QuasiLinear().prepare(point, loaded, timed=True)
+    again, complete = QuasiLinear().prepare(at, loaded, timed=True)
     assert complete == tuning
     assert in_use(again) == in_use(first)
     assert not timed_runs
@@ -83,30 +75,30 @@ def test_a_saved_tuning_is_applied_without_timing(timed_runs: list[float]) -> No
 def test_what_a_tuning_names_is_used(
     name: str, vectorisation: str, *, timed: bool
 ) -> None:
-    point = point_of(2)
+    at = point(2)
     given = ((CONVOLUTION, name), (GRAPH, vectorisation))
-    strategy, complete = QuasiLinear().prepare(point, given, timed=timed)
+    strategy, complete = QuasiLinear().prepare(at, given, timed=timed)
     assert complete == given
     assert in_use(strategy) == ({"weight": name}, vectorisation)
-    assert_same(blocks(strategy, point), blocks(QuasiLinear(), point), 1e-12)
+    assert_same(blocks(strategy, at), blocks(QuasiLinear(), at), 1e-12)
 
 
 def test_only_what_a_tuning_does_not_name_is_timed(timed_runs: list[float]) -> None:
-    point = point_of(2)
+    at = point(2)
     given = ((CONVOLUTION, "conv_by_rows"),)
-    _, tuning = QuasiLinear().prepare(point, given, timed=True)
+    _, tuning = QuasiLinear().prepare(at, given, timed=True)
     assert tuning[0] == given[0]
     vectorised = len(timed_runs)
     timed_runs.clear()
-    QuasiLinear().prepare(point, tuning[1:], timed=True)
+    QuasiLinear().prepare(at, tuning[1:], timed=True)
     assert len(timed_runs) == 3 * autotune.ROUNDS
     assert vectorised % 3 == 0
 
 
 def test_defaults_are_taken_where_nothing_is_timed(timed_runs: list[float]) -> None:
-    strategy, tuning = QuasiLinear().prepare(point_of(2), (), timed=False)
+    strategy, tuning = QuasiLinear().prepare(point(2), (), timed=False)
     assert tuning == ((CONVOLUTION, "conv_by_windows"), (GRAPH, "legacy"))
-    assert strategy.prepare(point_of(2), (), timed=True) == (strategy, tuning)
+    assert strategy.prepare(point(2), (), timed=True) == (strategy, tuning)
     assert not timed_runs
 
 
@@ -114,7 +106,7 @@ def test_each_number_of_samples_has_its_own() -> None:
     given: Tuning = (("2:graph", "none"), ("3:graph", "vmap"))
     strategy, tuning = QuasiLinear(), given
     for samples in (2, 3):
-        strategy, tuning = strategy.prepare(point_of(samples), tuning, timed=False)
+        strategy, tuning = strategy.prepare(point(samples), tuning, timed=False)
     assert strategy.plans[2].vectorisations == ("none", "legacy", "vmap")
     assert strategy.plans[3].vectorisations == ("vmap", "legacy", "none")
     named = dict.fromkeys(("2:0:0.weight", "3:0:0.weight"), "conv_by_windows")
@@ -125,7 +117,7 @@ def test_each_number_of_samples_has_its_own() -> None:
 @pytest.mark.parametrize("key", [CONVOLUTION, GRAPH])
 def test_an_implementation_that_does_not_exist(key: str) -> None:
     with pytest.raises(ArgumentError, match=f"'by_magic' for '{key}'.*expected one of"):
-        QuasiLinear().prepare(point_of(2), ((key, "by_magic"),), timed=True)
+        QuasiLinear().prepare(point(2), ((key, "by_magic"),), timed=True)
 
 
 def test_names_of_implementations_are_unique() -> None:

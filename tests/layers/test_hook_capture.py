@@ -1,4 +1,4 @@
-"""Capture: what hooks see, what they miss, and that they are gone afterwards."""
+"""Hook capture: calls, uses that hooks miss, and removal of the hooks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,20 +9,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import jacengine
-from jacengine.layers.capture_coverage import unaccounted
-from jacengine.layers.contraction_plan import ContractionPlan, assign
-from jacengine.layers.hook_capture import CaptureUnit, LayerCall, capturing
-from jacengine.layers.sample_axis import Placement, placements, reaches_others
+from jacengine.layers.capture_coverage import uncovered_parameters
+from jacengine.layers.hook_capture import CaptureUnit, LayerCall, capture_calls
+from jacengine.layers.sample_axis import (
+    SampleAxis,
+    candidate_axes,
+    reaches_other_samples,
+)
 from tests.contract.compare import assert_same
 from tests.contract.reference import reference_jacobian
 from tests.contract.scenario import Case
-from tests.problems import mlp, prepared, randn
-
-PER_SAMPLE: dict[str, Any] = {"wrt": "params", "batch_dim": 0}
+from tests.layers.points import PER_SAMPLE, plan_of
+from tests.problems import mlp, randn
 
 
 def units_of(module: nn.Module) -> list[CaptureUnit]:
-    """Make each parameter's own module answer for it."""
+    """Make a unit of each parameter's own module."""
     units: dict[str, list[tuple[int, str]]] = {}
     for index, (name, _) in enumerate(module.named_parameters()):
         path, _, last = name.rpartition(".")
@@ -35,10 +37,10 @@ def hook_count(module: nn.Module) -> int:
     return sum(len(vars(m)[name]) for m in module.modules() for name in names)
 
 
-def captured(module: nn.Module, *args: Tensor) -> tuple[Tensor, list[LayerCall]]:
-    with capturing(module, units_of(module)) as visits:
+def capture_pass(module: nn.Module, *args: Tensor) -> tuple[Tensor, list[LayerCall]]:
+    with capture_calls(module, units_of(module)) as calls:
         out: Tensor = module(*args)
-    return out, visits
+    return out, calls
 
 
 class Net(nn.Module):
@@ -60,21 +62,21 @@ def linear(inputs: int = 3, outputs: int = 3) -> nn.Linear:
     return nn.Linear(inputs, outputs)
 
 
-def test_visits() -> None:
+def test_captured_calls() -> None:
     model, x = mlp(3, 4, 2), randn(5, 3)
-    out, visits = captured(model, x)
-    assert [visit.unit.path for visit in visits] == ["0", "2"]
-    assert [visit.shapes for visit in visits] == [((5, 4),), ((5, 2),)]
-    assert visits[0].args[0] is x
-    assert visits[1].outputs[0] is out
-    assert all(visit.untouched for visit in visits)
-    assert visits[0].window.stop <= visits[1].window.start
+    out, calls = capture_pass(model, x)
+    assert [call.unit.path for call in calls] == ["0", "2"]
+    assert [call.shapes for call in calls] == [((5, 4),), ((5, 2),)]
+    assert calls[0].args[0] is x
+    assert calls[1].outputs[0] is out
+    assert all(call.inputs_unchanged for call in calls)
+    assert calls[0].node_numbers.stop <= calls[1].node_numbers.start
 
 
-def test_every_call_is_a_visit() -> None:
+def test_every_call_is_captured() -> None:
     model = Net(lambda m, x: m.a(m.b(m.a(x))), a=linear(), b=linear())
-    _, visits = captured(model, randn(5, 3))
-    assert [visit.unit.path for visit in visits] == ["a", "b", "a"]
+    _, calls = capture_pass(model, randn(5, 3))
+    assert [call.unit.path for call in calls] == ["a", "b", "a"]
 
 
 @pytest.mark.parametrize("fails", ["function", "layer", "body"])
@@ -88,14 +90,14 @@ def test_hooks_are_gone_after_an_exception(fails: str) -> None:
 
     model = Net(run, a=linear(), b=linear())
 
-    def watched() -> None:
-        with capturing(model, units_of(model)):
+    def run_captured() -> None:
+        with capture_calls(model, units_of(model)):
             assert hook_count(model) == 6
             model(randn(5, 3))
             raise ValueError("mine")
 
     with pytest.raises((ValueError, RuntimeError), match=r"mine|shapes"):
-        watched()
+        run_captured()
     assert hook_count(model) == 0
 
 
@@ -111,7 +113,7 @@ def test_hooks_are_gone_after_a_call() -> None:
 def test_an_unknown_unit_leaves_no_hooks() -> None:
     model = mlp(3, 4, 2)
     units = [*units_of(model), CaptureUnit("gone", ((0, "weight"),))]
-    with pytest.raises(AttributeError, match="gone"), capturing(model, units):
+    with pytest.raises(AttributeError, match="gone"), capture_calls(model, units):
         pass
     assert hook_count(model) == 0
 
@@ -130,7 +132,7 @@ MISSED: list[tuple[str, Callable[[Any, Tensor], Tensor], set[str]]] = [
     ("itself", lambda m, x: m.a.weight.expand(len(x), 3, 3), {"a.weight"}),
     ("inside another", lambda m, x: m.b(x + m.a.bias), {"a.bias"}),
 ]
-"""Forward passes, and the parameters with a use that hooks do not see."""
+"""Forward passes, and the parameters with a use that hooks miss."""
 
 
 @pytest.mark.parametrize(
@@ -139,8 +141,8 @@ MISSED: list[tuple[str, Callable[[Any, Tensor], Tensor], set[str]]] = [
 def test_missed_uses(run: Callable[[Any, Tensor], Tensor], missed: set[str]) -> None:
     model, x = Net(run, a=linear(), b=linear()), randn(5, 3)
     names, parameters = zip(*model.named_parameters(), strict=True)
-    out, visits = captured(model, x)
-    assert {names[i] for i in unaccounted((out,), parameters, visits)} == missed
+    out, calls = capture_pass(model, x)
+    assert {names[i] for i in uncovered_parameters((out,), parameters, calls)} == missed
     wanted = reference_jacobian(Case(model, (x,), options=PER_SAMPLE))
     J = jacengine.jacobian(model, x, strategy="quasi_linear", **PER_SAMPLE)
     assert_same(J, wanted, 1e-10)
@@ -150,37 +152,31 @@ def test_an_output_that_is_a_parameter_itself() -> None:
     leaf = randn(3).requires_grad_()
     made = leaf * 1
     for output in (leaf, made):
-        assert unaccounted((output,), [output], []) == {0}
+        assert uncovered_parameters((output,), [output], []) == {0}
 
 
-def assigned(model: nn.Module, x: Tensor) -> ContractionPlan:
-    problem, call = prepared(model, x, **PER_SAMPLE)
-    primals = tuple(p.detach().requires_grad_() for p in call.primals(connected=False))
-    return assign(model, problem.call_spec.names, primals, call, problem.batch_size)
-
-
-def test_assignment_of_plain_layers() -> None:
-    found = assigned(mlp(3, 4, 2), randn(5, 3))
+def test_plan_of_plain_layers() -> None:
+    found = plan_of(mlp(3, 4, 2), randn(5, 3))
     assert [unit.path for unit in found.units] == ["0", "2"]
-    assert all(handling.rule is not None for handling in found.handlings)
-    assert found.whole == frozenset()
+    assert all(contraction.rule is not None for contraction in found.contractions)
+    assert found.vjp_parameters == frozenset()
     assert found.vectorisations == ("legacy", "vmap", "none")
-    assert found.graph is None
+    assert found.fingerprint is None
 
 
-def test_assignment_goes_to_the_parent_and_to_the_graph() -> None:
+def test_plan_with_a_parent_and_with_the_graph() -> None:
     inner = Net(lambda m, x: F.linear(x, m.a.weight * 2), a=linear())
     outer = Net(lambda m, x: m.b(m.inner(x)), inner=inner, b=linear())
-    found = assigned(outer, randn(5, 3))
-    answers = {i: unit.path for unit in found.units for i, _ in unit.parameters}
+    found = plan_of(outer, randn(5, 3))
+    units = {i: unit.path for unit in found.units for i, _ in unit.parameters}
     names = [name for name, _ in outer.named_parameters()]
-    assert answers[names.index("inner.a.weight")] == "inner"
-    assert answers[names.index("b.weight")] == "b"
-    assert found.whole <= {names.index("inner.a.bias")}
+    assert units[names.index("inner.a.weight")] == "inner"
+    assert units[names.index("b.weight")] == "b"
+    assert found.vjp_parameters <= {names.index("inner.a.bias")}
 
 
-def test_where_shapes_are_ambiguous_the_graph_tells_the_branch() -> None:
-    """Four samples of four positions, which one branch puts the other way round."""
+def test_where_shapes_are_ambiguous_the_graph_identifies_the_branch() -> None:
+    """Four samples of four positions, which one branch transposes."""
 
     def run(m: Any, x: Tensor) -> Tensor:
         if x[0, 0, 0] > 0:
@@ -190,7 +186,7 @@ def test_where_shapes_are_ambiguous_the_graph_tells_the_branch() -> None:
         return z
 
     model, x = Net(run, a=linear()), randn(4, 4, 3)
-    assert assigned(model, x).graph is not None
+    assert plan_of(model, x).fingerprint is not None
     plan = jacengine.plan(
         model, x, **PER_SAMPLE, strategies=["quasi_linear"], effort="none"
     )
@@ -212,64 +208,66 @@ def test_an_input_that_is_overwritten() -> None:
 
     model, x = Net(run, a=linear()), randn(5, 3)
     model.get_parameter("a.weight").requires_grad = False
-    (visit,) = captured(model, x)[1]
-    assert not visit.untouched
+    (call,) = capture_pass(model, x)[1]
+    assert not call.inputs_unchanged
     wanted = reference_jacobian(Case(model, (x,), options=PER_SAMPLE))
     J = jacengine.jacobian(model, x, strategy="quasi_linear", **PER_SAMPLE)
     assert_same(J, wanted, 1e-10)
 
 
-LAYOUTS: list[tuple[Placement, Callable[[Tensor], Tensor]]] = [
-    (Placement("axis", 0), lambda t: t),
-    (Placement("axis", 1), lambda t: t.transpose(0, 1)),
-    (Placement("outer", 4), lambda t: t.flatten(0, 1)),
-    (Placement("inner", 4), lambda t: t.transpose(0, 1).flatten(0, 1)),
+LAYOUTS: list[tuple[SampleAxis, Callable[[Tensor], Tensor]]] = [
+    (SampleAxis("axis", 0), lambda t: t),
+    (SampleAxis("axis", 1), lambda t: t.transpose(0, 1)),
+    (SampleAxis("outer", 4), lambda t: t.flatten(0, 1)),
+    (SampleAxis("inner", 4), lambda t: t.transpose(0, 1).flatten(0, 1)),
 ]
-"""Where a layer may find samples, and how they get there."""
+"""Sample axes of a layer's input, and what moves samples there."""
 
 
-@pytest.mark.parametrize(("placement", "arrange"), LAYOUTS)
-def test_placements(placement: Placement, arrange: Callable[[Tensor], Tensor]) -> None:
+@pytest.mark.parametrize(("sample_axis", "arrange"), LAYOUTS)
+def test_sample_axes(
+    sample_axis: SampleAxis, arrange: Callable[[Tensor], Tensor]
+) -> None:
     whole = randn(3, 4, 2)
-    assert torch.equal(placement.front(arrange(whole), own=1), whole)
+    assert torch.equal(sample_axis.samples_first(arrange(whole), own=1), whole)
     stacked = torch.stack([arrange(whole), 2 * arrange(whole)])
-    front = placement.front(stacked, own=1, skip=1)
-    assert torch.equal(front, torch.stack([whole, 2 * whole]))
+    samples_first = sample_axis.samples_first(stacked, own=1, skip=1)
+    assert torch.equal(samples_first, torch.stack([whole, 2 * whole]))
     for sample in range(3):
         chosen = torch.arange(3) == sample
         alone = arrange(whole * chosen.view(3, 1, 1))
-        assert not reaches_others(placement, alone, 1, chosen)
-        assert reaches_others(placement, alone, 1, ~chosen)
-        assert reaches_others(placement, arrange(whole), 1, chosen)
+        assert not reaches_other_samples(sample_axis, alone, 1, chosen)
+        assert reaches_other_samples(sample_axis, alone, 1, ~chosen)
+        assert reaches_other_samples(sample_axis, arrange(whole), 1, chosen)
 
 
-def test_placement_without_samples() -> None:
-    assert Placement("none").front(randn(3, 4, 2), own=1).shape == (1, 12, 2)
+def test_no_sample_axis() -> None:
+    assert SampleAxis("none").samples_first(randn(3, 4, 2), own=1).shape == (1, 12, 2)
 
 
-def test_placements_to_try() -> None:
-    found = [(p.kind, p.at) for p in placements((3, 4, 3), 3)]
+def test_candidate_axes() -> None:
+    found = [(p.kind, p.at) for p in candidate_axes((3, 4, 3), 3)]
     assert found == [("axis", 0), ("axis", 2)]
-    found = [(p.kind, p.at) for p in placements((6,), 3)]
+    found = [(p.kind, p.at) for p in candidate_axes((6,), 3)]
     assert found == [("outer", 2), ("inner", 2)]
-    assert list(placements((4,), 3)) == []
-    assert list(placements((), 3)) == []
+    assert list(candidate_axes((4,), 3)) == []
+    assert list(candidate_axes((), 3)) == []
 
 
 def transposing(m: Any, x: Tensor) -> Tensor:
-    """Give the samples on axis 1 to a layer that may be dead."""
+    """Apply a layer that may have no gradient to samples on axis 1."""
     return torch.relu(m.a(x.transpose(0, 1))).sum(0)
 
 
 def branching(m: Any, x: Tensor) -> Tensor:
-    """Move the axis of samples, or not, as the values have it."""
+    """Move the sample axis, or not, depending on the values."""
     if bool(x.sum() > 0):
         return torch.tanh(m.a(x)).sum(1)
     return torch.tanh(m.a(x.transpose(0, 1))).sum(0)
 
 
 def swapping(m: Any, x: Tensor) -> Tensor:
-    """Call two layers of the same shapes in the order that the values have it."""
+    """Call two layers of the same shapes in an order that depends on the values."""
     swapped: Tensor = m.a(m.b(x)) if bool(x.sum() > 0) else m.b(m.a(x))
     return swapped.sum(1)
 
@@ -286,7 +284,7 @@ def check_later(model: Net, before: Tensor, x: Tensor) -> None:
     assert_same(plan(x), wanted, 1e-10)
 
 
-def test_samples_that_could_not_be_told_apart_when_the_plan_was_made() -> None:
+def test_a_sample_axis_that_was_unknown_when_the_plan_was_made() -> None:
     model, x = Net(transposing, a=linear()), randn(3, 3, 3)
     with torch.no_grad():
         model.get_parameter("a.bias").fill_(-100)

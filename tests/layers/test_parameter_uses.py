@@ -1,4 +1,4 @@
-"""Uses of parameters that are read from the graph: tied, bare and functional."""
+"""Uses of parameters found in the graph: tied, bare and functional."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -10,22 +10,14 @@ from torch.autograd.graph import get_gradient_edge
 from torch.nn import functional as F
 
 import jacengine
-from jacengine.layers.contraction_plan import ContractionPlan, assign
-from jacengine.layers.edge_vjp import arriving_cotangents
-from jacengine.layers.parameter_uses import read_uses
+from jacengine.layers.edge_vjp import vjp_at_edges
+from jacengine.layers.parameter_uses import find_uses
 from tests.contract.compare import assert_same
 from tests.contract.reference import reference_jacobian
 from tests.contract.scenario import Case
+from tests.layers.points import PER_SAMPLE, plan_of
 from tests.models_functional import IMAGE, READ, UNREAD, XT, Bare, X
-from tests.problems import prepared, randn
-
-PER_SAMPLE: dict[str, Any] = {"wrt": "params", "batch_dim": 0}
-
-
-def assigned(model: nn.Module, *args: Tensor) -> ContractionPlan:
-    problem, call = prepared(model, *args, **PER_SAMPLE)
-    primals = tuple(p.detach().requires_grad_() for p in call.primals(connected=False))
-    return assign(model, problem.call_spec.names, primals, call, problem.batch_size)
+from tests.problems import randn
 
 
 def right(model: nn.Module, *args: Tensor, **options: Any) -> Any:
@@ -39,17 +31,17 @@ def right(model: nn.Module, *args: Tensor, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", READ)
-def test_read(name: str) -> None:
+def test_found(name: str) -> None:
     model, args = READ[name]
-    found = assigned(model, *args)
-    assert found.read == set(range(len(list(model.parameters()))))
+    found = plan_of(model, *args)
+    assert found.graph_parameters == set(range(len(list(model.parameters()))))
     assert not found.units
     right(model, *args)
 
 
 @pytest.mark.parametrize("name", READ)
 def test_written_into_out(name: str) -> None:
-    """Also where a block's rows lie apart, and where memory is dirty."""
+    """Also into strided rows, and over other values."""
     model, args = READ[name]
     wanted = reference_jacobian(Case(model, args, options=PER_SAMPLE))
     for layout in ("dict", "flat"):
@@ -70,7 +62,7 @@ def test_written_into_out(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", READ)
-def test_operator_of_what_is_read(name: str) -> None:
+def test_linear_operator(name: str) -> None:
     model, args = READ[name]
     J = reference_jacobian(Case(model, args, options=PER_SAMPLE))
     op = jacengine.operator(model, *args, **PER_SAMPLE)
@@ -88,14 +80,14 @@ def test_operator_of_what_is_read(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
 @pytest.mark.parametrize("name", UNREAD)
-def test_what_cannot_be_read_is_right_all_the_same(name: str) -> None:
+def test_other_uses_are_right_too(name: str) -> None:
     model, args = UNREAD[name]
-    assert not assigned(model, *args).read
+    assert not plan_of(model, *args).graph_parameters
     wanted = reference_jacobian(Case(model, args, options=PER_SAMPLE))
     assert_same(jacengine.jacobian(model, *args, **PER_SAMPLE), wanted, 1e-10)
 
 
-def test_reading_says_what_it_could_not_read() -> None:
+def test_uses_to_which_no_layer_is_equivalent() -> None:
     model = Bare(
         lambda x, W, V, U: (x @ W).tanh() + V.exp().sum() + x @ U + U.sin().sum(),
         W=(3, 2),
@@ -103,21 +95,21 @@ def test_reading_says_what_it_could_not_read() -> None:
         U=(3, 2),
     )
     parameters = list(model.parameters())
-    visits, unread = read_uses((model(X),), parameters, {0, 1, 2})
+    calls, unread = find_uses((model(X),), parameters, {0, 1, 2})
     assert unread == {1, 2}
-    read = [visit.unit.parameters for visit in visits]
+    read = [call.unit.parameters for call in calls]
     assert ((0, "weight"),) in read
     assert not any(index == 1 for ((index, _),) in read)
-    assert read_uses((model(X),), parameters, set()) == ([], set())
+    assert find_uses((model(X),), parameters, set()) == ([], set())
 
 
 def test_an_output_that_is_a_view_of_a_parameter() -> None:
     model = Bare(lambda x, W: W[: len(x)].t().t(), W=(9, 2))
-    assert read_uses((model(X),), list(model.parameters()), {0}) == ([], {0})
+    assert find_uses((model(X),), list(model.parameters()), {0}) == ([], {0})
 
 
-def test_another_way_through_the_function() -> None:
-    """A plan sees at every call which operators there are and what they take."""
+def test_another_branch_of_the_function() -> None:
+    """A plan looks up the operators at every call."""
 
     def run(x: Tensor, W: Tensor) -> Tensor:
         match int(x[0, 0]):
@@ -135,9 +127,9 @@ def test_another_way_through_the_function() -> None:
     plan = jacengine.plan(
         model, X, strategies=["quasi_linear"], effort="none", **PER_SAMPLE
     )
-    for way in (0, 1, 2, 3, 2, 1, 0):
+    for branch in (0, 1, 2, 3, 2, 1, 0):
         at = X.clone()
-        at[:, 0] = way
+        at[:, 0] = branch
         wanted = reference_jacobian(Case(model, (at,), options=PER_SAMPLE))
         assert_same(plan(at), wanted, 1e-10)
 
@@ -154,7 +146,7 @@ def gradient(
 
 
 def test_another_operator() -> None:
-    """It gives what has the same shape, and is another layer."""
+    """It returns the same shape, and is equivalent to another layer."""
 
     def run(x: Tensor, W: Tensor) -> Tensor:
         return ((x @ W) if x[0, 0] > 0 else (x * W[1])).tanh()
@@ -171,7 +163,7 @@ def test_another_operator() -> None:
 
 
 @pytest.mark.parametrize("name", ["tied", "einsum", "parts", "table", "convolution"])
-def test_second_derivatives_of_what_is_read(name: str) -> None:
+def test_second_derivatives(name: str) -> None:
     model, args = READ[name]
 
     found = gradient(model, args, "quasi_linear")
@@ -179,14 +171,14 @@ def test_second_derivatives_of_what_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
-def test_some_are_read_and_others_are_not(create_graph: bool) -> None:
-    """What is not read runs again, with the others' values as they are."""
+def test_some_are_found_and_others_are_not(create_graph: bool) -> None:
+    """The others are rerun, with the values of those that are found."""
 
     def run(x: Tensor, W: Tensor, s: Tensor, V: Tensor) -> Tensor:
         return ((x @ W).tanh() * s.exp()) @ V.sigmoid()
 
     model = Bare(run, W=(3, 4), s=(4,), V=(4, 2))
-    assert assigned(model, X).read == {0}
+    assert plan_of(model, X).graph_parameters == {0}
     J = right(model, X, create_graph=create_graph)
     assert all(block.requires_grad == create_graph for block in J.values())
     if create_graph:
@@ -217,7 +209,7 @@ def test_in_chunks() -> None:
 
 
 def test_cells_that_are_called_in_a_loop() -> None:
-    """Every step's use of a weight is contracted with the others."""
+    """The uses of a weight in all steps are one contraction."""
 
     class Loop(nn.Module):
         def __init__(self) -> None:
@@ -234,7 +226,7 @@ def test_cells_that_are_called_in_a_loop() -> None:
             return last
 
     model = Loop()
-    assert len(assigned(model, XT).read) == 8
+    assert len(plan_of(model, XT).graph_parameters) == 8
     right(model, XT)
 
 
@@ -267,10 +259,10 @@ def test_a_use_that_does_not_reach_the_outputs() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.layer = nn.Linear(3, 3, dtype=torch.float64)
-            self.seen: Tensor | None = None
+            self.captured: Tensor | None = None
 
         def forward(self, x: Tensor) -> Tensor:
-            self.seen = self.layer(x.sin())
+            self.captured = self.layer(x.sin())
             out: Tensor = self.layer(x).tanh()
             return out
 
@@ -278,7 +270,7 @@ def test_a_use_that_does_not_reach_the_outputs() -> None:
 
 
 class Sometimes(torch.autograd.Function):
-    """Passes on what comes back, unless it is zero: then nothing."""
+    """Returns no cotangent instead of a zero one."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -291,12 +283,12 @@ class Sometimes(torch.autograd.Function):
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
-def test_directions_for_which_nothing_arrives(order: tuple[int, ...]) -> None:
+def test_directions_without_a_cotangent(order: tuple[int, ...]) -> None:
     x = randn(4, 3).requires_grad_()
     inner = x * 2
     out: Tensor = cast("Any", Sometimes).apply(inner)
     seeds = torch.stack([torch.full_like(out, float(scale)) for scale in order])
-    (found,) = arriving_cotangents(
+    (found,) = vjp_at_edges(
         (out,),
         [get_gradient_edge(inner)],
         (seeds,),
@@ -310,7 +302,7 @@ def test_directions_for_which_nothing_arrives(order: tuple[int, ...]) -> None:
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
 @pytest.mark.parametrize("memory", [False, True])
 def test_attention(*, memory: bool) -> None:
-    """Its packed projection is a bare parameter, of which queries take a part."""
+    """Its packed projection is a bare parameter, of which queries take a view."""
     torch.manual_seed(0)
     layer: nn.Module = (
         nn.TransformerDecoderLayer(4, 2, 6, 0.0, batch_first=True)
@@ -318,14 +310,14 @@ def test_attention(*, memory: bool) -> None:
         else nn.TransformerEncoderLayer(4, 2, 6, 0.0, batch_first=True)
     ).double()
     args = (randn(3, 2, 4), randn(3, 5, 4, seed=2))[: 2 if memory else 1]
-    found = assigned(layer, *args)
-    assert not any(handling.separation for handling in found.handlings)
-    assert not found.whole
+    found = plan_of(layer, *args)
+    assert not any(contraction.split for contraction in found.contractions)
+    assert not found.vjp_parameters
     right(layer, *args)
 
 
 class Doubled(nn.Module):
-    """A layer that cannot be read."""
+    """A layer without a rule, and with an operator that has none."""
 
     def __init__(self, inputs: int, outputs: int, dtype: torch.dtype) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Recurrent layers by steps: what they compute, and when they take another way."""
+"""Recurrent layers, unrolled in time, and where they cannot be."""
 
 from typing import Any
 
@@ -16,11 +16,14 @@ SAMPLES, STEPS, WIDTH, HIDDEN = 3, 4, 2, 5
 LAYERS: dict[str, tuple[type[nn.RNNBase], dict[str, Any]]] = {
     "lstm": (nn.LSTM, {}),
     "lstm, projected": (nn.LSTM, {"proj_size": 2, "num_layers": 2}),
-    "lstm, both ways": (nn.LSTM, {"bidirectional": True, "num_layers": 2}),
-    "lstm, projected, both ways": (nn.LSTM, {"proj_size": 2, "bidirectional": True}),
+    "lstm, bidirectional": (nn.LSTM, {"bidirectional": True, "num_layers": 2}),
+    "lstm, projected, both": (
+        nn.LSTM,
+        {"proj_size": 2, "bidirectional": True},
+    ),
     "gru": (nn.GRU, {}),
     "gru, no bias": (nn.GRU, {"bias": False}),
-    "gru, both ways": (nn.GRU, {"bidirectional": True, "num_layers": 2}),
+    "gru, bidirectional": (nn.GRU, {"bidirectional": True, "num_layers": 2}),
     "rnn": (nn.RNN, {}),
     "rnn, relu": (nn.RNN, {"nonlinearity": "relu", "num_layers": 2}),
 }
@@ -78,28 +81,28 @@ def expected(net: nn.Module, x: Tensor) -> dict[str, Tensor]:
 def by_layers(
     net: nn.Module, x: Tensor, **options: Any
 ) -> tuple[jacengine.Plan, list[str]]:
-    """Compute by `quasi_linear`; tell in which ways it took samples apart."""
+    """Plan with `quasi_linear`; return how it splits samples."""
     plan = jacengine.plan(
         net, x, wrt="params", batch_dim=0, strategies=["quasi_linear"], **options
     )
     method = plan.chosen.method
     assert method is not None
     assert isinstance(method.strategy, QuasiLinear)
-    ways: list[str] = [
-        handling.separation.way
-        for assignment in method.strategy.plans.values()
-        for handling in assignment.handlings
-        if handling.separation is not None
+    modes: list[str] = [
+        contraction.split.mode
+        for plan in method.strategy.plans.values()
+        for contraction in plan.contractions
+        if contraction.split is not None
     ]
-    return plan, ways
+    return plan, modes
 
 
 @pytest.mark.parametrize("options", [{}, {"states": True}, {"ends": True}], ids=str)
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_layer(name: str, options: dict[str, bool]) -> None:
     net, x = Whole(name, **options), randn(SAMPLES, STEPS, WIDTH)
-    plan, ways = by_layers(net, x)
-    assert ways == ["steps"]
+    plan, modes = by_layers(net, x)
+    assert modes == ["unrolled"]
     found = plan(x)
     assert list(found) == [key for key, _ in net.named_parameters()]
     torch.testing.assert_close(found, expected(net, x))
@@ -108,14 +111,14 @@ def test_every_layer(name: str, options: dict[str, bool]) -> None:
 @pytest.mark.parametrize("steps", [SAMPLES, 1])
 def test_steps_first(steps: int) -> None:
     # As many steps as samples: which axis is which follows from the layer alone.
-    net, x = Whole("gru, both ways", first=False), randn(SAMPLES, steps, WIDTH)
-    plan, ways = by_layers(net, x)
-    assert ways == ["steps"]
+    net, x = Whole("gru, bidirectional", first=False), randn(SAMPLES, steps, WIDTH)
+    plan, modes = by_layers(net, x)
+    assert modes == ["unrolled"]
     torch.testing.assert_close(plan(x), expected(net, x))
 
 
 def test_some_parameters() -> None:
-    net, x = Whole("lstm, both ways"), randn(SAMPLES, STEPS, WIDTH)
+    net, x = Whole("lstm, bidirectional"), randn(SAMPLES, STEPS, WIDTH)
     keys = ["body.bias_hh_l1_reverse", "body.weight_ih_l0"]
     plan = jacengine.plan(net, x, wrt=keys, batch_dim=0, strategies=["quasi_linear"])
     wanted = expected(net, x)
@@ -139,17 +142,17 @@ def test_derivatives_of_the_result() -> None:
     torch.testing.assert_close(again, torch.autograd.grad(total, by)[0])
 
 
-def test_what_does_not_run_in_steps_goes_another_way() -> None:
+def test_a_layer_that_cannot_be_unrolled() -> None:
     x = randn(SAMPLES, STEPS, WIDTH)
     hooked = Whole("gru")
     hooked.body.register_forward_hook(lambda _, __, made: (2 * made[0], made[1]))
-    plan, ways = by_layers(hooked, x)
-    assert "steps" not in ways
+    plan, modes = by_layers(hooked, x)
+    assert "unrolled" not in modes
     torch.testing.assert_close(plan(x), expected(hooked, x))
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_plain_operators_give_what_the_layer_gives(name: str) -> None:
+def test_unrolled_layer_returns_the_same(name: str) -> None:
     net, x = Whole(name, states=True), randn(SAMPLES, STEPS, WIDTH)
     start = net.start(x)
     states = start if isinstance(start, tuple) else (start,)

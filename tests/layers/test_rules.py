@@ -1,5 +1,7 @@
 """Each rule against autograd, one direction and one sample at a time."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jacengine.layers.rule import Contract
+from jacengine.layers.rule import BlockContraction
 from jacengine.layers.rules import RULES
 from tests.problems import randn
 
@@ -126,7 +128,7 @@ def check(layer: nn.Module, x: Tensor) -> None:
 
 
 def _check_places(
-    contract: Contract, layer: nn.Module, x: Tensor, g: Tensor, wanted: Tensor
+    contract: BlockContraction, layer: nn.Module, x: Tensor, g: Tensor, wanted: Tensor
 ) -> None:
     """Check what is written into a larger result: strided, with something in it."""
     parameter, size = wanted.shape[2:], wanted[0, 0].numel()
@@ -166,8 +168,19 @@ def test_every_rule_is_checked_here() -> None:
     }
 
 
-@pytest.mark.parametrize("way", [0, 1, 2])
-def test_rules_can_be_differentiated(way: int) -> None:
+def test_a_layer_that_torch_lacks_has_no_rule() -> None:
+    code = (
+        "from torch import nn\n"
+        "del nn.RMSNorm\n"
+        "from jacengine.layers.rules import RULES\n"
+        "names = {layer.__name__ for layer in RULES.layers}\n"
+        "assert 'LayerNorm' in names and 'RMSNorm' not in names\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_rules_can_be_differentiated(number: int) -> None:
     """With `create_graph` a rule is itself part of the graph."""
     layer, x = varied(lambda: nn.Conv2d(2, 2, 2)), randn(S, 1, 2, 3, 3)
     rule = RULES.find(layer)
@@ -176,7 +189,7 @@ def test_rules_can_be_differentiated(way: int) -> None:
     g = randn(S, K, 1, 2, 2, 2).requires_grad_()
 
     def run(x: Tensor, g: Tensor) -> Tensor:
-        return rule.form("weight").implementations[way](layer, x, g, None)
+        return rule.form("weight").implementations[number](layer, x, g, None)
 
     assert torch.autograd.gradcheck(run, (x, g))
 

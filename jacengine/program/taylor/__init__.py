@@ -1,4 +1,4 @@
-"""Second-order forward propagation: the forward Laplacian, operator by operator."""
+"""Truncated Taylor propagation to second order: the forward Laplacian."""
 
 from jacengine.program.taylor.propagate import propagate
 

@@ -3,46 +3,48 @@
 For an operator that is linear in each of several tensors,
 
     B(x, y)_t = B(x_t, y) + B(x, y_t)
-    B(x, y)_l = B(x_l, y) + B(x, y_l) + 2 sum_k B(x_t[k], y_t[k]),
+    B(x, y)_s = B(x_s, y) + B(x, y_s) + 2 sum_k B(x_t[k], y_t[k]),
 
 where the last term is there only if both depend on the input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from jacengine.program.taylor.broadcast_tangents import aligned, expanded_last, total
-from jacengine.program.taylor.elementwise import Rule, mapped
-from jacengine.program.taylor.function_aliases import spellings
-from jacengine.program.taylor.jet import Jet
-from jacengine.program.taylor.powers import reciprocal
-from jacengine.program.taylor.pytree_args import value_of
+from jacengine.program.taylor.broadcast_tangents import (
+    add_coefficients,
+    align_rank,
+    expand_trailing,
+)
+from jacengine.program.taylor.elementwise import chain_rule
+from jacengine.program.taylor.jet import Jet, TaylorRule, primal_of
+from jacengine.program.taylor.scalar_derivatives import reciprocal
 from jacengine.program.taylor.sums import scaled
 
-Lifted = Callable[[list[Any], Sequence[int]], Tensor]
+Batched = Callable[[list[Any], Sequence[int]], Tensor]
 """The operator on operands of which some, by number, have directions in front."""
 
 
 def multilinear(
-    operands: Sequence[Any], plain: Callable[..., Tensor], lifted: Lifted
+    operands: Sequence[Any], plain: Callable[..., Tensor], batched: Batched
 ) -> Jet:
     """Return the jet of an operator that is linear in each operand.
 
     Args:
         operands: Jets and constants, at least one a jet.
         plain: The operator on values.
-        lifted: The operator on operands of which some have directions in front; it
-            gets thin tangents as they are, and may return thin ones.
+        batched: The operator on operands of which some have directions in front; it
+            takes broadcast tangents as they are, and may return such.
     """
-    values = [value_of(operand) for operand in operands]
+    values = [primal_of(operand) for operand in operands]
     jets = {i: x for i, x in enumerate(operands) if isinstance(x, Jet)}
-    tangents = curvature = None
+    tangents = second = None
 
     def put(*replacements: tuple[int, Tensor]) -> list[Any]:
         changed = values.copy()
@@ -51,15 +53,16 @@ def multilinear(
         return changed
 
     for i, x in jets.items():
-        tangents = total(tangents, lifted(put((i, x.tangents)), (i,)))
-        bend = x.dense_curvature()
-        if bend is not None:
-            curvature = total(curvature, plain(*put((i, bend))))
+        tangents = add_coefficients(tangents, batched(put((i, x.tangents)), (i,)))
+        own = x.dense_second_order()
+        if own is not None:
+            second = add_coefficients(second, plain(*put((i, own))))
     for (i, x), (j, y) in combinations(jets.items(), 2):
-        pair = lifted(put((i, x.tangents), (j, y.tangents)), (i, j))
-        curvature = total(curvature, 2 * pair.sum(0))
+        pair = batched(put((i, x.tangents), (j, y.tangents)), (i, j))
+        second = add_coefficients(second, 2 * pair.sum(0))
     assert tangents is not None
-    return next(iter(jets.values())).becomes(plain(*values), tangents, curvature)
+    first = next(iter(jets.values()))
+    return first.with_coefficients(plain(*values), tangents, second)
 
 
 def multiply(a: Any, b: Any) -> Jet:
@@ -69,17 +72,17 @@ def multiply(a: Any, b: Any) -> Jet:
         return scaled(x, x.primal * factor, cast("float", factor))
     if a is b and isinstance(a, Jet):
         value = a.primal
-        return mapped(a, value * value, 2 * value, torch.full_like(value, 2))
-    rank = max(value_of(a).dim(), value_of(b).dim())
+        return chain_rule(a, value * value, 2 * value, torch.full_like(value, 2))
+    rank = max(primal_of(a).dim(), primal_of(b).dim())
 
-    def lifted(operands: list[Any], active: Sequence[int]) -> Tensor:
+    def batched(operands: list[Any], active: Sequence[int]) -> Tensor:
         x, y = (
-            aligned(operand, rank) if i in active else operand
+            align_rank(operand, rank) if i in active else operand
             for i, operand in enumerate(operands)
         )
         return x * y
 
-    return multilinear((a, b), torch.mul, lifted)
+    return multilinear((a, b), torch.mul, batched)
 
 
 def divide(a: Any, b: Any, *, rounding_mode: str | None = None) -> Any:
@@ -90,27 +93,28 @@ def divide(a: Any, b: Any, *, rounding_mode: str | None = None) -> Any:
         y, inverse = a.primal / b, 1 / b
         if not isinstance(b, Tensor):
             return scaled(a, y, inverse)
-        curvature = None if a.curvature is None else a.curvature * inverse
-        return a.becomes(y, aligned(a.tangents, y.dim()) * inverse, curvature)
+        second = None if a.second_order is None else a.second_order * inverse
+        tangents = align_rank(a.tangents, y.dim()) * inverse
+        return a.with_coefficients(y, tangents, second)
     value = 1 / b.primal
-    inverted = mapped(b, value, *reciprocal(b.primal, value))
+    inverted = chain_rule(b, value, *reciprocal(b.primal, value))
     return multiply(a, inverted)
 
 
 def matmul(a: Any, b: Any) -> Jet:
     """Multiply matrices, as `torch.matmul` does for all numbers of axes."""
-    shapes = [value_of(a).shape, value_of(b).shape]
+    shapes = [primal_of(a).shape, primal_of(b).shape]
     rank = max(2, *map(len, shapes))
 
-    def lifted(operands: list[Any], active: Sequence[int]) -> Tensor:
+    def batched(operands: list[Any], active: Sequence[int]) -> Tensor:
         full: list[Tensor] = []
         for i, (operand, shape) in enumerate(zip(operands, shapes, strict=True)):
             x, core = operand, min(len(shape), 2)
             if i in active:
-                x = expanded_last(x, shape, core)
+                x = expand_trailing(x, shape, core)
             if core == 1:
                 x = x.unsqueeze(-1 if i else -2)
-            full.append(aligned(x, rank) if i in active else x)
+            full.append(align_rank(x, rank) if i in active else x)
         y = torch.matmul(*full)
         if len(shapes[1]) == 1:
             y = y.squeeze(-1)
@@ -118,18 +122,13 @@ def matmul(a: Any, b: Any) -> Jet:
             y.squeeze(-1 if len(shapes[1]) == 1 else -2) if len(shapes[0]) == 1 else y
         )
 
-    return multilinear((a, b), torch.matmul, lifted)
+    return multilinear((a, b), torch.matmul, batched)
 
 
-def rules() -> Iterator[tuple[Rule, Rule]]:
-    """Yield the functions that have a rule here, each with its rule."""
-    table: dict[str, Rule] = {
-        "mul multiply __mul__ __rmul__": multiply,
-        "div divide true_divide __truediv__": divide,
-        "__rdiv__ __rtruediv__": lambda a, b: divide(b, a),
-        "matmul mm bmm mv dot vdot __matmul__": matmul,
-        "__rmatmul__": lambda a, b: matmul(b, a),
-    }
-    for names, rule in table.items():
-        for function in spellings(*names.split()):
-            yield function, rule
+RULES: dict[str, TaylorRule] = {
+    "mul multiply __mul__ __rmul__": multiply,
+    "div divide true_divide __truediv__": divide,
+    "__rdiv__ __rtruediv__": lambda a, b: divide(b, a),
+    "matmul mm bmm mv dot vdot __matmul__": matmul,
+    "__rmatmul__": lambda a, b: matmul(b, a),
+}

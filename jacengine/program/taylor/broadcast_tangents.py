@@ -1,7 +1,7 @@
-"""Tangents of size 1 along the axes where they are constant.
+"""Broadcast tangents: of size 1 along the axes where they are constant.
 
 A direction is most often the same for all samples, and stays so through layers that
-are linear. Its tangents are then kept once, `(K, 1, n)`, and cost a sample's share.
+are linear. Its tangents are then stored once, `(K, 1, n)`, and cost a sample's share.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from collections.abc import Sequence
 from torch import Tensor
 
 
-def expanded(tangents: Tensor, shape: Sequence[int]) -> Tensor:
+def expand_tangents(tangents: Tensor, shape: Sequence[int]) -> Tensor:
     """Return tangents as a view of shape `(K, *shape)`."""
     if tangents.shape[1:] == shape:
         return tangents
     return tangents.expand(tangents.shape[0], *shape)
 
 
-def expanded_last(tangents: Tensor, shape: Sequence[int], count: int) -> Tensor:
+def expand_trailing(tangents: Tensor, shape: Sequence[int], count: int) -> Tensor:
     """Return tangents as a view that is of full size in the last `count` axes."""
     kept = tangents.dim() - count
     return tangents.expand(*tangents.shape[:kept], *shape[len(shape) - count :])
 
 
-def thinned(tangents: Tensor) -> Tensor:
-    """Return a view with one entry along the axes that repeat it."""
+def unexpand(tangents: Tensor) -> Tensor:
+    """Return a view of size 1 along the axes of stride 0."""
     for axis, (size, stride) in enumerate(
         zip(tangents.shape, tangents.stride(), strict=True)
     ):
@@ -34,7 +34,7 @@ def thinned(tangents: Tensor) -> Tensor:
     return tangents
 
 
-def aligned(tangents: Tensor, rank: int) -> Tensor:
+def align_rank(tangents: Tensor, rank: int) -> Tensor:
     """Insert axes after the first, so that tangents broadcast with those of a rank."""
     missing = rank + 1 - tangents.dim()
     if not missing:
@@ -43,7 +43,7 @@ def aligned(tangents: Tensor, rank: int) -> Tensor:
     return tangents.reshape(head, *[1] * missing, *rest)
 
 
-def total(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+def add_coefficients(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     """Add two coefficients, of which `None` is zero."""
     if a is None or b is None:
         return b if a is None else a

@@ -1,10 +1,11 @@
-"""Any other function of torch, by forward mode on that one function.
+"""Fallback for any other function of torch: forward mode over forward mode.
 
-    y_t = d f [t],    y_l = d f [l] + sum_k d/de (d f(z + e t_k) [t_k])
+    y_t = d f [t],    y_s = d f [s] + sum_k d/de (d f(z + e t_k) [t_k])
 
 Tangents of tangents by `torch.func.jvp` of `torch.func.jvp`, all directions by
-`torch.func.vmap`, checked as in `agreement`. What is random, changes a tensor in place,
-depends on how tensors lie in memory, or has no formula in torch is declined, by name.
+`torch.func.vmap`, verified as in `consistency_check`. A function raises if it is
+random, changes a tensor in place, depends on memory layout, or has no derivative
+formula in torch.
 """
 
 from __future__ import annotations
@@ -15,20 +16,19 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
+from jacengine import pytrees
 from jacengine._torchfunc import Tensors, jvp
 from jacengine.errors import UnsupportedError
-from jacengine.program.taylor.consistency_check import agree
-from jacengine.program.taylor.jet import Jet
-from jacengine.program.taylor.pytree_args import primals_of
+from jacengine.program.taylor.consistency_check import modes_agree
+from jacengine.program.taylor.jet import Jet, primals_of
 from jacengine.program.taylor.unsupported import name_of
 
 
-def generic(
+def fallback(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Any:
-    """Return what a function makes of jets among its arguments.
+    """Compute a function of torch on jets.
 
     Args:
         function: Takes the arguments; returns tensors and other values, nested.
@@ -39,78 +39,72 @@ def generic(
         UnsupportedError: Torch cannot differentiate the function twice, forward.
     """
     value = function(*primals_of(args), **primals_of(kwargs))
-    outputs, out_tree = pytree.tree_flatten(value)
-    places = [i for i, y in enumerate(outputs) if _differentiable(y)]
-    if not places:
+    outputs, out_tree = pytrees.flatten(value)
+    active = [i for i, y in enumerate(outputs) if _is_differentiable(y)]
+    if not active:
         return value
-    if any(outputs[i].is_complex() for i in places):
+    if any(outputs[i].is_complex() for i in active):
         raise UnsupportedError(f"{name_of(function)} gives complex numbers.")
-    leaves, in_tree = pytree.tree_flatten((args, kwargs))
-    jets: dict[int, Jet] = {}
-    for i, leaf in enumerate(leaves):
-        if isinstance(leaf, Jet):
-            jets[i] = leaf
+    leaves, in_tree = pytrees.flatten((args, dict(kwargs)))
+    jets = {i: leaf for i, leaf in enumerate(leaves) if isinstance(leaf, Jet)}
 
     def flat(*primals: Tensor) -> Tensors:
         changed = list(leaves)
         for i, primal in zip(jets, primals, strict=True):
             changed[i] = primal
-        given, named = pytree.tree_unflatten(changed, in_tree)
-        every = pytree.tree_leaves(function(*given, **named))
-        return tuple(every[i] for i in places)
+        given, named = in_tree.unflatten(changed)
+        every = pytrees.flatten(function(*given, **named))[0]
+        return tuple(every[i] for i in active)
 
     try:
-        tangents, curvatures = _differentiated(flat, list(jets.values()))
-        right = agree(flat, list(jets.values()))
+        tangents, seconds = _coefficients(flat, list(jets.values()))
+        verified = modes_agree(flat, list(jets.values()))
     except (RuntimeError, NotImplementedError, ValueError) as error:
         raise UnsupportedError(
             f"{name_of(function)}: torch has no second derivatives of it in forward "
             f"mode, or it is random ({error})."
         ) from error
-    if not right:
+    if not verified:
         raise UnsupportedError(
             f"{name_of(function)}: second derivatives by forward mode are not those "
             "by reverse mode."
         )
     first = next(iter(jets.values()))
-    for place, t, bend in zip(places, tangents, curvatures, strict=True):
-        outputs[place] = first.becomes(outputs[place], t, bend)
-    return pytree.tree_unflatten(outputs, out_tree)
+    for i, t, second in zip(active, tangents, seconds, strict=True):
+        outputs[i] = first.with_coefficients(outputs[i], t, second)
+    return out_tree.unflatten(outputs)
 
 
-def _differentiated(
+def _coefficients(
     flat: Callable[..., Tensors], jets: list[Jet]
 ) -> tuple[Tensors, Tensors]:
     """Return the tangents and the second-order coefficients of all outputs."""
     primals = tuple(jet.primal for jet in jets)
 
-    def pushed(*tangents: Tensor) -> tuple[Tensors, Tensors]:
-        def along(*moved: Tensor) -> Tensors:
-            return jvp(flat, moved, tangents)
-
-        return cast("tuple[Tensors, Tensors]", torch.func.jvp(along, primals, tangents))
+    def pushforward(*tangents: Tensor) -> tuple[Tensors, Tensors]:
+        return cast(
+            "tuple[Tensors, Tensors]",
+            torch.func.jvp(lambda *z: jvp(flat, z, tangents), primals, tangents),
+        )
 
     with warnings.catch_warnings():
         # Of operators that run one direction after another under vmap.
         warnings.filterwarnings("ignore", ".*batching rule")
-        every = torch.func.vmap(pushed, randomness="error")
-        tangents, bends = every(*(jet.dense() for jet in jets))
-    bends = tuple(bend.sum(0) for bend in bends)
-    if any(jet.curvature is not None for jet in jets):
-        own = (jet.dense_curvature() for jet in jets)
-        moved = jvp(
-            flat,
-            primals,
-            tuple(
-                torch.zeros_like(primal) if bend is None else bend.contiguous()
-                for primal, bend in zip(primals, own, strict=True)
-            ),
+        vectorised = torch.func.vmap(pushforward, randomness="error")
+        tangents, seconds = vectorised(*(jet.dense_tangents() for jet in jets))
+    seconds = tuple(second.sum(0) for second in seconds)
+    if any(jet.second_order is not None for jet in jets):
+        own = tuple(
+            torch.zeros_like(jet.primal) if second is None else second.contiguous()
+            for jet in jets
+            for second in [jet.dense_second_order()]
         )
-        bends = tuple(a + b for a, b in zip(bends, moved, strict=True))
-    return tangents, bends
+        linear = jvp(flat, primals, own)
+        seconds = tuple(a + b for a, b in zip(seconds, linear, strict=True))
+    return tangents, seconds
 
 
-def _differentiable(value: Any) -> bool:
+def _is_differentiable(value: Any) -> bool:
     """Tell whether a value is a tensor of real or complex numbers.
 
     Raises:

@@ -1,43 +1,45 @@
-"""Operators that take tensors apart and put them together: linear, as in `views`.
+"""Selection and concatenation of entries: linear, as in `views`.
 
-Constants among the pieces have no tangents: zeros, kept thin.
+Constants among the tensors have no tangents: zeros, stored for broadcasting.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from jacengine.program.taylor.elementwise import Rule
-from jacengine.program.taylor.function_aliases import spellings
-from jacengine.program.taylor.jet import Jet, jets_in
-from jacengine.program.taylor.pytree_args import primals_of, value_of
+from jacengine.program.taylor.broadcast_tangents import add_coefficients, align_rank
+from jacengine.program.taylor.jet import (
+    Jet,
+    TaylorRule,
+    jets_in,
+    primal_of,
+    primals_of,
+)
 
 
-def indexed(x: Jet, index: Any) -> Any:
-    """Take entries, by any index that torch takes."""
+def _getitem(x: Jet, index: Any) -> Any:
     parts: tuple[Any, ...] = index if isinstance(index, tuple) else (index,)
     lists = [part for part in parts if isinstance(part, (Tensor, list))]
     if any(isinstance(part, bool) for part in parts):
         return NotImplemented
     y = x.primal[index]
     if len(lists) <= 1:
-        return x.moved(y, lambda t: t[(slice(None), *parts)])
+        return x.apply_linear(y, lambda t: t[(slice(None), *parts)])
     # Several lists may bring their axis to the front; directions then follow last.
     behind = (*parts, slice(None)) if any(p is ... for p in parts) else parts
-    return x.moved(y, lambda t: t.movedim(0, -1)[behind].movedim(-1, 0))
+    return x.apply_linear(y, lambda t: t.movedim(0, -1)[behind].movedim(-1, 0))
 
 
-def section(x: Jet, axis: int, start: int, size: int) -> Jet:
-    """Take neighbouring entries of an axis."""
+def _narrow(x: Jet, axis: int, start: int, size: int) -> Jet:
     y = x.primal.narrow(axis, start, size)
-    return x.moved(y, lambda t: t.narrow(axis + 1, start, size))
+    return x.apply_linear(y, lambda t: t.narrow(axis + 1, start, size))
 
 
-def divided(function: Rule) -> Rule:
+def _split(function: TaylorRule) -> TaylorRule:
     """Return the rule of a function that cuts an axis into sections."""
 
     def rule(x: Jet, sizes: Any, dim: int = 0) -> tuple[Jet, ...]:
@@ -45,81 +47,95 @@ def divided(function: Rule) -> Rule:
         lengths = [part.shape[axis] for part in function(x.primal, sizes, dim)]
         starts = [sum(lengths[:i]) for i in range(len(lengths))]
         return tuple(
-            section(x, axis, *ends) for ends in zip(starts, lengths, strict=True)
+            _narrow(x, axis, *ends) for ends in zip(starts, lengths, strict=True)
         )
 
     return rule
 
 
-def unbound(x: Jet, dim: int = 0) -> tuple[Jet, ...]:
-    """Cut an axis into its entries."""
+def _unbind(x: Jet, dim: int = 0) -> tuple[Jet, ...]:
     axis = dim % x.primal.dim()
-    parts = x.primal.unbind(axis)
     return tuple(
-        x.moved(y, lambda t, i=i: t.select(axis + 1, i))  # type: ignore[misc]
-        for i, y in enumerate(parts)
+        x.apply_linear(y, lambda t, i=i: t.select(axis + 1, i))  # type: ignore[misc]
+        for i, y in enumerate(x.primal.unbind(axis))
     )
 
 
-def joined(pieces: Sequence[Any], dim: int = 0) -> Any:
-    """Put tensors one after another along an axis."""
-    first = next(jets_in(pieces))
-    y = torch.cat(primals_of(list(pieces)), dim)
+def _cat(tensors: Sequence[Any], dim: int = 0) -> Any:
+    first = next(jets_in(tensors))
+    y = torch.cat(primals_of(list(tensors)), dim)
     rank = y.dim()
     axis = dim % rank
-    if any(piece.dim() != rank for piece in map(value_of, pieces)):
+    if any(tensor.dim() != rank for tensor in map(primal_of, tensors)):
         return NotImplemented  # what torch still allows: an empty vector
-    active = [piece for piece in pieces if isinstance(piece, Jet)]
-    # Axes that all pieces repeat stay thin.
+    active = [tensor for tensor in tensors if isinstance(tensor, Jet)]
+    # Axes that all tensors repeat stay broadcast.
     widest = [
         max(sizes) for sizes in zip(*(a.tangents.shape for a in active), strict=True)
     ]
-    nothing = first.primal.new_zeros(())
+    zero = first.primal.new_zeros(())
 
-    def tangents(piece: Any) -> Tensor:
+    def tangents(tensor: Any) -> Tensor:
         sizes = widest.copy()
-        sizes[axis + 1] = value_of(piece).shape[axis]
-        return (piece.tangents if isinstance(piece, Jet) else nothing).expand(sizes)
+        sizes[axis + 1] = primal_of(tensor).shape[axis]
+        return (tensor.tangents if isinstance(tensor, Jet) else zero).expand(sizes)
 
-    curvature = None
-    if any(piece.curvature is not None for piece in active):
-        bends = [p.curvature if isinstance(p, Jet) else None for p in pieces]
-        curvature = torch.cat(
+    second = None
+    if any(tensor.second_order is not None for tensor in active):
+        own = [p.second_order if isinstance(p, Jet) else None for p in tensors]
+        second = torch.cat(
             [
-                (nothing if bend is None else bend).expand(value_of(piece).shape)
-                for piece, bend in zip(pieces, bends, strict=True)
+                (zero if coefficient is None else coefficient).expand(
+                    primal_of(tensor).shape
+                )
+                for tensor, coefficient in zip(tensors, own, strict=True)
             ],
             axis,
         )
-    return first.becomes(
-        y, torch.cat([tangents(p) for p in pieces], axis + 1), curvature
-    )
+    joined = torch.cat([tangents(p) for p in tensors], axis + 1)
+    return first.with_coefficients(y, joined, second)
 
 
-def stacked(pieces: Sequence[Any], dim: int = 0) -> Any:
-    """Put tensors side by side along a new axis."""
-    axis = dim % (value_of(pieces[0]).dim() + 1)
+def _stack(tensors: Sequence[Any], dim: int = 0) -> Any:
+    axis = dim % (primal_of(tensors[0]).dim() + 1)
 
-    def lifted(piece: Any) -> Any:
-        if not isinstance(piece, Jet):
-            return piece.unsqueeze(axis)
-        y = piece.primal.unsqueeze(axis)
-        return piece.moved(y, lambda t: t.unsqueeze(axis + 1))
+    def unsqueezed(tensor: Any) -> Any:
+        y = primal_of(tensor).unsqueeze(axis)
+        if not isinstance(tensor, Jet):
+            return y
+        return tensor.apply_linear(y, lambda t: t.unsqueeze(axis + 1))
 
-    return joined([lifted(piece) for piece in pieces], axis)
+    return _cat([unsqueezed(tensor) for tensor in tensors], axis)
 
 
-def rules() -> Iterator[tuple[Rule, Rule]]:
-    """Yield the functions that have a rule here, each with its rule."""
-    table: dict[str, Rule] = {
-        "__getitem__": indexed,
-        "unbind": unbound,
-        "cat concat concatenate": joined,
-        "stack": stacked,
-    }
-    for names, rule in table.items():
-        for function in spellings(*names.split()):
-            yield function, rule
-    for name in ("split", "split_with_sizes", "chunk", "tensor_split"):
-        for function in spellings(name):
-            yield function, divided(function)
+def _where(condition: Tensor, a: Any, b: Any) -> Any:
+    """Take entries from one of two, either a jet."""
+    first = next(jets_in((condition, a, b)))
+    if condition is first:
+        return NotImplemented
+    y = torch.where(condition, primal_of(a), primal_of(b))
+    tangents = second = None
+    for source, taken in ((a, condition), (b, ~condition)):
+        if isinstance(source, Jet):
+            zero = source.primal.new_zeros(())
+            own = torch.where(taken, align_rank(source.tangents, y.dim()), zero)
+            tangents = add_coefficients(tangents, own)
+            if source.second_order is not None:
+                own = torch.where(taken, source.second_order, zero)
+                second = add_coefficients(second, own)
+    assert tangents is not None
+    return first.with_coefficients(y, align_rank(tangents, y.dim()), second)
+
+
+RULES: dict[str, TaylorRule] = {
+    "__getitem__": _getitem,
+    "unbind": _unbind,
+    "cat concat concatenate": _cat,
+    "stack": _stack,
+    "torch.where": _where,
+    "Tensor.where": lambda a, condition, b: _where(condition, a, b),
+    "masked_fill": lambda x, mask, value: _where(~mask, x, value),
+}
+FACTORIES: dict[str, Callable[[TaylorRule], TaylorRule]] = {
+    "split split_with_sizes chunk tensor_split": _split
+}

@@ -1,14 +1,14 @@
-"""A tensor that carries its first and its collapsed second derivatives along.
+"""Jets: tensors with their first and their collapsed second-order coefficients.
 
-    z(x + e v_k) = z + e t_k + e^2/2 c_k + ...,    l = sum_k c_k
+    z(x + e v_k) = z + e t_k + e^2/2 c_k + ...,    s = sum_k c_k
 
-A jet holds the value z, the tangents t_k of all directions and the one sum l, which is
+A jet holds the primal z, the tangents t_k of all directions and the one sum s, which is
 all that the next operator needs: for y = phi(z)
 
-    y_t[k] = phi'(z) t_k,    y_l = phi'(z) l + sum_k phi''(z)[t_k, t_k].
+    y_t[k] = phi'(z) t_k,    y_s = phi'(z) s + sum_k phi''(z)[t_k, t_k].
 
-Tangents may be thin: of size 1 along axes where they are constant, as are those of all
-samples until the first operator that tells samples apart.
+Tangents may be stored for broadcasting: of size 1 along axes where they are constant,
+as those of all samples are until the first operator that treats samples differently.
 """
 
 from __future__ import annotations
@@ -19,122 +19,128 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from jacengine._torch_private import wrapper_tensor
 from jacengine.errors import UnsupportedError
-from jacengine.program.taylor.broadcast_tangents import expanded, thinned
-from jacengine.program.taylor.lazy import Deferred
+from jacengine.program.taylor.broadcast_tangents import expand_tangents, unexpand
+from jacengine.program.taylor.lazy import LazyTangents
+
+TaylorRule = Callable[..., Any]
+"""What a function of torch computes on jets. It is called with the function's arguments
+and returns `NotImplemented` for those that it does not support."""
 
 Dispatch = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
-"""What a pass does with a function of torch, its arguments and its keywords."""
+"""Computes a function of torch on jets, given its arguments and its keywords."""
 
 
 class Jet(Tensor):
-    """A value, its tangents and its collapsed second-order coefficient.
+    """A primal, its tangents and its collapsed second-order coefficient.
 
     Attributes:
         primal: The value, of the jet's shape.
-        tangents: Shape `(K, *shape)`, or thin; computed when first asked for.
-        curvature: Broadcasts to the shape; `None` is zero.
-        dispatch: What is done with functions of torch that are given the jet.
+        tangents: Broadcasts to `(K, *shape)`; computed when first read.
+        second_order: Broadcasts to the shape; `None` is zero.
+        dispatch: Computes functions of torch that are called on the jet.
     """
 
-    __slots__ = ("_tangents", "curvature", "dispatch", "primal")
+    __slots__ = ("_tangents", "dispatch", "primal", "second_order")
 
     primal: Tensor
-    _tangents: Tensor | Deferred
-    curvature: Tensor | None
+    _tangents: Tensor | LazyTangents
+    second_order: Tensor | None
     dispatch: Dispatch
 
     def __new__(
         cls,
         primal: Tensor,
-        tangents: Tensor | Deferred,
-        curvature: Tensor | None,
+        tangents: Tensor | LazyTangents,
+        second_order: Tensor | None,
         dispatch: Dispatch,
     ) -> Self:
-        """Wrap a value and its derivatives.
+        """Wrap a primal and its coefficients.
 
         Raises:
-            UnsupportedError: The value is complex.
+            UnsupportedError: The primal is not real.
         """
         dtype = primal.dtype
         if not dtype.is_floating_point:
             raise UnsupportedError(f"Jets are real; expected no {dtype}.")
-        jet: Self = Tensor._make_wrapper_subclass(  # pyright: ignore[reportPrivateUsage]
-            cls, primal.shape, dtype=dtype, device=primal.device
-        )
+        jet = wrapper_tensor(cls, primal)
         jet.primal = primal
         jet._tangents = tangents
-        if curvature is not None and curvature.dtype is not dtype:
-            curvature = curvature.to(dtype)
-        jet.curvature = curvature
+        if second_order is not None and second_order.dtype is not dtype:
+            second_order = second_order.to(dtype)
+        jet.second_order = second_order
         jet.dispatch = dispatch
         return jet
 
     @property
     def tangents(self) -> Tensor:
-        """The tangents, `(K, *shape)` or thin."""
+        """The tangents, which broadcast to `(K, *shape)`."""
         found = self._tangents
-        if isinstance(found, Deferred):
+        if isinstance(found, LazyTangents):
             found = found()
         if found.dtype is not self.primal.dtype:
             found = found.to(self.primal.dtype)
         self._tangents = found
         return found
 
-    # Asked for often, and known: these need not go the way of other functions.
+    # Read often, and known: these need not be dispatched as other functions are.
 
     @property
     def shape(self) -> torch.Size:  # type: ignore[override]
-        """The value's."""
+        """The primal's shape."""
         return self.primal.shape
 
     @property
     def dtype(self) -> torch.dtype:  # type: ignore[override]
-        """The value's."""
+        """The primal's data type."""
         return self.primal.dtype
 
     @property
     def device(self) -> torch.device:  # type: ignore[override]
-        """The value's."""
+        """The primal's device."""
         return self.primal.device
 
     @property
     def layout(self) -> torch.layout:  # type: ignore[override]
-        """The value's."""
+        """The primal's layout."""
         return self.primal.layout
 
-    def becomes(
-        self, primal: Tensor, tangents: Tensor | Deferred, curvature: Tensor | None
+    def with_coefficients(
+        self,
+        primal: Tensor,
+        tangents: Tensor | LazyTangents,
+        second_order: Tensor | None,
     ) -> Jet:
         """Return a jet of the same pass."""
-        return Jet(primal, tangents, curvature, self.dispatch)
+        return Jet(primal, tangents, second_order, self.dispatch)
 
-    def dense(self) -> Tensor:
+    def dense_tangents(self) -> Tensor:
         """Return the tangents in their full shape, as a view."""
-        return expanded(self.tangents, self.primal.shape)
+        return expand_tangents(self.tangents, self.primal.shape)
 
-    def dense_curvature(self) -> Tensor | None:
+    def dense_second_order(self) -> Tensor | None:
         """Return the second-order coefficient in its full shape, as a view."""
-        curvature = self.curvature
-        return None if curvature is None else curvature.expand(self.primal.shape)
+        second = self.second_order
+        return None if second is None else second.expand(self.primal.shape)
 
-    def moved(self, primal: Tensor, move: Callable[[Tensor], Tensor]) -> Jet:
-        """Return what an operator that is linear makes of the jet.
+    def apply_linear(self, primal: Tensor, apply: Callable[[Tensor], Tensor]) -> Jet:
+        """Apply a linear operator.
 
         Args:
-            primal: The operator's value, which may have a constant on top.
-            move: The operator on tensors with one more axis in front.
+            primal: The operator's value, to which it may add a constant.
+            apply: The operator on tensors with one more axis in front.
         """
-        curvature = self.dense_curvature()
-        if curvature is not None:
-            curvature = move(curvature.unsqueeze(0)).squeeze(0)
-        return self.becomes(primal, self.moved_tangents(move), curvature)
+        second = self.dense_second_order()
+        if second is not None:
+            second = apply(second.unsqueeze(0)).squeeze(0)
+        return self.with_coefficients(primal, self.apply_to_tangents(apply), second)
 
-    def moved_tangents(self, move: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return what an operator that is linear makes of the tangents."""
+    def apply_to_tangents(self, apply: Callable[[Tensor], Tensor]) -> Tensor:
+        """Apply a linear operator to the tangents alone."""
         if self.tangents.shape[1:] == self.primal.shape:
-            return move(self.tangents)
-        return thinned(move(self.dense()))
+            return apply(self.tangents)
+        return unexpand(apply(self.dense_tangents()))
 
     @classmethod
     def __torch_function__(
@@ -144,7 +150,7 @@ class Jet(Tensor):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Hand a function of torch over to the pass."""
+        """Dispatch a function of torch to the pass."""
         first = args[0] if args else None
         if not isinstance(first, Jet):
             first = next(jets_in((args, kwargs)))
@@ -158,7 +164,7 @@ class Jet(Tensor):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Refuse an operator that was reached past the functions of torch.
+        """Refuse an operator that was not called through a function of torch.
 
         Raises:
             UnsupportedError: Always.
@@ -178,3 +184,20 @@ def jets_in(value: Any) -> Iterator[Jet]:
             yield from jets_in(each)
     elif isinstance(value, dict):
         yield from jets_in(tuple(value.values()))
+
+
+def primals_of(value: Any) -> Any:
+    """Return nested tuples, lists and dicts with jets replaced by their primals."""
+    if isinstance(value, Jet):
+        return value.primal
+    if isinstance(value, (tuple, list)):
+        each = [primals_of(one) for one in value]
+        return each if isinstance(value, list) else tuple(each)
+    if isinstance(value, dict):
+        return {name: primals_of(one) for name, one in value.items()}
+    return value
+
+
+def primal_of(operand: Any) -> Any:
+    """Return the primal of a jet; of anything else, itself."""
+    return operand.primal if isinstance(operand, Jet) else operand

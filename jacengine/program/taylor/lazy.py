@@ -1,4 +1,4 @@
-"""Tangents that nobody has asked for yet: those of the last layer nobody ever does."""
+"""Tangents that are computed when they are read: those of the last layer never are."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from jacengine._torch_private import version_of
 from jacengine.errors import UnsupportedError
 
 
-class Deferred:
-    """What computes tangents when they are asked for."""
+class LazyTangents:
+    """A computation of tangents that has not been run."""
 
     __slots__ = ("_compute", "_constants", "_versions")
 
     def __init__(self, compute: Callable[[], Tensor], *constants: Tensor) -> None:
-        """Defer a computation.
+        """Store a computation.
 
         Args:
             compute: Returns the tangents.
-            constants: What it reads and the user could change before it runs.
+            constants: Tensors that it reads and the user could change before it runs.
         """
         self._compute = compute
         self._constants = constants

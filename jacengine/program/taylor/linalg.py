@@ -1,7 +1,7 @@
 """Inverses and determinants of matrices.
 
-    (A^-1)_t = -A^-1 T A^-1      (A^-1)_l = A^-1 (2 sum_k T_k A^-1 T_k - L) A^-1
-    (log|det A|)_t = tr A^-1 T   (log|det A|)_l = tr A^-1 L - sum_k tr (A^-1 T_k)^2
+    (A^-1)_t = -A^-1 T A^-1      (A^-1)_s = A^-1 (2 sum_k T_k A^-1 T_k - S) A^-1
+    (log|det A|)_t = tr A^-1 T   (log|det A|)_s = tr A^-1 S - sum_k tr (A^-1 T_k)^2
 
 Forward mode over forward mode takes the factors of a matrix in `det` and `slogdet`
 for constants, in torch 2.13; so these have rules.
@@ -9,20 +9,18 @@ for constants, in torch 2.13; so these have rules.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from jacengine.errors import UnsupportedError
-from jacengine.program.taylor.broadcast_tangents import expanded_last
-from jacengine.program.taylor.elementwise import Rule, mapped
-from jacengine.program.taylor.function_aliases import spellings
-from jacengine.program.taylor.jet import Jet
+from jacengine.program.taylor.broadcast_tangents import expand_trailing
+from jacengine.program.taylor.elementwise import chain_rule
+from jacengine.program.taylor.jet import Jet, TaylorRule
 
 
-def _inverted(a: Jet) -> tuple[Tensor, Tensor]:
+def _inverse_and_products(a: Jet) -> tuple[Tensor, Tensor]:
     """Return A^-1, and A^-1 T_k of every direction.
 
     Raises:
@@ -32,54 +30,41 @@ def _inverted(a: Jet) -> tuple[Tensor, Tensor]:
         inverse = torch.linalg.inv(a.primal)
     except RuntimeError as error:
         raise UnsupportedError(f"A matrix has no inverse ({error}).") from error
-    return inverse, inverse @ expanded_last(a.tangents, a.primal.shape, 2)
+    return inverse, inverse @ expand_trailing(a.tangents, a.primal.shape, 2)
 
 
-def inv(a: Jet) -> Jet:
-    """Invert matrices."""
-    inverse, turned = _inverted(a)
-    bend = 2 * (turned @ turned).sum(0)
-    curvature = a.dense_curvature()
-    if curvature is not None:
-        bend = bend - inverse @ curvature
-    return a.becomes(inverse, -turned @ inverse, bend @ inverse)
+def _inv(a: Jet) -> Jet:
+    inverse, products = _inverse_and_products(a)
+    second, own = 2 * (products @ products).sum(0), a.dense_second_order()
+    if own is not None:
+        second = second - inverse @ own
+    return a.with_coefficients(inverse, -products @ inverse, second @ inverse)
 
 
-def logabsdet(a: Jet, value: Tensor) -> Jet:
+def _log_abs_det(a: Jet, value: Tensor) -> Jet:
     """Return the logarithm of the absolute determinant, given its value."""
-    inverse, turned = _inverted(a)
-    bend = -(turned * turned.mT).sum((0, -2, -1))
-    curvature = a.dense_curvature()
-    if curvature is not None:
-        bend = bend + (inverse * curvature.mT).sum((-2, -1))
-    return a.becomes(value, turned.diagonal(dim1=-2, dim2=-1).sum(-1), bend)
+    inverse, products = _inverse_and_products(a)
+    second, own = -(products * products.mT).sum((0, -2, -1)), a.dense_second_order()
+    if own is not None:
+        second = second + (inverse * own.mT).sum((-2, -1))
+    tangents = products.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return a.with_coefficients(value, tangents, second)
 
 
-def slogdet(a: Jet) -> Any:
-    """Return the sign, a constant, and the logarithm of the absolute determinant."""
+def _slogdet(a: Jet) -> Any:
     found = torch.linalg.slogdet(a.primal)
-    return type(found)((found[0], logabsdet(a, found[1])))
+    return type(found)((found[0], _log_abs_det(a, found[1])))
 
 
-def logdet(a: Jet) -> Jet:
-    """Return the logarithm of the determinant."""
-    return logabsdet(a, torch.logdet(a.primal))
-
-
-def det(a: Jet) -> Jet:
-    """Return the determinant: its sign times the exponential of the logarithm."""
+def _det(a: Jet) -> Jet:
+    """Return the sign of the determinant times the exponential of its logarithm."""
     y = torch.linalg.det(a.primal)
-    return mapped(logabsdet(a, y.abs().log()), y, y, y)
+    return chain_rule(_log_abs_det(a, y.abs().log()), y, y, y)
 
 
-def rules() -> Iterator[tuple[Rule, Rule]]:
-    """Yield the functions that have a rule here, each with its rule."""
-    table: dict[str, Rule] = {
-        "inv inverse": inv,
-        "slogdet": slogdet,
-        "logdet": logdet,
-        "det": det,
-    }
-    for names, rule in table.items():
-        for function in spellings(*names.split()):
-            yield function, rule
+RULES: dict[str, TaylorRule] = {
+    "inv inverse": _inv,
+    "slogdet": _slogdet,
+    "logdet": lambda a: _log_abs_det(a, torch.logdet(a.primal)),
+    "det": _det,
+}

@@ -1,16 +1,15 @@
-"""Layers that normalise: formulas that run on jets, as in `composite`."""
+"""Normalisations, decomposed into functions that run on jets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from jacengine.errors import UnsupportedError
-from jacengine.program.taylor.elementwise import Rule
-from jacengine.program.taylor.function_aliases import spellings
+from jacengine.program.taylor.jet import TaylorRule
 
 
 def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -19,13 +18,13 @@ def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return x if bias is None else x + bias
 
 
-def _standard(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
+def _standardize(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
     """Return (x - mean) / sqrt(var + eps) over axes."""
     centred = x - x.mean(dims, keepdim=True)
     return centred * ((centred * centred).mean(dims, keepdim=True) + eps).rsqrt()
 
 
-def layer_norm(
+def _layer_norm(
     x: Tensor,
     normalized_shape: Sequence[int],
     weight: Tensor | None = None,
@@ -35,22 +34,22 @@ def layer_norm(
 ) -> Tensor:
     """Standardise over the last axes."""
     dims = tuple(range(-len(normalized_shape), 0))
-    return _affine(_standard(x, dims, eps), weight, bias)
+    return _affine(_standardize(x, dims, eps), weight, bias)
 
 
-def rms_norm(
+def _rms_norm(
     x: Tensor,
     normalized_shape: Sequence[int],
     weight: Tensor | None = None,
     eps: float | None = None,
 ) -> Tensor:
-    """X / sqrt(mean(x^2) + eps) over the last axes."""
+    """Return x / sqrt(mean(x^2) + eps) over the last axes."""
     dims = tuple(range(-len(normalized_shape), 0))
     least = torch.finfo(x.dtype).eps if eps is None else eps
     return _affine(x * ((x * x).mean(dims, keepdim=True) + least).rsqrt(), weight, None)
 
 
-def group_norm(
+def _group_norm(
     x: Tensor,
     num_groups: int,
     weight: Tensor | None = None,
@@ -60,7 +59,7 @@ def group_norm(
 ) -> Tensor:
     """Standardise over groups of channels."""
     grouped = x.reshape(x.shape[0], num_groups, -1)
-    whole = _standard(grouped, (-1,), eps).reshape(x.shape)
+    whole = _standardize(grouped, (-1,), eps).reshape(x.shape)
     return _affine(whole, _channels(weight, x), _channels(bias, x))
 
 
@@ -69,7 +68,7 @@ def _channels(vector: Tensor | None, x: Tensor) -> Tensor | None:
     return None if vector is None else vector.reshape(-1, *[1] * (x.dim() - 2))
 
 
-def batch_norm(  # noqa: PLR0917 - torch's signature
+def _batch_norm(  # noqa: PLR0917 - torch's signature
     x: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
@@ -93,14 +92,13 @@ def batch_norm(  # noqa: PLR0917 - torch's signature
                 f"{momentum}); call eval() first."
             )
         dims = tuple(axis for axis in range(x.dim()) if axis != 1)
-        return _affine(_standard(x, dims, eps), own, shift)
-    mean, var = _channels(running_mean, x), _channels(running_var, x)
-    assert mean is not None
-    assert var is not None
-    return _affine((x - mean) * (var + eps).rsqrt(), own, shift)
+        return _affine(_standardize(x, dims, eps), own, shift)
+    shape = (-1, *[1] * (x.dim() - 2))
+    centred = x - running_mean.reshape(shape)
+    return _affine(centred * (running_var.reshape(shape) + eps).rsqrt(), own, shift)
 
 
-def instance_norm(  # noqa: PLR0917 - torch's signature
+def _instance_norm(  # noqa: PLR0917 - torch's signature
     x: Tensor,
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
@@ -118,20 +116,15 @@ def instance_norm(  # noqa: PLR0917 - torch's signature
     """
     if not use_input_stats or running_mean is not None:
         statistics = (running_mean, running_var, weight, bias)
-        return batch_norm(x, *statistics, use_input_stats, momentum, eps)
+        return _batch_norm(x, *statistics, use_input_stats, momentum, eps)
     dims = tuple(range(2, x.dim()))
-    return _affine(_standard(x, dims, eps), _channels(weight, x), _channels(bias, x))
+    return _affine(_standardize(x, dims, eps), _channels(weight, x), _channels(bias, x))
 
 
-def rules() -> Iterator[tuple[Rule, Rule]]:
-    """Yield the functions that have a formula here, each with its formula."""
-    table: dict[str, Rule] = {
-        "layer_norm": layer_norm,
-        "rms_norm": rms_norm,
-        "group_norm": group_norm,
-        "batch_norm": batch_norm,
-        "instance_norm": instance_norm,
-    }
-    for name, formula in table.items():
-        for function in spellings(name):
-            yield function, formula
+RULES: dict[str, TaylorRule] = {
+    "layer_norm": _layer_norm,
+    "rms_norm": _rms_norm,
+    "group_norm": _group_norm,
+    "batch_norm": _batch_norm,
+    "instance_norm": _instance_norm,
+}

@@ -1,31 +1,22 @@
 """Linear operators on images and other tensors whose leading axis is samples.
 
-y_t = op(t), y_l = op(l), with directions as more samples, or under `torch.func.vmap`
+y_t = op(t), y_s = op(s), with directions as more samples, or under `torch.func.vmap`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import Tensor
 from torch.nn import functional as F
 
 from jacengine._torchfunc import vmap
 from jacengine.errors import UnsupportedError
-from jacengine.program.taylor.broadcast_tangents import aligned
-from jacengine.program.taylor.elementwise import Rule
-from jacengine.program.taylor.function_aliases import spellings
-from jacengine.program.taylor.jet import Jet, jets_in
-from jacengine.program.taylor.views import trailing
-
-VECTORISED = (
-    "gather roll tile diagonal repeat_interleave take_along_dim diag_embed diag rot90 "
-    "fliplr flipud unfold fold index_add scatter_add channel_shuffle"
-)
+from jacengine.program.taylor.jet import Jet, TaylorRule, jets_in
 
 
-def folded(function: Callable[..., Tensor], axes: int | None = None) -> Rule:
+def _per_sample(function: TaylorRule, axes: int | None = None) -> TaylorRule:
     """Return the rule of an operator that takes any number of samples.
 
     Args:
@@ -37,49 +28,41 @@ def folded(function: Callable[..., Tensor], axes: int | None = None) -> Rule:
     def rule(x: Jet, *args: Any, **named: Any) -> Jet:
         y = function(x.primal, *args, **named)
         if x.primal.dim() == axes:
-            return x.moved(y, lambda t: function(t, *args, **named))
-
-        def move(t: Tensor) -> Tensor:
-            moved = function(t.flatten(0, 1), *args, **named)
-            return moved.reshape(*t.shape[:2], *moved.shape[1:])
-
-        return x.moved(y, move)
+            return x.apply_linear(y, lambda t: function(t, *args, **named))
+        return x.apply_linear(
+            y,
+            lambda t: function(t.flatten(0, 1), *args, **named).unflatten(
+                0, t.shape[:2]
+            ),
+        )
 
     return rule
 
 
-def padded(
+def _pad(
     x: Jet, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> Any:
-    """Pad the last axes."""
     if mode == "constant":
         y = F.pad(x.primal, pad, value=value)
-        return x.moved(y, lambda t: F.pad(t, pad))
+        return x.apply_linear(y, lambda t: F.pad(t, pad))
     if x.primal.dim() < len(pad) // 2 + 2:
         return NotImplemented
-    return folded(F.pad)(x, pad, mode)
+    return _per_sample(F.pad)(x, pad, mode)
 
 
-def repeated(x: Jet, *sizes: Any) -> Jet:
-    """Repeat along axes, by copies."""
-    times: Sequence[int] = sizes if isinstance(sizes[0], int) else sizes[0]
-    y = x.primal.repeat(*times)
-    return x.moved(y, lambda t: aligned(t, y.dim()).repeat(1, *times))
-
-
-def vectorised(function: Rule) -> Rule:
+def _vectorised(function: TaylorRule) -> TaylorRule:
     """Return the rule of any other linear function of one tensor."""
 
     def rule(x: Any, *args: Any, **named: Any) -> Any:
         if not isinstance(x, Jet) or any(jets_in((args, named))):
             return NotImplemented
         y = function(x.primal, *args, **named)
-        return x.moved(y, vmap(lambda t: function(t, *args, **named)))
+        return x.apply_linear(y, vmap(lambda t: function(t, *args, **named)))
 
     return rule
 
 
-def dropout(x: Jet, p: float = 0.5, training: bool = True, **_: Any) -> Jet:
+def _dropout(x: Jet, p: float = 0.5, training: bool = True, **_: Any) -> Jet:
     """Return the jet as it is, in evaluation mode.
 
     Raises:
@@ -90,30 +73,18 @@ def dropout(x: Jet, p: float = 0.5, training: bool = True, **_: Any) -> Jet:
     return x
 
 
-def rules() -> Iterator[tuple[Rule, Rule]]:
-    """Yield the functions that have a rule here, each with its rule."""
-    for name in VECTORISED.split():
-        for function in spellings(name):
-            yield function, vectorised(function)
-    for axes, digit in ((2, "1d"), (3, "2d"), (4, "3d")):
-        for name in ("avg_pool", "adaptive_avg_pool"):
-            for function in spellings(name + digit):
-                yield function, folded(function, axes)
-    for function in spellings("interpolate", "upsample"):
-        yield function, folded(function)
-    for function in spellings("pixel_shuffle", "pixel_unshuffle"):
-        yield function, trailing(function)
-    for function in spellings("pad"):
-        yield function, padded
-    for function in spellings("repeat"):
-        yield function, repeated
-    for function in spellings(
-        "dropout",
-        "dropout1d",
-        "dropout2d",
-        "dropout3d",
-        "alpha_dropout",
-        "feature_alpha_dropout",
-        "feature_dropout",
-    ):
-        yield function, dropout
+RULES: dict[str, TaylorRule] = {
+    "pad": _pad,
+    "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout "
+    "feature_dropout": _dropout,
+}
+FACTORIES: dict[str, Callable[[TaylorRule], TaylorRule]] = {
+    "channel_shuffle cumsum diag diag_embed diagonal flip fliplr flipud fold gather "
+    "index_add index_select narrow pixel_shuffle pixel_unshuffle repeat "
+    "repeat_interleave roll rot90 scatter_add select take_along_dim tile trace tril "
+    "triu unfold": _vectorised,
+    "avg_pool1d adaptive_avg_pool1d": functools.partial(_per_sample, axes=2),
+    "avg_pool2d adaptive_avg_pool2d": functools.partial(_per_sample, axes=3),
+    "avg_pool3d adaptive_avg_pool3d": functools.partial(_per_sample, axes=4),
+    "interpolate upsample": _per_sample,
+}

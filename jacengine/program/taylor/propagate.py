@@ -1,17 +1,16 @@
-"""The forward Laplacian: one pass of values, tangents and collapsed second derivatives.
+"""Truncated Taylor propagation: the forward Laplacian.
 
-    l[y] = sum_k d^2/de^2 f(x + e v_k) at e = 0
+    s[y] = sum_k d^2/de^2 f(x + e v_k) at e = 0
 
-The Laplacian where the directions v_k are a basis. The pass runs the function once, on
-jets (`jacengine.program.taylor.jet`), with one coefficient for all directions together
-where
-nested forward mode carries one for each. Cost: K tangents through every operator, and a
-value and a coefficient as cheap as one more each; no graph is kept, and no tensor of an
-earlier operator.
+This is the Laplacian where the directions v_k are a basis. The pass runs the function
+once, on jets as in `jax.experimental.jet` (`jacengine.program.taylor.jet`), with one
+second-order coefficient for all directions where nested forward mode propagates one for
+each. Cost: K tangents through every operator, and a primal and a coefficient as cheap
+as one more each; no graph is kept, and no tensor of an earlier operator.
 
-What is not supported raises. Custom autograd functions are told by the call stack, from
-where their `forward` calls torch in Python; one that only passes tensors on or into
-compiled code reaches the dispatcher, which raises too.
+What is not supported raises. Custom autograd functions are recognised by the call
+stack, where their `forward` calls torch in Python; one that only returns its tensors or
+calls compiled code reaches the dispatcher, which raises too.
 
 Sources: Li et al. 2024, "A computational framework for neural network-based variational
 Monte Carlo with Forward Laplacian", https://arxiv.org/abs/2307.08214; Dangel et al.
@@ -28,11 +27,10 @@ import torch
 from torch import Tensor
 
 from jacengine._torchfunc import Function, Tensors
-from jacengine.program.taylor.broadcast_tangents import thinned
-from jacengine.program.taylor.fallback import generic
-from jacengine.program.taylor.jet import Dispatch, Jet
-from jacengine.program.taylor.pytree_args import primals_of
-from jacengine.program.taylor.rules import COMPOSITES, LEAVES
+from jacengine.program.taylor.broadcast_tangents import unexpand
+from jacengine.program.taylor.fallback import fallback
+from jacengine.program.taylor.jet import Dispatch, Jet, TaylorRule, primals_of
+from jacengine.program.taylor.rules import decomposed, primitives
 from jacengine.program.taylor.unsupported import refuse, refuse_custom_functions
 
 
@@ -51,7 +49,7 @@ def propagate(
             which all entries are one in memory are not multiplied.
 
     Returns:
-        `l[i] = sum_k d^2/de^2 f_i(primals + e v_k)`, of each output's shape and dtype;
+        `s[i] = sum_k d^2/de^2 f_i(primals + e v_k)`, of each output's shape and dtype;
         zeros where an output does not depend on the primals.
 
     Raises:
@@ -69,28 +67,29 @@ def propagate(
     recorded = torch.is_grad_enabled() and any(p.requires_grad for p in primals)
     dispatch = _dispatch(recorded)
     jets = tuple(
-        Jet(primal, thinned(tangent), None, dispatch)
+        Jet(primal, unexpand(tangent), None, dispatch)
         for primal, tangent in zip(primals, tangents, strict=True)
     )
     return tuple(_coefficient(output) for output in _run(function, jets))
 
 
 def _run(function: Function, jets: tuple[Jet, ...]) -> Tensors:
-    """Call the function, in grad mode: so a `no_grad` inside of it can be told."""
+    """Call the function in grad mode, so that a `no_grad` inside of it is noticed."""
     with torch.enable_grad():
         return function(*jets)
 
 
 def _coefficient(output: Tensor) -> Tensor:
-    """Return what an output carries, in full."""
-    curvature = output.dense_curvature() if isinstance(output, Jet) else None
-    if curvature is None:
-        return torch.zeros_like(output.primal if isinstance(output, Jet) else output)
-    return curvature.contiguous()
+    """Return the second-order coefficient of an output, in its full shape."""
+    if not isinstance(output, Jet):
+        return torch.zeros_like(output)
+    second = output.dense_second_order()
+    return torch.zeros_like(output.primal) if second is None else second.contiguous()
 
 
 def _dispatch(recorded: bool) -> Dispatch:
-    """Return what is done with a function of torch in one pass."""
+    """Return the dispatch of one pass."""
+    rules, decompositions = primitives(), decomposed()
 
     def dispatch(
         function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -100,43 +99,42 @@ def _dispatch(recorded: bool) -> Dispatch:
             refuse(function, kwargs)
             return function(*primals_of(args), **primals_of(kwargs))
         if kwargs:
-            args, kwargs = _usual(function, args, kwargs)
-        composite = COMPOSITES.get(function)
-        if composite is not None:
-            found = _tried(composite, args, kwargs)
-            if found is not NotImplemented:
-                return found
+            args, kwargs = _canonical(function, args, kwargs)
+        found = _apply(decompositions.get(function), args, kwargs)
+        if found is not NotImplemented:
+            return found
         with torch.set_grad_enabled(recorded):
-            rule = LEAVES.get(function)
-            found = NotImplemented if rule is None else _tried(rule, args, kwargs)
+            found = _apply(rules.get(function), args, kwargs)
             if found is not NotImplemented:
                 return found
             refuse(function, kwargs)
-            return generic(function, args, kwargs)
+            return fallback(function, args, kwargs)
 
     return dispatch
 
 
-def _tried(rule: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
-    """Return what a rule makes of arguments, if it knows them all."""
+def _apply(rule: TaylorRule | None, args: tuple[Any, ...], kwargs: Any) -> Any:
+    """Apply a rule, if there is one and it supports all arguments."""
+    if rule is None:
+        return NotImplemented
     try:
         return rule(*args, **kwargs)
     except TypeError:
-        # Another signature: the function itself knows whether it is right.
+        # Not the rule's signature: the function itself checks its arguments.
         return NotImplemented
 
 
-_ALIASES = {"axis": "dim", "keepdims": "keepdim"}
+_CANONICAL_NAMES = {"axis": "dim", "keepdims": "keepdim"}
 
 
-def _usual(
+def _canonical(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return arguments under their usual names, without switches that are off."""
+    """Return arguments under their canonical names, without switches that are off."""
     if kwargs.get("inplace") or kwargs.get("out") is not None:
         refuse(function, kwargs)
     named = {
-        _ALIASES.get(name, name): value
+        _CANONICAL_NAMES.get(name, name): value
         for name, value in kwargs.items()
         if name not in ("inplace", "out")
     }

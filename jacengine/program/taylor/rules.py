@@ -1,17 +1,23 @@
-"""Which function of torch has which rule.
+"""Taylor rules by functions of torch.
 
-Leaf rules work on the parts of jets; composite ones call torch on the jets themselves.
+Primitive rules compute with the coefficients of jets; decompositions call functions of
+torch on the jets themselves. Modules list rules by the names of functions, which are
+looked up at the first use: where a release of torch lacks a function, its rule is left
+out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
 from jacengine.program.taylor import (
-    attention,
-    axes,
     bilinear,
     contractions,
     decompositions,
@@ -19,26 +25,57 @@ from jacengine.program.taylor import (
     indexing,
     linalg,
     normalization,
-    norms,
     pooling,
     sums,
     views,
-    where,
 )
-from jacengine.program.taylor.elementwise import Rule
-from jacengine.program.taylor.function_aliases import attribute, spellings
-from jacengine.program.taylor.pytree_args import primals_of
+from jacengine.program.taylor.jet import TaylorRule, primals_of
+from jacengine.program.taylor.scalar_derivatives import FORMULAS
 
+Function = Callable[..., Any]
+
+_OWNERS: dict[str, Any] = {
+    "torch": torch,
+    "Tensor": Tensor,
+    "F": F,
+    "special": torch.special,
+    "linalg": torch.linalg,
+}
+"""Where `__torch_function__` finds functions; each alias is an object of its own."""
+
+RULES: dict[str, TaylorRule] = {
+    "Tensor.data": lambda x: x.primal.detach(),
+    "Tensor.grad": lambda _: None,
+    "Tensor.real": lambda x: x,
+}
 CONSTANT = (
     "detach zeros_like ones_like full_like empty_like rand_like randn_like "
     "randint_like new_zeros new_ones new_full new_empty new_tensor "
     "floor_divide __floordiv__ __rfloordiv__ heaviside"
 )
-"""What gives a tensor that does not depend on its argument's value."""
+"""Functions whose result does not depend on the values of their arguments, or in
+steps."""
 
 
-def _constant(function: Rule) -> Rule:
-    """Return a rule that reads the value of a jet and forgets its derivatives."""
+def aliases(names: str) -> Iterator[Function]:
+    """Yield the functions of torch that have one of some names.
+
+    Args:
+        names: Separated by spaces; `tanh` is that of every owner, and `Tensor.T` what
+            reads that attribute of tensors.
+    """
+    for name in names.split():
+        owner, _, last = name.rpartition(".")
+        for place in [_OWNERS[owner]] if owner else _OWNERS.values():
+            found = getattr(place, last, None)
+            if callable(found):
+                yield found
+            elif owner and found is not None:
+                yield found.__get__
+
+
+def _without_derivatives(function: Function) -> TaylorRule:
+    """Return a rule that calls a function on primals."""
 
     def rule(*args: Any, **named: Any) -> Any:
         return function(*primals_of(args), **primals_of(named))
@@ -46,36 +83,44 @@ def _constant(function: Rule) -> Rule:
     return rule
 
 
-def _constants() -> Iterator[tuple[Rule, Rule]]:
-    for name in CONSTANT.split():
-        for function in spellings(name):
-            yield function, _constant(function)
-    yield attribute("data"), lambda x: x.primal.detach()
-    yield attribute("grad"), lambda _: None
-    yield attribute("real"), lambda x: x
+def _resolved(
+    rules: Mapping[str, TaylorRule], *factories: Mapping[str, TaylorRule]
+) -> Iterator[tuple[Function, TaylorRule]]:
+    """Yield the functions that exist, each with its rule."""
+    for names, rule in rules.items():
+        yield from ((function, rule) for function in aliases(names))
+    for names, make in chain.from_iterable(table.items() for table in factories):
+        yield from ((function, make(function)) for function in aliases(names))
 
 
-LEAVES: dict[Callable[..., Any], Rule] = dict(
-    chain(
-        _constants(),
-        elementwise.rules(),
-        sums.rules(),
-        views.rules(),
-        axes.rules(),
-        indexing.rules(),
-        where.rules(),
-        pooling.rules(),
-        bilinear.rules(),
-        linalg.rules(),
-        contractions.rules(),
+@functools.cache
+def primitives() -> Mapping[Function, TaylorRule]:
+    """Return the primitive rules."""
+    scalar = {
+        names: functools.partial(elementwise.scalar_rule, formula=formula)
+        for names, formula in FORMULAS.items()
+    }
+    return dict(
+        chain(
+            _resolved(RULES, scalar, {CONSTANT: _without_derivatives}),
+            _resolved(elementwise.RULES),
+            _resolved(sums.RULES, sums.FACTORIES),
+            _resolved(views.RULES, views.FACTORIES),
+            _resolved(indexing.RULES, indexing.FACTORIES),
+            _resolved(pooling.RULES, pooling.FACTORIES),
+            _resolved(bilinear.RULES),
+            _resolved(linalg.RULES),
+            _resolved(contractions.RULES, contractions.FACTORIES),
+        )
     )
-)
 
-COMPOSITES: dict[Callable[..., Any], Rule] = dict(
-    chain(
-        decompositions.rules(),
-        norms.rules(),
-        normalization.rules(),
-        attention.rules(),
+
+@functools.cache
+def decomposed() -> Mapping[Function, TaylorRule]:
+    """Return the rules that are decompositions."""
+    return dict(
+        chain(
+            _resolved(decompositions.RULES, decompositions.FACTORIES),
+            _resolved(normalization.RULES),
+        )
     )
-)

@@ -1,9 +1,9 @@
-"""What is declined before it can be wrong.
+"""Functions that are refused because Taylor propagation would be wrong.
 
-A function that changes a tensor in place changes its views too, of which jets know
-nothing; a custom autograd function has a backward of its own, which forward mode does
-not read. Such a function calls torch on the jets from within its `forward`, and nothing
-but the call stack tells.
+A function that changes a tensor in place changes its views too, which jets do not
+track; a custom autograd function has a backward of its own, which forward mode does not
+use. Such a function calls torch on the jets from within its `forward`, which only the
+call stack shows.
 """
 
 from __future__ import annotations
@@ -19,42 +19,21 @@ from jacengine.errors import UnsupportedError
 
 _CUSTOM: CodeType = inspect.unwrap(Function.apply).__code__
 
-_IN_PLACE = frozenset(
-    f"__{name}__"
-    for name in [
-        "iadd",
-        "isub",
-        "imul",
-        "itruediv",
-        "idiv",
-        "ifloordiv",
-        "imod",
-        "ipow",
-        "imatmul",
-        "iand",
-        "ior",
-        "ixor",
-        "ilshift",
-        "irshift",
-        "setitem",
-        "delitem",
-        "set",
-    ]
-)
-
-_REASONS: dict[str, str] = {
-    **dict.fromkeys(
-        ("as_strided", "storage", "untyped_storage", "data_ptr", "stft"),
-        "depends on how tensors lie in memory",
-    ),
-    **dict.fromkeys(
-        ("numpy", "__array__", "__dlpack__", "from_dlpack", "__reduce_ex__"),
-        "leaves torch",
-    ),
-    **dict.fromkeys(
-        ("grad", "backward", "register_hook", "retain_grad", "__deepcopy__"),
-        "belongs to reverse mode",
-    ),
+_AUGMENTED = "add sub mul truediv div floordiv mod pow matmul and or xor lshift rshift"
+_IN_PLACE = {
+    *("__setitem__", "__delitem__", "__set__"),
+    *(f"__i{name}__" for name in _AUGMENTED.split()),
+}
+_REASONS = {
+    name: reason
+    for names, reason in {
+        "as_strided storage untyped_storage data_ptr stft": "depends on the memory "
+        "layout of tensors",
+        "numpy __array__ __dlpack__ from_dlpack __reduce_ex__": "leaves torch",
+        "grad backward register_hook retain_grad __deepcopy__": "belongs to reverse "
+        "mode",
+    }.items()
+    for name in names.split()
 }
 
 
@@ -67,7 +46,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def refuse(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> None:
-    """Decline what jets cannot follow.
+    """Raise for a function that jets cannot propagate through.
 
     Raises:
         UnsupportedError: It changes tensors in place, leaves torch, or reads memory.
@@ -85,10 +64,10 @@ def refuse(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> None:
 
 
 def refuse_custom_functions(start: CodeType) -> None:
-    """Decline to run inside of a custom autograd function.
+    """Raise inside of a custom autograd function.
 
     Args:
-        start: Where the pass began; functions around it do not matter.
+        start: Where the pass began; callers of it do not matter.
 
     Raises:
         UnsupportedError: The call stack leads through `Function.apply`.

@@ -1,26 +1,21 @@
-"""Operators that move entries about: y_t = op(t), y_l = op(l).
+"""Views and permutations of entries: y_t = op(t), y_s = op(s).
 
 The tangents' axis of directions stays in front, and the others are counted from it.
-Moved as views of full size, thin tangents stay thin: axes that repeat show in strides.
+Applied to views of full size, broadcast tangents stay so: repeated axes have stride 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from jacengine.program.taylor.broadcast_tangents import aligned
-from jacengine.program.taylor.elementwise import Rule
-from jacengine.program.taylor.function_aliases import spellings
-from jacengine.program.taylor.jet import Jet
-from jacengine.program.taylor.lazy import Deferred
+from jacengine.program.taylor.broadcast_tangents import align_rank
+from jacengine.program.taylor.jet import Jet, TaylorRule
+from jacengine.program.taylor.lazy import LazyTangents
 
 
-def reshaped(function: Rule) -> Rule:
-    """Return the rule of a function whose value tells the shape."""
+def _reshape(function: TaylorRule) -> TaylorRule:
+    """Return the rule of a function that the shape of its value describes."""
 
     def rule(x: Jet, *shape: Any, **named: Any) -> Any:
         y = function(x.primal, *shape, **named)
@@ -28,92 +23,80 @@ def reshaped(function: Rule) -> Rule:
             return NotImplemented
         if y is x.primal:
             return x
-        curvature = x.dense_curvature()
-        return x.becomes(
+        second = x.dense_second_order()
+        return x.with_coefficients(
             y,
-            Deferred(
-                lambda: x.moved_tangents(lambda t: t.reshape(t.shape[0], *y.shape))
+            LazyTangents(
+                lambda: x.apply_to_tangents(lambda t: t.reshape(t.shape[0], *y.shape))
             ),
-            None if curvature is None else curvature.reshape(y.shape),
+            None if second is None else second.reshape(y.shape),
         )
 
     return rule
 
 
-def broadcast(function: Rule) -> Rule:
+def _expand(function: TaylorRule) -> TaylorRule:
     """Return the rule of a function that repeats entries without a copy."""
 
     def rule(x: Jet, *shape: Any, **named: Any) -> Any:
         y = function(x.primal, *shape, **named)
-        return x.becomes(y, aligned(x.tangents, y.dim()), x.curvature)
+        return x.with_coefficients(y, align_rank(x.tangents, y.dim()), x.second_order)
 
     return rule
 
 
-def along(function: Callable[..., Tensor], place: int = 0) -> Rule:
-    """Return the rule of a function with one axis among its arguments.
-
-    Args:
-        function: Takes the tensor, then the axis at `place` of the other arguments.
-        place: Where the axis stands; it may come by the name `dim` too.
-    """
-
-    def rule(x: Jet, *args: Any, **named: Any) -> Any:
-        rank = x.primal.dim()
-        if not rank:
-            return NotImplemented
-        given = list(args)
-        if "dim" in named:
-            given.insert(place, named.pop("dim"))
-        axes = given[place]
-        if isinstance(axes, int):
-            shifted: Any = axes % rank + 1
-        else:
-            shifted = [axis % rank + 1 for axis in axes]
-        y = function(x.primal, *given, **named)
-        given[place] = shifted
-        return x.moved(y, lambda t: function(t, *given, **named))
-
-    return rule
+def _transpose(x: Jet, a: int, b: int) -> Jet:
+    rank = max(x.primal.dim(), 1)
+    y = x.primal.transpose(a, b)
+    if not x.primal.dim():
+        return x
+    return x.apply_linear(y, lambda t: t.transpose(a % rank + 1, b % rank + 1))
 
 
-def trailing(function: Callable[..., Tensor]) -> Rule:
-    """Return the rule of a function of the last axes, which leaves others alone."""
-
-    def rule(x: Jet, *args: Any, **named: Any) -> Jet:
-        y = function(x.primal, *args, **named)
-        return x.moved(y, lambda t: function(t, *args, **named))
-
-    return rule
+def transpose_matrices(x: Jet) -> Jet:
+    """Exchange the last two axes."""
+    return _transpose(x, -2, -1)
 
 
-def rules() -> Iterator[tuple[Rule, Rule]]:
-    """Yield the functions that have a rule here, each with its rule."""
-    for name in [
-        "reshape",
-        "view",
-        "view_as",
-        "reshape_as",
-        "flatten",
-        "unflatten",
-        "ravel",
-        "unsqueeze",
-        "squeeze",
-        "atleast_1d",
-        "atleast_2d",
-    ]:
-        for function in spellings(name):
-            yield function, reshaped(function)
-    for function in spellings("expand", "expand_as", "broadcast_to"):
-        yield function, broadcast(function)
-    table: dict[str, Rule] = {
-        "flip": along(torch.flip),
-        "narrow": along(torch.narrow),
-        "index_select": along(torch.index_select),
-        "select": along(torch.select),
-        "tril": trailing(torch.tril),
-        "triu": trailing(torch.triu),
-    }
-    for names, rule in table.items():
-        for function in spellings(*names.split()):
-            yield function, rule
+def transpose_matrix(x: Jet) -> Jet:
+    """Exchange the axes of a matrix, or leave a vector as it is."""
+    return x if x.primal.dim() < 2 else _reverse_axes(x)
+
+
+def _reverse_axes(x: Jet) -> Jet:
+    return _permute(x, *reversed(range(x.primal.dim())))
+
+
+def _permute(x: Jet, *dims: Any) -> Jet:
+    order: Sequence[int] = dims[0] if dims and not isinstance(dims[0], int) else dims
+    rank = x.primal.dim()
+    y = x.primal.permute(*order)
+    return x.apply_linear(
+        y, lambda t: t.permute(0, *(axis % rank + 1 for axis in order))
+    )
+
+
+def _movedim(x: Jet, source: Any, destination: Any) -> Jet:
+    rank = x.primal.dim()
+
+    def shifted(dims: int | Sequence[int]) -> list[int]:
+        every = [dims] if isinstance(dims, int) else dims
+        return [axis % rank + 1 for axis in every]
+
+    y = x.primal.movedim(source, destination)
+    return x.apply_linear(y, lambda t: t.movedim(shifted(source), shifted(destination)))
+
+
+RULES: dict[str, TaylorRule] = {
+    "transpose swapaxes swapdims": _transpose,
+    "t": transpose_matrix,
+    "adjoint Tensor.mT Tensor.mH": transpose_matrices,
+    "Tensor.T Tensor.H": _reverse_axes,
+    "permute": _permute,
+    "movedim moveaxis": _movedim,
+}
+FACTORIES: dict[str, Callable[[TaylorRule], TaylorRule]] = {
+    "reshape view view_as reshape_as flatten unflatten ravel unsqueeze squeeze "
+    "atleast_1d atleast_2d": _reshape,
+    "expand expand_as broadcast_to": _expand,
+}

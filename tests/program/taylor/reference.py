@@ -45,11 +45,11 @@ def reference(
     return torch.stack(entries).reshape(y.shape)
 
 
-def seeds(primals: tuple[Tensor, ...], *, thin: bool) -> tuple[Tensor, ...]:
+def seeds(primals: tuple[Tensor, ...], *, broadcast: bool) -> tuple[Tensor, ...]:
     """Draw directions: each sample's own, or one for all as an expanded view."""
     torch.manual_seed(1)
     drawn = [torch.randn(DIRECTIONS, *p.shape, dtype=p.dtype) for p in primals]
-    return tuple(v[:, :1].expand_as(v) if thin else v for v in drawn)
+    return tuple(v[:, :1].expand_as(v) if broadcast else v for v in drawn)
 
 
 def point(*shape: int) -> Tensor:
@@ -59,9 +59,9 @@ def point(*shape: int) -> Tensor:
 
 
 def check(function: Callable[..., Any], *primals: Tensor) -> None:
-    """Compare a pass with the reference, with thin and dense directions."""
-    for thin in (False, True):
-        tangents = seeds(primals, thin=thin)
+    """Compare a pass with the reference, with broadcast and dense directions."""
+    for broadcast in (False, True):
+        tangents = seeds(primals, broadcast=broadcast)
         (found,) = propagate(lambda *p: (function(*p),), primals, tangents)
         expected = reference(function, primals, tangents)
         assert found.shape == expected.shape

@@ -1,4 +1,4 @@
-"""Functions of one number, in every spelling, against reverse over reverse."""
+"""Functions of one number, under every name, against reverse over reverse."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from jacengine.program.taylor.elementwise import FORMULAS
+from jacengine.program.taylor.scalar_derivatives import FORMULAS
 from tests.program.taylor.reference import check, point
 
 POSITIVE = {"log", "log2", "log10", "sqrt", "rsqrt", "reciprocal", "log1p"}
@@ -19,7 +19,7 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
     "clamp_max": (0.1,),
 }
 PLACES = {"torch": torch, "Tensor": Tensor, "F": F, "special": torch.special}
-SPELLED = [
+ALIASES = [
     (place, name)
     for names in FORMULAS
     for name in names.split()
@@ -74,8 +74,8 @@ OTHERS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@pytest.mark.parametrize(("place", "name"), SPELLED)
-def test_spelled_function_matches_reverse_mode(place: str, name: str) -> None:
+@pytest.mark.parametrize(("place", "name"), ALIASES)
+def test_function_under_every_name_matches_reverse_mode(place: str, name: str) -> None:
     function = getattr(PLACES[place], name)
     given = OPTIONS.get(name, ())
     x = point(4, 2)

@@ -147,7 +147,7 @@ def test_coefficient_has_the_derivatives_of_the_reference(name: str) -> None:
     torch.manual_seed(2)
     model = MODELS[name]().double()
     x = point(4, 4).requires_grad_()
-    tangents = seeds((x,), thin=True)
+    tangents = seeds((x,), broadcast=True)
     (found,) = propagate(lambda x: (model(x),), (x,), tangents)
     wanted = [x, *model.parameters()]
 

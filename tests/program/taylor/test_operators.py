@@ -102,7 +102,7 @@ MOVES: dict[str, Callable[[Tensor], Any]] = {
     "sum axis": lambda x: cast(Any, x).sum(axis=0),
     "sum dims": lambda x: x.reshape(4, 2, 3).sum((0, 2)),
     "sum dtype": lambda x: x.sum(1, dtype=torch.float64),
-    "sum of a thin axis": lambda x: x.sum(0),
+    "sum of a broadcast axis": lambda x: x.sum(0),
     "mean": lambda x: x.mean(),
     "mean dim": lambda x: torch.mean(x, dim=(0,), keepdim=True),
     "sum of a number": lambda x: x.sum().sum().mean(0),
@@ -264,20 +264,20 @@ def test_formula_matches_reverse_mode(name: str) -> None:
 
 
 def test_cdist_is_the_norm_of_differences() -> None:
-    x, v = point(4, 6), seeds((point(4, 6),), thin=False)
+    x, v = point(4, 6), seeds((point(4, 6),), broadcast=False)
     (found,) = propagate(lambda x: (torch.cdist(x[:2], x[2:]),), (x,), v)
     expected = reference(lambda x: (x[:2, None] - x[2:]).norm(dim=-1), (x,), v)
     torch.testing.assert_close(found, expected.detach())
 
 
 def test_hardsigmoid_is_a_clamped_line() -> None:
-    x, v = point(4, 6) * 4, seeds((point(4, 6),), thin=False)
+    x, v = point(4, 6) * 4, seeds((point(4, 6),), broadcast=False)
     (found,) = propagate(lambda x: (F.hardsigmoid(x) * x,), (x,), v)
     expected = reference(lambda x: (x / 6 + 0.5).clamp(0, 1) * x, (x,), v)
     torch.testing.assert_close(found, expected.detach())
 
 
 def test_norm_of_zero_bends_by_nan_and_no_other_entry_does() -> None:
-    x, v = point(4, 6), seeds((point(4, 6),), thin=False)
+    x, v = point(4, 6), seeds((point(4, 6),), broadcast=False)
     (found,) = propagate(lambda x: ((x[:, None] - x[None]).norm(dim=-1),), (x,), v)
     assert torch.equal(found.isnan(), torch.eye(4, dtype=torch.bool))

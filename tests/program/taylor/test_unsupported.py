@@ -1,4 +1,4 @@
-"""What is constant, what is declined, and what is left behind: nothing."""
+"""Constants, functions that are refused, and memory that is freed."""
 
 import gc
 import weakref
@@ -91,7 +91,7 @@ def written(x: Tensor) -> Tensor:
     return y
 
 
-DECLINED: dict[str, tuple[Callable[[Tensor], Any], str]] = {
+REFUSED: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     "iadd": (in_place, "in place"),
     "setitem": (written, "in place"),
     "method": (lambda x: (x * x).mul_(2), "mul_ changes"),
@@ -140,13 +140,13 @@ DECLINED: dict[str, tuple[Callable[[Tensor], Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", DECLINED)
+@pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.filterwarnings("ignore")
-def test_declined(name: str) -> None:
-    function, reason = DECLINED[name]
+def test_refused(name: str) -> None:
+    function, reason = REFUSED[name]
     x = point(4, 2)
     with pytest.raises(UnsupportedError, match=reason):
-        propagate(lambda x: (function(x),), (x,), seeds((x,), thin=False))
+        propagate(lambda x: (function(x),), (x,), seeds((x,), broadcast=False))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -154,7 +154,7 @@ def test_compiled_code_raises() -> None:
     script: Any = torch.jit.trace(torch.tanh, point(4, 2))
     x = point(4, 2)
     with pytest.raises(RuntimeError, match=r"compiled code|TorchScript"):
-        propagate(lambda x: (script(x),), (x,), seeds((x,), thin=False))
+        propagate(lambda x: (script(x),), (x,), seeds((x,), broadcast=False))
 
 
 def test_new_style_checkpoint_runs() -> None:
@@ -166,7 +166,7 @@ def test_new_style_checkpoint_runs() -> None:
 
 def test_a_pass_inside_of_a_custom_function_runs() -> None:
     x = point(4, 2)
-    tangents = seeds((x,), thin=False)
+    tangents = seeds((x,), broadcast=False)
 
     class Outer(Doubled):
         @staticmethod
@@ -182,7 +182,9 @@ def test_a_primal_without_gradients_keeps_those_of_parameters() -> None:
     x, t = point(4, 2).requires_grad_(), point(4, 2)
     weight = torch.ones(2, dtype=x.dtype, requires_grad=True)
     (found,) = propagate(
-        lambda x, t: ((weight * t) ** 2 * x.detach(),), (x, t), seeds((x, t), thin=True)
+        lambda x, t: ((weight * t) ** 2 * x.detach(),),
+        (x, t),
+        seeds((x, t), broadcast=True),
     )
     assert torch.autograd.grad(found.sum(), weight)[0].abs().min() > 0
 
@@ -190,7 +192,7 @@ def test_a_primal_without_gradients_keeps_those_of_parameters() -> None:
 def test_parameters_in_functions_without_a_rule_keep_their_gradients() -> None:
     x = point(4, 2).requires_grad_()
     weight = torch.tensor(0.3, dtype=x.dtype, requires_grad=True)
-    tangents = seeds((x,), thin=True)
+    tangents = seeds((x,), broadcast=True)
 
     def function(x: Tensor) -> Tensor:
         return torch.lerp(x, x * x, weight).sum(1)
@@ -213,7 +215,7 @@ def test_nothing_is_recorded_without_need() -> None:
     for primal, allowed in ((x, True), (x.clone().requires_grad_(), False)):
         with torch.set_grad_enabled(allowed):
             (found,) = propagate(
-                lambda x: ((weight * x).exp(),), (primal,), seeds((x,), thin=True)
+                lambda x: ((weight * x).exp(),), (primal,), seeds((x,), broadcast=True)
             )
             assert torch.is_grad_enabled() is allowed
         assert not found.requires_grad
@@ -235,7 +237,7 @@ def test_jets_are_dropped_as_the_function_drops_them() -> None:
     gc.disable()
     try:
         x = point(4, 2)
-        propagate(function, (x,), seeds((x,), thin=False))
+        propagate(function, (x,), seeds((x,), broadcast=False))
     finally:
         gc.enable()
     assert dead == [True]
