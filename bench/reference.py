@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from jacengine.bench import loops
-from jacengine.bench.workload import Question
+from jacengine.bench.workload import DerivativeSpec
 from jacengine.problem.quantity import Quantity
 
 _LOOPS: dict[Quantity, Callable[[Tensor, loops.Inputs], Any]] = {
@@ -25,11 +25,11 @@ _LOOPS: dict[Quantity, Callable[[Tensor, loops.Inputs], Any]] = {
 }
 
 
-def reference(question: Question) -> Any:
+def reference(spec: DerivativeSpec) -> Any:
     """Compute the answer with one `torch.autograd.grad` an entry of a sample.
 
     Args:
-        question: What to compute.
+        spec: What to compute.
 
     Returns:
         The answer, nested as by `jacengine.auto`: a Jacobian `(*out, *in)`, a Hessian
@@ -37,32 +37,32 @@ def reference(question: Question) -> Any:
         samples `B` goes first. For parameters `(*out, *param)` by name, a Hessian
         `(*out, *p, *q)` by the names of p and q; a Laplacian sums over all of them.
     """
-    if question.batch_dim is None:
-        return _answer(question, list(question.args))
+    if spec.batch_dim is None:
+        return _answer(spec, list(spec.args))
     samples = [
-        _answer(question, [arg[b : b + 1] for arg in question.args])
-        for b in range(len(question.args[0]))
+        _answer(spec, [arg[b : b + 1] for arg in spec.args])
+        for b in range(len(spec.args[0]))
     ]
     return pytree.tree_map(lambda *same: torch.stack(same), *samples)
 
 
-def _answer(question: Question, args: list[Any]) -> Any:
+def _answer(spec: DerivativeSpec, args: list[Any]) -> Any:
     """Return the answer at a point; of samples there is one, with its axis."""
-    axis = question.batch_dim
+    axis = spec.batch_dim
     names: tuple[str, ...] | None = None
-    if question.wrt == "params":
-        module = cast("nn.Module", question.fn)
+    if spec.wrt == "params":
+        module = cast("nn.Module", spec.fn)
         named = {n: p for n, p in module.named_parameters() if p.requires_grad}
         names, inputs = tuple(named), tuple(named.values())
     else:
-        index = cast("int", question.wrt)
+        index = cast("int", spec.wrt)
         x = args[index] if axis is None else args[index].squeeze(axis)
         x = x.detach().clone().requires_grad_()
         args[index] = x if axis is None else x.unsqueeze(axis)
         inputs = (x,)
-    output: Tensor = question.fn(*args)
+    output: Tensor = spec.fn(*args)
     output = output if axis is None else output.squeeze(axis)
-    return _nested(_LOOPS[question.quantity](output, inputs), names)
+    return _nested(_LOOPS[spec.quantity](output, inputs), names)
 
 
 def _nested(found: Any, names: tuple[str, ...] | None) -> Any:

@@ -8,9 +8,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.peers import peer
-from jacengine.bench.workload import Question, Twin, Workload, seeded
-from jacengine.bench.workloads.arrays import array, arrays
+from jacengine.bench.optional_libraries import load
+from jacengine.bench.workload import (
+    DerivativeSpec,
+    JaxFunction,
+    Workload,
+    on_samples,
+    seeded,
+)
+from jacengine.bench.workloads.jax_functions import in_jax
 
 
 class _Mixture(nn.Module):
@@ -33,14 +39,10 @@ class _Mixture(nn.Module):
         return self.joint(x).logsumexp(-1)
 
 
-def _mixture(samples: int) -> Question:
-    return Question(_Mixture(16, 8), (torch.randn(samples, 8),), wrt="params")
-
-
-def _mixture_jacobian(question: Question) -> dict[str, Tensor]:
+def _mixture_jacobian(spec: DerivativeSpec) -> dict[str, Tensor]:
     """Return what each component's share of a sample says."""
-    mixture = cast("_Mixture", question.fn)
-    x: Tensor = question.args[0]
+    mixture = cast("_Mixture", spec.fn)
+    x: Tensor = spec.args[0]
     with torch.no_grad():
         share = mixture.joint(x).softmax(-1)
         scales = mixture.log_scales.exp()
@@ -52,18 +54,18 @@ def _mixture_jacobian(question: Question) -> dict[str, Tensor]:
         }
 
 
-def _score(dimension: int) -> Question:
+def _score(dimension: int) -> DerivativeSpec:
     where = torch.randn(256, dimension)
-    return Question(_Mixture(16, dimension), (where,), quantity="laplacian")
+    return DerivativeSpec(_Mixture(16, dimension), (where,), quantity="laplacian")
 
 
-def _score_divergence(question: Question) -> Tensor:
+def _score_divergence(spec: DerivativeSpec) -> Tensor:
     """Return what the components' scores and their spread say.
 
     The score is the mean of the components' scores, by their shares of a sample.
     """
-    mixture = cast("_Mixture", question.fn)
-    x: Tensor = question.args[0]
+    mixture = cast("_Mixture", spec.fn)
+    x: Tensor = spec.args[0]
     with torch.no_grad():
         share = mixture.joint(x).softmax(-1)
         precisions = (-2 * mixture.log_scales).exp()
@@ -73,8 +75,8 @@ def _score_divergence(question: Question) -> Tensor:
         return spread - share @ precisions.sum(-1)
 
 
-def _mixture_twin(question: Question) -> Twin:
-    jax, jnp = peer("jax"), peer("jax.numpy")
+def _mixture_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    jax, jnp = load("jax"), load("jax.numpy")
 
     def density(params: dict[str, Any], x: Any) -> Any:
         log_scales = params["log_scales"]
@@ -84,11 +86,7 @@ def _mixture_twin(question: Question) -> Twin:
         joint = jax.nn.log_softmax(params["logits"]) + exponents.sum(-1) - constant
         return jax.scipy.special.logsumexp(joint)
 
-    params = arrays(cast("nn.Module", question.fn))
-    x = array(question.args[0])
-    if question.wrt == "params":
-        return Twin(density, params, (x,), (None, 0))
-    return Twin(lambda x, params: density(params, x), x, (params,), (0, None))
+    return in_jax(spec, density, cast("nn.Module", spec.fn))
 
 
 MIXTURES: tuple[Workload, ...] = (
@@ -102,9 +100,9 @@ MIXTURES: tuple[Workload, ...] = (
         parameter="samples",
         sizes=(500, 4000, 20_000),
         tiny=3,
-        build=seeded(_mixture),
+        build=on_samples(lambda: _Mixture(16, 8), 8, wrt="params"),
         closed_form=_mixture_jacobian,
-        twin=_mixture_twin,
+        jax_function=_mixture_in_jax,
     ),
     Workload(
         name="score_divergence",
@@ -118,7 +116,6 @@ MIXTURES: tuple[Workload, ...] = (
         tiny=3,
         build=seeded(_score),
         closed_form=_score_divergence,
-        twin=_mixture_twin,
+        jax_function=_mixture_in_jax,
     ),
 )
-"""A Gaussian mixture's log-density."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.workload import Question, Workload, seeded
+from jacengine.bench.workload import DerivativeSpec, Workload, seeded
 
 _CAMERAS = 4
 
@@ -49,14 +49,14 @@ def _rotated(vector: Tensor, points: Tensor) -> Tensor:
     return turned
 
 
-def _scene(points: int) -> Question:
+def _scene(points: int) -> DerivativeSpec:
     camera = torch.tensor([0, 0, 0, 0, 0, -5, 500, 0.01, 0.001], dtype=torch.float64)
     cameras = camera.repeat(_CAMERAS, 1)
     cameras[:, :6] += torch.randn(_CAMERAS, 6, dtype=torch.float64) / 10
     unknowns = torch.cat(
         [cameras.flatten(), torch.rand(3 * points, dtype=torch.float64) - 0.5]
     )
-    return Question(_Reprojection(unknowns), (unknowns,), batch_dim=None)
+    return DerivativeSpec(_Reprojection(unknowns), (unknowns,), batch_dim=None)
 
 
 VISION: tuple[Workload, ...] = (
@@ -73,4 +73,3 @@ VISION: tuple[Workload, ...] = (
         build=seeded(_scene),
     ),
 )
-"""Bundle adjustment."""

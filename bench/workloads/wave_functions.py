@@ -7,10 +7,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.peers import peer
-from jacengine.bench.workload import Question, Twin, Workload, seeded
-from jacengine.bench.workloads.arrays import array, arrays
-from jacengine.bench.workloads.perceptrons import applied, mlp
+from jacengine.bench.optional_libraries import load
+from jacengine.bench.workload import DerivativeSpec, JaxFunction, Workload, seeded
+from jacengine.bench.workloads.jax_functions import array, in_jax
+from jacengine.bench.workloads.perceptrons import jax_mlp, mlp
 
 _BOND = 1.4
 _CUSP = 0.5
@@ -60,19 +60,19 @@ def _norm(x: Tensor) -> Tensor:
     return cast("Tensor", torch.linalg.vector_norm(x, dim=-1))
 
 
-def _hydrogen(atoms: int) -> Question:
+def _hydrogen(atoms: int) -> DerivativeSpec:
     electrons = _chain(atoms) + torch.randn(256, atoms, 3)
-    return Question(Hydrogen(atoms), (electrons,), quantity="laplacian")
+    return DerivativeSpec(Hydrogen(atoms), (electrons,), quantity="laplacian")
 
 
-def _hydrogen_laplacian(question: Question) -> Tensor:
+def _hydrogen_laplacian(spec: DerivativeSpec) -> Tensor:
     """Return the sum over electrons of the states' and the Jastrow factor's parts.
 
     Of a sum of 1s states `p`, `laplace(log p) = laplace(p) / p - |grad(p) / p|^2`.
     Factors of one electron and of two mix in no second derivative of their logarithm.
     """
-    hydrogen = cast("Hydrogen", question.fn)
-    electrons: Tensor = question.args[0]
+    hydrogen = cast("Hydrogen", spec.fn)
+    electrons: Tensor = spec.args[0]
     nuclear, mutual = hydrogen.distances(electrons)
     share = (-nuclear).softmax(-1)
     way = _to_nuclei(hydrogen, electrons) / nuclear.unsqueeze(-1)
@@ -85,10 +85,10 @@ def _hydrogen_laplacian(question: Question) -> Tensor:
     return states.sum(-1) + jastrow.sum(-1)
 
 
-def _hydrogen_twin(question: Question) -> Twin:
-    jnp = peer("jax.numpy")
+def _hydrogen_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    jnp = load("jax.numpy")
 
-    hydrogen = cast("Hydrogen", question.fn)
+    hydrogen = cast("Hydrogen", spec.fn)
     nuclei = array(hydrogen.get_buffer("nuclei"))
     first, second = hydrogen.get_buffer("pairs").cpu().numpy()
 
@@ -99,7 +99,7 @@ def _hydrogen_twin(question: Question) -> Twin:
         states = jnp.log(jnp.exp(-nuclear).sum(-1)).sum()
         return states + (_CUSP * mutual / (1 + mutual)).sum()
 
-    return Twin(wave, array(question.args[0]), (), (0,))
+    return in_jax(spec, wave)
 
 
 class _Determinants(nn.Module):
@@ -126,19 +126,19 @@ class _Determinants(nn.Module):
         return logs
 
 
-def _quantum_net(electrons: int) -> Question:
+def _quantum_net(electrons: int) -> DerivativeSpec:
     where = torch.randn(64, electrons, 3)
-    return Question(_Determinants(electrons), (where,), quantity="laplacian")
+    return DerivativeSpec(_Determinants(electrons), (where,), quantity="laplacian")
 
 
-def _quantum_twin(question: Question) -> Twin:
-    jax, jnp = peer("jax"), peer("jax.numpy")
+def _quantum_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    jax, jnp = load("jax"), load("jax.numpy")
 
-    net = cast("_Determinants", question.fn)
+    net = cast("_Determinants", spec.fn)
     nuclei = array(net.get_buffer("nuclei"))
-    apply = jax.vmap(applied(len(net.orbitals)), in_axes=(None, 0))
+    apply = jax.vmap(jax_mlp(len(net.orbitals), "orbitals."), in_axes=(None, 0))
 
-    def wave(electrons: Any, params: dict[str, Any]) -> Any:
+    def wave(params: dict[str, Any], electrons: Any) -> Any:
         ways = electrons[:, None] - nuclei
         distances = jnp.linalg.norm(ways, axis=-1)
         own = jnp.concatenate([ways.reshape(len(ways), -1), distances], -1)
@@ -148,8 +148,7 @@ def _quantum_twin(question: Question) -> Twin:
         up, down = jnp.split(orbitals, 2)
         return jnp.linalg.slogdet(up)[1] + jnp.linalg.slogdet(down)[1]
 
-    params = arrays(net.orbitals)
-    return Twin(wave, array(question.args[0]), (params,), (0, None))
+    return in_jax(spec, wave, net)
 
 
 WAVE_FUNCTIONS: tuple[Workload, ...] = (
@@ -165,7 +164,7 @@ WAVE_FUNCTIONS: tuple[Workload, ...] = (
         tiny=2,
         build=seeded(_hydrogen),
         closed_form=_hydrogen_laplacian,
-        twin=_hydrogen_twin,
+        jax_function=_hydrogen_in_jax,
     ),
     Workload(
         name="quantum_net",
@@ -178,7 +177,6 @@ WAVE_FUNCTIONS: tuple[Workload, ...] = (
         sizes=(4, 6, 10),
         tiny=4,
         build=seeded(_quantum_net),
-        twin=_quantum_twin,
+        jax_function=_quantum_in_jax,
     ),
 )
-"""Wave functions, whose Laplacian is their kinetic energy."""

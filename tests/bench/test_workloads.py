@@ -10,23 +10,23 @@ from torch.utils import _pytree as pytree
 
 import jacengine
 from jacengine.bench.reference import reference
-from jacengine.bench.workload import Question, Workload
+from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.bench.workloads import WORKLOADS, datasets
 from jacengine.bench.workloads.robots import ROBOTS
 from jacengine.bench.workloads.wave_functions import Hydrogen
 from jacengine.problem.quantity import SECOND_ORDER, Quantity
 from tests.bench.assert_close import agree
-from tests.bench.questions import exact
+from tests.bench.specs import exact
 
 everywhere = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda w: w.name)
 # What the strategies try and decline says so in torch's words.
 quiet = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-def tensors(question: Question) -> list[torch.Tensor]:
-    found = list(question.args)
-    if isinstance(question.fn, nn.Module):
-        found += question.fn.state_dict().values()
+def tensors(spec: DerivativeSpec) -> list[torch.Tensor]:
+    found = list(spec.args)
+    if isinstance(spec.fn, nn.Module):
+        found += spec.fn.state_dict().values()
     return found
 
 
@@ -61,13 +61,13 @@ def test_a_build_is_the_same_each_time(workload: Workload, rng_untouched: None) 
 
 @everywhere
 def test_a_question_moves_as_a_copy(workload: Workload) -> None:
-    question = workload.build(workload.tiny)
-    moved = question.to(dtype=torch.float64)
+    spec = workload.build(workload.tiny)
+    moved = spec.to(dtype=torch.float64)
     floating = [t for t in tensors(moved) if t.is_floating_point()]
     assert floating
     assert all(t.dtype == torch.float64 for t in floating)
-    kept = question.to()
-    for one, other in zip(tensors(question), tensors(kept), strict=True):
+    kept = spec.to()
+    for one, other in zip(tensors(spec), tensors(kept), strict=True):
         assert one.data_ptr() != other.data_ptr()
         assert torch.equal(one, other)
 
@@ -75,17 +75,17 @@ def test_a_question_moves_as_a_copy(workload: Workload) -> None:
 @quiet
 @everywhere
 def test_jacengine_agrees_with_the_reference(workload: Workload) -> None:
-    question = exact(workload)
-    expected = reference(question)
+    spec = exact(workload)
+    expected = reference(spec)
     agree(
         jacengine.plan(
-            question.fn,
-            *question.args,
-            wrt=question.wrt,
-            batch_dim=question.batch_dim,
-            quantity=question.quantity,
+            spec.fn,
+            *spec.args,
+            wrt=spec.wrt,
+            batch_dim=spec.batch_dim,
+            quantity=spec.quantity,
             effort="none",
-        )(*question.args),
+        )(*spec.args),
         expected,
     )
 
@@ -94,9 +94,9 @@ def test_jacengine_agrees_with_the_reference(workload: Workload) -> None:
     "workload", [w for w in WORKLOADS if w.closed_form], ids=lambda w: w.name
 )
 def test_the_formula_agrees_with_the_reference(workload: Workload) -> None:
-    question = exact(workload)
+    spec = exact(workload)
     assert workload.closed_form is not None
-    agree(workload.closed_form(question), reference(question))
+    agree(workload.closed_form(spec), reference(spec))
 
 
 @pytest.mark.parametrize(
@@ -105,11 +105,11 @@ def test_the_formula_agrees_with_the_reference(workload: Workload) -> None:
     ids=lambda w: w.name,
 )
 def test_the_formula_of_torch_agrees_with_the_reference(workload: Workload) -> None:
-    question = exact(workload)
-    expected = reference(question)
-    if question.wrt == "params":
-        blocks = whole_by_parameters(question)
-        if question.quantity == "hessian_diagonal":
+    spec = exact(workload)
+    expected = reference(spec)
+    if spec.wrt == "params":
+        blocks = whole_by_parameters(spec)
+        if spec.quantity == "hessian_diagonal":
             assert isinstance(expected, dict)
             for name, block in expected.items():
                 size = block.numel()
@@ -118,28 +118,28 @@ def test_the_formula_of_torch_agrees_with_the_reference(workload: Workload) -> N
             return
         agree(blocks, expected)
         return
-    H = whole_by_inputs(question)
-    if question.quantity == "laplacian":
-        x = question.args[0][0]
+    H = whole_by_inputs(spec)
+    if spec.quantity == "laplacian":
+        x = spec.args[0][0]
         square = H.reshape(*expected.shape, x.numel(), x.numel())
         agree(torch.einsum("...ii->...", square), expected)
         return
     agree(H, expected)
 
 
-def whole_by_parameters(question: Question) -> Any:
-    module = question.fn
+def whole_by_parameters(spec: DerivativeSpec) -> Any:
+    module = spec.fn
     assert isinstance(module, nn.Module)
     params = {name: p.detach() for name, p in module.named_parameters()}
-    return hessian(lambda p: functional_call(module, p, question.args))(params)
+    return hessian(lambda p: functional_call(module, p, spec.args))(params)
 
 
-def whole_by_inputs(question: Question) -> Any:
-    module = question.fn
+def whole_by_inputs(spec: DerivativeSpec) -> Any:
+    module = spec.fn
     assert isinstance(module, nn.Module)
     module.requires_grad_(requires_grad=False)
-    (x,) = question.args
-    if question.batch_dim is None:
+    (x,) = spec.args
+    if spec.batch_dim is None:
         return hessian(module)(x)
     # Not mapped over samples: torch's forward mode of slogdet is wrong there.
     ones = [hessian(lambda one: module(one.unsqueeze(0))[0])(one) for one in x]
@@ -148,17 +148,17 @@ def whole_by_inputs(question: Question) -> Any:
 
 @pytest.mark.parametrize("workload", ROBOTS, ids=lambda w: w.name)
 def test_one_pose_is_a_point(workload: Workload) -> None:
-    question = workload.build(1)
-    assert question.batch_dim is None
+    spec = workload.build(1)
+    assert spec.batch_dim is None
     if workload.closed_form is not None:
-        agree(workload.closed_form(question), reference(question))
+        agree(workload.closed_form(spec), reference(spec))
 
 
 def test_the_reference_is_a_plain_jacobian() -> None:
     x = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)
     expected = torch.diag_embed(2 * x)
-    agree(reference(Question(torch.square, (x,))), expected)
-    whole = reference(Question(torch.square, (x,), batch_dim=None))
+    agree(reference(DerivativeSpec(torch.square, (x,))), expected)
+    whole = reference(DerivativeSpec(torch.square, (x,), batch_dim=None))
     assert whole.shape == (2, 2, 2, 2)
     agree(whole[0, :, 0], expected[0])
 
@@ -170,7 +170,7 @@ def test_the_reference_computes_every_quantity() -> None:
         return torch.stack([x**3, 5 * x], -1)
 
     def ask(quantity: Quantity, batch_dim: int | None = 0) -> Any:
-        return reference(Question(cubes, (x,), 0, batch_dim, quantity))
+        return reference(DerivativeSpec(cubes, (x,), 0, batch_dim, quantity))
 
     # cubes[b, i, 0] = x[b, i]^3, and cubes[b, i, 1] is linear.
     expected = torch.zeros(2, 2, 2, 2, dtype=torch.float64)
@@ -197,15 +197,17 @@ class Scaled(nn.Module):
 
 def test_the_reference_names_the_rows_of_a_hessian_first() -> None:
     module, x = Scaled(), torch.tensor([1.0, 2.0])
-    H = reference(Question(module, (x,), "params", quantity="hessian"))
+    H = reference(DerivativeSpec(module, (x,), "params", quantity="hessian"))
     agree(H["weight"]["scale"], x[:, None, None] * torch.tensor([[1.0, 2.0]]))
     agree(H["scale"]["weight"], x[:, None, None] * torch.tensor([[1.0], [2.0]]))
     square = x[:, None, None] * torch.tensor([[0.0, 6.0], [6.0, 6.0]])
     agree(H["scale"]["scale"], square)
-    diagonal = reference(Question(module, (x,), "params", quantity="hessian_diagonal"))
+    diagonal = reference(
+        DerivativeSpec(module, (x,), "params", quantity="hessian_diagonal")
+    )
     straight = x[:, None] * torch.tensor([[0.0, 6.0]])
     agree(diagonal, {"weight": 0 * x[:, None], "scale": straight})
-    laplacian = reference(Question(module, (x,), "params", quantity="laplacian"))
+    laplacian = reference(DerivativeSpec(module, (x,), "params", quantity="laplacian"))
     agree(laplacian, 6 * x)
 
 
@@ -213,22 +215,22 @@ def test_the_laplacian_of_a_hydrogen_atom() -> None:
     atom = Hydrogen(1).double()
     electrons = torch.randn(5, 1, 3, dtype=torch.float64)
     # Of log(exp(-r)): the kinetic energy is then the one that 1s states have.
-    found = reference(Question(atom, (electrons,), quantity="laplacian"))
+    found = reference(DerivativeSpec(atom, (electrons,), quantity="laplacian"))
     agree(found, -2 / electrons.norm(dim=-1).squeeze(-1))
 
 
 def test_the_reference_leaves_the_module_alone() -> None:
     module = nn.Linear(2, 1)
-    question = Question(module, (torch.ones(3, 2),), wrt="params")
-    agree(reference(question)["weight"], torch.ones(3, 1, 1, 2))
+    spec = DerivativeSpec(module, (torch.ones(3, 2),), wrt="params")
+    agree(reference(spec)["weight"], torch.ones(3, 1, 1, 2))
     assert all(p.grad is None for p in module.parameters())
-    assert pytree.tree_leaves(reference(question))[0].requires_grad is False
+    assert pytree.tree_leaves(reference(spec))[0].requires_grad is False
 
 
 def test_data_without_scikit_learn_has_the_same_shape(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    builders = (datasets.diabetes, datasets.digits, datasets.digits_shown)
+    builders = (datasets.diabetes, datasets.digits, datasets.digit_labels)
     found = [build() for build in builders]
     monkeypatch.setattr(datasets, "installed", lambda library: not library)
     for build, real in zip(builders, found, strict=True):
