@@ -18,12 +18,12 @@ def select_part(hessian: Callable[..., Any], quantity: Quantity) -> Callable[...
     Args:
         hessian: Maps a point, and anything else, to the Hessian there: `(*out, *in,
             *in)`, or for a dict of parameters `(*out, *p, *q)` by both names.
-        quantity: The part.
+        quantity: The part; a whole Hessian, or a Jacobian, is returned as it is.
 
     Returns:
         A function of the same arguments.
     """
-    if quantity == "hessian":
+    if quantity in {"jacobian", "hessian"}:
         return hessian
 
     def part(primal: Any, *rest: Any) -> Any:

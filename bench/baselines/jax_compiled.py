@@ -109,30 +109,32 @@ def _baseline(
     source: str,
     derivative: _Derivative,
     quantities: frozenset[Quantity],
-    *libraries: str,
+    libraries: tuple[str, ...] = ("jax",),
 ) -> Baseline:
     return Baseline(
         name,
         source,
         partial(_compiled, derivative),
         quantities,
-        (*libraries, "jax"),
+        libraries,
         _reason_inapplicable,
         smoke_test=False,
     )
 
 
 _JACOBIAN: frozenset[Quantity] = frozenset({"jacobian"})
+_FOLX = ("folx", "jax")
 _LAPLACIAN: frozenset[Quantity] = frozenset({"laplacian"})
+_dense, _sparse = (partial(_forward_laplacian, threshold) for threshold in (0, 6))
 
 JAX_JACOBIANS: tuple[Baseline, ...] = tuple(
     _baseline(
-        f"jax.jit({transform})",
-        f"JAX documentation: {transform}, vmap, jit",
-        partial(_jacobian, transform),
+        f"jax.jit({mode})",
+        f"JAX documentation: {mode}, vmap, jit",
+        partial(_jacobian, mode),
         _JACOBIAN,
     )
-    for transform in ("jacrev", "jacfwd")
+    for mode in ("jacrev", "jacfwd")
 )
 JAX_HESSIANS: tuple[Baseline, ...] = (
     _baseline(
@@ -142,18 +144,14 @@ JAX_HESSIANS: tuple[Baseline, ...] = (
         SECOND_ORDER,
     ),
     _baseline(
-        "folx.forward_laplacian",
-        "folx documentation",
-        partial(_forward_laplacian, 0),
-        _LAPLACIAN,
-        "folx",
+        "folx.forward_laplacian", "folx documentation", _dense, _LAPLACIAN, _FOLX
     ),
     # Derivatives that stay sparse, as folx recommends for wave functions.
     _baseline(
         "folx.forward_laplacian(sparse)",
         "folx documentation",
-        partial(_forward_laplacian, 6),
+        _sparse,
         _LAPLACIAN,
-        "folx",
+        _FOLX,
     ),
 )

@@ -29,11 +29,6 @@ from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.errors import UnsupportedError
 
 
-def _no_context(retain_graph: bool) -> AbstractContextManager[Any]:
-    del retain_graph
-    return nullcontext()
-
-
 @dataclass(frozen=True)
 class _Library:
     """A module that a library has prepared.
@@ -47,7 +42,7 @@ class _Library:
 
     forward: Callable[..., Tensor]
     attribute: str
-    context: Callable[[bool], AbstractContextManager[Any]] = _no_context
+    context: Callable[[bool], AbstractContextManager[Any]] = nullcontext
     forward_again: bool = False
 
 
@@ -56,10 +51,10 @@ def _backpack(module: nn.Module) -> _Library:
     extension = load("backpack.extensions").BatchGrad()
 
     def context(retain_graph: bool) -> AbstractContextManager[Any]:
-        entered: AbstractContextManager[Any] = backpack.backpack(
-            extension, retain_graph=retain_graph
+        return cast(
+            "AbstractContextManager[Any]",
+            backpack.backpack(extension, retain_graph=retain_graph),
         )
-        return entered
 
     return _Library(backpack.extend(module), extension.savefield, context)
 
@@ -82,31 +77,26 @@ def _output_by_output(
     library = prepare(module)
     params = _trainable(module)
 
-    def gradients(output: Tensor, entry: int, *, retain_graph: bool) -> list[Tensor]:
-        with library.context(retain_graph):
-            total = output.flatten(1)[:, entry] if output.ndim > 1 else output
-            total.sum().backward(retain_graph=retain_graph)
-        return [_pop_gradient(p, library.attribute) for p in params.values()]
-
     def run() -> dict[str, Tensor]:
         output = library.forward(*spec.args)
         samples, out = output.shape[0], output.shape[1:]
         entries = out.numel()
-        blocks = [
-            p.new_empty(samples, entries, *p.shape) if entries > 1 else p
-            for p in params.values()
-        ]
+        J: list[Tensor] = []
         for entry in range(entries):
             if entry and library.forward_again:
                 output = library.forward(*spec.args)
             retain_graph = entry < entries - 1 and not library.forward_again
-            found = gradients(output, entry, retain_graph=retain_graph)
+            total = output.reshape(samples, -1)[:, entry].sum()
+            with library.context(retain_graph):
+                total.backward(retain_graph=retain_graph)
+            gradients = [_pop_gradient(p, library.attribute) for p in params.values()]
             if entries == 1:
-                blocks = found
+                J = gradients
                 break
-            for block, gradient in zip(blocks, found, strict=True):
+            J = J or [g.new_empty(samples, entries, *g.shape[1:]) for g in gradients]
+            for block, gradient in zip(J, gradients, strict=True):
                 block[:, entry] = gradient
-        named = zip(params.items(), blocks, strict=True)
+        named = zip(params.items(), J, strict=True)
         return {n: block.reshape(samples, *out, *p.shape) for (n, p), block in named}
 
     return Prepared(run)
@@ -177,7 +167,7 @@ def _baseline(
     name: str,
     source: str,
     prepare: Callable[[Workload, DerivativeSpec], Prepared],
-    *libraries: str,
+    libraries: tuple[str, ...],
 ) -> Baseline:
     return Baseline(
         name,
@@ -188,26 +178,16 @@ def _baseline(
     )
 
 
+_batch_grad = partial(_output_by_output, _backpack)
+_grad_sample_module = partial(_output_by_output, _opacus)
+_call_for_per_sample_grads = partial(_output_by_output, _expanded_weights)
 _EXAMPLE = "BackPACK's example of batched Jacobians"
+_OPACUS, _PROTOTYPE = "Opacus documentation", "torch.nn.utils._per_sample_grad"
 
 PER_SAMPLE_GRADIENTS: tuple[Baseline, ...] = (
-    _baseline(
-        "backpack.BatchGrad",
-        _EXAMPLE,
-        partial(_output_by_output, _backpack),
-        "backpack",
-    ),
-    _baseline("backpack.SqrtGGNExact", _EXAMPLE, _square_root, "backpack"),
-    _baseline(
-        "opacus.GradSampleModule",
-        "Opacus documentation",
-        partial(_output_by_output, _opacus),
-        "opacus",
-    ),
-    _baseline(
-        "ExpandedWeights",
-        "torch.nn.utils._per_sample_grad",
-        partial(_output_by_output, _expanded_weights),
-    ),
+    _baseline("backpack.BatchGrad", _EXAMPLE, _batch_grad, ("backpack",)),
+    _baseline("backpack.SqrtGGNExact", _EXAMPLE, _square_root, ("backpack",)),
+    _baseline("opacus.GradSampleModule", _OPACUS, _grad_sample_module, ("opacus",)),
+    _baseline("ExpandedWeights", _PROTOTYPE, _call_for_per_sample_grads, ()),
 )
 """In the order in which tables show them."""

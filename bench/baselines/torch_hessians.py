@@ -24,14 +24,13 @@ from jacengine.bench.baselines.pure_function import PureFunction
 from jacengine.bench.baselines.torch_jacobians import (
     Transform,
     detached,
+    mapped,
     of_tensors,
     reason_no_samples,
 )
 from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.errors import UnsupportedError
 from jacengine.problem.quantity import SECOND_ORDER
-
-_TUTORIAL = "PyTorch tutorial: Jacobians, Hessians, hvp, vhp, and more"
 
 
 def _reverse_twice(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,9 +41,7 @@ def _forward_twice(fn: Callable[..., Any]) -> Callable[..., Any]:
     return jacfwd(jacfwd(fn))
 
 
-def _functional_hessian(
-    fn: Callable[..., Any], *, vectorize: bool
-) -> Callable[..., Any]:
+def _functional(fn: Callable[..., Any], *, vectorize: bool) -> Callable[..., Any]:
     """Compute the Hessian of a single output, and add the axes of that output."""
     out_shape = torch.Size()
 
@@ -75,14 +72,6 @@ def _looped(transform: Transform, _: Workload, spec: DerivativeSpec) -> Prepared
         return detached(pytree.tree_map(lambda *same: torch.stack(same), *samples))
 
     return Prepared(run)
-
-
-def _mapped(transform: Transform, _: Workload, spec: DerivativeSpec) -> Prepared:
-    """Transform the function of one sample, and map it over the batch."""
-    pure = PureFunction.of(spec)
-    part = select_part(transform(pure.one_sample), spec.quantity)
-    mapped = vmap(part, in_dims=pure.in_dims)
-    return Prepared(lambda: detached(mapped(pure.primal, *pure.rest)))
 
 
 def _reason_grad_twice(_: Workload, spec: DerivativeSpec) -> str | None:
@@ -179,49 +168,38 @@ def _pairs_of_inputs(pure: PureFunction) -> int:
     return pure.in_size**2
 
 
-def _axes_of_largest(pure: PureFunction) -> int:
-    if pure.by_params:
-        return max(p.numel() for p in pure.primal.values())
-    return pure.in_size
+def _largest_parameter(pure: PureFunction) -> int:
+    sizes = [p.numel() for p in pure.primal.values()] if pure.by_params else []
+    return max(sizes, default=pure.in_size)
 
 
-def _functional(name: str, *, vectorize: bool) -> Baseline:
-    estimate = partial(memory_estimate.of_hessian, count=_inputs, looped=True)
-    return Baseline(
-        name,
-        "torch.autograd.functional documentation",
-        partial(_looped, partial(_functional_hessian, vectorize=vectorize)),
-        SECOND_ORDER,
-        memory=estimate if vectorize else None,
-    )
+_Count = Callable[[PureFunction], int]
+"""Counts the directions that are propagated together."""
+_TUTORIAL = "PyTorch tutorial: Jacobians, Hessians, hvp, vhp, and more"
 
 
-def _torch_func(name: str, transform: Transform) -> Baseline:
-    return Baseline(
-        name,
-        "torch.func documentation",
-        partial(_looped, transform),
-        SECOND_ORDER,
-        memory=partial(
-            memory_estimate.of_hessian, count=_inputs_by_outputs, looped=True
-        ),
-    )
-
-
-def _vmap(
-    name: str,
-    transform: Transform,
-    count: Callable[[PureFunction], int] = _inputs_by_outputs,
+def _loop(
+    name: str, module: str, transform: Transform, count: _Count | None
 ) -> Baseline:
+    estimate = count and partial(memory_estimate.of_hessian, count=count, looped=True)
+    prepare, source = partial(_looped, transform), f"{module} documentation"
+    return Baseline(name, source, prepare, SECOND_ORDER, memory=estimate)
+
+
+def _vmap(name: str, transform: Transform, count: _Count) -> Baseline:
     return Baseline(
         name,
         _TUTORIAL,
-        partial(_mapped, transform),
+        partial(mapped, transform),
         SECOND_ORDER,
         reason_inapplicable=reason_no_samples,
         memory=partial(memory_estimate.of_hessian, count=count, looped=False),
     )
 
+
+_functional_loop = partial(_functional, vectorize=False)
+_functional_batched = partial(_functional, vectorize=True)
+_AUTOGRAD, _FUNC = "torch.autograd.functional", "torch.func"
 
 HESSIANS: tuple[Baseline, ...] = (
     Baseline(
@@ -231,12 +209,12 @@ HESSIANS: tuple[Baseline, ...] = (
         SECOND_ORDER,
         reason_inapplicable=_reason_grad_twice,
     ),
-    _functional("functional.hessian", vectorize=False),
-    _functional("functional.hessian(vectorize)", vectorize=True),
-    _torch_func("torch.func.hessian", hessian),
-    _torch_func("jacrev(jacrev)", _reverse_twice),
-    _vmap("vmap(hessian)", hessian),
-    _vmap("vmap(jacrev(jacrev))", _reverse_twice),
+    _loop("functional.hessian", _AUTOGRAD, _functional_loop, None),
+    _loop("functional.hessian(vectorize)", _AUTOGRAD, _functional_batched, _inputs),
+    _loop("torch.func.hessian", _FUNC, hessian, _inputs_by_outputs),
+    _loop("jacrev(jacrev)", _FUNC, _reverse_twice, _inputs_by_outputs),
+    _vmap("vmap(hessian)", hessian, _inputs_by_outputs),
+    _vmap("vmap(jacrev(jacrev))", _reverse_twice, _inputs_by_outputs),
     _vmap("vmap(jacfwd(jacfwd))", _forward_twice, _pairs_of_inputs),
     Baseline(
         "vmap(hvp)",
@@ -244,7 +222,7 @@ HESSIANS: tuple[Baseline, ...] = (
         _mapped_hvp,
         frozenset({"hessian_diagonal", "laplacian"}),
         memory=partial(
-            memory_estimate.of_hessian, count=_axes_of_largest, looped=False
+            memory_estimate.of_hessian, count=_largest_parameter, looped=False
         ),
     ),
 )

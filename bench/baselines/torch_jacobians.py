@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 
 from jacengine.bench.baselines import memory_estimate
 from jacengine.bench.baselines.baseline import Baseline, Prepared
+from jacengine.bench.baselines.hessian_parts import select_part
 from jacengine.bench.baselines.pure_function import PureFunction
 from jacengine.bench.workload import DerivativeSpec, Workload
 
@@ -88,55 +89,48 @@ def _whole_batch(
     return Prepared(lambda: detached(summed(pure.primal)).movedim(batch_axis, 0))
 
 
-def _mapped(transform: Transform, _: Workload, spec: DerivativeSpec) -> Prepared:
+def mapped(transform: Transform, _: Workload, spec: DerivativeSpec) -> Prepared:
     """Transform the function of one sample, and map it over the batch."""
     pure = PureFunction.of(spec)
-    mapped = vmap(transform(pure.one_sample), in_dims=pure.in_dims)
-    return Prepared(lambda: detached(mapped(pure.primal, *pure.rest)))
+    part = select_part(transform(pure.one_sample), spec.quantity)
+    batched = vmap(part, in_dims=pure.in_dims)
+    return Prepared(lambda: detached(batched(pure.primal, *pure.rest)))
 
 
-def _functional(name: str, *, forward: bool = False, **options: Any) -> Baseline:
-    transform = of_tensors(functional.jacobian, **options)
+def _whole(
+    name: str, transform: Transform, *, forward: bool = False, batched: bool = True
+) -> Baseline:
+    module = "torch.func" if name.startswith("torch") else "torch.autograd.functional"
     estimate = partial(memory_estimate.of_jacobian, forward=forward, mapped=False)
     return Baseline(
         name,
-        "torch.autograd.functional documentation",
+        f"{module} documentation",
         partial(_whole_batch, transform, forward),
-        memory=estimate if options else None,
+        memory=estimate if batched else None,
     )
 
 
-def _torch_func(name: str, transform: Transform, *, forward: bool) -> Baseline:
-    return Baseline(
-        name,
-        "torch.func documentation",
-        partial(_whole_batch, transform, forward),
-        memory=partial(memory_estimate.of_jacobian, forward=forward, mapped=False),
-    )
-
-
-def _vmap(name: str, transform: Transform, *, forward: bool) -> Baseline:
+def _vmap(name: str, transform: Transform, *, forward: bool = False) -> Baseline:
     return Baseline(
         name,
         "PyTorch tutorial: Jacobians, per-sample-gradients",
-        partial(_mapped, transform),
+        partial(mapped, transform),
         reason_inapplicable=reason_no_samples,
         memory=partial(memory_estimate.of_jacobian, forward=forward, mapped=True),
     )
 
 
+_loop = of_tensors(functional.jacobian)
+_reverse = of_tensors(functional.jacobian, vectorize=True)
+_forward = of_tensors(functional.jacobian, vectorize=True, strategy="forward-mode")
+
 JACOBIANS: tuple[Baseline, ...] = (
-    _functional("functional.jacobian"),
-    _functional("functional.jacobian(vectorize)", vectorize=True),
-    _functional(
-        "functional.jacobian(forward-mode)",
-        forward=True,
-        vectorize=True,
-        strategy="forward-mode",
-    ),
-    _torch_func("torch.func.jacrev", jacrev, forward=False),
-    _torch_func("torch.func.jacfwd", jacfwd, forward=True),
-    _vmap("vmap(jacrev)", jacrev, forward=False),
+    _whole("functional.jacobian", _loop, batched=False),
+    _whole("functional.jacobian(vectorize)", _reverse),
+    _whole("functional.jacobian(forward-mode)", _forward, forward=True),
+    _whole("torch.func.jacrev", jacrev),
+    _whole("torch.func.jacfwd", jacfwd, forward=True),
+    _vmap("vmap(jacrev)", jacrev),
     _vmap("vmap(jacfwd)", jacfwd, forward=True),
 )
 """In the order in which tables show them."""

@@ -1,4 +1,4 @@
-"""The questions that the tests of the benchmark ask."""
+"""Specs in float64 for tests of the benchmark."""
 
 from dataclasses import replace
 
@@ -7,8 +7,8 @@ import torch
 from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.problem.quantity import SECOND_ORDER
 
-FEW = 4
-"""Samples that a second derivative is tried on: loops over them nest one deeper."""
+SAMPLES = 4
+"""Of second derivatives, whose reference loops nest one deeper."""
 
 
 def exact(workload: Workload) -> DerivativeSpec:
@@ -16,4 +16,4 @@ def exact(workload: Workload) -> DerivativeSpec:
     spec = workload.build(workload.tiny).to(dtype=torch.float64)
     if spec.quantity not in SECOND_ORDER or spec.batch_dim is None:
         return spec
-    return replace(spec, args=tuple(arg[:FEW] for arg in spec.args))
+    return replace(spec, args=tuple(arg[:SAMPLES] for arg in spec.args))

@@ -13,10 +13,10 @@ from jacengine.bench.reference import reference
 from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.bench.workloads import WORKLOADS
 from jacengine.problem.quantity import SECOND_ORDER, Quantity
-from tests.bench.assert_close import agree
+from tests.bench.assert_close import assert_close
 from tests.bench.specs import exact
 
-# What its users see of it is not ours to mend.
+# Warnings of other libraries.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 BY_NAME = {workload.name: workload for workload in WORKLOADS}
@@ -41,7 +41,7 @@ DECLINED = {
     ("ExpandedWeights", "pinn"): "setup_context",
     ("ExpandedWeights", "gaussian_mixture"): "cannot handle function",
 }
-"""What a library cannot do, beside what it does not claim to do."""
+"""What a library cannot do, beside the quantities that it does not compute."""
 
 WRONG = {
     ("vmap(hessian)", "quantum_net"),
@@ -88,8 +88,8 @@ def expected_refusal(baseline: Baseline, workload: Workload) -> str | None:
     return DECLINED.get((baseline.name, workload.name))
 
 
-def tried_by(baseline: Baseline) -> Workload:
-    """Return a small workload that a baseline can answer."""
+def workload_of(baseline: Baseline) -> Workload:
+    """Return a small workload that a baseline applies to."""
     first = "jacobian" in baseline.quantities
     return BY_NAME["backpack_example" if first else "mlp_laplacian"]
 
@@ -102,40 +102,42 @@ def skip_if_missing(baseline: Baseline) -> None:
 
 @pytest.mark.parametrize("workload", list(BY_NAME))
 @pytest.mark.parametrize("baseline", list(BASELINE_BY_NAME))
-def test_a_baseline_agrees_or_says_why_not(baseline: str, workload: str) -> None:
-    library, asked = BASELINE_BY_NAME[baseline], BY_NAME[workload]
+def test_a_baseline_equals_the_reference_or_declines(
+    baseline: str, workload: str
+) -> None:
+    library, chosen = BASELINE_BY_NAME[baseline], BY_NAME[workload]
     skip_if_missing(library)
-    spec = exact(asked)
-    refusal = library.check(asked, spec)
-    expected = expected_refusal(library, asked)
+    spec = exact(chosen)
+    refusal = library.check(chosen, spec)
+    expected = expected_refusal(library, chosen)
     if expected is not None:
         assert refusal is not None
         assert expected in refusal.reason
         return
     assert refusal is None, refusal
-    computed = library.prepare(asked, spec)()
+    computed = library.prepare(chosen, spec)()
     if (baseline, workload) in WRONG:
         with pytest.raises(AssertionError, match="not close"):
-            agree(computed, exact_result(workload))
+            assert_close(computed, exact_result(workload))
         return
-    agree(computed, exact_result(workload))
+    assert_close(computed, exact_result(workload))
 
 
 @pytest.mark.parametrize("baseline", BASELINES, ids=lambda b: b.name)
 def test_a_baseline_computes_again(baseline: Baseline) -> None:
     skip_if_missing(baseline)
-    workload = tried_by(baseline)
+    workload = workload_of(baseline)
     spec = exact(workload)
     prepared = baseline.prepare(workload, spec)
     first = prepared.run()
-    agree(prepared(), exact_result(workload.name))
-    agree(prepared.convert(first), exact_result(workload.name))
+    assert_close(prepared(), exact_result(workload.name))
+    assert_close(prepared.convert(first), exact_result(workload.name))
 
 
 @pytest.mark.parametrize("baseline", BASELINES, ids=lambda b: b.name)
-def test_a_baseline_leaves_the_question_alone(baseline: Baseline) -> None:
+def test_a_baseline_leaves_the_spec_unchanged(baseline: Baseline) -> None:
     skip_if_missing(baseline)
-    workload = tried_by(baseline)
+    workload = workload_of(baseline)
     spec = workload.build(workload.tiny)
     assert isinstance(spec.fn, nn.Module)
     before = {n: p.detach().clone() for n, p in spec.fn.named_parameters()}
@@ -150,7 +152,7 @@ def test_a_baseline_leaves_the_question_alone(baseline: Baseline) -> None:
     assert set(vars(spec.fn)) == attributes
 
 
-def test_jax_computes_in_the_precision_of_the_question() -> None:
+def test_jax_computes_in_the_precision_of_the_spec() -> None:
     baseline = BASELINE_BY_NAME["jax.jit(jacfwd)"]
     skip_if_missing(baseline)
     for name in ("neural_ode", "robertson"):
@@ -177,7 +179,7 @@ def test_names_are_unique() -> None:
     assert len(BASELINE_BY_NAME) == len(BASELINES)
 
 
-def test_what_cannot_fit_is_not_started() -> None:
+def test_a_jacobian_that_cannot_fit_is_not_started() -> None:
     spec = DerivativeSpec(torch.sin, (torch.zeros(1_000_000),), batch_dim=None)
     workload = replace(BY_NAME["reaction_diffusion"], tiny=2)
     for name in ("torch.func.jacrev", "torch.func.jacfwd"):
@@ -224,7 +226,7 @@ def test_pairs_of_directions_that_cannot_fit_are_not_started() -> None:
     [b for b in BASELINES if b.name != "folx.forward_laplacian(sparse)"],
     ids=lambda b: b.name,
 )
-def test_a_baseline_answers_what_it_claims(
+def test_a_baseline_computes_its_quantities(
     baseline: Baseline, quantity: Quantity
 ) -> None:
     skip_if_missing(baseline)
@@ -232,18 +234,20 @@ def test_a_baseline_answers_what_it_claims(
     for name in ("hydrogen", "loss_diagonal"):
         tiny = BY_NAME[name].build(BY_NAME[name].tiny)
         if tiny.quantity == quantity:
-            # Tried with all workloads above.
+            # Covered with all workloads above.
             continue
-        workload = replace(BY_NAME[name], build=asked(BY_NAME[name], quantity))
+        workload = replace(BY_NAME[name], build=with_quantity(BY_NAME[name], quantity))
         spec = exact(workload)
         refusal = baseline.check(workload, spec)
         if quantity not in baseline.quantities:
             assert refusal is not None
         elif refusal is None:
             computed = baseline.prepare(workload, spec)()
-            agree(computed, reference(spec))
+            assert_close(computed, reference(spec))
 
 
-def asked(workload: Workload, quantity: Quantity) -> Callable[[int], DerivativeSpec]:
-    """Return the same, of which something else is asked for."""
+def with_quantity(
+    workload: Workload, quantity: Quantity
+) -> Callable[[int], DerivativeSpec]:
+    """Return the same builder with another quantity."""
     return lambda size: replace(workload.build(size), quantity=quantity)
