@@ -1,6 +1,6 @@
-"""Data sets that scikit-learn brings, or random numbers in their shape without it.
+"""Data sets of scikit-learn, or random numbers of their shape if it is missing.
 
-What a Jacobian costs depends on the sizes, hardly on the values.
+The cost of a Jacobian depends on the sizes, hardly on the values.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def digits() -> Tensor:
 
 
 def digit_labels() -> Tensor:
-    """Return which digit is on each image, from 0 to 9."""
+    """Return the digit of each image, from 0 to 9."""
     if not installed("sklearn"):
         return torch.randint(10, (1797,))
     return torch.from_numpy(load("sklearn.datasets").load_digits().target).long()

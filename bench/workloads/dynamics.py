@@ -26,7 +26,7 @@ class _ResidualFlow(nn.Module):
 
 
 def _flow_jacobian(spec: DerivativeSpec) -> Tensor:
-    """Return `I + W2 diag(1 - tanh(W1 x + b1)^2) W1`."""
+    """Return the Jacobian `I + W2 diag(1 - tanh(W1 x + b1)^2) W1`."""
     params = dict(cast("nn.Module", spec.fn).named_parameters())
     x: Tensor = spec.args[0]
     with torch.no_grad():
@@ -44,7 +44,7 @@ def _flow_in_jax(spec: DerivativeSpec) -> JaxFunction:
 
 
 class _Equilibrium(nn.Module):
-    """The fixed point of `z = tanh(W z + U x + b)`, by as many steps as it takes."""
+    """The fixed point of `z = tanh(W z + U x + b)`, by fixed-point iteration."""
 
     steps = 50
 
@@ -66,7 +66,7 @@ class _Equilibrium(nn.Module):
 
 
 def _equilibrium_jacobian(spec: DerivativeSpec) -> Tensor:
-    """Return `(I - D W)^-1 D U` with `D = diag(1 - z^2)`: the implicit function."""
+    """Return `(I - D W)^-1 D U`, `D = diag(1 - z^2)`: implicit differentiation."""
     layer = cast("_Equilibrium", spec.fn)
     with torch.no_grad():
         z = layer(spec.args[0])

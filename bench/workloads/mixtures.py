@@ -1,4 +1,4 @@
-"""A Gaussian mixture's log-density, by its parameters and by where it is taken."""
+"""A Gaussian mixture's log-density, by its parameters and by its argument."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class _Mixture(nn.Module):
 
 
 def _mixture_jacobian(spec: DerivativeSpec) -> dict[str, Tensor]:
-    """Return what each component's share of a sample says."""
+    """Return the derivatives by the posterior of the components."""
     mixture = cast("_Mixture", spec.fn)
     x: Tensor = spec.args[0]
     with torch.no_grad():
-        share = mixture.joint(x).softmax(-1)
+        posterior = mixture.joint(x).softmax(-1)
         scales = mixture.log_scales.exp()
         deviations = (x.unsqueeze(-2) - mixture.means) / scales
         return {
-            "logits": share - mixture.logits.softmax(0),
-            "means": share.unsqueeze(-1) * deviations / scales,
-            "log_scales": share.unsqueeze(-1) * (deviations**2 - 1),
+            "logits": posterior - mixture.logits.softmax(0),
+            "means": posterior.unsqueeze(-1) * deviations / scales,
+            "log_scales": posterior.unsqueeze(-1) * (deviations**2 - 1),
         }
 
 
@@ -60,19 +60,19 @@ def _score(dimension: int) -> DerivativeSpec:
 
 
 def _score_divergence(spec: DerivativeSpec) -> Tensor:
-    """Return what the components' scores and their spread say.
+    """Return the divergence from the mean and the spread of the component scores.
 
-    The score is the mean of the components' scores, by their shares of a sample.
+    The score is their mean, weighted by the posterior.
     """
     mixture = cast("_Mixture", spec.fn)
     x: Tensor = spec.args[0]
     with torch.no_grad():
-        share = mixture.joint(x).softmax(-1)
+        posterior = mixture.joint(x).softmax(-1)
         precisions = (-2 * mixture.log_scales).exp()
         scores = (mixture.means - x.unsqueeze(-2)) * precisions
-        mean = (share.unsqueeze(-1) * scores).sum(-2)
-        spread = (share * scores.square().sum(-1)).sum(-1) - mean.square().sum(-1)
-        return spread - share @ precisions.sum(-1)
+        mean = (posterior.unsqueeze(-1) * scores).sum(-2)
+        spread = (posterior * scores.square().sum(-1)).sum(-1) - mean.square().sum(-1)
+        return spread - posterior @ precisions.sum(-1)
 
 
 def _mixture_in_jax(spec: DerivativeSpec) -> JaxFunction:

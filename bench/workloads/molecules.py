@@ -14,11 +14,11 @@ from jacengine.bench.workloads.perceptrons import jax_mlp, mlp
 
 _SPACING = 1.5
 _WIDTH = 2.0
-"""Of the bells that distances are described by: `exp(-2 (r - centre)^2)`."""
+"""Exponent of the radial basis functions `exp(-2 (r - centre)^2)`."""
 
 
 class _Potential(nn.Module):
-    """Morse potentials between all atoms, and a network of each atom's surroundings."""
+    """Morse potentials, and a network of the radial basis functions of each atom."""
 
     def __init__(self, atoms: int) -> None:
         super().__init__()
@@ -29,12 +29,12 @@ class _Potential(nn.Module):
         self.energy = mlp(16, 32, 32, 1)
 
     def forward(self, positions: Tensor) -> Tensor:
-        ways = positions[self.get_buffer("others")] - positions.unsqueeze(1)
-        distances = cast("Tensor", torch.linalg.vector_norm(ways, dim=-1))
+        displacements = positions[self.get_buffer("others")] - positions.unsqueeze(1)
+        distances = cast("Tensor", torch.linalg.vector_norm(displacements, dim=-1))
         from_centres = distances.unsqueeze(-1) - self.get_buffer("centres")
-        bells = (-_WIDTH * from_centres.square()).exp().sum(-2)
+        radial = (-_WIDTH * from_centres.square()).exp().sum(-2)
         morse = (1 - (_SPACING - distances).exp()).square()
-        energy: Tensor = self.energy(bells).sum() + morse.sum() / 2
+        energy: Tensor = self.energy(radial).sum() + morse.sum() / 2
         return energy
 
 
@@ -56,11 +56,11 @@ def _molecule_in_jax(spec: DerivativeSpec) -> JaxFunction:
     apply = jax.vmap(jax_mlp(len(potential.energy), "energy."), in_axes=(None, 0))
 
     def energy(params: dict[str, Any], positions: Any) -> Any:
-        ways = positions[others] - positions[:, None]
-        distances = jnp.linalg.norm(ways, axis=-1)
-        bells = jnp.exp(-_WIDTH * (distances[..., None] - centres) ** 2).sum(-2)
+        displacements = positions[others] - positions[:, None]
+        distances = jnp.linalg.norm(displacements, axis=-1)
+        radial = jnp.exp(-_WIDTH * (distances[..., None] - centres) ** 2).sum(-2)
         morse = (1 - jnp.exp(_SPACING - distances)) ** 2
-        return apply(params, bells).sum() + morse.sum() / 2
+        return apply(params, radial).sum() + morse.sum() / 2
 
     return in_jax(spec, energy, potential)
 

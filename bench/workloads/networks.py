@@ -10,7 +10,7 @@ from jacengine.bench.workloads.perceptrons import mlp, mlp_in_jax
 
 
 class _Residual(nn.Module):
-    """`x + W2 tanh(W1 x)`, many times over."""
+    """Residual blocks `x + W2 tanh(W1 x)`."""
 
     def __init__(self, width: int, blocks: int) -> None:
         super().__init__()

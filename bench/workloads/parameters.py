@@ -21,7 +21,7 @@ from jacengine.bench.workloads.perceptrons import mlp, mlp_in_jax
 
 
 class _Amplitude(nn.Module):
-    """The log-amplitude of spins on a square lattice: convolutions, summed up."""
+    """The log-amplitude of spins on a square lattice: summed convolutions."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -50,14 +50,14 @@ def _poses(poses: int) -> DerivativeSpec:
 
 
 def _points(fn: Any, *args: Tensor) -> DerivativeSpec:
-    """Ask about one point where there is one, and else about independent samples."""
+    """Specify a single point if there is one, else independent samples."""
     if len(args[0]) == 1:
         return DerivativeSpec(fn, tuple(arg[0] for arg in args), batch_dim=None)
     return DerivativeSpec(fn, args)
 
 
 def _hand_jacobian(spec: DerivativeSpec) -> Tensor:
-    """Return `z x axis` and `z x (hand - joint)` for each joint's axis z."""
+    """Return for each joint axis z the columns `z x axis` and `z x (hand - joint)`."""
     angles: Tensor = spec.args[0]
     frames = cast("list[Tensor]", _frames(angles, torch))
     first = torch.eye(4, dtype=angles.dtype, device=angles.device)

@@ -1,4 +1,4 @@
-"""Bundle adjustment: what every camera sees of every point."""
+"""Bundle adjustment: every point in the image of every camera."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CAMERAS = 4
 
 
 class _Reprojection(nn.Module):
-    """Errors of the points' images, by one vector of all cameras and points.
+    """Reprojection errors, by one vector of all cameras and points.
 
     A camera is a rotation vector, a translation, a focal length and two coefficients of
     radial distortion.
@@ -39,14 +39,14 @@ def _images(unknowns: Tensor) -> Tensor:
 
 
 def _rotated(vector: Tensor, points: Tensor) -> Tensor:
-    """Turn points about a vector, by its length (O. Rodrigues, 1840)."""
+    """Rotate points by a rotation vector (O. Rodrigues, 1840)."""
     angle = vector.square().sum(-1, keepdim=True).sqrt()
     axis, points = torch.broadcast_tensors(vector / angle, points)
     along = (axis * points).sum(-1, keepdim=True)
     across = torch.linalg.cross(axis, points, dim=-1)
     c, s = angle.cos(), angle.sin()
-    turned: Tensor = points * c + across * s + axis * along * (1 - c)
-    return turned
+    rotated: Tensor = points * c + across * s + axis * along * (1 - c)
+    return rotated
 
 
 def _scene(points: int) -> DerivativeSpec:

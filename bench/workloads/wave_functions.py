@@ -19,8 +19,8 @@ _CUSP = 0.5
 class Hydrogen(nn.Module):
     """Log of the wave function of a chain of hydrogen atoms, one electron each.
 
-    Every electron is in the sum of the atoms' 1s states, `exp(-r)`; a Jastrow factor
-    `r / (2 + 2 r)` keeps each two apart. Lengths are in bohr.
+    Every electron occupies the sum of the atoms' 1s states, `exp(-r)`; a Jastrow factor
+    `r / (2 + 2 r)` correlates each pair. Lengths are in bohr.
     """
 
     def __init__(self, atoms: int) -> None:
@@ -29,11 +29,11 @@ class Hydrogen(nn.Module):
         self.register_buffer("pairs", torch.triu_indices(atoms, atoms, 1))
 
     def distances(self, electrons: Tensor) -> tuple[Tensor, Tensor]:
-        """Return those to nuclei `(B, N, N)` and between electrons `(B, pairs)`."""
+        """Return distances to nuclei `(B, N, N)` and between electrons `(B, pairs)`."""
         return _norm(_to_nuclei(self, electrons)), _norm(self.between(electrons))
 
     def between(self, electrons: Tensor) -> Tensor:
-        """Return the way from each electron to every later one, `(B, pairs, 3)`."""
+        """Return offsets from each electron to every later one, `(B, pairs, 3)`."""
         first, second = self.get_buffer("pairs")
         return electrons[:, second] - electrons[:, first]
 
@@ -52,7 +52,7 @@ def _chain(atoms: int) -> Tensor:
 
 
 def _to_nuclei(module: nn.Module, electrons: Tensor) -> Tensor:
-    """Return the way from each nucleus to each electron, `(B, N, nuclei, 3)`."""
+    """Return offsets from each nucleus to each electron, `(B, N, nuclei, 3)`."""
     return electrons.unsqueeze(-2) - module.get_buffer("nuclei")
 
 
@@ -66,7 +66,7 @@ def _hydrogen(atoms: int) -> DerivativeSpec:
 
 
 def _hydrogen_laplacian(spec: DerivativeSpec) -> Tensor:
-    """Return the sum over electrons of the states' and the Jastrow factor's parts.
+    """Sum the contributions of the 1s states and of the Jastrow factor over electrons.
 
     Of a sum of 1s states `p`, `laplace(log p) = laplace(p) / p - |grad(p) / p|^2`.
     Factors of one electron and of two mix in no second derivative of their logarithm.
@@ -74,10 +74,10 @@ def _hydrogen_laplacian(spec: DerivativeSpec) -> Tensor:
     hydrogen = cast("Hydrogen", spec.fn)
     electrons: Tensor = spec.args[0]
     nuclear, mutual = hydrogen.distances(electrons)
-    share = (-nuclear).softmax(-1)
-    way = _to_nuclei(hydrogen, electrons) / nuclear.unsqueeze(-1)
-    slope = (share.unsqueeze(-1) * way).sum(-2)
-    states = (share * (1 - 2 / nuclear)).sum(-1) - slope.square().sum(-1)
+    weights = (-nuclear).softmax(-1)
+    direction = _to_nuclei(hydrogen, electrons) / nuclear.unsqueeze(-1)
+    slope = (weights.unsqueeze(-1) * direction).sum(-2)
+    states = (weights * (1 - 2 / nuclear)).sum(-1) - slope.square().sum(-1)
     # u'' + 2 u' / r, of both electrons.
     first = _CUSP / (1 + mutual) ** 2
     second = -2 * _CUSP / (1 + mutual) ** 3
@@ -95,7 +95,7 @@ def _hydrogen_in_jax(spec: DerivativeSpec) -> JaxFunction:
     def wave(electrons: Any) -> Any:
         nuclear = jnp.linalg.norm(electrons[:, None] - nuclei, axis=-1)
         mutual = jnp.linalg.norm(electrons[second] - electrons[first], axis=-1)
-        # Not logsumexp: its guard against infinities would end folx's sparsity.
+        # Not logsumexp: its check for infinities would end folx's sparsity.
         states = jnp.log(jnp.exp(-nuclear).sum(-1)).sum()
         return states + (_CUSP * mutual / (1 + mutual)).sum()
 
@@ -105,7 +105,7 @@ def _hydrogen_in_jax(spec: DerivativeSpec) -> JaxFunction:
 class _Determinants(nn.Module):
     """Log of the absolute value of two determinants of orbitals, one for each spin.
 
-    An orbital is a network of an electron's ways and distances to the nuclei, and of
+    An orbital is a network of an electron's offsets and distances to the nuclei, and of
     their means over all electrons, under an envelope that decays as 1s states do.
     """
 
@@ -115,9 +115,9 @@ class _Determinants(nn.Module):
         self.orbitals = mlp(16, 64, 64, electrons // 2)
 
     def forward(self, electrons: Tensor) -> Tensor:
-        ways = _to_nuclei(self, electrons)
-        distances = _norm(ways)
-        own = torch.cat([ways.flatten(-2), distances], -1)
+        offsets = _to_nuclei(self, electrons)
+        distances = _norm(offsets)
+        own = torch.cat([offsets.flatten(-2), distances], -1)
         mean = own.mean(-2, keepdim=True).expand_as(own)
         envelope = (-distances).exp().sum(-1, keepdim=True)
         orbitals = self.orbitals(torch.cat([own, mean], -1)) * envelope
@@ -139,9 +139,9 @@ def _quantum_in_jax(spec: DerivativeSpec) -> JaxFunction:
     apply = jax.vmap(jax_mlp(len(net.orbitals), "orbitals."), in_axes=(None, 0))
 
     def wave(params: dict[str, Any], electrons: Any) -> Any:
-        ways = electrons[:, None] - nuclei
-        distances = jnp.linalg.norm(ways, axis=-1)
-        own = jnp.concatenate([ways.reshape(len(ways), -1), distances], -1)
+        offsets = electrons[:, None] - nuclei
+        distances = jnp.linalg.norm(offsets, axis=-1)
+        own = jnp.concatenate([offsets.reshape(len(offsets), -1), distances], -1)
         mean = jnp.broadcast_to(own.mean(0, keepdims=True), own.shape)
         envelope = jnp.exp(-distances).sum(-1, keepdims=True)
         orbitals = apply(params, jnp.concatenate([own, mean], -1)) * envelope
