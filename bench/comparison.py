@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,6 +123,11 @@ def computed(spec: DerivativeSpec, **options: Any) -> Run:
     """Return the run of a plan, with a new result."""
     plan = plan_for(spec, **options)
     return Run(lambda: plan(*spec.args))
+
+
+PLAN, COMPILED = "plan(x)", "plan(x), compiled"
+COMPUTED = {PLAN: computed, COMPILED: functools.partial(computed, compiled=True)}
+"""The runs of plans with new results."""
 
 
 def baselines(*names: str) -> tuple[Baseline, ...]:

@@ -1,9 +1,12 @@
 """Benchmarks of comparisons under pytest-benchmark, in interleaved rounds.
 
+    python -m pytest bench/test_parameters.py --benchmark-only --benchmark-json=out.json
+    python -m jacengine.bench.claims out.json
+
 A comparison is a group of benchmarks: plans, and what they are compared with. Each
 benchmark of the latter also times the plans, once before each of its rounds, and stores
-the ratios that have a target as `extra_info["claims"]`; `jacengine.bench.claims` prints
-them. No wall-clock time is asserted.
+the ratios that have a target as `extra_info["claims"]`; the second command prints them.
+No wall-clock time is asserted.
 """
 
 from __future__ import annotations

@@ -1,38 +1,30 @@
-"""Parameter Jacobians against memory bandwidth, libraries, a loop and training.
-
-python -m pytest bench/test_parameters.py --benchmark-only \
-        --benchmark-json=parameters.json
-python -m jacengine.bench.claims parameters.json
-"""
+"""Parameter Jacobians against memory bandwidth, libraries, a loop and training."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
-from torch import Tensor, nn
+from torch import nn
 
-import jacengine
 from jacengine.bench.comparison import (
+    COMPILED,
+    COMPUTED,
     LIBRARIES,
+    PLAN,
     Claim,
     Comparison,
-    Run,
     baselines,
-    computed,
-    plan_for,
 )
 from jacengine.bench.comparison_benchmarks import (
     compare,
     interleave,
     parametrize,
     prepared_runs,
-    relative_error,
 )
 from jacengine.bench.layered_modules import (
     RepeatedLayer,
@@ -41,92 +33,34 @@ from jacengine.bench.layered_modules import (
     TiedAutoencoder,
     scaled_network,
 )
-from jacengine.bench.reference import reference
-from jacengine.bench.workload import DerivativeSpec, Workload, on_samples
+from jacengine.bench.parameter_runs import (
+    ALLOCATE,
+    FILL,
+    FLAT,
+    FORMED,
+    GRAM,
+    GRAM_AT,
+    INTO,
+    INTO_COMPILED,
+    KERNEL,
+    NAIVE,
+    STEP,
+    WRITTEN,
+    inputs_and_cotangents_bytes,
+    into,
+    naive_loop,
+    training_step,
+)
+from jacengine.bench.workload import Workload, on_samples
 from jacengine.bench.workloads import WORKLOADS
 from jacengine.bench.workloads.perceptrons import mlp, mlp_in_jax
 from jacengine.bench.workloads.sequences import LastState, transformer_layer
 from jacengine.timing import peak_memory
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-FRACTION = 20
-"""The naive loop runs on one sample of so many, and its time is scaled."""
-
-PLAN, COMPILED = "plan(x)", "plan(x), compiled"
-INTO, INTO_COMPILED = "plan(x, out=out)", "plan(x, out=out), compiled"
-FLAT = "plan(x, out=flat)"
-FILL, ALLOCATE = "fill_", "allocate and fill_"
-NAIVE, STEP = "naive loop", "forward and backward"
-GRAM, GRAM_AT = "op.gram()", "op.at(x).gram()"
-FORMED = "form J and multiply"
-
-
-def _into(spec: DerivativeSpec, **options: Any) -> Run:
-    plan = plan_for(spec, **options)
-    out = plan(*spec.args)
-    return Run(lambda: plan(*spec.args, out=out))
-
-
-def _fill(spec: DerivativeSpec) -> Run:
-    blocks = list(plan_for(spec)(*spec.args).values())
-    return Run(lambda: [block.fill_(1.0) for block in blocks])
-
-
-def _allocate(spec: DerivativeSpec) -> Run:
-    shapes = [block.shape for block in plan_for(spec)(*spec.args).values()]
-    return Run(lambda: [torch.empty(shape).fill_(1.0) for shape in shapes])
-
-
-def _naive_loop(spec: DerivativeSpec) -> Run:
-    (x,) = spec.args
-    few = max(1, len(x) // FRACTION)
-    part = replace(spec, args=(x[:few],))
-    return Run(functools.partial(reference, part), len(x) / few)
-
-
-def _training_step(spec: DerivativeSpec) -> Run:
-    model = cast("nn.Module", spec.fn)
-    params = list(model.parameters())
-    return Run(lambda: torch.autograd.grad(model(*spec.args).sum(), params))
-
-
-def _gram(spec: DerivativeSpec, *, at: bool) -> Run:
-    (x,) = spec.args
-    op = jacengine.operator(spec.fn, x, wrt="params", batch_dim=0)
-    formed = cast("Tensor", _formed(spec).call())
-    assert relative_error(op.gram(), formed) < 1e-4
-
-    def gram_at() -> Any:
-        return op.at(x).gram()
-
-    return Run(gram_at if at else op.gram)
-
-
-def _formed(spec: DerivativeSpec) -> Run:
-    plan = plan_for(spec, layout="flat")
-    out = plan(*spec.args)
-
-    def formed() -> Tensor:
-        J: Tensor = plan(*spec.args, out=out).flatten(0, 1)
-        return J @ J.T
-
-    return Run(formed)
-
-
-_COMPUTED = {PLAN: computed, COMPILED: functools.partial(computed, compiled=True)}
-_WRITTEN = {
-    INTO: _into,
-    INTO_COMPILED: functools.partial(_into, compiled=True),
-    FLAT: functools.partial(_into, layout="flat"),
-    PLAN: computed,
-    FILL: _fill,
-    ALLOCATE: _allocate,
-}
-_KERNEL = {
-    GRAM_AT: functools.partial(_gram, at=True),
-    GRAM: functools.partial(_gram, at=False),
-    FORMED: _formed,
-}
+pytestmark = [
+    pytest.mark.benchmark(disable_gc=True),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 PER_SAMPLE = (
     "vmap(jacrev)",
@@ -188,7 +122,7 @@ def _written(
         f"{work}, written",
         workload,
         size,
-        _WRITTEN,
+        WRITTEN,
         baselines(*PER_SAMPLE),
         (
             *(Claim(plan, FILL, fill) for plan in (INTO, INTO_COMPILED, FLAT)),
@@ -201,7 +135,7 @@ def _written(
 def _layered(name: str, work: str, workload: Workload, size: int) -> Comparison:
     """Compare with every library, on a network that is not just a sequence."""
     libraries, claims = baselines(*ANY), (_NOT_SLOWER, _FASTEST)
-    return Comparison(name, work, workload, size, _COMPUTED, libraries, claims)
+    return Comparison(name, work, workload, size, COMPUTED, libraries, claims)
 
 
 COMPARISONS: tuple[Comparison, ...] = (
@@ -219,7 +153,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         "Conv3d 1-2-1 with ReLU on 6x6x6",
         _named("quasi_linear_conv3d"),
         1000,
-        _COMPUTED | {NAIVE: _naive_loop},
+        COMPUTED | {NAIVE: naive_loop},
         baselines(*PER_SAMPLE),
         (
             Claim(PLAN, NAIVE, 700, speedup=True),
@@ -231,7 +165,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         "Conv2d 1-8-8 on 10x10, summed",
         _named("monte_carlo"),
         1000,
-        _COMPUTED | {NAIVE: _naive_loop, STEP: _training_step},
+        COMPUTED | {NAIVE: naive_loop, STEP: training_step},
         baselines(*PER_SAMPLE, "jax.jit(jacrev)"),
         (
             Claim(PLAN, NAIVE, 100, speedup=True),
@@ -245,7 +179,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         "Conv2d 3-16-32 with pooling on 16x16, 10 classes",
         _CONVNET,
         128,
-        _COMPUTED,
+        COMPUTED,
         baselines(*PER_SAMPLE),
         (Claim(PLAN, LIBRARIES, 1.5, speedup=True), _FASTEST),
     ),
@@ -285,7 +219,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         "tangent kernel of MLP 64-128-128-10",
         _perceptron(64, 128, 128, 10),
         32,
-        _KERNEL,
+        KERNEL,
         claims=(
             Claim(GRAM_AT, FORMED, 30, speedup=True),
             Claim(GRAM, FORMED, 30, speedup=True),
@@ -295,7 +229,7 @@ COMPARISONS: tuple[Comparison, ...] = (
 
 _PEAK = Claim("peak beyond out", "inputs and cotangents", 1.0)
 MEMORY: tuple[Comparison, ...] = tuple(
-    Comparison(f"memory_{name}", f"{work}, into out=", workload, size, {INTO: _into})
+    Comparison(f"memory_{name}", f"{work}, into out=", workload, size, {INTO: into})
     for name, work, workload, size in (
         ("mlp_ten_outputs", "MLP 64-64-64-10", _TEN_OUTPUTS, 500),
         ("mlp_one_output", "MLP 64-128-128-1", _ONE_OUTPUT, 1000),
@@ -325,24 +259,3 @@ def test_peak_memory(benchmark: BenchmarkFixture, comparison: Comparison) -> Non
         _PEAK.record(peak.bytes, inputs_and_cotangents_bytes(runs.spec))
     ]
     interleave(benchmark, run, {})
-
-
-def inputs_and_cotangents_bytes(spec: DerivativeSpec) -> int:
-    """Count the bytes of the inputs of all layers, and of their output cotangents."""
-    model = cast("nn.Module", spec.fn)
-    total = 0
-
-    def count(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        total += inputs[0].nbytes + entries * output.nbytes
-
-    with torch.no_grad():
-        entries = model(*spec.args)[0].numel()
-        layers = [layer for layer in model.modules() if not list(layer.children())]
-        handles = [layer.register_forward_hook(count) for layer in layers]
-        try:
-            model(*spec.args)
-        finally:
-            for handle in handles:
-                handle.remove()
-    return total

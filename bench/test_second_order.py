@@ -1,15 +1,10 @@
 """Laplacians, Hessians and their diagonals against every library.
 
-    python -m pytest bench/test_second_order.py --benchmark-only \
-        --benchmark-json=second_order.json
-    python -m jacengine.bench.claims second_order.json
-
 Of libraries that compute whole Hessians the trace or the diagonal is taken.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 
 import pytest
@@ -17,15 +12,24 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from jacengine.bench.baselines import BASELINES
-from jacengine.bench.comparison import LIBRARIES, Claim, Comparison, computed
+from jacengine.bench.comparison import (
+    COMPILED,
+    COMPUTED,
+    LIBRARIES,
+    PLAN,
+    Claim,
+    Comparison,
+)
 from jacengine.bench.comparison_benchmarks import compare, parametrize
 from jacengine.bench.workload import Workload
 from jacengine.bench.workloads import WORKLOADS
 from jacengine.problem.quantity import SECOND_ORDER, TITLES
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [
+    pytest.mark.benchmark(disable_gc=True),
+    pytest.mark.filterwarnings("ignore"),
+]
 
-PLAN, COMPILED = "plan(x)", "plan(x), compiled"
 MAPPED = "vmap(hessian)"
 PYTORCH = "best of PyTorch's"
 """In a claim: what PyTorch documents for Hessians."""
@@ -37,7 +41,6 @@ GROUPS = {
         "functional.hessian(vectorize)",
     )
 }
-_RUNS = {PLAN: computed, COMPILED: functools.partial(computed, compiled=True)}
 
 
 def _comparison(
@@ -51,7 +54,7 @@ def _comparison(
     quantity = workload.build(workload.tiny).quantity
     libraries = tuple(b for b in BASELINES if quantity in b.quantities)
     return Comparison(
-        name, work, workload, size, _RUNS, libraries, claims, GROUPS, dtype
+        name, work, workload, size, COMPUTED, libraries, claims, GROUPS, dtype
     )
 
 

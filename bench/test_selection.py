@@ -1,9 +1,4 @@
-"""Selection quality: the choice of `auto` against an exhaustive search.
-
-python -m pytest bench/test_selection.py --benchmark-only \
-        --benchmark-json=selection.json
-python -m jacengine.bench.claims selection.json
-"""
+"""Selection quality: the choice of `auto` against an exhaustive search."""
 
 from __future__ import annotations
 
@@ -28,7 +23,10 @@ from jacengine.problem.problem import Options
 from jacengine.selection.select import Effort
 from jacengine.timing import peak_memory
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+pytestmark = [
+    pytest.mark.benchmark(disable_gc=True),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
 REPEATS = 5
 """Selections whose choices are compared."""
 RETIMED = 2.0
