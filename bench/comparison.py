@@ -30,6 +30,9 @@ class Run:
     scale: float = 1.0
 
 
+RunBuilder = Callable[[DerivativeSpec], Run]
+
+
 @dataclass(frozen=True)
 class Claim:
     """A target for the ratio of two times, or of two numbers of bytes.
@@ -94,7 +97,7 @@ class Comparison:
     work: str
     workload: Workload
     size: int
-    runs: Mapping[str, Callable[[DerivativeSpec], Run]]
+    runs: Mapping[str, RunBuilder]
     libraries: tuple[Baseline, ...] = ()
     claims: tuple[Claim, ...] = ()
     groups: Mapping[str, tuple[str, ...]] = field(
@@ -126,7 +129,10 @@ def computed(spec: DerivativeSpec, **options: Any) -> Run:
 
 
 PLAN, COMPILED = "plan(x)", "plan(x), compiled"
-COMPUTED = {PLAN: computed, COMPILED: functools.partial(computed, compiled=True)}
+COMPUTED: dict[str, RunBuilder] = {
+    PLAN: computed,
+    COMPILED: functools.partial(computed, compiled=True),
+}
 """The runs of plans with new results."""
 
 

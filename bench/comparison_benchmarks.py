@@ -171,7 +171,8 @@ def interleave(
         # Kept until the next round, so that freeing it is not timed.
         result.append(run.call())
 
-    benchmark.pedantic(timed, setup=time_others, rounds=rounds)
+    pedantic: Any = benchmark.pedantic
+    pedantic(timed, setup=time_others, rounds=rounds)
     if benchmark.stats is None:
         return {}
     medians = {name: statistics.median(ts) for name, ts in times.items()}

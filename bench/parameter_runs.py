@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import jacengine
-from jacengine.bench.comparison import PLAN, Run, computed, plan_for
+from jacengine.bench.comparison import PLAN, Run, RunBuilder, computed, plan_for
 from jacengine.bench.comparison_benchmarks import relative_error
 from jacengine.bench.reference import reference
 from jacengine.bench.workload import DerivativeSpec
@@ -81,7 +81,7 @@ def _formed(spec: DerivativeSpec) -> Run:
     return Run(formed)
 
 
-WRITTEN = {
+WRITTEN: dict[str, RunBuilder] = {
     INTO: into,
     INTO_COMPILED: functools.partial(into, compiled=True),
     FLAT: functools.partial(into, layout="flat"),
@@ -89,7 +89,7 @@ WRITTEN = {
     FILL: _fill,
     ALLOCATE: _allocate,
 }
-KERNEL = {
+KERNEL: dict[str, RunBuilder] = {
     GRAM_AT: functools.partial(_gram, at=True),
     GRAM: functools.partial(_gram, at=False),
     FORMED: _formed,

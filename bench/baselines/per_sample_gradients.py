@@ -81,7 +81,7 @@ def _output_by_output(
         output = library.forward(*spec.args)
         samples, out = output.shape[0], output.shape[1:]
         entries = out.numel()
-        J: list[Tensor] = []
+        blocks: list[Tensor] = []
         for entry in range(entries):
             if entry and library.forward_again:
                 output = library.forward(*spec.args)
@@ -91,12 +91,14 @@ def _output_by_output(
                 total.backward(retain_graph=retain_graph)
             gradients = [_pop_gradient(p, library.attribute) for p in params.values()]
             if entries == 1:
-                J = gradients
+                blocks = gradients
                 break
-            J = J or [g.new_empty(samples, entries, *g.shape[1:]) for g in gradients]
-            for block, gradient in zip(J, gradients, strict=True):
+            blocks = blocks or [
+                g.new_empty(samples, entries, *g.shape[1:]) for g in gradients
+            ]
+            for block, gradient in zip(blocks, gradients, strict=True):
                 block[:, entry] = gradient
-        named = zip(params.items(), J, strict=True)
+        named = zip(params.items(), blocks, strict=True)
         return {n: block.reshape(samples, *out, *p.shape) for (n, p), block in named}
 
     return Prepared(run)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -34,7 +36,7 @@ def _score(dimension: int) -> DerivativeSpec:
 
 def _score_in_jax(spec: DerivativeSpec) -> JaxFunction:
     assert isinstance(spec.fn, nn.Sequential)
-    network = jax_mlp(len(spec.fn[0]), "0.")
+    network = jax_mlp(len(cast("nn.Sequential", spec.fn[0])), "0.")
     return in_jax(spec, lambda params, x: network(params, x)[0], spec.fn)
 
 

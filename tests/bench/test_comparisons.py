@@ -1,6 +1,7 @@
 """The comparisons that are benchmarked: their arithmetic, and that every run works."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -247,7 +248,9 @@ def test_a_report_has_claims(tmp_path: Path) -> None:
     ]
     cases = ["bench/test_parameters.py", "-k", "tangent_kernel or memory_convnet"]
     command = [sys.executable, "-m", "pytest", *cases, *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # In a worker of pytest-xdist, pytest-benchmark would disable itself.
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stdout
     document = json.loads(report.read_text())
     assert document["machine_info"]["torch"] == torch.__version__
