@@ -14,6 +14,9 @@ PEERS := backpack-for-pytorch cloudpickle einops folx jax jaxlib jaxtyping jobli
     ml-dtypes narwhals opacus opt-einsum scikit-learn threadpoolctl unfoldnd \
     wadler-lindig
 
+COMPARISONS := $(addprefix bench/test_,parameters.py second_order.py selection.py)
+CLAIMS := .benchmarks/claims.json
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench peers clean
 
@@ -22,7 +25,7 @@ help:
 	@echo "make test    lint, type checks and tests"
 	@echo "make lint    lint and type checks"
 	@echo "make format  format the code and mend what can be mended"
-	@echo "make bench   measure against targets, and how well the selector chooses"
+	@echo "make bench   benchmark plans against targets, and the choices of auto"
 	@echo "make peers   install the libraries that are compared with"
 	@echo "make clean   remove what was built; $(VENV) stays"
 
@@ -44,9 +47,9 @@ format: $(DEV_STAMP)
 	$(BIN)/ruff format
 
 bench: $(DEV_STAMP)
-	$(BIN)/python -m jacengine.bench.targets parameters --out reports/parameters
-	$(BIN)/python -m jacengine.bench.targets second_order --out reports/second_order
-	$(BIN)/python -m jacengine.bench.selector --out reports/selector
+	mkdir -p .benchmarks
+	$(BIN)/python -m pytest $(COMPARISONS) --benchmark-only --benchmark-json=$(CLAIMS)
+	$(BIN)/python -m jacengine.bench.claims $(CLAIMS)
 
 # Without their dependencies: BackPACK asks for torchvision, which brings another torch.
 peers: $(DEV_STAMP)

@@ -1,74 +1,133 @@
-"""What is right, by the plainest loops: one sample, one entry at a time.
+"""Reference derivatives by nested loops of `torch.autograd.grad`.
 
-Slow, and right wherever plain reverse mode is. It shares nothing with the strategies,
-so that an error of theirs cannot be an error of this file as well.
+One backward pass for each sample and each entry: slow, and correct wherever reverse
+mode is. This file shares nothing with the strategies, so that it cannot share an error
+with them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from jacengine.bench import loops
-from jacengine.bench.workload import Question
-from jacengine.problem.quantity import Quantity
+from jacengine.bench.workload import DerivativeSpec
 
-_LOOPS: dict[Quantity, Callable[[Tensor, loops.Inputs], Any]] = {
-    "jacobian": loops.jacobian,
-    "hessian": loops.hessian,
-    "hessian_diagonal": loops.hessian_diagonal,
-    "laplacian": loops.laplacian,
-}
+_Inputs = tuple[Tensor, ...]
 
 
-def reference(question: Question) -> Any:
-    """Compute the answer with one `torch.autograd.grad` an entry of a sample.
+def reference(spec: DerivativeSpec) -> Any:
+    """Compute a derivative with one `torch.autograd.grad` for each entry of a sample.
 
     Args:
-        question: What to compute.
+        spec: The derivative.
 
     Returns:
-        The answer, nested as by `jacengine.auto`: a Jacobian `(*out, *in)`, a Hessian
+        The result, nested as by `jacengine.auto`: a Jacobian `(*out, *in)`, a Hessian
         `(*out, *in, *in)`, its diagonal `(*out, *in)`, a Laplacian `(*out)`; with
-        samples `B` goes first. For parameters `(*out, *param)` by name, a Hessian
+        samples `B` comes first. For parameters `(*out, *param)` by name, a Hessian
         `(*out, *p, *q)` by the names of p and q; a Laplacian sums over all of them.
     """
-    if question.batch_dim is None:
-        return _answer(question, list(question.args))
+    if spec.batch_dim is None:
+        return _of_point(spec, list(spec.args))
     samples = [
-        _answer(question, [arg[b : b + 1] for arg in question.args])
-        for b in range(len(question.args[0]))
+        _of_point(spec, [arg[b : b + 1] for arg in spec.args])
+        for b in range(len(spec.args[0]))
     ]
     return pytree.tree_map(lambda *same: torch.stack(same), *samples)
 
 
-def _answer(question: Question, args: list[Any]) -> Any:
-    """Return the answer at a point; of samples there is one, with its axis."""
-    axis = question.batch_dim
+def _of_point(spec: DerivativeSpec, args: list[Any]) -> Any:
+    """Compute it at a point, or for a batch of one sample without its axis."""
+    axis = spec.batch_dim
     names: tuple[str, ...] | None = None
-    if question.wrt == "params":
-        module = cast("nn.Module", question.fn)
+    if spec.wrt == "params":
+        module = cast("nn.Module", spec.fn)
         named = {n: p for n, p in module.named_parameters() if p.requires_grad}
         names, inputs = tuple(named), tuple(named.values())
     else:
-        index = cast("int", question.wrt)
+        index = cast("int", spec.wrt)
         x = args[index] if axis is None else args[index].squeeze(axis)
         x = x.detach().clone().requires_grad_()
         args[index] = x if axis is None else x.unsqueeze(axis)
         inputs = (x,)
-    output: Tensor = question.fn(*args)
+    output: Tensor = spec.fn(*args)
     output = output if axis is None else output.squeeze(axis)
-    return _nested(_LOOPS[question.quantity](output, inputs), names)
+    return _by_name(_LOOPS[spec.quantity](output, inputs), names)
 
 
-def _nested(found: Any, names: tuple[str, ...] | None) -> Any:
-    """Name the blocks, or take the only one."""
-    if isinstance(found, Tensor):
-        return found.detach()
+def _by_name(blocks: Any, names: tuple[str, ...] | None) -> Any:
+    """Detach the blocks; name them, or take the only one."""
+    if isinstance(blocks, Tensor):
+        return blocks.detach()
     if names is None:
-        return _nested(found[0], None)
-    return {n: _nested(block, names) for n, block in zip(names, found, strict=True)}
+        return _by_name(blocks[0], None)
+    return {n: _by_name(block, names) for n, block in zip(names, blocks, strict=True)}
+
+
+def _jacobian(
+    output: Tensor, inputs: _Inputs, *, create_graph: bool = False
+) -> tuple[Tensor, ...]:
+    """Compute the gradient of every entry: `(*out, *in)` for each input."""
+    rows = [
+        _gradients(entry, inputs, create_graph=create_graph)
+        for entry in output.reshape(-1)
+    ]
+    return tuple(
+        torch.stack(column).reshape(*output.shape, *x.shape)
+        for x, column in zip(inputs, zip(*rows, strict=True), strict=True)
+    )
+
+
+def _hessian(output: Tensor, inputs: _Inputs) -> tuple[tuple[Tensor, ...], ...]:
+    """Compute `(*out, *p, *q)` for inputs p, and for each of them for inputs q."""
+    gradients = _jacobian(output, inputs, create_graph=True)
+    return tuple(_jacobian(gradient, inputs) for gradient in gradients)
+
+
+def _hessian_diagonal(output: Tensor, inputs: _Inputs) -> tuple[Tensor, ...]:
+    """Compute every entry of the diagonal by itself: `(*out, *in)` for each input."""
+    gradients = _jacobian(output, inputs, create_graph=True)
+    return tuple(
+        torch.stack(
+            [
+                _gradients(entry, (x,))[0].reshape(-1)[i]
+                for row in gradient.reshape(output.numel(), x.numel())
+                for i, entry in enumerate(row)
+            ]
+        ).reshape(gradient.shape)
+        for gradient, x in zip(gradients, inputs, strict=True)
+    )
+
+
+def _laplacian(output: Tensor, inputs: _Inputs) -> Tensor:
+    """Sum the diagonal over all entries of all inputs."""
+    blocks = _hessian_diagonal(output, inputs)
+    sums = [block.reshape(*output.shape, -1).sum(-1) for block in blocks]
+    return torch.stack(sums).sum(0)
+
+
+def _gradients(
+    entry: Tensor, inputs: _Inputs, *, create_graph: bool = False
+) -> tuple[Tensor, ...]:
+    if not entry.requires_grad:
+        # The gradient of a linear function.
+        return tuple(torch.zeros_like(x, requires_grad=False) for x in inputs)
+    return torch.autograd.grad(
+        entry,
+        inputs,
+        retain_graph=True,
+        create_graph=create_graph,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+
+
+_LOOPS: dict[str, Any] = {
+    "jacobian": _jacobian,
+    "hessian": _hessian,
+    "hessian_diagonal": _hessian_diagonal,
+    "laplacian": _laplacian,
+}

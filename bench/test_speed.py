@@ -2,8 +2,8 @@
 
     pytest bench --benchmark-only -k robot_arm
 
-A benchmark times what a plan does on every call but the first: choosing, verifying and
-preparing come before. `jacengine bench` compares with other libraries too, in
+A benchmark times what a plan does on every call but the first, after selection,
+verification and preparation. `jacengine bench` compares with other libraries too, in
 interleaved rounds.
 """
 
@@ -16,14 +16,15 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import jacengine
-from jacengine.bench.workload import Question, Workload
+from jacengine.bench.comparison import plan_for
+from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.bench.workloads import WORKLOADS
 from jacengine.problem.quantity import PARTS
 
 METHODS = dict.fromkeys(
     name for quantity in PARTS for name in jacengine.list_strategies(quantity)
 )
-# Torch's own, of operators that are slow under vmap.
+# Warnings of PyTorch about operators that are slow under vmap.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
@@ -32,25 +33,18 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
 def test_speed(benchmark: BenchmarkFixture, workload: Workload, method: str) -> None:
     """Time one method on one workload."""
-    question = workload.build(workload.sizes[0])
-    run = _plan(question, method)
+    spec = workload.build(workload.sizes[0])
+    run = _plan(spec, method)
     benchmark.group = f"{workload.name} {workload.sizes[0]}"
     benchmark.extra_info["origin"] = workload.origin
-    benchmark(run, *question.args)
+    benchmark(run, *spec.args)
 
 
-def _plan(question: Question, method: str) -> Callable[..., Any]:
-    """Choose a chunk; skip what cannot compute it."""
+def _plan(spec: DerivativeSpec, method: str) -> Callable[..., Any]:
+    """Plan with a chunk that fits; skip methods that do not apply."""
     try:
-        plan = jacengine.plan(
-            question.fn,
-            *question.args,
-            wrt=question.wrt,
-            batch_dim=question.batch_dim,
-            quantity=question.quantity,
-            strategies=None if method == "auto" else [method],
-        )
+        plan = plan_for(spec, strategies=None if method == "auto" else [method])
     except jacengine.JacengineError as error:
         pytest.skip(" ".join(str(error).split()))
-    plan(*question.args)
+    plan(*spec.args)
     return plan

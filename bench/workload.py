@@ -1,4 +1,4 @@
-"""What a workload is: derivatives that people take, in sizes that scale."""
+"""Workloads: derivatives that people compute, in sizes that scale."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ from jacengine.problem.quantity import Quantity
 
 
 @dataclass(frozen=True)
-class Question:
-    """One Jacobian, `jacengine.auto(fn, *args, wrt=wrt, batch_dim=batch_dim)`.
-
-    Or something of a Hessian, where `quantity` says so.
+class DerivativeSpec:
+    """A derivative of a function at some arguments, as `jacengine.auto` computes it.
 
     Attributes:
         fn: The function or module; it returns one tensor.
-        args: Its positional arguments; tensors, with samples along axis 0 in all of
-            them if `batch_dim` is 0.
-        wrt: What to differentiate: the index of an argument, or `"params"`.
-        batch_dim: 0 if samples are independent, `None` if it is one point.
-        quantity: What is computed, of each sample if there are samples.
+        args: Its positional arguments, tensors; their axis 0 is the sample axis if
+            `batch_dim` is 0.
+        wrt: What to differentiate by: the index of an argument, or `"params"`.
+        batch_dim: 0 if samples are independent, `None` for a single point.
+        quantity: The quantity, of each sample if there are samples.
     """
 
     fn: Callable[..., Any]
@@ -35,18 +33,27 @@ class Question:
     batch_dim: int | None = 0
     quantity: Quantity = "jacobian"
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of `jacengine.auto` and `jacengine.plan`."""
+        return {
+            "wrt": self.wrt,
+            "batch_dim": self.batch_dim,
+            "quantity": self.quantity,
+        }
+
     def to(
         self,
         *,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-    ) -> Question:
-        """Return a copy elsewhere or in another precision.
+    ) -> DerivativeSpec:
+        """Return a copy on another device or in another precision.
 
         Args:
-            device: Where to; `None` stays.
-            dtype: Of the module's and the arguments' floating-point numbers; `None`
-                keeps it.
+            device: The device; `None` keeps it.
+            dtype: The dtype of floating-point parameters and arguments; `None` keeps
+                it.
 
         Returns:
             The copy; a function that is no module is the same one.
@@ -65,43 +72,40 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Twin:
-    """The same function in JAX, for one sample if there are samples.
-
-    It is the function, whatever is to be computed of it.
+class JaxFunction:
+    """The function of a spec in JAX: of one sample, if there are samples.
 
     Attributes:
-        fn: Maps what is differentiated, then everything else, to the output. It
-            computes in the dtype of what it is given.
-        varied: What to differentiate: an array, or parameters by the names that
+        fn: Maps the primal, then everything else, to the output, in their dtype.
+        primal: What to differentiate by: an array, or parameters by the names that
             PyTorch gives them.
         rest: The other arguments.
-        axes: The axis of the samples in `varied` and in each of `rest`, as `in_axes` of
-            `jax.vmap`; `None` where samples share it, and all `None` for one point.
+        in_axes: The sample axis of `primal` and of each of `rest`, as for `jax.vmap`;
+            `None` where samples share it, and all `None` for a single point.
     """
 
     fn: Callable[..., Any]
-    varied: Any
-    rest: tuple[Any, ...] = ()
-    axes: tuple[int | None, ...] = (None,)
+    primal: Any
+    rest: tuple[Any, ...]
+    in_axes: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A Jacobian, or something of a Hessian, that somebody takes.
+    """A derivative that people compute, in several sizes.
 
     Attributes:
         name: `[a-z][a-z0-9_]*`, unique.
-        origin: Where it is from: a paper, a data set, a package's example.
-        use: Who takes it and what they do with it, in a sentence.
+        origin: Its source: a paper, a data set, an example of a package.
+        use: Who computes it and for what, in a sentence.
         parameter: What the size counts, in words.
         sizes: Small, medium and large.
         tiny: A size small enough for a loop over every entry.
-        build: Makes the question of a size, with the same values each time; leaves the
-            caller's random state alone.
-        closed_form: The answer by formula, where there is one.
-        twin: The same function in JAX, with the question's values, where somebody wrote
-            it; imports JAX only when called.
+        build: Builds a size, with the same values each time; leaves the caller's random
+            state unchanged.
+        closed_form: The result by formula, if there is one.
+        jax_function: The same function in JAX, on the values of a spec, if there is
+            one; imports JAX only when called.
     """
 
     name: str
@@ -110,18 +114,38 @@ class Workload:
     parameter: str
     sizes: tuple[int, int, int]
     tiny: int
-    build: Callable[[int], Question]
-    closed_form: Callable[[Question], Any] | None = None
-    twin: Callable[[Question], Twin] | None = None
+    build: Callable[[int], DerivativeSpec]
+    closed_form: Callable[[DerivativeSpec], Any] | None = None
+    jax_function: Callable[[DerivativeSpec], JaxFunction] | None = None
 
 
-def seeded(build: Callable[[int], Question]) -> Callable[[int], Question]:
-    """Fix what a builder draws, and leave the caller's random state alone."""
+def seeded(build: Callable[[int], DerivativeSpec]) -> Callable[[int], DerivativeSpec]:
+    """Seed the random numbers of a builder; keep the caller's random state."""
 
     @functools.wraps(build)
-    def built(size: int) -> Question:
+    def built(size: int) -> DerivativeSpec:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return build(size)
 
     return built
+
+
+def on_samples(
+    make: Callable[[], nn.Module],
+    *shape: int,
+    draw: Callable[..., Tensor] = torch.randn,
+    wrt: int | str = 0,
+) -> Callable[[int], DerivativeSpec]:
+    """Return a builder of a module on random samples.
+
+    Args:
+        make: Makes the module.
+        shape: The shape of a sample.
+        draw: Draws the samples.
+        wrt: What to differentiate by.
+
+    Returns:
+        Maps a number of samples to the spec.
+    """
+    return seeded(lambda n: DerivativeSpec(make(), (draw(n, *shape),), wrt))

@@ -1,67 +1,38 @@
-"""Other libraries' ways to derivatives, to compare with; never candidates of `auto`."""
+"""Methods of other libraries, as baselines; never candidates of `auto`."""
 
 from __future__ import annotations
 
-from jacengine.bench.baselines.backpack import BatchGrad, SqrtGGNExact
+from functools import partial
+from typing import get_args
+
 from jacengine.bench.baselines.baseline import Baseline, Prepared
-from jacengine.bench.baselines.double_loop import DoubleLoop
-from jacengine.bench.baselines.expanded_weights import ExpandedWeights
-from jacengine.bench.baselines.functional import (
-    FunctionalForward,
-    FunctionalLoop,
-    FunctionalVectorized,
-)
-from jacengine.bench.baselines.functional_hessian import (
-    FunctionalHessian,
-    FunctionalHessianVectorized,
-)
-from jacengine.bench.baselines.grad_twice import GradTwice
-from jacengine.bench.baselines.hessian_products import VmapHvp
-from jacengine.bench.baselines.hessians import (
-    Hessian,
-    JacrevTwice,
-    VmapHessian,
-    VmapJacfwdTwice,
-    VmapJacrevTwice,
-)
-from jacengine.bench.baselines.jax_hessian import Folx, FolxSparse, JaxHessian
-from jacengine.bench.baselines.jax_jit import JaxJacfwd, JaxJacrev
-from jacengine.bench.baselines.opacus import Opacus
-from jacengine.bench.baselines.transforms import (
-    Jacfwd,
-    Jacrev,
-    VmapJacfwd,
-    VmapJacrev,
-)
+from jacengine.bench.baselines.jax_compiled import JAX_HESSIANS, JAX_JACOBIANS
+from jacengine.bench.baselines.per_sample_gradients import PER_SAMPLE_GRADIENTS
+from jacengine.bench.baselines.torch_hessians import HESSIANS
+from jacengine.bench.baselines.torch_jacobians import JACOBIANS
+from jacengine.bench.reference import reference
+from jacengine.bench.workload import DerivativeSpec, Workload
+from jacengine.problem.quantity import Quantity
 
 __all__ = ["BASELINES", "Baseline", "Prepared"]
 
+
+def _double_loop(_: Workload, spec: DerivativeSpec) -> Prepared:
+    return Prepared(partial(reference, spec))
+
+
 BASELINES: tuple[Baseline, ...] = (
-    DoubleLoop(),
-    FunctionalLoop(),
-    FunctionalVectorized(),
-    FunctionalForward(),
-    Jacrev(),
-    Jacfwd(),
-    VmapJacrev(),
-    VmapJacfwd(),
-    BatchGrad(),
-    SqrtGGNExact(),
-    Opacus(),
-    ExpandedWeights(),
-    JaxJacrev(),
-    JaxJacfwd(),
-    GradTwice(),
-    FunctionalHessian(),
-    FunctionalHessianVectorized(),
-    Hessian(),
-    JacrevTwice(),
-    VmapHessian(),
-    VmapJacrevTwice(),
-    VmapJacfwdTwice(),
-    VmapHvp(),
-    JaxHessian(),
-    Folx(),
-    FolxSparse(),
+    Baseline(
+        "double loop",
+        "PyTorch forum, t/23494",
+        _double_loop,
+        frozenset(get_args(Quantity)),
+        smoke_test=False,
+    ),
+    *JACOBIANS,
+    *PER_SAMPLE_GRADIENTS,
+    *JAX_JACOBIANS,
+    *HESSIANS,
+    *JAX_HESSIANS,
 )
 """In the order in which tables show them."""

@@ -1,102 +1,126 @@
-"""What a baseline is: derivatives as another library's users compute them."""
+"""Baselines: derivatives as the users of another library compute them."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import functools
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any
 
-from jacengine.bench.workload import Question, Workload
+import torch
+
+from jacengine.bench import optional_libraries
+from jacengine.bench.baselines.memory_estimate import MemoryEstimate
+from jacengine.bench.baselines.pure_function import PureFunction
+from jacengine.bench.workload import DerivativeSpec, Workload
+from jacengine.errors import UnsupportedError
 from jacengine.interface import Unsupported
 from jacengine.problem.quantity import Quantity
 
 
-def _as_it_is(result: Any) -> Any:
+def _identity(result: Any) -> Any:
     return result
+
+
+def _always_applicable(workload: Workload, spec: DerivativeSpec) -> str | None:
+    del workload, spec
+    return None
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is ready to be computed; calling it gives the result.
+    """A derivative that is ready to be computed; calling it returns tensors.
 
     Attributes:
-        run: Computes it anew and returns when it is there. This is what to time.
-        convert: Turns what `run` returned into detached tensors, nested as
-            `jacengine.auto` nests them. Not to be timed: users of that library go on
-            with its own arrays.
+        run: Computes the derivative anew and waits for it. Only this is timed.
+        convert: Converts the result of `run` to detached tensors, nested as by
+            `jacengine.auto`. It is not timed: users of the library keep its arrays.
     """
 
     run: Callable[[], Any]
-    convert: Callable[[Any], Any] = _as_it_is
+    convert: Callable[[Any], Any] = _identity
 
     def __call__(self) -> Any:
-        """Compute it, as tensors."""
+        """Compute the derivative as tensors."""
         return self.convert(self.run())
 
 
-class Baseline(ABC):
-    """A library's way to derivatives, called as its users call it, at its best.
+@dataclass(frozen=True)
+class Baseline:
+    """A method of another library, called as its users call it when they want speed.
 
-    A baseline is never a candidate of `auto`. Subclass it as a frozen dataclass.
+    A baseline is never a candidate of `auto`.
 
     Attributes:
-        name: What it is called in tables.
-        source: Where it is from, or documented.
-        quantities: What it computes.
+        name: Its name in tables.
+        source: Where the method is documented.
+        prepare: Does everything that users do once, and leaves the spec unchanged.
+        quantities: The quantities that it computes.
+        libraries: The optional libraries that it imports.
+        reason_inapplicable: Returns why it does not apply, without running it.
+        smoke_test: Whether `check` runs it at the tiny size, because only a run shows
+            which operators the library does not support.
+        memory: Estimates what it allocates at least, if it computes all directions at
+            once.
     """
 
-    name: ClassVar[str]
-    source: ClassVar[str]
-    quantities: ClassVar[frozenset[Quantity]] = frozenset({"jacobian"})
+    name: str
+    source: str
+    prepare: Callable[[Workload, DerivativeSpec], Prepared]
+    quantities: frozenset[Quantity] = frozenset({"jacobian"})
+    libraries: tuple[str, ...] = ()
+    reason_inapplicable: Callable[[Workload, DerivativeSpec], str | None] = (
+        _always_applicable
+    )
+    smoke_test: bool = True
+    memory: Callable[[PureFunction], MemoryEstimate] | None = None
 
     def missing(self) -> str | None:
-        """Say why it cannot be used here, if its library is not installed."""
-        return None
+        """Return which of its libraries is not installed, if any."""
+        return optional_libraries.reason_missing(*self.libraries)
 
-    def check(
-        self, workload: Workload, size: int, question: Question
-    ) -> Unsupported | None:
-        """Say why it does not apply, cheaply and without running it at this size.
+    def check(self, workload: Workload, spec: DerivativeSpec) -> Unsupported | None:
+        """Check whether it applies, without running it at the size of the spec.
 
         Args:
-            workload: What is asked for.
-            size: At which size.
-            question: The same, built; in the dtype and on the device to be used.
+            workload: The workload.
+            spec: The derivative at the size, in the dtype and on the device to be used.
 
         Returns:
             `None` if it applies, else the reason.
         """
-        if question.quantity not in self.quantities:
+        if spec.quantity not in self.quantities:
             computed = ", ".join(sorted(self.quantities))
-            return Unsupported(f"no {question.quantity}: it computes {computed}")
-        return self.declines(workload, size, question)
+            return Unsupported(f"no {spec.quantity}: it computes {computed}")
+        reason = self.reason_inapplicable(workload, spec)
+        if reason is None and self.smoke_test:
+            like: torch.Tensor = spec.args[0]
+            dtype = like.dtype if like.is_floating_point() else None
+            reason = _smoke_test(self, workload, like.device, dtype)
+        if reason is None and self.memory is not None:
+            reason = self.memory(PureFunction.of(spec)).reason_too_large()
+        return None if reason is None else Unsupported(reason)
 
-    def declines(
-        self, workload: Workload, size: int, question: Question
-    ) -> Unsupported | None:
-        """Say why it does not apply to a quantity that it computes.
 
-        Args:
-            workload: What is asked for.
-            size: At which size.
-            question: The same, built; in the dtype and on the device to be used.
-
-        Returns:
-            `None` if it applies, else the reason.
-        """
-        del workload, size, question
-        return None
-
-    @abstractmethod
-    def prepare(self, workload: Workload, size: int, question: Question) -> Prepared:
-        """Do everything that its users do once.
-
-        Args:
-            workload: What is asked for.
-            size: At which size.
-            question: The same, built; it is not changed.
-
-        Returns:
-            What computes it.
-        """
+@functools.cache
+def _smoke_test(
+    baseline: Baseline,
+    workload: Workload,
+    device: torch.device,
+    dtype: torch.dtype | None,
+) -> str | None:
+    """Run a baseline on two samples of the tiny size; return what it raised."""
+    tiny = workload.build(workload.tiny).to(device=device, dtype=dtype)
+    if tiny.batch_dim is not None:
+        tiny = replace(tiny, args=tuple(arg[:2] for arg in tiny.args))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            baseline.prepare(workload, tiny)()
+    except UnsupportedError as error:
+        return str(error)
+    except Exception as error:
+        first_line = next(iter(str(error).splitlines()), "")
+        return f"{type(error).__name__}: {first_line}"
+    return None

@@ -1,4 +1,4 @@
-"""The derivatives that people take, as data: one family a file."""
+"""Workloads as data, one family in each file."""
 
 from __future__ import annotations
 

@@ -7,10 +7,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.peers import peer
-from jacengine.bench.workload import Question, Twin, Workload, seeded
-from jacengine.bench.workloads.arrays import array, arrays
-from jacengine.bench.workloads.perceptrons import applied, mlp, mlp_twin
+from jacengine.bench.optional_libraries import load
+from jacengine.bench.workload import DerivativeSpec, JaxFunction, Workload, seeded
+from jacengine.bench.workloads.jax_functions import in_jax
+from jacengine.bench.workloads.perceptrons import jax_mlp, mlp, mlp_in_jax
 
 
 class _ResidualFlow(nn.Module):
@@ -25,14 +25,10 @@ class _ResidualFlow(nn.Module):
         return x + shift
 
 
-def _flow(dimension: int) -> Question:
-    return Question(_ResidualFlow(dimension), (torch.randn(64, dimension),))
-
-
-def _flow_jacobian(question: Question) -> Tensor:
-    """Return `I + W2 diag(1 - tanh(W1 x + b1)^2) W1`."""
-    params = dict(cast("nn.Module", question.fn).named_parameters())
-    x: Tensor = question.args[0]
+def _flow_jacobian(spec: DerivativeSpec) -> Tensor:
+    """Return the Jacobian `I + W2 diag(1 - tanh(W1 x + b1)^2) W1`."""
+    params = dict(cast("nn.Module", spec.fn).named_parameters())
+    x: Tensor = spec.args[0]
     with torch.no_grad():
         inner = x @ params["g.0.weight"].T + params["g.0.bias"]
         slope = 1 - inner.tanh() ** 2
@@ -41,16 +37,14 @@ def _flow_jacobian(question: Question) -> Tensor:
         return identity + weights @ params["g.0.weight"]
 
 
-def _flow_twin(question: Question) -> Twin:
-    named = arrays(cast("nn.Module", question.fn))
-    params = {name.removeprefix("g."): value for name, value in named.items()}
-    g = applied(3)
-    x = array(question.args[0])
-    return Twin(lambda x, params: x + g(params, x), x, (params,), (0, None))
+def _flow_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    g = jax_mlp(3, "g.")
+    module = cast("nn.Module", spec.fn)
+    return in_jax(spec, lambda params, x: x + g(params, x), module)
 
 
 class _Equilibrium(nn.Module):
-    """The fixed point of `z = tanh(W z + U x + b)`, by as many steps as it takes."""
+    """The fixed point of `z = tanh(W z + U x + b)`, by fixed-point iteration."""
 
     steps = 50
 
@@ -71,29 +65,24 @@ class _Equilibrium(nn.Module):
         return z
 
 
-def _equilibrium(units: int) -> Question:
-    return Question(_Equilibrium(units), (torch.randn(32, units),))
-
-
-def _equilibrium_jacobian(question: Question) -> Tensor:
-    """Return `(I - D W)^-1 D U` with `D = diag(1 - z^2)`: the implicit function."""
-    layer = cast("_Equilibrium", question.fn)
+def _equilibrium_jacobian(spec: DerivativeSpec) -> Tensor:
+    """Return `(I - D W)^-1 D U`, `D = diag(1 - z^2)`: implicit differentiation."""
+    layer = cast("_Equilibrium", spec.fn)
     with torch.no_grad():
-        z = layer(question.args[0])
+        z = layer(spec.args[0])
         slope = (1 - z**2).unsqueeze(-1)
         identity = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
-        follow: Tensor = torch.linalg.solve(
-            identity - slope * layer.state.weight, slope * layer.input.weight
-        )
-        return follow
+        by_state = identity - slope * layer.state.weight
+        J: Tensor = torch.linalg.solve(by_state, slope * layer.input.weight)
+        return J
 
 
-def _equilibrium_twin(question: Question) -> Twin:
-    jax, jnp = peer("jax"), peer("jax.numpy")
+def _equilibrium_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    jax, jnp = load("jax"), load("jax.numpy")
 
-    layer = cast("_Equilibrium", question.fn)
+    layer = cast("_Equilibrium", spec.fn)
 
-    def fixed_point(x: Any, params: dict[str, Any]) -> Any:
+    def fixed_point(params: dict[str, Any], x: Any) -> Any:
         injected = params["input.weight"] @ x
 
         def step(z: Any, _: None) -> tuple[Any, None]:
@@ -102,12 +91,7 @@ def _equilibrium_twin(question: Question) -> Twin:
 
         return jax.lax.scan(step, jnp.zeros_like(x), length=layer.steps)[0]
 
-    x = array(question.args[0])
-    return Twin(fixed_point, x, (arrays(layer),), (0, None))
-
-
-def _vector_field(dimension: int) -> Question:
-    return Question(mlp(dimension, 64, 64, dimension), (torch.randn(64, dimension),))
+    return in_jax(spec, fixed_point, layer)
 
 
 DYNAMICS: tuple[Workload, ...] = (
@@ -120,9 +104,9 @@ DYNAMICS: tuple[Workload, ...] = (
         parameter="dimension",
         sizes=(8, 64, 256),
         tiny=3,
-        build=seeded(_flow),
+        build=seeded(lambda d: DerivativeSpec(_ResidualFlow(d), (torch.randn(64, d),))),
         closed_form=_flow_jacobian,
-        twin=_flow_twin,
+        jax_function=_flow_in_jax,
     ),
     Workload(
         name="deep_equilibrium",
@@ -134,9 +118,9 @@ DYNAMICS: tuple[Workload, ...] = (
         parameter="units",
         sizes=(8, 32, 128),
         tiny=2,
-        build=seeded(_equilibrium),
+        build=seeded(lambda n: DerivativeSpec(_Equilibrium(n), (torch.randn(32, n),))),
         closed_form=_equilibrium_jacobian,
-        twin=_equilibrium_twin,
+        jax_function=_equilibrium_in_jax,
     ),
     Workload(
         name="neural_ode",
@@ -148,8 +132,9 @@ DYNAMICS: tuple[Workload, ...] = (
         parameter="state size d",
         sizes=(8, 64, 256),
         tiny=3,
-        build=seeded(_vector_field),
-        twin=mlp_twin,
+        build=seeded(
+            lambda d: DerivativeSpec(mlp(d, 64, 64, d), (torch.randn(64, d),))
+        ),
+        jax_function=mlp_in_jax,
     ),
 )
-"""Layers that are maps of a state to itself."""

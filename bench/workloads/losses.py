@@ -7,11 +7,11 @@ from typing import Any, cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jacengine.bench.peers import peer
-from jacengine.bench.workload import Question, Twin, Workload, seeded
-from jacengine.bench.workloads.arrays import array, arrays
-from jacengine.bench.workloads.datasets import digits, digits_shown
-from jacengine.bench.workloads.perceptrons import applied, mlp
+from jacengine.bench.optional_libraries import load
+from jacengine.bench.workload import DerivativeSpec, JaxFunction, Workload, seeded
+from jacengine.bench.workloads.datasets import digit_labels, digits
+from jacengine.bench.workloads.jax_functions import in_jax
+from jacengine.bench.workloads.perceptrons import jax_mlp, mlp
 from jacengine.problem.quantity import Quantity
 
 _IMAGES = 128
@@ -24,37 +24,28 @@ class _Loss(nn.Module):
         super().__init__()
         self.network = mlp(64, hidden, 10)
 
-    def forward(self, images: Tensor, shown: Tensor) -> Tensor:
-        return F.cross_entropy(self.network(images), shown)
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(self.network(images), labels)
 
 
-def _loss(hidden: int, quantity: Quantity) -> Question:
-    args = (digits()[:_IMAGES], digits_shown()[:_IMAGES])
-    return Question(_Loss(hidden), args, "params", batch_dim=None, quantity=quantity)
+def _loss(hidden: int, quantity: Quantity) -> DerivativeSpec:
+    args = (digits()[:_IMAGES], digit_labels()[:_IMAGES])
+    return DerivativeSpec(
+        _Loss(hidden), args, "params", batch_dim=None, quantity=quantity
+    )
 
 
-def _hessian(hidden: int) -> Question:
-    return _loss(hidden, "hessian")
+def _loss_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    jax, jnp = load("jax"), load("jax.numpy")
 
+    module = cast("_Loss", spec.fn)
+    apply = jax.vmap(jax_mlp(len(module.network), "network."), in_axes=(None, 0))
 
-def _diagonal(hidden: int) -> Question:
-    return _loss(hidden, "hessian_diagonal")
-
-
-def _loss_twin(question: Question) -> Twin:
-    jax, jnp = peer("jax"), peer("jax.numpy")
-
-    module = cast("_Loss", question.fn)
-    apply = jax.vmap(applied(len(module.network)), in_axes=(None, 0))
-
-    def loss(named: dict[str, Any], images: Any, shown: Any) -> Any:
-        params = {name.removeprefix("network."): value for name, value in named.items()}
+    def loss(params: dict[str, Any], images: Any, labels: Any) -> Any:
         logs = jax.nn.log_softmax(apply(params, images))
-        return -logs[jnp.arange(len(shown)), shown].mean()
+        return -logs[jnp.arange(len(labels)), labels].mean()
 
-    images, shown = question.args
-    rest = (array(images), array(shown))
-    return Twin(loss, arrays(module), rest, (None, None, None))
+    return in_jax(spec, loss, module)
 
 
 LOSSES: tuple[Workload, ...] = (
@@ -68,8 +59,8 @@ LOSSES: tuple[Workload, ...] = (
         parameter="hidden units h",
         sizes=(4, 8, 16),
         tiny=2,
-        build=seeded(_hessian),
-        twin=_loss_twin,
+        build=seeded(lambda hidden: _loss(hidden, "hessian")),
+        jax_function=_loss_in_jax,
     ),
     Workload(
         name="loss_diagonal",
@@ -81,8 +72,7 @@ LOSSES: tuple[Workload, ...] = (
         parameter="hidden units h",
         sizes=(8, 16, 32),
         tiny=2,
-        build=seeded(_diagonal),
-        twin=_loss_twin,
+        build=seeded(lambda hidden: _loss(hidden, "hessian_diagonal")),
+        jax_function=_loss_in_jax,
     ),
 )
-"""A classifier's loss, by its parameters."""

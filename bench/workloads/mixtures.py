@@ -1,4 +1,4 @@
-"""A Gaussian mixture's log-density, by its parameters and by where it is taken."""
+"""A Gaussian mixture's log-density, by its parameters and by its argument."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.peers import peer
-from jacengine.bench.workload import Question, Twin, Workload, seeded
-from jacengine.bench.workloads.arrays import array, arrays
+from jacengine.bench.optional_libraries import load
+from jacengine.bench.workload import (
+    DerivativeSpec,
+    JaxFunction,
+    Workload,
+    on_samples,
+    seeded,
+)
+from jacengine.bench.workloads.jax_functions import in_jax
 
 
 class _Mixture(nn.Module):
@@ -33,48 +39,44 @@ class _Mixture(nn.Module):
         return self.joint(x).logsumexp(-1)
 
 
-def _mixture(samples: int) -> Question:
-    return Question(_Mixture(16, 8), (torch.randn(samples, 8),), wrt="params")
-
-
-def _mixture_jacobian(question: Question) -> dict[str, Tensor]:
-    """Return what each component's share of a sample says."""
-    mixture = cast("_Mixture", question.fn)
-    x: Tensor = question.args[0]
+def _mixture_jacobian(spec: DerivativeSpec) -> dict[str, Tensor]:
+    """Return the derivatives by the posterior of the components."""
+    mixture = cast("_Mixture", spec.fn)
+    x: Tensor = spec.args[0]
     with torch.no_grad():
-        share = mixture.joint(x).softmax(-1)
+        posterior = mixture.joint(x).softmax(-1)
         scales = mixture.log_scales.exp()
         deviations = (x.unsqueeze(-2) - mixture.means) / scales
         return {
-            "logits": share - mixture.logits.softmax(0),
-            "means": share.unsqueeze(-1) * deviations / scales,
-            "log_scales": share.unsqueeze(-1) * (deviations**2 - 1),
+            "logits": posterior - mixture.logits.softmax(0),
+            "means": posterior.unsqueeze(-1) * deviations / scales,
+            "log_scales": posterior.unsqueeze(-1) * (deviations**2 - 1),
         }
 
 
-def _score(dimension: int) -> Question:
+def _score(dimension: int) -> DerivativeSpec:
     where = torch.randn(256, dimension)
-    return Question(_Mixture(16, dimension), (where,), quantity="laplacian")
+    return DerivativeSpec(_Mixture(16, dimension), (where,), quantity="laplacian")
 
 
-def _score_divergence(question: Question) -> Tensor:
-    """Return what the components' scores and their spread say.
+def _score_divergence(spec: DerivativeSpec) -> Tensor:
+    """Return the divergence from the mean and the spread of the component scores.
 
-    The score is the mean of the components' scores, by their shares of a sample.
+    The score is their mean, weighted by the posterior.
     """
-    mixture = cast("_Mixture", question.fn)
-    x: Tensor = question.args[0]
+    mixture = cast("_Mixture", spec.fn)
+    x: Tensor = spec.args[0]
     with torch.no_grad():
-        share = mixture.joint(x).softmax(-1)
+        posterior = mixture.joint(x).softmax(-1)
         precisions = (-2 * mixture.log_scales).exp()
         scores = (mixture.means - x.unsqueeze(-2)) * precisions
-        mean = (share.unsqueeze(-1) * scores).sum(-2)
-        spread = (share * scores.square().sum(-1)).sum(-1) - mean.square().sum(-1)
-        return spread - share @ precisions.sum(-1)
+        mean = (posterior.unsqueeze(-1) * scores).sum(-2)
+        spread = (posterior * scores.square().sum(-1)).sum(-1) - mean.square().sum(-1)
+        return spread - posterior @ precisions.sum(-1)
 
 
-def _mixture_twin(question: Question) -> Twin:
-    jax, jnp = peer("jax"), peer("jax.numpy")
+def _mixture_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    jax, jnp = load("jax"), load("jax.numpy")
 
     def density(params: dict[str, Any], x: Any) -> Any:
         log_scales = params["log_scales"]
@@ -84,11 +86,7 @@ def _mixture_twin(question: Question) -> Twin:
         joint = jax.nn.log_softmax(params["logits"]) + exponents.sum(-1) - constant
         return jax.scipy.special.logsumexp(joint)
 
-    params = arrays(cast("nn.Module", question.fn))
-    x = array(question.args[0])
-    if question.wrt == "params":
-        return Twin(density, params, (x,), (None, 0))
-    return Twin(lambda x, params: density(params, x), x, (params,), (0, None))
+    return in_jax(spec, density, cast("nn.Module", spec.fn))
 
 
 MIXTURES: tuple[Workload, ...] = (
@@ -102,9 +100,9 @@ MIXTURES: tuple[Workload, ...] = (
         parameter="samples",
         sizes=(500, 4000, 20_000),
         tiny=3,
-        build=seeded(_mixture),
+        build=on_samples(lambda: _Mixture(16, 8), 8, wrt="params"),
         closed_form=_mixture_jacobian,
-        twin=_mixture_twin,
+        jax_function=_mixture_in_jax,
     ),
     Workload(
         name="score_divergence",
@@ -118,7 +116,6 @@ MIXTURES: tuple[Workload, ...] = (
         tiny=3,
         build=seeded(_score),
         closed_form=_score_divergence,
-        twin=_mixture_twin,
+        jax_function=_mixture_in_jax,
     ),
 )
-"""A Gaussian mixture's log-density."""

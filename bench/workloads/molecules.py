@@ -7,18 +7,18 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.peers import peer
-from jacengine.bench.workload import Question, Twin, Workload, seeded
-from jacengine.bench.workloads.arrays import array, arrays
-from jacengine.bench.workloads.perceptrons import applied, mlp
+from jacengine.bench.optional_libraries import load
+from jacengine.bench.workload import DerivativeSpec, JaxFunction, Workload, seeded
+from jacengine.bench.workloads.jax_functions import array, in_jax
+from jacengine.bench.workloads.perceptrons import jax_mlp, mlp
 
 _SPACING = 1.5
 _WIDTH = 2.0
-"""Of the bells that distances are described by: `exp(-2 (r - centre)^2)`."""
+"""Exponent of the radial basis functions `exp(-2 (r - centre)^2)`."""
 
 
 class _Potential(nn.Module):
-    """Morse potentials between all atoms, and a network of each atom's surroundings."""
+    """Morse potentials, and a network of the radial basis functions of each atom."""
 
     def __init__(self, atoms: int) -> None:
         super().__init__()
@@ -29,39 +29,40 @@ class _Potential(nn.Module):
         self.energy = mlp(16, 32, 32, 1)
 
     def forward(self, positions: Tensor) -> Tensor:
-        ways = positions[self.get_buffer("others")] - positions.unsqueeze(1)
-        distances = cast("Tensor", torch.linalg.vector_norm(ways, dim=-1))
+        displacements = positions[self.get_buffer("others")] - positions.unsqueeze(1)
+        distances = cast("Tensor", torch.linalg.vector_norm(displacements, dim=-1))
         from_centres = distances.unsqueeze(-1) - self.get_buffer("centres")
-        bells = (-_WIDTH * from_centres.square()).exp().sum(-2)
+        radial = (-_WIDTH * from_centres.square()).exp().sum(-2)
         morse = (1 - (_SPACING - distances).exp()).square()
-        energy: Tensor = self.energy(bells).sum() + morse.sum() / 2
+        energy: Tensor = self.energy(radial).sum() + morse.sum() / 2
         return energy
 
 
-def _molecule(atoms: int) -> Question:
+def _molecule(atoms: int) -> DerivativeSpec:
     steps = torch.arange(4)
     grid = torch.cartesian_prod(steps, steps, steps)[:atoms]
     positions = _SPACING * grid + 0.1 * torch.randn(atoms, 3)
-    return Question(_Potential(atoms), (positions,), batch_dim=None, quantity="hessian")
+    return DerivativeSpec(
+        _Potential(atoms), (positions,), batch_dim=None, quantity="hessian"
+    )
 
 
-def _molecule_twin(question: Question) -> Twin:
-    jax, jnp = peer("jax"), peer("jax.numpy")
+def _molecule_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    jax, jnp = load("jax"), load("jax.numpy")
 
-    potential = cast("_Potential", question.fn)
+    potential = cast("_Potential", spec.fn)
     others = potential.get_buffer("others").cpu().numpy()
     centres = array(potential.get_buffer("centres"))
-    apply = jax.vmap(applied(len(potential.energy)), in_axes=(None, 0))
+    apply = jax.vmap(jax_mlp(len(potential.energy), "energy."), in_axes=(None, 0))
 
-    def energy(positions: Any, params: dict[str, Any]) -> Any:
-        ways = positions[others] - positions[:, None]
-        distances = jnp.linalg.norm(ways, axis=-1)
-        bells = jnp.exp(-_WIDTH * (distances[..., None] - centres) ** 2).sum(-2)
+    def energy(params: dict[str, Any], positions: Any) -> Any:
+        displacements = positions[others] - positions[:, None]
+        distances = jnp.linalg.norm(displacements, axis=-1)
+        radial = jnp.exp(-_WIDTH * (distances[..., None] - centres) ** 2).sum(-2)
         morse = (1 - jnp.exp(_SPACING - distances)) ** 2
-        return apply(params, bells).sum() + morse.sum() / 2
+        return apply(params, radial).sum() + morse.sum() / 2
 
-    params = arrays(potential.energy)
-    return Twin(energy, array(question.args[0]), (params,), (None, None))
+    return in_jax(spec, energy, potential)
 
 
 MOLECULES: tuple[Workload, ...] = (
@@ -75,7 +76,6 @@ MOLECULES: tuple[Workload, ...] = (
         sizes=(6, 16, 48),
         tiny=3,
         build=seeded(_molecule),
-        twin=_molecule_twin,
+        jax_function=_molecule_in_jax,
     ),
 )
-"""Potential energies of atoms."""

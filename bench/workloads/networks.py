@@ -5,28 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.workload import Question, Workload, seeded
-from jacengine.bench.workloads.perceptrons import mlp, mlp_twin
-
-
-def _classifier(samples: int) -> Question:
-    return Question(mlp(64, 128, 128, 10), (torch.randn(samples, 64),))
-
-
-def _decoder(samples: int) -> Question:
-    return Question(mlp(8, 64, 64, 256), (torch.randn(samples, 8),))
-
-
-def _encoder(samples: int) -> Question:
-    return Question(mlp(512, 256, 128, 4), (torch.randn(samples, 512),))
-
-
-def _autoencoder(samples: int) -> Question:
-    return Question(mlp(784, 128, 16, 128, 784), (torch.rand(samples, 784),))
+from jacengine.bench.workload import DerivativeSpec, Workload, on_samples, seeded
+from jacengine.bench.workloads.perceptrons import mlp, mlp_in_jax
 
 
 class _Residual(nn.Module):
-    """`x + W2 tanh(W1 x)`, many times over."""
+    """Residual blocks `x + W2 tanh(W1 x)`."""
 
     def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
@@ -38,12 +22,8 @@ class _Residual(nn.Module):
         return x
 
 
-def _residual(blocks: int) -> Question:
-    return Question(_Residual(32, blocks), (torch.randn(32, 32),))
-
-
-def _image_classifier(samples: int) -> Question:
-    net = nn.Sequential(
+def _image_classifier() -> nn.Module:
+    return nn.Sequential(
         nn.Conv2d(1, 8, 3, stride=2, padding=1),
         nn.ReLU(),
         nn.Conv2d(8, 16, 3, stride=2, padding=1),
@@ -51,7 +31,6 @@ def _image_classifier(samples: int) -> Question:
         nn.Flatten(),
         nn.Linear(16 * 7 * 7, 10),
     )
-    return Question(net, (torch.rand(samples, 1, 28, 28),))
 
 
 class _GraphConvolution(nn.Module):
@@ -75,9 +54,9 @@ class _GraphConvolution(nn.Module):
         return classes
 
 
-def _graph(nodes: int) -> Question:
+def _graph(nodes: int) -> DerivativeSpec:
     net = _GraphConvolution(nodes, features=8, hidden=16, classes=4)
-    return Question(net, (torch.randn(nodes, 8),), batch_dim=None)
+    return DerivativeSpec(net, (torch.randn(nodes, 8),), batch_dim=None)
 
 
 NETWORKS: tuple[Workload, ...] = (
@@ -90,8 +69,10 @@ NETWORKS: tuple[Workload, ...] = (
         parameter="samples",
         sizes=(64, 512, 2048),
         tiny=3,
-        build=seeded(_classifier),
-        twin=mlp_twin,
+        build=seeded(
+            lambda n: DerivativeSpec(mlp(64, 128, 128, 10), (torch.randn(n, 64),))
+        ),
+        jax_function=mlp_in_jax,
     ),
     Workload(
         name="mlp_decoder",
@@ -103,8 +84,10 @@ NETWORKS: tuple[Workload, ...] = (
         parameter="samples",
         sizes=(64, 512, 4096),
         tiny=2,
-        build=seeded(_decoder),
-        twin=mlp_twin,
+        build=seeded(
+            lambda n: DerivativeSpec(mlp(8, 64, 64, 256), (torch.randn(n, 8),))
+        ),
+        jax_function=mlp_in_jax,
     ),
     Workload(
         name="mlp_encoder",
@@ -114,8 +97,10 @@ NETWORKS: tuple[Workload, ...] = (
         parameter="samples",
         sizes=(64, 512, 4096),
         tiny=2,
-        build=seeded(_encoder),
-        twin=mlp_twin,
+        build=seeded(
+            lambda n: DerivativeSpec(mlp(512, 256, 128, 4), (torch.randn(n, 512),))
+        ),
+        jax_function=mlp_in_jax,
     ),
     Workload(
         name="autoencoder",
@@ -126,8 +111,10 @@ NETWORKS: tuple[Workload, ...] = (
         parameter="samples",
         sizes=(1, 8, 32),
         tiny=1,
-        build=seeded(_autoencoder),
-        twin=mlp_twin,
+        build=seeded(
+            lambda n: DerivativeSpec(mlp(784, 128, 16, 128, 784), (torch.rand(n, 784),))
+        ),
+        jax_function=mlp_in_jax,
     ),
     Workload(
         name="residual_mlp",
@@ -138,7 +125,9 @@ NETWORKS: tuple[Workload, ...] = (
         parameter="residual blocks",
         sizes=(8, 32, 128),
         tiny=2,
-        build=seeded(_residual),
+        build=seeded(
+            lambda blocks: DerivativeSpec(_Residual(32, blocks), (torch.randn(32, 32),))
+        ),
     ),
     Workload(
         name="image_classifier",
@@ -150,7 +139,7 @@ NETWORKS: tuple[Workload, ...] = (
         parameter="samples",
         sizes=(16, 128, 512),
         tiny=1,
-        build=seeded(_image_classifier),
+        build=on_samples(_image_classifier, 1, 28, 28, draw=torch.rand),
     ),
     Workload(
         name="graph_convolution",
@@ -165,4 +154,3 @@ NETWORKS: tuple[Workload, ...] = (
         build=seeded(_graph),
     ),
 )
-"""Feed-forward networks, by their inputs."""

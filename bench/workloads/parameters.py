@@ -7,19 +7,21 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.peers import peer
-from jacengine.bench.workload import Question, Twin, Workload, seeded
-from jacengine.bench.workloads.arrays import array, arrays
+from jacengine.bench.optional_libraries import load
+from jacengine.bench.workload import (
+    DerivativeSpec,
+    JaxFunction,
+    Workload,
+    on_samples,
+    seeded,
+)
 from jacengine.bench.workloads.datasets import diabetes, digits
-from jacengine.bench.workloads.perceptrons import mlp, mlp_twin
-
-
-def _curve_fit(hidden: int) -> Question:
-    return Question(mlp(10, hidden, hidden, 1), (diabetes(),), wrt="params")
+from jacengine.bench.workloads.jax_functions import in_jax
+from jacengine.bench.workloads.perceptrons import mlp, mlp_in_jax
 
 
 class _Amplitude(nn.Module):
-    """The log-amplitude of spins on a square lattice: convolutions, summed up."""
+    """The log-amplitude of spins on a square lattice: summed convolutions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,13 +33,13 @@ class _Amplitude(nn.Module):
         return amplitudes.sum((1, 2, 3))
 
 
-def _monte_carlo(samples: int) -> Question:
+def _monte_carlo(samples: int) -> DerivativeSpec:
     spins = torch.randint(0, 2, (samples, 1, 10, 10)) * 2.0 - 1
-    return Question(_Amplitude(), (spins,), wrt="params")
+    return DerivativeSpec(_Amplitude(), (spins,), wrt="params")
 
 
-def _amplitude_twin(question: Question) -> Twin:
-    jnp, lax = peer("jax.numpy"), peer("jax.lax")
+def _amplitude_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    jnp, lax = load("jax.numpy"), load("jax.lax")
 
     def amplitude(params: dict[str, Any], spins: Any) -> Any:
         x = jnp.expand_dims(spins, 0)
@@ -47,12 +49,11 @@ def _amplitude_twin(question: Question) -> Twin:
             x = jnp.tanh(x + jnp.reshape(bias, (-1, 1, 1)))
         return x.sum()
 
-    params = arrays(cast("nn.Module", question.fn))
-    return Twin(amplitude, params, (array(question.args[0]),), (None, 0))
+    return in_jax(spec, amplitude, cast("nn.Module", spec.fn))
 
 
-def _conv3d(samples: int) -> Question:
-    net = nn.Sequential(
+def _conv3d() -> nn.Module:
+    return nn.Sequential(
         nn.Conv3d(1, 2, 2, bias=False),
         nn.ReLU(),
         nn.Conv3d(2, 1, 2),
@@ -60,16 +61,15 @@ def _conv3d(samples: int) -> Question:
         nn.AvgPool3d(4),
         nn.Flatten(),
     )
-    return Question(net, (torch.rand(samples, 1, 6, 6, 6),), wrt="params")
 
 
-def _backpack(scale: int) -> Question:
+def _backpack(scale: int) -> DerivativeSpec:
     net = mlp(10 * scale, 7 * scale, 5 * scale)
-    return Question(net, (torch.rand(15 * scale, 10 * scale),), wrt="params")
+    return DerivativeSpec(net, (torch.rand(15 * scale, 10 * scale),), wrt="params")
 
 
-def _kernel_network(samples: int) -> Question:
-    net = nn.Sequential(
+def _kernel_network() -> nn.Module:
+    return nn.Sequential(
         nn.Conv2d(3, 8, 3, stride=2, padding=1),
         nn.ReLU(),
         nn.Conv2d(8, 16, 3, stride=2, padding=1),
@@ -77,11 +77,6 @@ def _kernel_network(samples: int) -> Question:
         nn.Flatten(),
         nn.Linear(16 * 4 * 4, 10),
     )
-    return Question(net, (torch.rand(samples, 3, 16, 16),), wrt="params")
-
-
-def _posterior(samples: int) -> Question:
-    return Question(mlp(64, 32, 10), (digits()[:samples],), wrt="params")
 
 
 PARAMETERS: tuple[Workload, ...] = (
@@ -95,8 +90,10 @@ PARAMETERS: tuple[Workload, ...] = (
         parameter="hidden units h",
         sizes=(16, 64, 192),
         tiny=2,
-        build=seeded(_curve_fit),
-        twin=mlp_twin,
+        build=seeded(
+            lambda h: DerivativeSpec(mlp(10, h, h, 1), (diabetes(),), wrt="params")
+        ),
+        jax_function=mlp_in_jax,
     ),
     Workload(
         name="monte_carlo",
@@ -108,7 +105,7 @@ PARAMETERS: tuple[Workload, ...] = (
         sizes=(100, 300, 1000),
         tiny=2,
         build=seeded(_monte_carlo),
-        twin=_amplitude_twin,
+        jax_function=_amplitude_in_jax,
     ),
     Workload(
         name="quasi_linear_conv3d",
@@ -119,7 +116,7 @@ PARAMETERS: tuple[Workload, ...] = (
         parameter="samples",
         sizes=(250, 1000, 4000),
         tiny=2,
-        build=seeded(_conv3d),
+        build=on_samples(_conv3d, 1, 6, 6, 6, draw=torch.rand, wrt="params"),
     ),
     Workload(
         name="backpack_example",
@@ -131,7 +128,7 @@ PARAMETERS: tuple[Workload, ...] = (
         sizes=(1, 4, 8),
         tiny=1,
         build=seeded(_backpack),
-        twin=mlp_twin,
+        jax_function=mlp_in_jax,
     ),
     Workload(
         name="tangent_kernel",
@@ -142,7 +139,7 @@ PARAMETERS: tuple[Workload, ...] = (
         parameter="samples",
         sizes=(8, 64, 256),
         tiny=1,
-        build=seeded(_kernel_network),
+        build=on_samples(_kernel_network, 3, 16, 16, draw=torch.rand, wrt="params"),
     ),
     Workload(
         name="laplace",
@@ -154,8 +151,9 @@ PARAMETERS: tuple[Workload, ...] = (
         parameter="samples",
         sizes=(50, 250, 1000),
         tiny=2,
-        build=seeded(_posterior),
-        twin=mlp_twin,
+        build=seeded(
+            lambda n: DerivativeSpec(mlp(64, 32, 10), (digits()[:n],), wrt="params")
+        ),
+        jax_function=mlp_in_jax,
     ),
 )
-"""Networks by their parameters, sample by sample."""

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import jvp
 
-from jacengine.bench.peers import peer
-from jacengine.bench.workload import Question, Twin, Workload, seeded
-from jacengine.bench.workloads.arrays import array, arrays
-from jacengine.bench.workloads.perceptrons import applied, mlp
+from jacengine.bench.optional_libraries import load
+from jacengine.bench.workload import DerivativeSpec, JaxFunction, Workload, seeded
+from jacengine.bench.workloads.jax_functions import in_jax
+from jacengine.bench.workloads.perceptrons import jax_mlp, mlp
 
 
 def _reactions(y: Any, stack: Any) -> Any:
@@ -33,13 +33,15 @@ def kinetics(y: Tensor) -> Tensor:
     return cast("Tensor", _reactions(y, torch.stack))
 
 
-def _kinetics(cells: int) -> Question:
+def _kinetics(cells: int) -> DerivativeSpec:
     scale = torch.tensor([1.0, 1e-4, 1.0], dtype=torch.float64)
-    return Question(kinetics, (torch.rand(cells, 3, dtype=torch.float64) * scale,))
+    return DerivativeSpec(
+        kinetics, (torch.rand(cells, 3, dtype=torch.float64) * scale,)
+    )
 
 
-def _kinetics_jacobian(question: Question) -> Tensor:
-    y: Tensor = question.args[0]
+def _kinetics_jacobian(spec: DerivativeSpec) -> Tensor:
+    y: Tensor = spec.args[0]
     _, b, c = y.unbind(-1)
     slow, none = torch.full_like(b, 0.04), torch.zeros_like(b)
     rows = (
@@ -50,11 +52,9 @@ def _kinetics_jacobian(question: Question) -> Tensor:
     return torch.stack([torch.stack(row, -1) for row in rows], -2)
 
 
-def _kinetics_twin(question: Question) -> Twin:
-    jnp = peer("jax.numpy")
-
-    y = array(question.args[0])
-    return Twin(lambda y: _reactions(y, jnp.stack), y, (), (0,))
+def _kinetics_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    jnp = load("jax.numpy")
+    return in_jax(spec, lambda y: _reactions(y, jnp.stack))
 
 
 _FEED, _RELEASE, _DIFFUSION = 1.0, 3.4, 0.1
@@ -83,14 +83,14 @@ def brusselator(fields: Tensor) -> Tensor:
     return cast("Tensor", _spread(fields, torch))
 
 
-def _brusselator(side: int) -> Question:
+def _brusselator(side: int) -> DerivativeSpec:
     fields = torch.rand(2, side, side, dtype=torch.float64)
-    return Question(brusselator, (fields,), batch_dim=None)
+    return DerivativeSpec(brusselator, (fields,), batch_dim=None)
 
 
-def _brusselator_jacobian(question: Question) -> Tensor:
+def _brusselator_jacobian(spec: DerivativeSpec) -> Tensor:
     """Return blocks of the Laplacian and of diagonals."""
-    fields: Tensor = question.args[0]
+    fields: Tensor = spec.args[0]
     u, v = fields.flatten(1)
     side = fields.shape[1]
     one = torch.eye(side, dtype=fields.dtype, device=fields.device)
@@ -105,10 +105,9 @@ def _brusselator_jacobian(question: Question) -> Tensor:
     return torch.cat(rows).reshape(*fields.shape, *fields.shape)
 
 
-def _brusselator_twin(question: Question) -> Twin:
-    jnp = peer("jax.numpy")
-
-    return Twin(lambda fields: _spread(fields, jnp), array(question.args[0]))
+def _brusselator_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    jnp = load("jax.numpy")
+    return in_jax(spec, lambda fields: _spread(fields, jnp))
 
 
 _VISCOSITY = 0.01 / torch.pi
@@ -137,18 +136,17 @@ class _Burgers(nn.Module):
         return u_t + u * u_x - _VISCOSITY * u_xx
 
 
-def _pinn(points: int) -> Question:
+def _pinn(points: int) -> DerivativeSpec:
     where = torch.rand(points, 2) * torch.tensor([1.0, 2.0]) - torch.tensor([0.0, 1.0])
-    return Question(_Burgers(), (where,), wrt="params")
+    return DerivativeSpec(_Burgers(), (where,), wrt="params")
 
 
-def _pinn_twin(question: Question) -> Twin:
-    jax, jnp = peer("jax"), peer("jax.numpy")
+def _pinn_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    jax, jnp = load("jax"), load("jax.numpy")
 
-    apply = applied(5)
+    apply = jax_mlp(5, "u.")
 
-    def residual(named: dict[str, Any], point: Any) -> Any:
-        params = {name.removeprefix("u."): value for name, value in named.items()}
+    def residual(params: dict[str, Any], point: Any) -> Any:
         time = jnp.zeros_like(point).at[0].set(1)
         space = 1 - time
 
@@ -159,8 +157,7 @@ def _pinn_twin(question: Question) -> Twin:
         (u, u_x), (_, u_xx) = jax.jvp(slope, (point,), (space,))
         return u_t + u * u_x - _VISCOSITY * u_xx
 
-    named = arrays(cast("nn.Module", question.fn))
-    return Twin(residual, named, (array(question.args[0]),), (None, 0))
+    return in_jax(spec, residual, cast("nn.Module", spec.fn))
 
 
 PHYSICS: tuple[Workload, ...] = (
@@ -175,7 +172,7 @@ PHYSICS: tuple[Workload, ...] = (
         tiny=3,
         build=seeded(_kinetics),
         closed_form=_kinetics_jacobian,
-        twin=_kinetics_twin,
+        jax_function=_kinetics_in_jax,
     ),
     Workload(
         name="reaction_diffusion",
@@ -187,7 +184,7 @@ PHYSICS: tuple[Workload, ...] = (
         tiny=3,
         build=seeded(_brusselator),
         closed_form=_brusselator_jacobian,
-        twin=_brusselator_twin,
+        jax_function=_brusselator_in_jax,
     ),
     Workload(
         name="pinn",
@@ -200,7 +197,6 @@ PHYSICS: tuple[Workload, ...] = (
         sizes=(100, 500, 2000),
         tiny=2,
         build=seeded(_pinn),
-        twin=_pinn_twin,
+        jax_function=_pinn_in_jax,
     ),
 )
-"""Right-hand sides and residuals of differential equations."""

@@ -9,9 +9,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from jacengine.bench.peers import peer
-from jacengine.bench.workload import Question, Twin, Workload, seeded
-from jacengine.bench.workloads.arrays import array
+from jacengine.bench.optional_libraries import load
+from jacengine.bench.workload import DerivativeSpec, JaxFunction, Workload, seeded
+from jacengine.bench.workloads.jax_functions import in_jax
 
 _LENGTHS = (0.36, 0.0, 0.42, 0.0, 0.4, 0.0, 0.126)
 _TWISTS = (-pi / 2, pi / 2, pi / 2, -pi / 2, -pi / 2, pi / 2, 0.0)
@@ -44,21 +44,21 @@ def hand(angles: Tensor) -> Tensor:
     return cast("Tensor", _frames(angles, torch)[-1][..., :3, :].swapaxes(-1, -2))
 
 
-def _poses(poses: int) -> Question:
+def _poses(poses: int) -> DerivativeSpec:
     angles = torch.randn(poses, 7, dtype=torch.float64)
     return _points(hand, angles)
 
 
-def _points(fn: Any, *args: Tensor) -> Question:
-    """Ask about one point where there is one, and else about independent samples."""
+def _points(fn: Any, *args: Tensor) -> DerivativeSpec:
+    """Specify a single point if there is one, else independent samples."""
     if len(args[0]) == 1:
-        return Question(fn, tuple(arg[0] for arg in args), batch_dim=None)
-    return Question(fn, args)
+        return DerivativeSpec(fn, tuple(arg[0] for arg in args), batch_dim=None)
+    return DerivativeSpec(fn, args)
 
 
-def _hand_jacobian(question: Question) -> Tensor:
-    """Return `z x axis` and `z x (hand - joint)` for each joint's axis z."""
-    angles: Tensor = question.args[0]
+def _hand_jacobian(spec: DerivativeSpec) -> Tensor:
+    """Return for each joint axis z the columns `z x axis` and `z x (hand - joint)`."""
+    angles: Tensor = spec.args[0]
     frames = cast("list[Tensor]", _frames(angles, torch))
     first = torch.eye(4, dtype=angles.dtype, device=angles.device)
     tip = frames[-1][..., :3, :].swapaxes(-1, -2)
@@ -71,14 +71,13 @@ def _hand_jacobian(question: Question) -> Tensor:
     return torch.stack(columns, -1)
 
 
-def _hand_twin(question: Question) -> Twin:
-    jnp = peer("jax.numpy")
+def _hand_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    jnp = load("jax.numpy")
 
     def pose(angles: Any) -> Any:
         return _frames(angles, jnp)[-1][:3, :].T
 
-    axis = None if question.batch_dim is None else 0
-    return Twin(pose, array(question.args[0]), (), (axis,))
+    return in_jax(spec, pose)
 
 
 _MASS, _GRAVITY, _ARM, _DRAG = 0.6, 9.81, 0.18, 0.03
@@ -120,20 +119,14 @@ def quadrotor(state: Tensor, thrusts: Tensor) -> Tensor:
     return cast("Tensor", _flight(state, thrusts, torch))
 
 
-def _knots(knots: int) -> Question:
+def _knots(knots: int) -> DerivativeSpec:
     state = torch.randn(knots, 12, dtype=torch.float64) / 3
     return _points(quadrotor, state, 1 + torch.rand(knots, 4, dtype=torch.float64))
 
 
-def _flight_twin(question: Question) -> Twin:
-    jnp = peer("jax.numpy")
-
-    def rates(state: Any, thrusts: Any) -> Any:
-        return _flight(state, thrusts, jnp)
-
-    axis = None if question.batch_dim is None else 0
-    state, thrusts = map(array, question.args)
-    return Twin(rates, state, (thrusts,), (axis, axis))
+def _flight_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    jnp = load("jax.numpy")
+    return in_jax(spec, lambda state, thrusts: _flight(state, thrusts, jnp))
 
 
 ROBOTS: tuple[Workload, ...] = (
@@ -148,7 +141,7 @@ ROBOTS: tuple[Workload, ...] = (
         tiny=2,
         build=seeded(_poses),
         closed_form=_hand_jacobian,
-        twin=_hand_twin,
+        jax_function=_hand_in_jax,
     ),
     Workload(
         name="quadrotor",
@@ -160,7 +153,6 @@ ROBOTS: tuple[Workload, ...] = (
         sizes=(1, 100, 10_000),
         tiny=2,
         build=seeded(_knots),
-        twin=_flight_twin,
+        jax_function=_flight_in_jax,
     ),
 )
-"""Kinematics and dynamics of robots."""

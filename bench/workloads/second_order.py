@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.workload import Question, Twin, Workload, seeded
-from jacengine.bench.workloads.perceptrons import mlp, mlp_twin
+from jacengine.bench.workload import DerivativeSpec, JaxFunction, Workload, seeded
+from jacengine.bench.workloads.jax_functions import in_jax
+from jacengine.bench.workloads.perceptrons import jax_mlp, mlp, mlp_in_jax
 
 
 class _Sine(nn.Module):
@@ -18,30 +19,25 @@ class _Sine(nn.Module):
         return x.sin()
 
 
-def _solution(dimension: int) -> Question:
+def _solution(dimension: int) -> DerivativeSpec:
     net = mlp(dimension, 64, 64, 64, 1, activation=_Sine)
     points = torch.rand(min(128 * dimension, 1024), dimension)
-    return Question(net, (points,), quantity="laplacian")
+    return DerivativeSpec(net, (points,), quantity="laplacian")
 
 
-def _solution_twin(question: Question) -> Twin:
-    return mlp_twin(question, activation="sin")
+def _solution_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    return mlp_in_jax(spec, activation="sin")
 
 
-def _network(dimension: int) -> Question:
-    net = mlp(dimension, 128, 128, 1)
-    return Question(net, (torch.randn(64, dimension),), quantity="laplacian")
-
-
-def _score(dimension: int) -> Question:
+def _score(dimension: int) -> DerivativeSpec:
     net = nn.Sequential(mlp(dimension, 64, 64, 1), nn.Flatten(0))
-    return Question(net, (torch.randn(64, dimension),), quantity="hessian")
+    return DerivativeSpec(net, (torch.randn(64, dimension),), quantity="hessian")
 
 
-def _score_twin(question: Question) -> Twin:
-    assert isinstance(question.fn, nn.Sequential)
-    twin = mlp_twin(Question(question.fn[0], question.args))
-    return replace(twin, fn=lambda x, params: twin.fn(x, params)[0])
+def _score_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    assert isinstance(spec.fn, nn.Sequential)
+    network = jax_mlp(len(cast("nn.Sequential", spec.fn[0])), "0.")
+    return in_jax(spec, lambda params, x: network(params, x)[0], spec.fn)
 
 
 SECOND_ORDER: tuple[Workload, ...] = (
@@ -55,8 +51,12 @@ SECOND_ORDER: tuple[Workload, ...] = (
         parameter="dimension d",
         sizes=(8, 32, 128),
         tiny=3,
-        build=seeded(_network),
-        twin=mlp_twin,
+        build=seeded(
+            lambda d: DerivativeSpec(
+                mlp(d, 128, 128, 1), (torch.randn(64, d),), quantity="laplacian"
+            )
+        ),
+        jax_function=mlp_in_jax,
     ),
     Workload(
         name="pinn_laplacian",
@@ -70,7 +70,7 @@ SECOND_ORDER: tuple[Workload, ...] = (
         sizes=(2, 10, 100),
         tiny=2,
         build=seeded(_solution),
-        twin=_solution_twin,
+        jax_function=_solution_in_jax,
     ),
     Workload(
         name="mlp_hessian",
@@ -83,7 +83,6 @@ SECOND_ORDER: tuple[Workload, ...] = (
         sizes=(8, 32, 128),
         tiny=3,
         build=seeded(_score),
-        twin=_score_twin,
+        jax_function=_score_in_jax,
     ),
 )
-"""Second derivatives of networks by their inputs."""

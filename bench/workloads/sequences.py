@@ -5,30 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.workload import Question, Workload, seeded
+from jacengine.bench.workload import DerivativeSpec, Workload, seeded
 
 
-def _transformer(tokens: int) -> Question:
-    layer = nn.TransformerEncoderLayer(
+def transformer_layer() -> nn.Module:
+    """Make an encoder layer of width 32 with 4 heads."""
+    return nn.TransformerEncoderLayer(
         32, nhead=4, dim_feedforward=64, dropout=0.0, batch_first=True
     )
-    return Question(layer, (torch.randn(8, tokens, 32),))
 
 
-class _LastState(nn.Module):
-    """What an LSTM remembers at the end of a sequence."""
+class LastState(nn.Module):
+    """The last hidden state of an LSTM."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lstm = nn.LSTM(6, 24, batch_first=True)
 
     def forward(self, sequence: Tensor) -> Tensor:
+        """Read a sequence."""
         states: Tensor = self.lstm(sequence)[0]
         return states[..., -1, :]
-
-
-def _memory(steps: int) -> Question:
-    return Question(_LastState(), (torch.randn(32, steps, 6),))
 
 
 SEQUENCES: tuple[Workload, ...] = (
@@ -42,7 +39,9 @@ SEQUENCES: tuple[Workload, ...] = (
         parameter="tokens",
         sizes=(4, 8, 24),
         tiny=1,
-        build=seeded(_transformer),
+        build=seeded(
+            lambda n: DerivativeSpec(transformer_layer(), (torch.randn(8, n, 32),))
+        ),
     ),
     Workload(
         name="lstm_memory",
@@ -53,7 +52,8 @@ SEQUENCES: tuple[Workload, ...] = (
         parameter="steps",
         sizes=(8, 24, 96),
         tiny=2,
-        build=seeded(_memory),
+        build=seeded(
+            lambda steps: DerivativeSpec(LastState(), (torch.randn(32, steps, 6),))
+        ),
     ),
 )
-"""Networks on sequences, by their inputs."""

@@ -1,17 +1,17 @@
-"""Bundle adjustment: what every camera sees of every point."""
+"""Bundle adjustment: every point in the image of every camera."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.workload import Question, Workload, seeded
+from jacengine.bench.workload import DerivativeSpec, Workload, seeded
 
 _CAMERAS = 4
 
 
 class _Reprojection(nn.Module):
-    """Errors of the points' images, by one vector of all cameras and points.
+    """Reprojection errors, by one vector of all cameras and points.
 
     A camera is a rotation vector, a translation, a focal length and two coefficients of
     radial distortion.
@@ -39,24 +39,24 @@ def _images(unknowns: Tensor) -> Tensor:
 
 
 def _rotated(vector: Tensor, points: Tensor) -> Tensor:
-    """Turn points about a vector, by its length (O. Rodrigues, 1840)."""
+    """Rotate points by a rotation vector (O. Rodrigues, 1840)."""
     angle = vector.square().sum(-1, keepdim=True).sqrt()
     axis, points = torch.broadcast_tensors(vector / angle, points)
     along = (axis * points).sum(-1, keepdim=True)
     across = torch.linalg.cross(axis, points, dim=-1)
     c, s = angle.cos(), angle.sin()
-    turned: Tensor = points * c + across * s + axis * along * (1 - c)
-    return turned
+    rotated: Tensor = points * c + across * s + axis * along * (1 - c)
+    return rotated
 
 
-def _scene(points: int) -> Question:
+def _scene(points: int) -> DerivativeSpec:
     camera = torch.tensor([0, 0, 0, 0, 0, -5, 500, 0.01, 0.001], dtype=torch.float64)
     cameras = camera.repeat(_CAMERAS, 1)
     cameras[:, :6] += torch.randn(_CAMERAS, 6, dtype=torch.float64) / 10
     unknowns = torch.cat(
         [cameras.flatten(), torch.rand(3 * points, dtype=torch.float64) - 0.5]
     )
-    return Question(_Reprojection(unknowns), (unknowns,), batch_dim=None)
+    return DerivativeSpec(_Reprojection(unknowns), (unknowns,), batch_dim=None)
 
 
 VISION: tuple[Workload, ...] = (
@@ -73,4 +73,3 @@ VISION: tuple[Workload, ...] = (
         build=seeded(_scene),
     ),
 )
-"""Bundle adjustment."""

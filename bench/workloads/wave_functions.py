@@ -7,10 +7,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.peers import peer
-from jacengine.bench.workload import Question, Twin, Workload, seeded
-from jacengine.bench.workloads.arrays import array, arrays
-from jacengine.bench.workloads.perceptrons import applied, mlp
+from jacengine.bench.optional_libraries import load
+from jacengine.bench.workload import DerivativeSpec, JaxFunction, Workload, seeded
+from jacengine.bench.workloads.jax_functions import array, in_jax
+from jacengine.bench.workloads.perceptrons import jax_mlp, mlp
 
 _BOND = 1.4
 _CUSP = 0.5
@@ -19,8 +19,8 @@ _CUSP = 0.5
 class Hydrogen(nn.Module):
     """Log of the wave function of a chain of hydrogen atoms, one electron each.
 
-    Every electron is in the sum of the atoms' 1s states, `exp(-r)`; a Jastrow factor
-    `r / (2 + 2 r)` keeps each two apart. Lengths are in bohr.
+    Every electron occupies the sum of the atoms' 1s states, `exp(-r)`; a Jastrow factor
+    `r / (2 + 2 r)` correlates each pair. Lengths are in bohr.
     """
 
     def __init__(self, atoms: int) -> None:
@@ -29,11 +29,11 @@ class Hydrogen(nn.Module):
         self.register_buffer("pairs", torch.triu_indices(atoms, atoms, 1))
 
     def distances(self, electrons: Tensor) -> tuple[Tensor, Tensor]:
-        """Return those to nuclei `(B, N, N)` and between electrons `(B, pairs)`."""
+        """Return distances to nuclei `(B, N, N)` and between electrons `(B, pairs)`."""
         return _norm(_to_nuclei(self, electrons)), _norm(self.between(electrons))
 
     def between(self, electrons: Tensor) -> Tensor:
-        """Return the way from each electron to every later one, `(B, pairs, 3)`."""
+        """Return offsets from each electron to every later one, `(B, pairs, 3)`."""
         first, second = self.get_buffer("pairs")
         return electrons[:, second] - electrons[:, first]
 
@@ -52,7 +52,7 @@ def _chain(atoms: int) -> Tensor:
 
 
 def _to_nuclei(module: nn.Module, electrons: Tensor) -> Tensor:
-    """Return the way from each nucleus to each electron, `(B, N, nuclei, 3)`."""
+    """Return offsets from each nucleus to each electron, `(B, N, nuclei, 3)`."""
     return electrons.unsqueeze(-2) - module.get_buffer("nuclei")
 
 
@@ -60,24 +60,24 @@ def _norm(x: Tensor) -> Tensor:
     return cast("Tensor", torch.linalg.vector_norm(x, dim=-1))
 
 
-def _hydrogen(atoms: int) -> Question:
+def _hydrogen(atoms: int) -> DerivativeSpec:
     electrons = _chain(atoms) + torch.randn(256, atoms, 3)
-    return Question(Hydrogen(atoms), (electrons,), quantity="laplacian")
+    return DerivativeSpec(Hydrogen(atoms), (electrons,), quantity="laplacian")
 
 
-def _hydrogen_laplacian(question: Question) -> Tensor:
-    """Return the sum over electrons of the states' and the Jastrow factor's parts.
+def _hydrogen_laplacian(spec: DerivativeSpec) -> Tensor:
+    """Sum the contributions of the 1s states and of the Jastrow factor over electrons.
 
     Of a sum of 1s states `p`, `laplace(log p) = laplace(p) / p - |grad(p) / p|^2`.
     Factors of one electron and of two mix in no second derivative of their logarithm.
     """
-    hydrogen = cast("Hydrogen", question.fn)
-    electrons: Tensor = question.args[0]
+    hydrogen = cast("Hydrogen", spec.fn)
+    electrons: Tensor = spec.args[0]
     nuclear, mutual = hydrogen.distances(electrons)
-    share = (-nuclear).softmax(-1)
-    way = _to_nuclei(hydrogen, electrons) / nuclear.unsqueeze(-1)
-    slope = (share.unsqueeze(-1) * way).sum(-2)
-    states = (share * (1 - 2 / nuclear)).sum(-1) - slope.square().sum(-1)
+    weights = (-nuclear).softmax(-1)
+    direction = _to_nuclei(hydrogen, electrons) / nuclear.unsqueeze(-1)
+    slope = (weights.unsqueeze(-1) * direction).sum(-2)
+    states = (weights * (1 - 2 / nuclear)).sum(-1) - slope.square().sum(-1)
     # u'' + 2 u' / r, of both electrons.
     first = _CUSP / (1 + mutual) ** 2
     second = -2 * _CUSP / (1 + mutual) ** 3
@@ -85,27 +85,27 @@ def _hydrogen_laplacian(question: Question) -> Tensor:
     return states.sum(-1) + jastrow.sum(-1)
 
 
-def _hydrogen_twin(question: Question) -> Twin:
-    jnp = peer("jax.numpy")
+def _hydrogen_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    jnp = load("jax.numpy")
 
-    hydrogen = cast("Hydrogen", question.fn)
+    hydrogen = cast("Hydrogen", spec.fn)
     nuclei = array(hydrogen.get_buffer("nuclei"))
     first, second = hydrogen.get_buffer("pairs").cpu().numpy()
 
     def wave(electrons: Any) -> Any:
         nuclear = jnp.linalg.norm(electrons[:, None] - nuclei, axis=-1)
         mutual = jnp.linalg.norm(electrons[second] - electrons[first], axis=-1)
-        # Not logsumexp: its guard against infinities would end folx's sparsity.
+        # Not logsumexp: its check for infinities would end folx's sparsity.
         states = jnp.log(jnp.exp(-nuclear).sum(-1)).sum()
         return states + (_CUSP * mutual / (1 + mutual)).sum()
 
-    return Twin(wave, array(question.args[0]), (), (0,))
+    return in_jax(spec, wave)
 
 
 class _Determinants(nn.Module):
     """Log of the absolute value of two determinants of orbitals, one for each spin.
 
-    An orbital is a network of an electron's ways and distances to the nuclei, and of
+    An orbital is a network of an electron's offsets and distances to the nuclei, and of
     their means over all electrons, under an envelope that decays as 1s states do.
     """
 
@@ -115,9 +115,9 @@ class _Determinants(nn.Module):
         self.orbitals = mlp(16, 64, 64, electrons // 2)
 
     def forward(self, electrons: Tensor) -> Tensor:
-        ways = _to_nuclei(self, electrons)
-        distances = _norm(ways)
-        own = torch.cat([ways.flatten(-2), distances], -1)
+        offsets = _to_nuclei(self, electrons)
+        distances = _norm(offsets)
+        own = torch.cat([offsets.flatten(-2), distances], -1)
         mean = own.mean(-2, keepdim=True).expand_as(own)
         envelope = (-distances).exp().sum(-1, keepdim=True)
         orbitals = self.orbitals(torch.cat([own, mean], -1)) * envelope
@@ -126,30 +126,29 @@ class _Determinants(nn.Module):
         return logs
 
 
-def _quantum_net(electrons: int) -> Question:
+def _quantum_net(electrons: int) -> DerivativeSpec:
     where = torch.randn(64, electrons, 3)
-    return Question(_Determinants(electrons), (where,), quantity="laplacian")
+    return DerivativeSpec(_Determinants(electrons), (where,), quantity="laplacian")
 
 
-def _quantum_twin(question: Question) -> Twin:
-    jax, jnp = peer("jax"), peer("jax.numpy")
+def _quantum_in_jax(spec: DerivativeSpec) -> JaxFunction:
+    jax, jnp = load("jax"), load("jax.numpy")
 
-    net = cast("_Determinants", question.fn)
+    net = cast("_Determinants", spec.fn)
     nuclei = array(net.get_buffer("nuclei"))
-    apply = jax.vmap(applied(len(net.orbitals)), in_axes=(None, 0))
+    apply = jax.vmap(jax_mlp(len(net.orbitals), "orbitals."), in_axes=(None, 0))
 
-    def wave(electrons: Any, params: dict[str, Any]) -> Any:
-        ways = electrons[:, None] - nuclei
-        distances = jnp.linalg.norm(ways, axis=-1)
-        own = jnp.concatenate([ways.reshape(len(ways), -1), distances], -1)
+    def wave(params: dict[str, Any], electrons: Any) -> Any:
+        offsets = electrons[:, None] - nuclei
+        distances = jnp.linalg.norm(offsets, axis=-1)
+        own = jnp.concatenate([offsets.reshape(len(offsets), -1), distances], -1)
         mean = jnp.broadcast_to(own.mean(0, keepdims=True), own.shape)
         envelope = jnp.exp(-distances).sum(-1, keepdims=True)
         orbitals = apply(params, jnp.concatenate([own, mean], -1)) * envelope
         up, down = jnp.split(orbitals, 2)
         return jnp.linalg.slogdet(up)[1] + jnp.linalg.slogdet(down)[1]
 
-    params = arrays(net.orbitals)
-    return Twin(wave, array(question.args[0]), (params,), (0, None))
+    return in_jax(spec, wave, net)
 
 
 WAVE_FUNCTIONS: tuple[Workload, ...] = (
@@ -165,7 +164,7 @@ WAVE_FUNCTIONS: tuple[Workload, ...] = (
         tiny=2,
         build=seeded(_hydrogen),
         closed_form=_hydrogen_laplacian,
-        twin=_hydrogen_twin,
+        jax_function=_hydrogen_in_jax,
     ),
     Workload(
         name="quantum_net",
@@ -178,7 +177,6 @@ WAVE_FUNCTIONS: tuple[Workload, ...] = (
         sizes=(4, 6, 10),
         tiny=4,
         build=seeded(_quantum_net),
-        twin=_quantum_twin,
+        jax_function=_quantum_in_jax,
     ),
 )
-"""Wave functions, whose Laplacian is their kinetic energy."""

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from jacengine.api.jacobian import plan
-from jacengine.bench.workload import Question
+from jacengine.bench.workload import DerivativeSpec as Question
 from jacengine.commands.exit_codes import Failure
 from jacengine.commands.param_types import BudgetText, Names
 from jacengine.errors import JacengineError
@@ -92,7 +92,7 @@ def auto_command(
     """Choose a method for a model of your own, and print why.
 
     FACTORY is a function without arguments that returns the model and its arguments,
-    (fn, x) or (fn, (x, y)), or a jacengine.bench.workload.Question.
+    (fn, x) or (fn, (x, y)), or a jacengine.bench.workload.DerivativeSpec.
     """
     question = _question(_called(factory, load_object(factory)))
     if threads is not None:
@@ -161,7 +161,7 @@ def _question(made: Any) -> Question:
         return Question(fn, args, batch_dim=None)
     raise Failure(
         f"The factory returned a {type(made).__name__}; expected (fn, x), (fn, (x, y)) "
-        "or a jacengine.bench.workload.Question."
+        "or a jacengine.bench.workload.DerivativeSpec."
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jacengine.bench.baselines import Baseline
-from jacengine.bench.workload import Question, Workload
+from jacengine.bench.workload import DerivativeSpec as Question
+from jacengine.bench.workload import Workload
 from jacengine.interface import Strategy
 from jacengine.plans.plan import Plan
 from jacengine.plans.planning import compiled_plan
@@ -132,7 +133,7 @@ class Lineup:
             return _row(name, "skipped", absent)
         workload, size, question = subject.workload, subject.size, subject.question
         try:
-            refusal = baseline.check(workload, size, question)
+            refusal = baseline.check(workload, question)
             if refusal is not None:
                 return _row(name, "unsupported", refusal.reason)
             return Library(baseline, workload, size, question, subject.problem)

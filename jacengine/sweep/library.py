@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from jacengine.bench.baselines.baseline import Baseline, Prepared
-from jacengine.bench.workload import Question, Workload
+from jacengine.bench.workload import DerivativeSpec as Question
+from jacengine.bench.workload import Workload
 from jacengine.problem.problem import Problem
 from jacengine.report.case import Row
 from jacengine.sweep.candidate import Blocks, Contender, TooSlow, blocks_of
@@ -86,7 +87,7 @@ class Library(Contender):
     def _prepare(self, question: Question) -> Prepared:
         try:
             with deadline(PREPARING):
-                return self._baseline.prepare(self._workload, self._size, question)
+                return self._baseline.prepare(self._workload, question)
         except DeadlineError:
             limit = format_seconds(PREPARING)
             raise TooSlow(None, f"not prepared within {limit}") from None
@@ -114,7 +115,7 @@ class Library(Contender):
 
     def _seconds_of(self, count: int) -> float:
         question = _narrowed(self._question, count)
-        part = self._baseline.prepare(self._workload, self._size, question)
+        part = self._baseline.prepare(self._workload, question)
         return seconds(part.run, self._problem.outputs[0].device)
 
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import torch
 
-from jacengine.bench.workload import Question, Workload
+from jacengine.bench.workload import DerivativeSpec as Question
+from jacengine.bench.workload import Workload
 from jacengine.errors import JacengineError
 from jacengine.problem.analyze import analyze
 from jacengine.problem.problem import Options

@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from jacengine.bench import peers
+from jacengine.bench import optional_libraries
 from jacengine.bench.baselines import BASELINES, Baseline
 from jacengine.bench.reference import reference
-from jacengine.bench.workload import Question, Workload
+from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.bench.workloads import WORKLOADS
 from jacengine.problem.quantity import SECOND_ORDER, Quantity
-from tests.bench.assert_close import agree
-from tests.bench.questions import exact
+from tests.bench.assert_close import assert_close
+from tests.bench.specs import exact
 
-# What its users see of it is not ours to mend.
+# Warnings of other libraries.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 BY_NAME = {workload.name: workload for workload in WORKLOADS}
@@ -41,7 +41,7 @@ DECLINED = {
     ("ExpandedWeights", "pinn"): "setup_context",
     ("ExpandedWeights", "gaussian_mixture"): "cannot handle function",
 }
-"""What a library cannot do, beside what it does not claim to do."""
+"""What a library cannot do, beside the quantities that it does not compute."""
 
 WRONG = {
     ("vmap(hessian)", "quantum_net"),
@@ -67,29 +67,29 @@ MAPPED = (
 
 
 @functools.cache
-def exact_jacobian(name: str) -> Any:
+def exact_result(name: str) -> Any:
     return reference(exact(BY_NAME[name]))
 
 
 def expected_refusal(baseline: Baseline, workload: Workload) -> str | None:
-    question = workload.build(workload.tiny)
-    if question.quantity not in baseline.quantities:
-        return f"no {question.quantity}: it computes"
+    spec = workload.build(workload.tiny)
+    if spec.quantity not in baseline.quantities:
+        return f"no {spec.quantity}: it computes"
     if baseline.name in BY_PARAMETERS:
-        if question.wrt != "params":
+        if spec.wrt != "params":
             return "derivatives by inputs"
     elif baseline.name == "grad(grad.sum())":
-        if question.wrt == "params" or question.batch_dim is None:
+        if spec.wrt == "params" or spec.batch_dim is None:
             return "no inputs of samples"
-    elif baseline.name in MAPPED and question.batch_dim is None:
+    elif baseline.name in MAPPED and spec.batch_dim is None:
         return "one point"
-    elif baseline.name.startswith(("jax", "folx")) and workload.twin is None:
+    elif baseline.name.startswith(("jax", "folx")) and workload.jax_function is None:
         return "not written in JAX"
     return DECLINED.get((baseline.name, workload.name))
 
 
-def tried_by(baseline: Baseline) -> Workload:
-    """Return a small workload that a baseline can answer."""
+def workload_of(baseline: Baseline) -> Workload:
+    """Return a small workload that a baseline applies to."""
     first = "jacobian" in baseline.quantities
     return BY_NAME["backpack_example" if first else "mlp_laplacian"]
 
@@ -102,66 +102,68 @@ def skip_if_missing(baseline: Baseline) -> None:
 
 @pytest.mark.parametrize("workload", list(BY_NAME))
 @pytest.mark.parametrize("baseline", list(BASELINE_BY_NAME))
-def test_a_baseline_agrees_or_says_why_not(baseline: str, workload: str) -> None:
-    library, asked = BASELINE_BY_NAME[baseline], BY_NAME[workload]
+def test_a_baseline_equals_the_reference_or_declines(
+    baseline: str, workload: str
+) -> None:
+    library, chosen = BASELINE_BY_NAME[baseline], BY_NAME[workload]
     skip_if_missing(library)
-    question = exact(asked)
-    refusal = library.check(asked, asked.tiny, question)
-    expected = expected_refusal(library, asked)
+    spec = exact(chosen)
+    refusal = library.check(chosen, spec)
+    expected = expected_refusal(library, chosen)
     if expected is not None:
         assert refusal is not None
         assert expected in refusal.reason
         return
     assert refusal is None, refusal
-    computed = library.prepare(asked, asked.tiny, question)()
+    computed = library.prepare(chosen, spec)()
     if (baseline, workload) in WRONG:
         with pytest.raises(AssertionError, match="not close"):
-            agree(computed, exact_jacobian(workload))
+            assert_close(computed, exact_result(workload))
         return
-    agree(computed, exact_jacobian(workload))
+    assert_close(computed, exact_result(workload))
 
 
 @pytest.mark.parametrize("baseline", BASELINES, ids=lambda b: b.name)
 def test_a_baseline_computes_again(baseline: Baseline) -> None:
     skip_if_missing(baseline)
-    workload = tried_by(baseline)
-    question = exact(workload)
-    prepared = baseline.prepare(workload, workload.tiny, question)
+    workload = workload_of(baseline)
+    spec = exact(workload)
+    prepared = baseline.prepare(workload, spec)
     first = prepared.run()
-    agree(prepared(), exact_jacobian(workload.name))
-    agree(prepared.convert(first), exact_jacobian(workload.name))
+    assert_close(prepared(), exact_result(workload.name))
+    assert_close(prepared.convert(first), exact_result(workload.name))
 
 
 @pytest.mark.parametrize("baseline", BASELINES, ids=lambda b: b.name)
-def test_a_baseline_leaves_the_question_alone(baseline: Baseline) -> None:
+def test_a_baseline_leaves_the_spec_unchanged(baseline: Baseline) -> None:
     skip_if_missing(baseline)
-    workload = tried_by(baseline)
-    question = workload.build(workload.tiny)
-    assert isinstance(question.fn, nn.Module)
-    before = {n: p.detach().clone() for n, p in question.fn.named_parameters()}
-    attributes = set(vars(question.fn))
-    baseline.prepare(workload, workload.tiny, question)()
-    for name, parameter in question.fn.named_parameters():
+    workload = workload_of(baseline)
+    spec = workload.build(workload.tiny)
+    assert isinstance(spec.fn, nn.Module)
+    before = {n: p.detach().clone() for n, p in spec.fn.named_parameters()}
+    attributes = set(vars(spec.fn))
+    baseline.prepare(workload, spec)()
+    for name, parameter in spec.fn.named_parameters():
         assert torch.equal(parameter, before[name])
         assert parameter.requires_grad
         assert parameter.grad is None
         assert not hasattr(parameter, "grad_batch")
         assert getattr(parameter, "grad_sample", None) is None
-    assert set(vars(question.fn)) == attributes
+    assert set(vars(spec.fn)) == attributes
 
 
-def test_jax_computes_in_the_precision_of_the_question() -> None:
+def test_jax_computes_in_the_precision_of_the_spec() -> None:
     baseline = BASELINE_BY_NAME["jax.jit(jacfwd)"]
     skip_if_missing(baseline)
     for name in ("neural_ode", "robertson"):
         for dtype in (torch.float32, torch.float64):
-            question = BY_NAME[name].build(2).to(dtype=dtype)
-            J = baseline.prepare(BY_NAME[name], 2, question)()
+            spec = BY_NAME[name].build(2).to(dtype=dtype)
+            J = baseline.prepare(BY_NAME[name], spec)()
             assert J.dtype == dtype
 
 
 def test_an_absent_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "installed", lambda library: not library)
+    monkeypatch.setattr(optional_libraries, "installed", lambda library: not library)
     for name in (
         "backpack.BatchGrad",
         "opacus.GradSampleModule",
@@ -177,14 +179,14 @@ def test_names_are_unique() -> None:
     assert len(BASELINE_BY_NAME) == len(BASELINES)
 
 
-def test_what_cannot_fit_is_not_started() -> None:
-    question = Question(torch.sin, (torch.zeros(1_000_000),), batch_dim=None)
+def test_a_jacobian_that_cannot_fit_is_not_started() -> None:
+    spec = DerivativeSpec(torch.sin, (torch.zeros(1_000_000),), batch_dim=None)
     workload = replace(BY_NAME["reaction_diffusion"], tiny=2)
     for name in ("torch.func.jacrev", "torch.func.jacfwd"):
-        refusal = BASELINE_BY_NAME[name].check(workload, 1, question)
+        refusal = BASELINE_BY_NAME[name].check(workload, spec)
         assert refusal is not None
         assert refusal.reason.startswith("all 1000000 directions at once need at least")
-    assert BASELINE_BY_NAME["double loop"].check(workload, 1, question) is None
+    assert BASELINE_BY_NAME["double loop"].check(workload, spec) is None
 
 
 @pytest.mark.parametrize(
@@ -201,9 +203,9 @@ def test_a_hessian_that_cannot_fit_is_not_started(name: str, count: int) -> None
 
     baseline = BASELINE_BY_NAME[name]
     x = torch.zeros(count)
-    question = Question(summed, (x,), batch_dim=None, quantity="hessian_diagonal")
+    spec = DerivativeSpec(summed, (x,), batch_dim=None, quantity="hessian_diagonal")
     workload = replace(BY_NAME["normal_modes"], tiny=2)
-    refusal = baseline.check(workload, 1, question)
+    refusal = baseline.check(workload, spec)
     assert refusal is not None
     assert refusal.reason.startswith(f"all {count} directions at once need at least")
 
@@ -211,8 +213,8 @@ def test_a_hessian_that_cannot_fit_is_not_started(name: str, count: int) -> None
 def test_pairs_of_directions_that_cannot_fit_are_not_started() -> None:
     baseline = BASELINE_BY_NAME["vmap(jacfwd(jacfwd))"]
     workload = BY_NAME["mlp_laplacian"]
-    assert baseline.check(workload, 3, workload.build(3)) is None
-    refusal = baseline.check(workload, 20_000, workload.build(20_000))
+    assert baseline.check(workload, workload.build(3)) is None
+    refusal = baseline.check(workload, workload.build(20_000))
     assert refusal is not None
     assert refusal.reason.startswith("all 400000000 directions at once")
 
@@ -224,7 +226,7 @@ def test_pairs_of_directions_that_cannot_fit_are_not_started() -> None:
     [b for b in BASELINES if b.name != "folx.forward_laplacian(sparse)"],
     ids=lambda b: b.name,
 )
-def test_a_baseline_answers_what_it_claims(
+def test_a_baseline_computes_its_quantities(
     baseline: Baseline, quantity: Quantity
 ) -> None:
     skip_if_missing(baseline)
@@ -232,18 +234,20 @@ def test_a_baseline_answers_what_it_claims(
     for name in ("hydrogen", "loss_diagonal"):
         tiny = BY_NAME[name].build(BY_NAME[name].tiny)
         if tiny.quantity == quantity:
-            # Tried with all workloads above.
+            # Covered with all workloads above.
             continue
-        workload = replace(BY_NAME[name], build=asked(BY_NAME[name], quantity))
-        question = exact(workload)
-        refusal = baseline.check(workload, workload.tiny, question)
+        workload = replace(BY_NAME[name], build=with_quantity(BY_NAME[name], quantity))
+        spec = exact(workload)
+        refusal = baseline.check(workload, spec)
         if quantity not in baseline.quantities:
             assert refusal is not None
         elif refusal is None:
-            computed = baseline.prepare(workload, workload.tiny, question)()
-            agree(computed, reference(question))
+            computed = baseline.prepare(workload, spec)()
+            assert_close(computed, reference(spec))
 
 
-def asked(workload: Workload, quantity: Quantity) -> Callable[[int], Question]:
-    """Return the same, of which something else is asked for."""
+def with_quantity(
+    workload: Workload, quantity: Quantity
+) -> Callable[[int], DerivativeSpec]:
+    """Return the same builder with another quantity."""
     return lambda size: replace(workload.build(size), quantity=quantity)

@@ -10,36 +10,36 @@ from torch.utils import _pytree as pytree
 
 import jacengine
 from jacengine.bench.reference import reference
-from jacengine.bench.workload import Question, Workload
+from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.bench.workloads import WORKLOADS, datasets
 from jacengine.bench.workloads.robots import ROBOTS
 from jacengine.bench.workloads.wave_functions import Hydrogen
 from jacengine.problem.quantity import SECOND_ORDER, Quantity
-from tests.bench.assert_close import agree
-from tests.bench.questions import exact
+from tests.bench.assert_close import assert_close
+from tests.bench.specs import exact
 
 everywhere = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda w: w.name)
-# What the strategies try and decline says so in torch's words.
+# Warnings of PyTorch about operators that strategies try.
 quiet = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-def tensors(question: Question) -> list[torch.Tensor]:
-    found = list(question.args)
-    if isinstance(question.fn, nn.Module):
-        found += question.fn.state_dict().values()
+def tensors(spec: DerivativeSpec) -> list[torch.Tensor]:
+    found = list(spec.args)
+    if isinstance(spec.fn, nn.Module):
+        found += spec.fn.state_dict().values()
     return found
 
 
 def test_there_are_enough_and_their_names_are_unique() -> None:
     names = [workload.name for workload in WORKLOADS]
     assert len(names) >= 32
-    asked = {workload.build(workload.tiny).quantity for workload in WORKLOADS}
-    assert asked == set(get_args(Quantity))
+    quantities = {workload.build(workload.tiny).quantity for workload in WORKLOADS}
+    assert quantities == set(get_args(Quantity))
     assert len(set(names)) == len(names)
 
 
 @everywhere
-def test_a_workload_says_what_it_is(workload: Workload) -> None:
+def test_a_workload_is_described(workload: Workload) -> None:
     assert re.fullmatch("[a-z][a-z0-9_]*", workload.name)
     assert workload.origin
     assert not workload.origin.endswith(".")
@@ -60,32 +60,30 @@ def test_a_build_is_the_same_each_time(workload: Workload, rng_untouched: None) 
 
 
 @everywhere
-def test_a_question_moves_as_a_copy(workload: Workload) -> None:
-    question = workload.build(workload.tiny)
-    moved = question.to(dtype=torch.float64)
+def test_a_spec_is_moved_as_a_copy(workload: Workload) -> None:
+    spec = workload.build(workload.tiny)
+    moved = spec.to(dtype=torch.float64)
     floating = [t for t in tensors(moved) if t.is_floating_point()]
     assert floating
     assert all(t.dtype == torch.float64 for t in floating)
-    kept = question.to()
-    for one, other in zip(tensors(question), tensors(kept), strict=True):
+    kept = spec.to()
+    for one, other in zip(tensors(spec), tensors(kept), strict=True):
         assert one.data_ptr() != other.data_ptr()
         assert torch.equal(one, other)
 
 
 @quiet
 @everywhere
-def test_jacengine_agrees_with_the_reference(workload: Workload) -> None:
-    question = exact(workload)
-    expected = reference(question)
-    agree(
+def test_jacengine_equals_the_reference(workload: Workload) -> None:
+    spec = exact(workload)
+    expected = reference(spec)
+    assert_close(
         jacengine.plan(
-            question.fn,
-            *question.args,
-            wrt=question.wrt,
-            batch_dim=question.batch_dim,
-            quantity=question.quantity,
+            spec.fn,
+            *spec.args,
+            **spec.options,
             effort="none",
-        )(*question.args),
+        )(*spec.args),
         expected,
     )
 
@@ -93,10 +91,10 @@ def test_jacengine_agrees_with_the_reference(workload: Workload) -> None:
 @pytest.mark.parametrize(
     "workload", [w for w in WORKLOADS if w.closed_form], ids=lambda w: w.name
 )
-def test_the_formula_agrees_with_the_reference(workload: Workload) -> None:
-    question = exact(workload)
+def test_the_closed_form_equals_the_reference(workload: Workload) -> None:
+    spec = exact(workload)
     assert workload.closed_form is not None
-    agree(workload.closed_form(question), reference(question))
+    assert_close(workload.closed_form(spec), reference(spec))
 
 
 @pytest.mark.parametrize(
@@ -104,42 +102,42 @@ def test_the_formula_agrees_with_the_reference(workload: Workload) -> None:
     [w for w in WORKLOADS if w.build(w.tiny).quantity in SECOND_ORDER],
     ids=lambda w: w.name,
 )
-def test_the_formula_of_torch_agrees_with_the_reference(workload: Workload) -> None:
-    question = exact(workload)
-    expected = reference(question)
-    if question.wrt == "params":
-        blocks = whole_by_parameters(question)
-        if question.quantity == "hessian_diagonal":
+def test_hessians_of_torch_equal_the_reference(workload: Workload) -> None:
+    spec = exact(workload)
+    expected = reference(spec)
+    if spec.wrt == "params":
+        blocks = whole_by_parameters(spec)
+        if spec.quantity == "hessian_diagonal":
             assert isinstance(expected, dict)
             for name, block in expected.items():
                 size = block.numel()
                 diagonal = blocks[name][name].reshape(size, size).diagonal()
-                agree(diagonal.reshape(block.shape), block)
+                assert_close(diagonal.reshape(block.shape), block)
             return
-        agree(blocks, expected)
+        assert_close(blocks, expected)
         return
-    H = whole_by_inputs(question)
-    if question.quantity == "laplacian":
-        x = question.args[0][0]
+    H = whole_by_inputs(spec)
+    if spec.quantity == "laplacian":
+        x = spec.args[0][0]
         square = H.reshape(*expected.shape, x.numel(), x.numel())
-        agree(torch.einsum("...ii->...", square), expected)
+        assert_close(torch.einsum("...ii->...", square), expected)
         return
-    agree(H, expected)
+    assert_close(H, expected)
 
 
-def whole_by_parameters(question: Question) -> Any:
-    module = question.fn
+def whole_by_parameters(spec: DerivativeSpec) -> Any:
+    module = spec.fn
     assert isinstance(module, nn.Module)
     params = {name: p.detach() for name, p in module.named_parameters()}
-    return hessian(lambda p: functional_call(module, p, question.args))(params)
+    return hessian(lambda p: functional_call(module, p, spec.args))(params)
 
 
-def whole_by_inputs(question: Question) -> Any:
-    module = question.fn
+def whole_by_inputs(spec: DerivativeSpec) -> Any:
+    module = spec.fn
     assert isinstance(module, nn.Module)
     module.requires_grad_(requires_grad=False)
-    (x,) = question.args
-    if question.batch_dim is None:
+    (x,) = spec.args
+    if spec.batch_dim is None:
         return hessian(module)(x)
     # Not mapped over samples: torch's forward mode of slogdet is wrong there.
     ones = [hessian(lambda one: module(one.unsqueeze(0))[0])(one) for one in x]
@@ -148,19 +146,19 @@ def whole_by_inputs(question: Question) -> Any:
 
 @pytest.mark.parametrize("workload", ROBOTS, ids=lambda w: w.name)
 def test_one_pose_is_a_point(workload: Workload) -> None:
-    question = workload.build(1)
-    assert question.batch_dim is None
+    spec = workload.build(1)
+    assert spec.batch_dim is None
     if workload.closed_form is not None:
-        agree(workload.closed_form(question), reference(question))
+        assert_close(workload.closed_form(spec), reference(spec))
 
 
 def test_the_reference_is_a_plain_jacobian() -> None:
     x = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)
     expected = torch.diag_embed(2 * x)
-    agree(reference(Question(torch.square, (x,))), expected)
-    whole = reference(Question(torch.square, (x,), batch_dim=None))
+    assert_close(reference(DerivativeSpec(torch.square, (x,))), expected)
+    whole = reference(DerivativeSpec(torch.square, (x,), batch_dim=None))
     assert whole.shape == (2, 2, 2, 2)
-    agree(whole[0, :, 0], expected[0])
+    assert_close(whole[0, :, 0], expected[0])
 
 
 def test_the_reference_computes_every_quantity() -> None:
@@ -169,18 +167,18 @@ def test_the_reference_computes_every_quantity() -> None:
     def cubes(x: torch.Tensor) -> torch.Tensor:
         return torch.stack([x**3, 5 * x], -1)
 
-    def ask(quantity: Quantity, batch_dim: int | None = 0) -> Any:
-        return reference(Question(cubes, (x,), 0, batch_dim, quantity))
+    def computed(quantity: Quantity, batch_dim: int | None = 0) -> Any:
+        return reference(DerivativeSpec(cubes, (x,), 0, batch_dim, quantity))
 
     # cubes[b, i, 0] = x[b, i]^3, and cubes[b, i, 1] is linear.
     expected = torch.zeros(2, 2, 2, 2, dtype=torch.float64)
     expected[:, :, 0] = torch.diag_embed(6 * x)
-    agree(ask("hessian_diagonal"), expected)
-    agree(ask("hessian"), expected.unsqueeze(-1) * torch.eye(2))
-    agree(ask("laplacian"), expected.sum(-1))
-    assert ask("hessian", None).shape == (2, 2, 2, 2, 2, 2, 2)
-    assert ask("hessian_diagonal", None).shape == (2, 2, 2, 2, 2)
-    agree(ask("laplacian", None), expected.sum(-1))
+    assert_close(computed("hessian_diagonal"), expected)
+    assert_close(computed("hessian"), expected.unsqueeze(-1) * torch.eye(2))
+    assert_close(computed("laplacian"), expected.sum(-1))
+    assert computed("hessian", None).shape == (2, 2, 2, 2, 2, 2, 2)
+    assert computed("hessian_diagonal", None).shape == (2, 2, 2, 2, 2)
+    assert_close(computed("laplacian", None), expected.sum(-1))
 
 
 class Scaled(nn.Module):
@@ -197,38 +195,40 @@ class Scaled(nn.Module):
 
 def test_the_reference_names_the_rows_of_a_hessian_first() -> None:
     module, x = Scaled(), torch.tensor([1.0, 2.0])
-    H = reference(Question(module, (x,), "params", quantity="hessian"))
-    agree(H["weight"]["scale"], x[:, None, None] * torch.tensor([[1.0, 2.0]]))
-    agree(H["scale"]["weight"], x[:, None, None] * torch.tensor([[1.0], [2.0]]))
+    H = reference(DerivativeSpec(module, (x,), "params", quantity="hessian"))
+    assert_close(H["weight"]["scale"], x[:, None, None] * torch.tensor([[1.0, 2.0]]))
+    assert_close(H["scale"]["weight"], x[:, None, None] * torch.tensor([[1.0], [2.0]]))
     square = x[:, None, None] * torch.tensor([[0.0, 6.0], [6.0, 6.0]])
-    agree(H["scale"]["scale"], square)
-    diagonal = reference(Question(module, (x,), "params", quantity="hessian_diagonal"))
+    assert_close(H["scale"]["scale"], square)
+    diagonal = reference(
+        DerivativeSpec(module, (x,), "params", quantity="hessian_diagonal")
+    )
     straight = x[:, None] * torch.tensor([[0.0, 6.0]])
-    agree(diagonal, {"weight": 0 * x[:, None], "scale": straight})
-    laplacian = reference(Question(module, (x,), "params", quantity="laplacian"))
-    agree(laplacian, 6 * x)
+    assert_close(diagonal, {"weight": 0 * x[:, None], "scale": straight})
+    laplacian = reference(DerivativeSpec(module, (x,), "params", quantity="laplacian"))
+    assert_close(laplacian, 6 * x)
 
 
 def test_the_laplacian_of_a_hydrogen_atom() -> None:
     atom = Hydrogen(1).double()
     electrons = torch.randn(5, 1, 3, dtype=torch.float64)
     # Of log(exp(-r)): the kinetic energy is then the one that 1s states have.
-    found = reference(Question(atom, (electrons,), quantity="laplacian"))
-    agree(found, -2 / electrons.norm(dim=-1).squeeze(-1))
+    found = reference(DerivativeSpec(atom, (electrons,), quantity="laplacian"))
+    assert_close(found, -2 / electrons.norm(dim=-1).squeeze(-1))
 
 
-def test_the_reference_leaves_the_module_alone() -> None:
+def test_the_reference_leaves_the_module_unchanged() -> None:
     module = nn.Linear(2, 1)
-    question = Question(module, (torch.ones(3, 2),), wrt="params")
-    agree(reference(question)["weight"], torch.ones(3, 1, 1, 2))
+    spec = DerivativeSpec(module, (torch.ones(3, 2),), wrt="params")
+    assert_close(reference(spec)["weight"], torch.ones(3, 1, 1, 2))
     assert all(p.grad is None for p in module.parameters())
-    assert pytree.tree_leaves(reference(question))[0].requires_grad is False
+    assert pytree.tree_leaves(reference(spec))[0].requires_grad is False
 
 
 def test_data_without_scikit_learn_has_the_same_shape(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    builders = (datasets.diabetes, datasets.digits, datasets.digits_shown)
+    builders = (datasets.diabetes, datasets.digits, datasets.digit_labels)
     found = [build() for build in builders]
     monkeypatch.setattr(datasets, "installed", lambda library: not library)
     for build, real in zip(builders, found, strict=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from jacengine.bench.workload import Question
+from jacengine.bench.workload import DerivativeSpec as Question
 from jacengine.commands import doctor, main
 from jacengine.plans import disk_cache
 from tests.commands.build import run

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine.bench.reference import reference
-from jacengine.bench.workload import Question
+from jacengine.bench.workload import DerivativeSpec as Question
 from tests.problems import mlp, randn
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

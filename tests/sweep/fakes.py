@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
-from jacengine.bench.workload import Question, Workload
+from jacengine.bench.workload import DerivativeSpec as Question
+from jacengine.bench.workload import Workload
 
 
 def fine(size: int) -> Question:

@@ -1,16 +1,16 @@
 import math
 import shutil
 import time
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from jacengine.bench.baselines import Baseline, Prepared
-from jacengine.bench.workload import Question, Workload
+from jacengine.bench.workload import DerivativeSpec as Question
+from jacengine.bench.workload import Workload
 from jacengine.errors import ArgumentError
-from jacengine.interface import Unsupported
 from jacengine.report import Case, Row
 from jacengine.selection import compiled_variants
 from jacengine.sweep import candidate_registry, library
@@ -25,38 +25,33 @@ from tests.sweep.fakes import FINE, fine
 J = torch.func.vmap(torch.func.jacrev(lambda x: fine(2).fn(x)))(torch.ones(2, 2))
 
 
-@dataclass(frozen=True)
-class Fake(Baseline):
-    """Returns, raises or loops, as it is told."""
+def fake_baseline(
+    result: Any = None, declined: str = "", absent: str = "", a_sample_s: float = 0.0
+) -> Baseline:
+    """Return a baseline that returns, raises or loops."""
 
-    name: ClassVar[str] = "fake"
-    source: ClassVar[str] = "these tests"
-    result: Any = None
-    declined: str = ""
-    absent: str = ""
-    a_sample_s: float = 0.0
-
-    def missing(self) -> str | None:
-        return self.absent or None
-
-    def check(
-        self, workload: Workload, size: int, question: Question
-    ) -> Unsupported | None:
-        return Unsupported(self.declined) if self.declined else None
-
-    def prepare(self, workload: Workload, size: int, question: Question) -> Prepared:
+    def prepare(_: Workload, question: Question) -> Prepared:
         def run() -> Any:
-            if isinstance(self.result, Exception):
-                raise self.result
+            if isinstance(result, Exception):
+                raise result
             for _ in question.args[0]:
-                time.sleep(self.a_sample_s)
-            return self.result
+                time.sleep(a_sample_s)
+            return result
 
         return Prepared(run)
 
+    return Baseline(
+        "fake",
+        "these tests",
+        prepare,
+        libraries=(absent,) if absent else (),
+        reason_inapplicable=lambda workload, question: declined or None,
+        smoke_test=False,
+    )
+
 
 def measured(
-    monkeypatch: pytest.MonkeyPatch, fake: Fake, workload: Workload = FINE[0]
+    monkeypatch: pytest.MonkeyPatch, fake: Baseline, workload: Workload = FINE[0]
 ) -> Row:
     """Return what becomes of a library in a case."""
     monkeypatch.setattr(candidate_registry, "BASELINES", (fake,))
@@ -68,7 +63,7 @@ def measured(
 
 
 def test_a_right_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = measured(monkeypatch, Fake(J))
+    row = measured(monkeypatch, fake_baseline(J))
 
     assert row.outcome == "ok"
     assert row.error is not None
@@ -79,19 +74,19 @@ def test_a_right_library(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("fake", "outcome", "notes"),
     [
-        (Fake(J + 0.1), "wrong", "off by"),
-        (Fake(J * float("nan")), "nonfinite", "not finite"),
-        (Fake(J.mT.contiguous()[:, :1]), "wrong", "has shape"),
-        (Fake(3), "wrong", "has shape <class 'int'>"),
-        (Fake(RuntimeError("no rule")), "unsupported", "no rule"),
-        (Fake(TypeError("no type")), "error", "no type"),
-        (Fake(MemoryError("too much")), "oom", "too much"),
-        (Fake(declined="not today"), "unsupported", "not today"),
-        (Fake(absent="not installed"), "skipped", "not installed"),
+        (fake_baseline(J + 0.1), "wrong", "off by"),
+        (fake_baseline(J * float("nan")), "nonfinite", "not finite"),
+        (fake_baseline(J.mT.contiguous()[:, :1]), "wrong", "has shape"),
+        (fake_baseline(3), "wrong", "has shape <class 'int'>"),
+        (fake_baseline(RuntimeError("no rule")), "unsupported", "no rule"),
+        (fake_baseline(TypeError("no type")), "error", "no type"),
+        (fake_baseline(MemoryError("too much")), "oom", "too much"),
+        (fake_baseline(declined="not today"), "unsupported", "not today"),
+        (fake_baseline(absent="no_such_library"), "skipped", "not installed"),
     ],
 )
 def test_what_becomes_of_libraries(
-    monkeypatch: pytest.MonkeyPatch, fake: Fake, outcome: str, notes: str
+    monkeypatch: pytest.MonkeyPatch, fake: Baseline, outcome: str, notes: str
 ) -> None:
     row = measured(monkeypatch, fake)
 
@@ -107,7 +102,7 @@ def test_a_loop_is_stopped_and_extrapolated(monkeypatch: pytest.MonkeyPatch) -> 
 
     many = Workload("many", "", "", "", (2, 2, 2), 1, build)
 
-    row = measured(monkeypatch, Fake(J, a_sample_s=0.005), many)
+    row = measured(monkeypatch, fake_baseline(J, a_sample_s=0.005), many)
 
     assert row.outcome == "skipped"
     assert "extrapolated from 1 and" in row.notes
@@ -116,16 +111,13 @@ def test_a_loop_is_stopped_and_extrapolated(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_preparation_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Compiles(Fake):
-        def prepare(
-            self, workload: Workload, size: int, question: Question
-        ) -> Prepared:
-            while True:
-                time.sleep(0.01)
+    def compile_forever(_: Workload, question: Question) -> Prepared:
+        while True:
+            time.sleep(0.01)
 
     monkeypatch.setattr(library, "PREPARING", 0.05)
 
-    row = measured(monkeypatch, Compiles())
+    row = measured(monkeypatch, replace(fake_baseline(), prepare=compile_forever))
 
     assert (row.outcome, row.notes) == ("skipped", "not prepared within 50 ms")
 

@@ -1,4 +1,4 @@
-"""Modules whose layers are not simply one after another."""
+"""Modules whose layers are more than a sequence: tied, repeated and user-defined."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from torch.nn import functional as F
 import jacengine
 
 
-class Tied(nn.Module):
-    """An autoencoder that decodes with its encoder's weight, transposed."""
+class TiedAutoencoder(nn.Module):
+    """An autoencoder 32-16-32 that decodes with the transposed encoder weight."""
 
     def __init__(self) -> None:
-        """Encode 32 numbers as 16."""
         super().__init__()
         self.encoder = nn.Linear(32, 16)
         self.bias = nn.Parameter(torch.zeros(32))
@@ -23,11 +22,10 @@ class Tied(nn.Module):
         return F.linear(self.encoder(x).tanh(), self.encoder.weight.T, self.bias)
 
 
-class Twice(nn.Module):
-    """A layer that is called twice, and another after it."""
+class RepeatedLayer(nn.Module):
+    """A layer of 32 features that is called twice, and another with 10 outputs."""
 
     def __init__(self) -> None:
-        """Take 32 features to 10 outputs."""
         super().__init__()
         self.hidden = nn.Linear(32, 32)
         self.last = nn.Linear(32, 10)
@@ -38,11 +36,10 @@ class Twice(nn.Module):
         return out
 
 
-class Scaled(nn.Module):
-    """A layer as users write them: every feature times a number that is learnt."""
+class Scale(nn.Module):
+    """A user-defined layer: every feature times a parameter."""
 
     def __init__(self, features: int) -> None:
-        """Start from ones."""
         super().__init__()
         self.scale = nn.Parameter(torch.ones(features))
 
@@ -51,8 +48,8 @@ class Scaled(nn.Module):
         return x * self.scale
 
 
-class ScaledByRule(Scaled):
-    """The same layer, that jacengine has been taught."""
+class ScaleWithRule(Scale):
+    """The same layer with a rule that is registered with jacengine."""
 
 
 def _scale(_: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
@@ -61,28 +58,12 @@ def _scale(_: nn.Module, x: Tensor, g: Tensor, out: Tensor | None) -> Tensor:
 
 
 jacengine.register_rule(
-    ScaledByRule, jacengine.Rule({"scale": _scale}, input_axes=1, output_axes=1)
+    ScaleWithRule, jacengine.Rule({"scale": _scale}, input_axes=1, output_axes=1)
 )
 
 
-def scaled_network(layer: type[Scaled]) -> nn.Module:
-    """Return a network of 32 features and 10 outputs with such a layer in it."""
+def scaled_network(layer: type[Scale]) -> nn.Module:
+    """Return a network of 32 features and 10 outputs with such a layer."""
     return nn.Sequential(
         nn.Linear(32, 64), nn.Tanh(), layer(64), nn.Tanh(), nn.Linear(64, 10)
     )
-
-
-class Recurrent(nn.Module):
-    """The last state of an LSTM, and a linear layer on it."""
-
-    def __init__(self) -> None:
-        """Read 6 numbers a step."""
-        super().__init__()
-        self.lstm = nn.LSTM(6, 24, batch_first=True)
-        self.last = nn.Linear(24, 4)
-
-    def forward(self, sequence: Tensor) -> Tensor:
-        """Read a sequence."""
-        states: Tensor = self.lstm(sequence)[0]
-        out: Tensor = self.last(states[..., -1, :])
-        return out

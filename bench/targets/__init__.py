@@ -1,1 +1,0 @@
-"""Ratios that jacengine is held to, and whether it holds them."""

@@ -1,5 +1,0 @@
-"""`python -m jacengine.bench.targets`."""
-
-from jacengine.bench.targets.command import main
-
-main()
