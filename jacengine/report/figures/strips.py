@@ -1,17 +1,24 @@
-"""Ratios as dots on a logarithmic axis, one strip for each thing compared."""
+"""Strip plots: ratios as dots on a logarithmic axis, one strip for each category."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import matplotlib as mpl
 from markupsafe import Markup
 
-from jacengine.report.figures.axes import FONT, LETTERS, blank, spaced, ticks, titled
+from jacengine.report.figures.axes import (
+    FACTOR_FORMAT,
+    LETTERS,
+    STYLE,
+    log_axis,
+    new_axes,
+)
 from jacengine.report.figures.svg import colour, inline_svg
-from jacengine.report.formatting import clipped
+from jacengine.report.formatting import truncated
 
-_ROW = 21
+_ROW_HEIGHT = 21
 _SMALLEST, _GROWTH = 4.0, 4.0
 
 
@@ -22,72 +29,75 @@ class Dot:
     Attributes:
         value: The ratio.
         paint: The name of its colour.
-        scale: How large it is drawn, from 0 to 1.
+        scale: Its relative size, from 0 to 1.
     """
 
     value: float
-    paint: str = "accent"
+    paint: str
     scale: float = 0.0
 
 
 @dataclass(frozen=True)
 class Strip:
-    """The ratios of one thing.
+    """The ratios of one category.
 
     Attributes:
-        label: What it is.
+        label: The category.
         dots: Its ratios.
-        text: What is said at its end.
-        mean: A ratio that is marked.
+        text: The text at its end.
+        mean: A ratio to mark.
     """
 
     label: str
-    dots: tuple[Dot, ...]
-    text: str = ""
+    dots: Sequence[Dot]
+    text: str
     mean: float | None = None
 
 
-def draw_strips(
-    strips: Sequence[Strip],
-    *,
-    title: str,
-    label: str,
-    text: Callable[[float], str],
-    salt: str,
+@mpl.rc_context(STYLE)
+def strip_plot(
+    strips: Sequence[Strip], *, title: str, label: str, salt: str
 ) -> Markup | None:
     """Draw strips around a line at 1; `None` if there are none.
 
     Args:
         strips: From top to bottom.
-        title: What the axis shows.
-        label: What the figure shows, for those who do not see it.
-        text: Writes a tick.
-        salt: Tells its ids from those of other figures of the page.
+        title: The title of the axis.
+        label: The description for readers who do not see the figure; the text of each
+            strip is appended.
+        salt: Distinguishes its ids from those of other figures of the page.
     """
-    values = [dot.value for strip in strips for dot in strip.dots]
-    if not values:
+    dots = [(place, dot) for place, strip in enumerate(strips) for dot in strip.dots]
+    if not dots:
         return None
-    figure, axes = blank(_ROW * len(strips) + 52, left=148, right=56)
-    axes.set_xscale("log")
-    low, high = min(0.9, *values) / 1.08, max(1.2, *values) * 1.08
-    axes.set_xlim(low, high)
+    values = [dot.value for _, dot in dots]
+    axes = new_axes(_ROW_HEIGHT * len(strips) + 52, left=148, right=56)
+    limits = min(0.9, *values) / 1.08, max(1.2, *values) * 1.08
+    log_axis(axes, "x", limits, FACTOR_FORMAT)
+    axes.set_xlabel(title)
     axes.set_ylim(len(strips) - 0.5, -0.5)
+    labels = [truncated(strip.label, LETTERS) for strip in strips]
+    axes.set_yticks(range(len(strips)), labels, color=colour("ink"))
     axes.axvline(1, color=colour("muted"), linewidth=1)
+    axes.scatter(
+        values,
+        [place for place, _ in dots],
+        s=[(_SMALLEST + _GROWTH * dot.scale) ** 2 for _, dot in dots],
+        c=[colour(dot.paint) for _, dot in dots],
+        alpha=0.75,
+        linewidths=0,
+        zorder=2,
+    )
+    means = [(s.mean, place) for place, s in enumerate(strips) if s.mean is not None]
+    axes.plot(
+        [mean for mean, _ in means],
+        [place for _, place in means],
+        "|",
+        markersize=15,
+        color=colour("ink"),
+        markeredgewidth=2,
+    )
     for place, strip in enumerate(strips):
-        for dot in strip.dots:
-            axes.plot(
-                dot.value,
-                place,
-                "o",
-                markersize=_SMALLEST + _GROWTH * dot.scale,
-                color=colour(dot.paint),
-                alpha=0.75,
-                markeredgewidth=0,
-            )
-        if strip.mean is not None:
-            axes.plot(
-                [strip.mean], [place], "|", markersize=15, color=colour("ink"), mew=2
-            )
         axes.annotate(
             strip.text,
             (1, place),
@@ -95,14 +105,7 @@ def draw_strips(
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
             va="center",
-            fontsize=FONT,
-            color=colour("ink"),
             annotation_clip=False,
         )
-    ticks(axes.xaxis, spaced(low, high), text)
-    titled(axes.xaxis, title)
-    axes.set_yticks(
-        range(len(strips)), [clipped(strip.label, LETTERS) for strip in strips]
-    )
-    axes.tick_params(axis="y", labelcolor=colour("ink"))
-    return inline_svg(figure, label=label, salt=salt)
+    label += "; ".join(f"{strip.label} {strip.text}" for strip in strips)
+    return inline_svg(axes, label=label, salt=salt)

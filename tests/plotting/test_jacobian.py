@@ -11,7 +11,7 @@ from torch import Tensor
 
 import jacengine
 from jacengine.plotting import plot
-from jacengine.plotting.pixels import pixels
+from jacengine.plotting.downsampling import downsample
 from jacengine.report.formatting import TIMES
 
 
@@ -90,7 +90,7 @@ def test_zeros_make_a_spy_plot() -> None:
 def test_large_ones_hide_nothing() -> None:
     J = 1e-3 * torch.rand(3000, 2500)
     J[1234, 567] = -5.0
-    shown = pixels(J)
+    shown = downsample(J)
 
     assert shown.values.shape == (1024, 1024)
     assert shown.values.min() == -5.0
@@ -100,33 +100,33 @@ def test_large_ones_hide_nothing() -> None:
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12))
 def test_every_entry_is_under_a_pixel(rows: int, columns: int, most: int) -> None:
     J = torch.randn(rows, columns)
-    values = pixels(J, most).values
+    values = downsample(J, most).values
 
     assert values.shape == (min(rows, most), min(columns, most))
     assert values.abs().max() == J.abs().max()
     assert torch.isin(values, J).all()
     single = torch.zeros(rows, columns)
     single[rows // 2, columns // 2] = -1.0
-    assert (pixels(single, most).values == -1).any()
+    assert (downsample(single, most).values == -1).any()
 
 
 def test_an_outlier_does_not_take_all_colours() -> None:
     J = torch.randn(100, 100)
     J[0, 0] = 1e6
-    shown = pixels(J)
+    shown = downsample(J)
 
     assert shown.clipped
     assert shown.limit < 10
-    assert not pixels(torch.rand(100, 100)).clipped
+    assert not downsample(torch.rand(100, 100)).clipped
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 def test_what_is_not_finite_is_seen_among_many(value: float) -> None:
     J = torch.randn(1500, 1100)
     J[700, 700] = value
-    shown = pixels(J)
+    shown = downsample(J)
 
-    assert shown.odd == 1
+    assert shown.nonfinite == 1
     assert 1 <= int(shown.values.isnan().sum()) <= 4
     assert shown.limit < 10
 
