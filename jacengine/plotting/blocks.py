@@ -155,8 +155,8 @@ def _assemble(
     if any(len(different) > 1 for different in shapes):
         raise ArgumentError(
             "`jacengine.plot(J)`: tensors of shapes "
-            f"{[tuple(t.shape) for t in tensors]} do not form a block matrix with {split - start} axes of outputs"
-            f"{' after a sample axis' if start else ''}. Pass `out_ndim` or "
+            f"{[tuple(t.shape) for t in tensors]} do not form a block matrix with "
+            f"{split - start} axes of outputs{' after a sample axis' if start else ''}. Pass `out_ndim` or "
             "`batch_dim` if those are others, or plot a part of J."
         )
     names = next(iter(grid.values()))

@@ -2,9 +2,12 @@
 
 import random
 from dataclasses import replace
+from html.parser import HTMLParser
 
 from jacengine.report import Case, Machine, Report, Row
 from jacengine.report.case import Kind
+from jacengine.report.ranking import Ranking
+from jacengine.report.scaling import Series, workload_series
 
 MACHINE = Machine(
     cpu="Example 9000",
@@ -253,3 +256,60 @@ def hostile_sweep() -> Report:
         for size in (1, 5)
     ]
     return replace(report(*cases), fill_rate=1e9, command=HOSTILE[2])
+
+
+REPORTS = {
+    "example": example(),
+    "hostile": hostile(),
+    "empty": report(planned=3),
+    "sweep": sweep(4),
+    "one size": sweep(2, (10,)),
+    "hostile sweep": hostile_sweep(),
+}
+
+
+class Page(HTMLParser):
+    """Collects the text, the tags and the attributes of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in {"meta", "wbr"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def workload(name: str, times: dict[str, tuple[float, ...]], **setting: str) -> Series:
+    """Make up a workload at sizes 1, 10, 100 from the times of some methods."""
+    cases = [
+        Case(
+            f"{name}[{10**place}]",
+            "",
+            tuple(ok(method, each[place]) for method, each in times.items()),
+            workload=name,
+            size=10**place,
+            parameter="samples",
+            **setting,  # type: ignore[arg-type]
+        )
+        for place in range(len(next(iter(times.values()))))
+    ]
+    [found] = workload_series([Ranking(each) for each in cases])
+    return found

@@ -1,33 +1,48 @@
-"""What a report says is computed here once more, in another way."""
+"""The sentences of a report, compared with facts that are computed independently."""
 
 import re
 from dataclasses import replace
-from itertools import pairwise
+from math import prod
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jacengine.report import Report, Row
-from jacengine.report.formatting import TIMES, Name, Sentence, listed
-from jacengine.report.ranking import Standing
-from jacengine.report.sentence_verdicts import verdict
-from jacengine.report.sentences import answers, headline
-from tests.report.build import MACHINE, case, example, ok, report
+from jacengine.report import Case, Report, Row
+from jacengine.report.case import COMPILED
+from jacengine.report.formatting import TIMES, name, render_names
+from jacengine.report.key_figures import key_figures
+from jacengine.report.peer_comparison import near_best, peer_comparisons
+from jacengine.report.ranking import Ranking
+from jacengine.report.sentences import headline, ranking_sentence, report_sentences
+from tests.report.build import MACHINE, case, example, ok, report, sweep
 
 
-def plain(sentence: Sentence) -> str:
-    return "".join(sentence).replace(TIMES, "x")
+def plain(sentence: str) -> str:
+    return render_names(sentence).replace(TIMES, "x")
 
 
 def said(found: Report) -> list[str]:
-    standings = [Standing.of(each) for each in found.cases]
-    return [plain(sentence) for sentence in answers(found, standings)]
+    rankings = [Ranking(each) for each in found.cases]
+    return [plain(sentence) for sentence in report_sentences(found, rankings)]
+
+
+def auto(time_s: float) -> Row:
+    return replace(ok("auto", time_s), kind="auto", picked="fast")
+
+
+def library(name: str, time_s: float) -> Row:
+    return replace(ok(name, time_s), kind="library")
+
+
+def sized(workload: str, size: int, *rows: Row) -> Case:
+    found = case(f"{workload}[{size}]", *rows)
+    return replace(found, workload=workload, size=size, parameter="samples")
 
 
 def ended(*rows: Row, failure: str = "") -> str:
     found = replace(case("a", *rows), failure=failure)
-    return plain(verdict(Standing.of(found)))
+    return plain(ranking_sentence(Ranking(found)))
 
 
 def test_example_in_full() -> None:
@@ -36,19 +51,19 @@ def test_example_in_full() -> None:
         "Against the plain loop, reverse_loop, the fastest method is 8.00x as fast "
         "in the median of 3 problems, and 20.0x at most, on third (the loop's time is "
         "extrapolated on 1).",
-        "Of the strategies that are right on every problem, fast loses least in its "
+        "Of the strategies that are correct on every problem, fast loses least in its "
         "worst case, and still takes 8.00x the time of the fastest on third.",
         "On 1 problem the runner-up is within 5 %, so that either will do: second.",
         "The fastest is also the one with the least memory on none of 3 problems; on "
         "first, reverse_loop needs 500 B, 8.00x less, at 8.00x the time.",
         "Of 12 combinations of 4 strategies with 3 problems, 7 agree with plain "
         "autograd (1 wrong, 1 unsupported, 3 not finished).",
-        "Wrong results were found out and take no part: broken on first.",
+        "Wrong results were detected and excluded: broken on first.",
     ]
 
 
 def test_headlines() -> None:
-    first, second, third = (Standing.of(each) for each in example().cases)
+    first, second, third = (Ranking(each) for each in example().cases)
 
     assert headline([first, second, third]) == (
         "No method is always the fastest: 3 problems, 2 winners"
@@ -57,7 +72,7 @@ def test_headlines() -> None:
     assert headline([]) == "Nothing was computed"
 
 
-def test_verdicts() -> None:
+def test_sentences_of_one_case() -> None:
     fast, loop = ok("fast", 0.001), ok("reverse_loop", 0.003)
 
     assert ended(fast, ok("b", 0.002), loop) == (
@@ -79,7 +94,7 @@ def test_verdicts() -> None:
     assert ended(Row("a", "error", "oh")) == "There is no result for a."
 
 
-def test_interruption_and_failure_are_told() -> None:
+def test_interruption_and_failure_are_stated() -> None:
     found = said(report(replace(case("a"), failure="it raised"), planned=4))
 
     assert found == [
@@ -88,47 +103,156 @@ def test_interruption_and_failure_are_told() -> None:
     ]
 
 
-def test_nothing_is_said_of_nothing() -> None:
+def test_an_empty_report_has_no_sentences() -> None:
     assert said(report()) == []
 
 
-@pytest.mark.parametrize(("load", "told"), [(0.9, False), (1.1, True), (None, False)])
-def test_a_busy_machine_is_told(load: float | None, *, told: bool) -> None:
+@pytest.mark.parametrize(("load", "busy"), [(0.9, False), (1.1, True), (None, False)])
+def test_a_busy_machine_is_reported(load: float | None, *, busy: bool) -> None:
     found = said(report(case("a", ok("b", 1.0)), machine=replace(MACHINE, load=load)))
 
-    assert any("busy" in sentence for sentence in found) == told
-
-
-def test_names_are_told_from_words() -> None:
-    found = listed([Name("a"), Name("b"), Name("c")])
-
-    assert found == ("a", ", ", "b", " and ", "c")
-    assert [part for part in found if isinstance(part, Name)] == ["a", "b", "c"]
+    assert any("busy" in sentence for sentence in found) == busy
 
 
 rows = st.builds(ok, st.sampled_from("abcd"), st.floats(1e-6, 10))
+
+
 cases = st.lists(st.lists(rows, min_size=1, max_size=6), min_size=1, max_size=5)
 
 
 @given(cases)
 def test_wins_are_those_of_the_data(drawn: list[list[Row]]) -> None:
     found = report(*(case(f"p{i}", *rows) for i, rows in enumerate(drawn)))
-    sentence = answers(found, [Standing.of(each) for each in found.cases])[0]
+    sentence = report_sentences(found, [Ranking(each) for each in found.cases])[0]
 
-    for name in "abcd":
-        won = sum(_fastest(rows) == name for rows in drawn)
-        assert _number_after(sentence, name) == won
+    for method in "abcd":
+        won = sum(_fastest(rows) == method for rows in drawn)
+        assert _number_after(sentence, method) == won
 
 
 def _fastest(rows: list[Row]) -> str:
     return min(rows, key=lambda row: row.time_s or 0.0).strategy
 
 
-def _number_after(sentence: Sentence, name: str) -> int:
-    """Read the first number after a name, zero if the name is not there."""
-    for part, after in pairwise(sentence):
-        if isinstance(part, Name) and part == name:
-            found = re.search(r"\d+", after)
-            assert found is not None
-            return int(found[0])
-    return 0
+def _number_after(sentence: str, method: str) -> int:
+    """Read the first number after a name, zero if the name is missing."""
+    found = re.search(rf"{name(method)}[^\x02]*?(\d+)", sentence)
+    return int(found[1]) if found else 0
+
+
+LOSING = report(
+    sized("mlp", 1, ok("fast", 1.0), auto(1.0), library("torch", 3.0)),
+    sized("mlp", 10, ok("fast", 10.0), auto(10.2), library("torch", 20.0)),
+    sized("conv", 1, ok("fast", 1.0), auto(1.5), library("torch", 1.0)),
+    sized("lstm", 1, ok("fast", 1.0), auto(1.0), Row("torch", "wrong", kind="library")),
+)
+
+
+def test_a_losing_sweep_in_full() -> None:
+    assert said(LOSING)[:3] == [
+        "On 2 of 3 workloads auto is within 3 % of the best strategy at every size "
+        "(3 of 4 problems); it loses most on conv[1], 1.50x the time of fast.",
+        "auto beats the fastest other library by a geometric mean of 1.58x over 3 "
+        "problems; it is slower on 1, most on conv[1], where it takes 1.50x the time "
+        "of torch.",
+        "On 1 problem no other library finished with a correct result: lstm[1].",
+    ]
+    caught = "Wrong results of other libraries were detected and excluded: "
+    assert f"{caught}torch on lstm[1]." in said(LOSING)
+    rankings = [Ranking(each) for each in LOSING.cases]
+    assert headline(rankings) == (
+        f"auto is within 3 % of the best strategy on 2 of 3 workloads, and 1.58{TIMES} "
+        "as fast as the best other library"
+    )
+
+
+def test_speedup_of_compiling() -> None:
+    def compiled(time_s: float) -> Row:
+        return replace(ok(COMPILED, time_s), kind="compiled", picked="fast")
+
+    out = Row(COMPILED, "unsupported", "branches", kind="compiled")
+    found = report(
+        case("a", ok("fast", 4.0), auto(4.0), compiled(1.0), library("torch", 2.0)),
+        case("b", ok("fast", 1.0), auto(1.0), compiled(1.0), library("torch", 0.5)),
+        case("c", ok("fast", 1.0), auto(1.0), out),
+    )
+
+    assert (
+        "Compiled, it is faster still on 2 of 3 problems, by 2.00x as a geometric "
+        "mean. auto (compiled) is as fast as the fastest other library, as a geometric "
+        "mean over 2 problems; it is slower on 1, most on b, where it takes 2.00x the "
+        "time of torch."
+    ) in said(found)
+    first = Ranking(found.cases[0])
+    assert first.winner is not None
+    assert first.winner.kind == "compiled"
+    assert "Compiled" not in " ".join(said(LOSING))
+
+
+def test_a_slower_auto_is_reported() -> None:
+    found = report(case("a", ok("fast", 1.0), auto(1.0), library("torch", 0.5)))
+
+    sentences = said(found)
+    assert sentences[0].startswith("On 1 of 1 problem auto is within 3 %")
+    assert sentences[1].startswith(
+        "auto takes 2.00x the time of the fastest other library, as a geometric mean"
+    )
+    assert "as fast as the best" not in headline([Ranking(found.cases[0])])
+
+
+def test_a_failure_of_auto_counts_against_it() -> None:
+    failed = Row("auto", "crash", "killed", kind="auto")
+    found = report(
+        case("a", ok("fast", 1.0), auto(1.0)), case("b", ok("fast", 1.0), failed)
+    )
+
+    assert said(found)[0].startswith("On 1 of 2 problems auto is within")
+    assert "auto has no result on 1 problem: b." in said(found)
+
+
+@pytest.mark.parametrize("wanted", ["auto", "library", "neither"])
+def test_without_auto_or_libraries_no_sentence_mentions_them(wanted: str) -> None:
+    found = sweep(3)
+    rest = replace(
+        found,
+        cases=tuple(
+            replace(each, rows=tuple(r for r in each.rows if r.kind != wanted))
+            for each in found.cases
+        ),
+    )
+
+    text = " ".join(said(rest)).replace("autograd", "")
+    assert ("auto" in text) == (wanted != "auto")
+    assert ("fastest other library" in text) == (wanted == "neither")
+    assert ("other librar" in text) == (wanted != "library")
+    values = [text for _, text in key_figures([Ranking(c) for c in rest.cases])]
+    assert any("other library" in text for text in values) == (wanted == "neither")
+
+
+times = st.floats(1e-3, 1e3)
+
+
+@given(st.lists(st.tuples(times, times, times), min_size=1, max_size=8))
+def test_the_mean_and_the_count_are_those_of_the_data(
+    drawn: list[tuple[float, float, float]],
+) -> None:
+    found = report(
+        *(
+            case(f"p{i}", ok("fast", ours), auto(chosen), library("torch", theirs))
+            for i, (ours, chosen, theirs) in enumerate(drawn)
+        )
+    )
+    rankings = [Ranking(each) for each in found.cases]
+
+    near = sum(chosen <= 1.03 * ours for ours, chosen, _ in drawn)
+    assert near_best(rankings) == (near, len(drawn), "problem")
+    mean = prod(theirs / chosen for _, chosen, theirs in drawn) ** (1 / len(drawn))
+    [peer] = peer_comparisons(rankings)
+    assert peer.mean == pytest.approx(mean)
+    [sentence] = [text for text in said(found) if "fastest other library" in text]
+    told = re.search(r"([\d,.]+)x", sentence)
+    if mean > 1.04 or mean < 0.96:
+        assert told is not None
+        shown = float(told[1].replace(",", ""))
+        assert shown == pytest.approx(max(mean, 1 / mean), rel=0.01)
+        assert ("beats" in sentence) == (mean > 1)
