@@ -156,8 +156,8 @@ def _assemble(
         raise ArgumentError(
             "`jacengine.plot(J)`: tensors of shapes "
             f"{[tuple(t.shape) for t in tensors]} do not form a block matrix with "
-            f"{split - start} axes of outputs{' after a sample axis' if start else ''}. Pass `out_ndim` or "
-            "`batch_dim` if those are others, or plot a part of J."
+            f"{split - start} axes of outputs after {start} sample axes. Pass "
+            "`out_ndim` or `batch_dim` if those are others, or plot a part of J."
         )
     names = next(iter(grid.values()))
     columns = [Block(n, tuple(t.shape[split:])) for n, t in names.items()]

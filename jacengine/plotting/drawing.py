@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Literal
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -28,19 +27,13 @@ _MAX_TICKS = 10
 _LETTERS = 28
 
 
-def draw(
-    blocks: BlockMatrix,
-    pixels: Pixels,
-    *,
-    sparse: bool | Literal["auto"],
-    title: str,
-) -> Figure:
-    """Draw a Jacobian."""
+def draw(blocks: BlockMatrix, pixels: Pixels, *, pattern: bool, title: str) -> Figure:
+    """Draw a Jacobian, or its sparsity pattern."""
     rows, columns = blocks.matrix.shape
     height = min(max(_WIDTH * rows / columns, _MIN_HEIGHT), _MAX_HEIGHT)
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
-    _draw_pixels(axes, pixels, (0, columns, rows, 0), sparse=sparse)
+    _draw_pixels(axes, pixels, (0, columns, rows, 0), pattern=pattern)
     _draw_columns(axes, blocks.columns, columns)
     _draw_rows(axes, blocks, rows)
     axes.spines[:].set_color(_FAINT)
@@ -56,9 +49,8 @@ def _draw_pixels(
     pixels: Pixels,
     extent: tuple[int, int, int, int],
     *,
-    sparse: bool | Literal["auto"],
+    pattern: bool,
 ) -> None:
-    pattern = pixels.sparse if sparse == "auto" else sparse
     colours: Colormap = ListedColormap(["white", _INK])
     if not pattern:
         colours = colormaps["RdBu_r"].with_extremes(bad=_NONFINITE)

@@ -65,4 +65,6 @@ def plot(
     # Matplotlib is slow to import, and most programs do not draw.
     from jacengine.plotting.drawing import draw  # noqa: PLC0415
 
-    return draw(blocks, downsample(blocks.matrix), sparse=sparse, title=title)
+    pixels = downsample(blocks.matrix)
+    pattern = pixels.sparse if sparse == "auto" else sparse
+    return draw(blocks, pixels, pattern=pattern, title=title)

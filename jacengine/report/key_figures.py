@@ -1,11 +1,11 @@
-"""The key figures at the top of a report."""
+"""The headline and the key figures at the top of a report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import median
 
-from jacengine.report.formatting import percent, ratio
+from jacengine.report.formatting import count, percent, ratio
 from jacengine.report.peer_comparison import (
     NEAR_BEST,
     geometric_mean,
@@ -13,6 +13,26 @@ from jacengine.report.peer_comparison import (
     time_ratios,
 )
 from jacengine.report.ranking import BASELINE, Ranking, wins
+
+
+def headline(rankings: Sequence[Ranking]) -> str:
+    """State the most important finding in a line."""
+    if time_ratios(rankings, "auto", "strategy"):
+        near, total, noun = near_best(rankings)
+        share, cases = percent(NEAR_BEST - 1), count(total, noun)
+        text = f"auto is within {share} of the best strategy on {near} of {cases}"
+        speedups = time_ratios(rankings, "library", "auto")
+        mean = geometric_mean(speedups) if speedups else 1.0
+        if mean > NEAR_BEST:
+            text += f", and {ratio(mean)} as fast as the best other library"
+        return text
+    won = wins(rankings)
+    cases = count(sum(number for _, number in won), "problem")
+    if not won:
+        return "Nothing was computed"
+    if len(won) == 1:
+        return f"One method is the fastest on {cases}"
+    return f"No method is always the fastest: {cases}, {len(won)} winners"
 
 
 def key_figures(rankings: Sequence[Ranking]) -> list[tuple[str, str]]:

@@ -11,12 +11,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jacengine.report import formatting
 from jacengine.report.case import Report
 from jacengine.report.failures import failures
+from jacengine.report.key_figures import headline
 from jacengine.report.peer_comparison import peer_comparisons
 from jacengine.report.ranking import Ranking
 from jacengine.report.scaling import workload_series
 from jacengine.report.sentences import (
     crossover_sentences,
-    headline,
     ranking_sentence,
     report_sentences,
 )

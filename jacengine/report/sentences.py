@@ -46,26 +46,6 @@ _MAX_PEERS = 4
 """The most other libraries that are named."""
 
 
-def headline(rankings: Sequence[Ranking]) -> str:
-    """State the most important finding in a line."""
-    if time_ratios(rankings, "auto", "strategy"):
-        near, total, noun = near_best(rankings)
-        share, cases = percent(NEAR_BEST - 1), count(total, noun)
-        text = f"auto is within {share} of the best strategy on {near} of {cases}"
-        speedups = time_ratios(rankings, "library", "auto")
-        mean = geometric_mean(speedups) if speedups else 1.0
-        if mean > NEAR_BEST:
-            text += f", and {ratio(mean)} as fast as the best other library"
-        return text
-    won = wins(rankings)
-    cases = count(sum(number for _, number in won), "problem")
-    if not won:
-        return "Nothing was computed"
-    if len(won) == 1:
-        return f"One method is the fastest on {cases}"
-    return f"No method is always the fastest: {cases}, {len(won)} winners"
-
-
 def report_sentences(report: Report, rankings: Sequence[Ranking]) -> list[str]:
     """State what the report shows, the most important first."""
     sentences = (
@@ -73,19 +53,37 @@ def report_sentences(report: Report, rankings: Sequence[Ranking]) -> list[str]:
         _against_libraries(time_ratios(rankings, "library", "auto"), "auto"),
         _compiled(rankings),
         _each_library(rankings),
-        _unsolved_by_libraries(rankings),
-        _failures_of_auto(rankings),
+        _cases(
+            "On {} no other library finished with a correct result",
+            [r for r in rankings if _only_auto(r)],
+            rankings,
+        ),
+        _cases(
+            f"{name('auto')} has no result on {{}}",
+            [r for r in rankings if r.auto is not None and r.auto.outcome != "ok"],
+            rankings,
+        ),
         _wins(rankings),
         _speedups(rankings),
         _most_robust(rankings),
-        _close(rankings),
+        _cases(
+            f"On {{}} the runner-up is within {percent(CLOSE - 1)}, so that either "
+            "will do",
+            [r for r in rankings if r.close],
+        ),
         _memory(rankings),
         f"{_tally(rankings, 'strategy')} {_tally(rankings, 'library')}".strip(),
         *(_wrong(rankings, kind) for kind in ("strategy", "auto", "library")),
         *(_failure(r) for r in rankings if not any(x.outcome == "ok" for x in r.rows)),
-        _interruption(report),
+        f"The run was interrupted: {len(report.cases)} of "
+        f"{count(report.planned, 'problem')} finished."
+        if report.interrupted
+        else "",
         _load(report),
-        _unstable(rankings),
+        _cases(
+            "Other processes disturbed the times of {}",
+            [r for r in rankings if r.case.unstable],
+        ),
     )
     return [sentence for sentence in sentences if sentence]
 
@@ -161,30 +159,22 @@ def _against_libraries(speedups: TimeRatios, method: str) -> str:
     if not speedups:
         return ""
     mean, cases = geometric_mean(speedups), count(len(speedups), "problem")
-    text = name(method)
+    library = "the fastest other library"
     if mean > NEAR_BEST:
-        text += (
-            " beats the fastest other library by a geometric mean of "
-            f"{ratio(mean)} over {cases}"
-        )
-    elif mean < 1 / NEAR_BEST:
-        text += (
-            f" takes {ratio(1 / mean)} the time of the fastest other library, as a "
-            f"geometric mean over {cases}"
-        )
+        result = f"beats {library} by a geometric mean of {ratio(mean)} over {cases}"
     else:
+        slower = mean < 1 / NEAR_BEST
+        verb = f"takes {ratio(1 / mean)} the time of" if slower else "is as fast as"
+        result = f"{verb} {library}, as a geometric mean over {cases}"
+    text = f"{name(method)} {result}"
+    losses = [item for item in speedups if item[1] < 1 / NEAR_BEST]
+    if losses:
+        where, factor = min(losses, key=lambda item: item[1])
+        best = where.best("library")
         text += (
-            " is as fast as the fastest other library, as a geometric mean over "
-            f"{cases}"
-        )
-    slower = [item for item in speedups if item[1] < 1 / NEAR_BEST]
-    if slower:
-        where, factor = min(slower, key=lambda item: item[1])
-        library = where.best("library")
-        text += (
-            f"; it is slower on {len(slower)}, most on {name(where.case.name)}, where "
+            f"; it is slower on {len(losses)}, most on {name(where.case.name)}, where "
             f"it takes {ratio(1 / factor)} the time of "
-            f"{name(library.strategy if library else '')}"
+            f"{name(best.strategy if best else '')}"
         )
     return f"{text}."
 
@@ -206,35 +196,13 @@ def _each_library(rankings: Sequence[Ranking]) -> str:
     )
 
 
-def _unsolved_by_libraries(rankings: Sequence[Ranking]) -> str:
-    """List the cases where no other library that was tried has a correct result."""
-    unsolved = [
-        r
-        for r in rankings
-        if r.best("auto")
-        and not r.best("library")
-        and any(row.kind == "library" and row.outcome != "skipped" for row in r.rows)
-    ]
-    return _cases(
-        "On {} no other library finished with a correct result", unsolved, rankings
+def _only_auto(ranking: Ranking) -> bool:
+    """Whether other libraries were tried and none of them has a correct result."""
+    return (
+        ranking.best("auto") is not None
+        and ranking.best("library") is None
+        and any(r.kind == "library" and r.outcome != "skipped" for r in ranking.rows)
     )
-
-
-def _failures_of_auto(rankings: Sequence[Ranking]) -> str:
-    failed = [r for r in rankings if r.auto is not None and r.auto.outcome != "ok"]
-    return _cases(f"{name('auto')} has no result on {{}}", failed, rankings)
-
-
-def _close(rankings: Sequence[Ranking]) -> str:
-    close = [r for r in rankings if r.close]
-    share = percent(CLOSE - 1)
-    text = f"On {{}} the runner-up is within {share}, so that either will do"
-    return _cases(text, close)
-
-
-def _unstable(rankings: Sequence[Ranking]) -> str:
-    unstable = [r for r in rankings if r.case.unstable]
-    return _cases("Other processes disturbed the times of {}", unstable)
 
 
 def _cases(
@@ -366,13 +334,6 @@ def _failure(ranking: Ranking) -> str:
     """State that there is no result, and why if that is known."""
     reason = f": {ranking.case.failure}" if ranking.case.failure else ""
     return f"There is no result for {name(ranking.case.name)}{reason.rstrip('.')}."
-
-
-def _interruption(report: Report) -> str:
-    if not report.interrupted:
-        return ""
-    planned = count(report.planned, "problem")
-    return f"The run was interrupted: {len(report.cases)} of {planned} finished."
 
 
 def _load(report: Report) -> str:

@@ -313,3 +313,43 @@ def workload(name: str, times: dict[str, tuple[float, ...]], **setting: str) -> 
     ]
     [found] = workload_series([Ranking(each) for each in cases])
     return found
+
+
+def auto(time_s: float) -> Row:
+    return replace(ok("auto", time_s), kind="auto", picked="fast")
+
+
+def library(name: str, time_s: float) -> Row:
+    return replace(ok(name, time_s), kind="library")
+
+
+def sized(workload: str, size: int, *rows: Row) -> Case:
+    found = case(f"{workload}[{size}]", *rows)
+    return replace(found, workload=workload, size=size, parameter="samples")
+
+
+LOSING = report(
+    sized("mlp", 1, ok("fast", 1.0), auto(1.0), library("torch", 3.0)),
+    sized("mlp", 10, ok("fast", 10.0), auto(10.2), library("torch", 20.0)),
+    sized("conv", 1, ok("fast", 1.0), auto(1.5), library("torch", 1.0)),
+    sized("lstm", 1, ok("fast", 1.0), auto(1.0), Row("torch", "wrong", kind="library")),
+)
+
+
+def timed(times: list[tuple[float, float, float]]) -> Report:
+    """Make up cases from the times of a strategy, of `auto` and of a library."""
+    return report(
+        *(
+            case(f"p{i}", ok("fast", ours), auto(chosen), library("torch", theirs))
+            for i, (ours, chosen, theirs) in enumerate(times)
+        )
+    )
+
+
+def without(found: Report, kind: str) -> Report:
+    """Remove the methods of a kind from a report."""
+    cases = [
+        replace(each, rows=tuple(row for row in each.rows if row.kind != kind))
+        for each in found.cases
+    ]
+    return replace(found, cases=tuple(cases))

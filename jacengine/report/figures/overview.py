@@ -8,7 +8,7 @@ from typing import TypeVar
 from markupsafe import Markup
 
 from jacengine.report.case import Report
-from jacengine.report.figures.strips import Dot, Strip, strip_plot
+from jacengine.report.figures.strips import Strip, strip_plot
 from jacengine.report.formatting import ratio
 from jacengine.report.peer_comparison import (
     NEAR_BEST,
@@ -17,7 +17,7 @@ from jacengine.report.peer_comparison import (
     time_ratios,
 )
 from jacengine.report.ranking import Ranking
-from jacengine.report.roofline import RooflineDistance, roofline_distance
+from jacengine.report.roofline import roofline_distance
 from jacengine.report.scaling import workload_series
 
 _Value = TypeVar("_Value")
@@ -25,18 +25,16 @@ _Value = TypeVar("_Value")
 
 def regret_figure(rankings: Sequence[Ranking]) -> Markup | None:
     """Draw the time of `auto` over that of the best strategy, workload by workload."""
+    regrets = dict(time_ratios(rankings, "auto", "strategy"))
     strips = [
         Strip(
             title,
-            [
-                Dot(factor, "accent" if factor <= NEAR_BEST else "baseline", scale)
-                for factor, scale in found
-            ],
-            ratio(max(factor for factor, _ in found)),
+            found,
+            ["accent" if factor <= NEAR_BEST else "baseline" for factor in found],
+            ratio(max(found)),
+            scales,
         )
-        for title, found in _by_workload(
-            rankings, dict(time_ratios(rankings, "auto", "strategy"))
-        )
+        for title, found, scales in _by_workload(rankings, regrets)
     ]
     title = "time of auto over that of the best strategy"
     label = "Time of auto over that of the best strategy, the largest: "
@@ -52,12 +50,10 @@ def library_figure(rankings: Sequence[Ranking]) -> Markup | None:
     strips = [
         Strip(
             name,
-            [
-                Dot(factor, "accent" if factor >= 1 / NEAR_BEST else "bad")
-                for _, factor in ratios
-            ],
+            [factor for _, factor in ratios],
+            ["accent" if factor >= 1 / NEAR_BEST else "bad" for _, factor in ratios],
             ratio(geometric_mean(ratios)),
-            geometric_mean(ratios),
+            mean=geometric_mean(ratios),
         )
         for name, ratios in compared
     ]
@@ -68,42 +64,35 @@ def library_figure(rankings: Sequence[Ranking]) -> Markup | None:
 
 def roofline_figure(report: Report, rankings: Sequence[Ranking]) -> Markup | None:
     """Draw the time of `auto`, or else the winner, over the roofline."""
-    distances: dict[Ranking, RooflineDistance] = {}
-    for ranking in rankings:
-        distance = roofline_distance(report, ranking)
-        if distance is not None:
-            distances[ranking] = distance
+    distances = [(r, roofline_distance(report, r)) for r in rankings]
+    known = {ranking: distance for ranking, distance in distances if distance}
     colours = {"memory": "accent", "compute": "baseline"}
     strips = [
         Strip(
             title,
-            [Dot(d.factor, colours[d.bound], scale) for d, scale in found],
-            ratio(found[-1][0].factor),
+            [distance.factor for distance in found],
+            [colours[distance.bound] for distance in found],
+            ratio(found[-1].factor),
+            scales,
         )
-        for title, found in _by_workload(rankings, distances)
+        for title, found, scales in _by_workload(rankings, known)
     ]
+    title = "time over the roofline"
     label = "Time over the roofline, at the largest size: "
-    return strip_plot(
-        strips, title="time over the roofline", label=label, salt="roofline"
-    )
+    return strip_plot(strips, title=title, label=label, salt="roofline")
 
 
 def _by_workload(
     rankings: Sequence[Ranking], values: dict[Ranking, _Value]
-) -> list[tuple[str, list[tuple[_Value, float]]]]:
+) -> list[tuple[str, list[_Value], list[float]]]:
     """Group values by workload, each with the rank of its size, from 0 to 1."""
     groups = [(series.title, series.rankings) for series in workload_series(rankings)]
     sized = {ranking for _, group in groups for ranking in group}
     groups += [(r.case.name, (r,)) for r in rankings if r not in sized]
-    found = [
-        (
-            title,
-            [
-                (values[ranking], place / max(len(group) - 1, 1))
-                for place, ranking in enumerate(group)
-                if ranking in values
-            ],
-        )
-        for title, group in groups
-    ]
-    return [(title, kept) for title, kept in found if kept]
+    found: list[tuple[str, list[_Value], list[float]]] = []
+    for title, group in groups:
+        places = [place for place, ranking in enumerate(group) if ranking in values]
+        if places:
+            scales = [place / max(len(group) - 1, 1) for place in places]
+            found.append((title, [values[group[i]] for i in places], scales))
+    return found

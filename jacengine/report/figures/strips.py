@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
+import numpy as np
 from markupsafe import Markup
 
 from jacengine.report.figures.axes import (
@@ -23,34 +24,23 @@ _SMALLEST, _GROWTH = 4.0, 4.0
 
 
 @dataclass(frozen=True)
-class Dot:
-    """One ratio.
-
-    Attributes:
-        value: The ratio.
-        paint: The name of its colour.
-        scale: Its relative size, from 0 to 1.
-    """
-
-    value: float
-    paint: str
-    scale: float = 0.0
-
-
-@dataclass(frozen=True)
 class Strip:
     """The ratios of one category.
 
     Attributes:
         label: The category.
-        dots: Its ratios.
-        text: The text at its end.
+        values: The ratios.
+        colours: The names of their colours.
+        text: The text at the end of the strip.
+        scales: The relative sizes of the dots, from 0 to 1.
         mean: A ratio to mark.
     """
 
     label: str
-    dots: Sequence[Dot]
+    values: Sequence[float]
+    colours: Sequence[str]
     text: str
+    scales: Sequence[float] | float = 0.0
     mean: float | None = None
 
 
@@ -67,11 +57,10 @@ def strip_plot(
             strip is appended.
         salt: Distinguishes its ids from those of other figures of the page.
     """
-    dots = [(place, dot) for place, strip in enumerate(strips) for dot in strip.dots]
-    if not dots:
+    if not strips:
         return None
-    values = [dot.value for _, dot in dots]
     axes = new_axes(_ROW_HEIGHT * len(strips) + 52, left=148, right=56)
+    values = [value for strip in strips for value in strip.values]
     limits = min(0.9, *values) / 1.08, max(1.2, *values) * 1.08
     log_axis(axes, "x", limits, FACTOR_FORMAT)
     axes.set_xlabel(title)
@@ -79,25 +68,18 @@ def strip_plot(
     labels = [truncated(strip.label, LETTERS) for strip in strips]
     axes.set_yticks(range(len(strips)), labels, color=colour("ink"))
     axes.axvline(1, color=colour("muted"), linewidth=1)
-    axes.scatter(
-        values,
-        [place for place, _ in dots],
-        s=[(_SMALLEST + _GROWTH * dot.scale) ** 2 for _, dot in dots],
-        c=[colour(dot.paint) for _, dot in dots],
-        alpha=0.75,
-        linewidths=0,
-        zorder=2,
-    )
-    means = [(s.mean, place) for place, s in enumerate(strips) if s.mean is not None]
-    axes.plot(
-        [mean for mean, _ in means],
-        [place for _, place in means],
-        "|",
-        markersize=15,
-        color=colour("ink"),
-        markeredgewidth=2,
-    )
     for place, strip in enumerate(strips):
+        axes.scatter(
+            strip.values,
+            [place] * len(strip.values),
+            s=(_SMALLEST + _GROWTH * np.asarray(strip.scales)) ** 2,
+            c=[colour(name) for name in strip.colours],
+            alpha=0.75,
+            linewidths=0,
+            zorder=2,
+        )
+        if strip.mean is not None:
+            axes.plot(strip.mean, place, "|", ms=15, mew=2, color=colour("ink"))
         axes.annotate(
             strip.text,
             (1, place),
