@@ -11,9 +11,7 @@ from jacengine.report.formatting import one_line, redact_folders
 from jacengine.report.machine import Machine
 
 if TYPE_CHECKING:
-    from jacengine.problem.problem import Problem
     from jacengine.selection.candidate_result import CandidateResult
-    from jacengine.selection.select import Selection
 
 _Content = TypeVar("_Content")
 
@@ -136,23 +134,6 @@ class Case:
     unstable: bool = False
     budget_bytes: int | None = None
     quantity: Quantity = "jacobian"
-
-    @classmethod
-    def of(
-        cls, name: str, description: str, problem: Problem, selection: Selection
-    ) -> Case:
-        """Convert a finished selection."""
-        return cls(
-            name,
-            description,
-            tuple(Row.of(record) for record in selection.records),
-            problem.output_count,
-            problem.column_count,
-            problem.batch_size,
-            problem.result_bytes,
-            selection.cost_s,
-            quantity=problem.options.quantity,
-        )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def test_a_matrix_is_itself() -> None:
     assert blocks.samples is None
 
 
-def test_samples_lie_below_each_other() -> None:
+def test_samples_are_stacked_vertically() -> None:
     J = entries(4, 2, 3, 5)
     blocks = block_matrix(J, 0, None)
 
@@ -50,7 +50,7 @@ def test_axes_of_outputs_come_first(
     assert block_matrix(entries(*shape), batch_dim, out_ndim).matrix.shape == expected
 
 
-def test_parameters_lie_side_by_side_as_auto_returns_them() -> None:
+def test_parameters_are_stacked_horizontally() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
     J = jacengine.auto(model, torch.randn(5, 3), wrt="params", batch_dim=0)
     blocks = block_matrix(J, 0, None)
@@ -72,7 +72,7 @@ def test_a_scalar_of_every_sample_is_one_row_each() -> None:
     assert blocks.matrix.shape == (6, 40)
 
 
-def test_outputs_lie_below_each_other() -> None:
+def test_outputs_are_stacked_vertically() -> None:
     first, second = entries(2, 4), entries(3, 4)
     blocks = block_matrix({"y": first, "z": second}, None, None)
 
@@ -106,7 +106,7 @@ def test_nested_inputs_are_named_by_their_path() -> None:
         ({"a": None}, "NoneType in J"),
     ],
 )
-def test_what_is_no_real_tensor_is_refused(J: object, message: str) -> None:
+def test_other_than_real_tensors_are_rejected(J: object, message: str) -> None:
     with pytest.raises(jacengine.InputTypeError, match=message):
         block_matrix(J, None, None)
 
@@ -126,7 +126,7 @@ def test_what_is_no_real_tensor_is_refused(J: object, message: str) -> None:
         ),
     ],
 )
-def test_what_is_no_matrix_is_refused(J: object, message: str) -> None:
+def test_other_than_one_matrix_is_rejected(J: object, message: str) -> None:
     with pytest.raises(jacengine.ArgumentError, match=message):
         block_matrix(J, None, None)
 
@@ -139,11 +139,11 @@ def test_samples_must_agree() -> None:
 @pytest.mark.parametrize(
     ("batch_dim", "out_ndim"), [(None, 3), (0, 2), (None, -1), (0, -1)]
 )
-def test_impossible_axes_are_refused(batch_dim: int | None, out_ndim: int) -> None:
+def test_impossible_axes_are_rejected(batch_dim: int | None, out_ndim: int) -> None:
     with pytest.raises(jacengine.ArgumentError, match="out_ndim"):
         block_matrix(entries(2, 3), batch_dim, out_ndim)
 
 
-def test_a_scalar_has_no_samples() -> None:
+def test_a_scalar_has_no_sample_axis() -> None:
     with pytest.raises(jacengine.ArgumentError, match="sample axis"):
         block_matrix(torch.tensor(1.0), 0, None)

@@ -172,7 +172,7 @@ def _sized(name: str, sizes: tuple[int, ...], drawn: random.Random) -> list[Case
     return [
         Case(
             f"{name}[{size}]",
-            f"Somebody makes up {name} and shows it.",
+            f"The made-up workload {name}.",
             _made_up(size, start, luck, fate, drawn),
             outputs=10,
             inputs=size,

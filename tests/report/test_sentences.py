@@ -32,7 +32,7 @@ def plain(sentence: str) -> str:
     return render_names(sentence).replace(TIMES, "x")
 
 
-def said(found: Report) -> list[str]:
+def sentences_of(found: Report) -> list[str]:
     rankings = [Ranking(each) for each in found.cases]
     return [plain(sentence) for sentence in report_sentences(found, rankings)]
 
@@ -43,7 +43,7 @@ def ended(*rows: Row, failure: str = "") -> str:
 
 
 def test_example_in_full() -> None:
-    assert said(example()) == [
+    assert sentences_of(example()) == [
         "fast is the fastest on 2 of 3 problems and picky on 1.",
         "Against the plain loop, reverse_loop, the fastest method is 8.00x as fast "
         "in the median of 3 problems, and 20.0x at most, on third (the loop's time is "
@@ -82,7 +82,7 @@ def test_sentences_of_one_case() -> None:
 
 
 def test_interruption_and_failure_are_stated() -> None:
-    found = said(report(replace(case("a"), failure="it raised"), planned=4))
+    found = sentences_of(report(replace(case("a"), failure="it raised"), planned=4))
 
     assert found == [
         "There is no result for a: it raised.",
@@ -91,12 +91,14 @@ def test_interruption_and_failure_are_stated() -> None:
 
 
 def test_an_empty_report_has_no_sentences() -> None:
-    assert said(report()) == []
+    assert sentences_of(report()) == []
 
 
 @pytest.mark.parametrize(("load", "busy"), [(0.9, False), (1.1, True), (None, False)])
 def test_a_busy_machine_is_reported(load: float | None, *, busy: bool) -> None:
-    found = said(report(case("a", ok("b", 1.0)), machine=replace(MACHINE, load=load)))
+    found = sentences_of(
+        report(case("a", ok("b", 1.0)), machine=replace(MACHINE, load=load))
+    )
 
     assert any("busy" in sentence for sentence in found) == busy
 
@@ -128,7 +130,7 @@ def _number_after(sentence: str, method: str) -> int:
 
 
 def test_a_losing_sweep_in_full() -> None:
-    assert said(LOSING)[:3] == [
+    assert sentences_of(LOSING)[:3] == [
         "On 2 of 3 workloads auto is within 3 % of the best strategy at every size "
         "(3 of 4 problems); it loses most on conv[1], 1.50x the time of fast.",
         "auto beats the fastest other library by a geometric mean of 1.58x over 3 "
@@ -137,7 +139,7 @@ def test_a_losing_sweep_in_full() -> None:
         "On 1 problem no other library finished with a correct result: lstm[1].",
     ]
     caught = "Wrong results of other libraries were detected and excluded: "
-    assert f"{caught}torch on lstm[1]." in said(LOSING)
+    assert f"{caught}torch on lstm[1]." in sentences_of(LOSING)
 
 
 def test_speedup_of_compiling() -> None:
@@ -156,17 +158,17 @@ def test_speedup_of_compiling() -> None:
         "mean. auto (compiled) is as fast as the fastest other library, as a geometric "
         "mean over 2 problems; it is slower on 1, most on b, where it takes 2.00x the "
         "time of torch."
-    ) in said(found)
+    ) in sentences_of(found)
     first = Ranking(found.cases[0])
     assert first.winner is not None
     assert first.winner.kind == "compiled"
-    assert "Compiled" not in " ".join(said(LOSING))
+    assert "Compiled" not in " ".join(sentences_of(LOSING))
 
 
 def test_a_slower_auto_is_reported() -> None:
     found = report(case("a", ok("fast", 1.0), auto(1.0), library("torch", 0.5)))
 
-    sentences = said(found)
+    sentences = sentences_of(found)
     assert sentences[0].startswith("On 1 of 1 problem auto is within 3 %")
     assert sentences[1].startswith(
         "auto takes 2.00x the time of the fastest other library, as a geometric mean"
@@ -179,13 +181,13 @@ def test_a_failure_of_auto_counts_against_it() -> None:
         case("a", ok("fast", 1.0), auto(1.0)), case("b", ok("fast", 1.0), failed)
     )
 
-    assert said(found)[0].startswith("On 1 of 2 problems auto is within")
-    assert "auto has no result on 1 problem: b." in said(found)
+    assert sentences_of(found)[0].startswith("On 1 of 2 problems auto is within")
+    assert "auto has no result on 1 problem: b." in sentences_of(found)
 
 
 @pytest.mark.parametrize("wanted", ["auto", "library", "neither"])
 def test_without_auto_or_libraries_no_sentence_mentions_them(wanted: str) -> None:
-    text = " ".join(said(without(sweep(3), wanted))).replace("autograd", "")
+    text = " ".join(sentences_of(without(sweep(3), wanted))).replace("autograd", "")
     assert ("auto" in text) == (wanted != "auto")
     assert ("fastest other library" in text) == (wanted == "neither")
     assert ("other librar" in text) == (wanted != "library")
@@ -200,7 +202,9 @@ def test_the_mean_is_that_of_the_data(
 ) -> None:
     found = timed(drawn)
     mean = prod(theirs / chosen for _, chosen, theirs in drawn) ** (1 / len(drawn))
-    [sentence] = [text for text in said(found) if "fastest other library" in text]
+    [sentence] = [
+        text for text in sentences_of(found) if "fastest other library" in text
+    ]
     found_ratio = re.search(r"([\d,.]+)x", sentence)
     if mean > 1.04 or mean < 0.96:
         assert found_ratio is not None
