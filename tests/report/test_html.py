@@ -4,7 +4,16 @@ import pytest
 
 from jacengine.report.case import sanitize
 from jacengine.report.html import to_html
-from tests.report.build import REPORTS, Page, case, example, hostile, ok, report
+from tests.report.build import (
+    REPORTS,
+    Page,
+    case,
+    example,
+    hostile,
+    ok,
+    report,
+    sweep,
+)
 
 
 @pytest.fixture(scope="module", params=list(REPORTS))
@@ -59,3 +68,10 @@ def test_figures_use_the_colours_of_the_page() -> None:
     assert "var(--accent)" in drawn
     assert re.findall(r"#[0-9a-f]{6}\b", drawn) == []
     assert "font-family" not in drawn
+
+
+def test_measured_rates_are_stated() -> None:
+    text = Page(to_html(sanitize(sweep(1)))).text
+
+    assert "8.0 GB/s" in text
+    assert "100 GFLOP/s" in text

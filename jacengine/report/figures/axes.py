@@ -87,7 +87,7 @@ def few_ticks(low: float, high: float) -> Locator:
     if high < 8 * low:
         return MaxNLocator(4, steps=[1, 2, 5, 10])
     subs = (1, 2, 5) if high < 40 * low else (1, 3) if high < 100 * low else (1,)
-    return LogLocator(subs=subs, numticks=5)
+    return LogLocator(subs=subs, numticks=4 if high < 1e6 * low else 3)
 
 
 def log_limits(values: Sequence[float]) -> tuple[float, float]:
