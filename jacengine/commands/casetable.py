@@ -12,7 +12,7 @@ from rich.table import Table
 from jacengine.problem.quantity import TITLES
 from jacengine.report.case import Case, Row
 from jacengine.report.formatting import one_line, ratio, seconds, size
-from jacengine.report.ranking import Standing
+from jacengine.report.ranking import Ranking
 
 NOTE = 70
 """Characters of a reason that a table shows; the report has all of it."""
@@ -46,7 +46,7 @@ def _asked(case: Case) -> str:
 
 def _parted(case: Case) -> tuple[list[Row], dict[str, list[Row]]]:
     """Return the right rows in order, and the others by outcome."""
-    rows = Standing.of(case).rows
+    rows = Ranking(case).rows
     others: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
         if row.outcome != "ok":
@@ -60,28 +60,28 @@ def _table(case: Case, rows: Sequence[Row]) -> Table:
     for title in ("chunk", "time", "of best", "peak"):
         drawn.add_column(title, justify="right", no_wrap=True)
     drawn.add_column("notes", overflow="fold")
-    standing = Standing.of(case)
+    ranking = Ranking(case)
     for row in rows:
-        drawn.add_row(*map(escape, _cells(standing, row)), style=_style(standing, row))
+        drawn.add_row(*map(escape, _cells(ranking, row)), style=_style(ranking, row))
     return drawn
 
 
-def _cells(standing: Standing, row: Row) -> tuple[str, ...]:
+def _cells(ranking: Ranking, row: Row) -> tuple[str, ...]:
     notes = [f"takes {row.picked}" if row.picked else "", row.notes]
     return (
         one_line(row.strategy),
         "" if row.chunk_size is None else str(row.chunk_size),
         seconds(row.time_s),
-        ratio(standing.relative(row)),
+        ratio(ranking.relative_time(row)),
         size(row.memory_bytes),
         one_line("; ".join(filter(None, notes))),
     )
 
 
-def _style(standing: Standing, row: Row) -> str:
+def _style(ranking: Ranking, row: Row) -> str:
     if row.kind == "auto":
         return "bold"
-    if row is standing.winner:
+    if row is ranking.winner:
         return "green"
     return "cyan" if row.kind == "library" else ""
 

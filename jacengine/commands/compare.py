@@ -18,7 +18,7 @@ from jacengine.commands.consoles import aside, output
 from jacengine.commands.exit_codes import REGRESSED, Incomparable
 from jacengine.commands.param_types import Tolerances
 from jacengine.report.case import Report
-from jacengine.report.formatting import few, one_line, ratio, seconds, size
+from jacengine.report.formatting import abbreviated, one_line, ratio, seconds, size
 from jacengine.sweep.compare import Difference, Word, common_cases
 from jacengine.sweep.compare import compare as differences_of
 from jacengine.sweep.environment import other_machine, other_versions
@@ -100,11 +100,11 @@ def _reservations(base: Path, before: Report, new: Path, now: Report) -> Iterato
     names = [{case.name for case in run.cases} for run in (before, now)]
     for path, alone in ((base, names[0] - names[1]), (new, names[1] - names[0])):
         if alone:
-            yield f"only in {path}: {''.join(few(sorted(alone)))}"
+            yield f"only in {path}: {abbreviated(sorted(alone))}"
     for path, run in ((base, before), (new, now)):
         unstable = [case.name for case in run.cases if case.unstable]
         if unstable:
-            yield f"unstable in {path}: {''.join(few(unstable))}"
+            yield f"unstable in {path}: {abbreviated(unstable)}"
 
 
 _ORDER: tuple[Word, ...] = ("regressed", "unclear", "improved", "same")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from jacengine.commands.consoles import output
-from jacengine.report.case import Report, presentable
+from jacengine.report.case import Report, sanitize
 from jacengine.report.markdown import to_markdown
-from jacengine.report.results import to_csv, to_json
+from jacengine.report.results import to_json
+from jacengine.report.table import to_csv
 from jacengine.report.terminal import summary_table
 
 FORMATS = ("table", "json", "csv", "markdown")
@@ -20,7 +21,7 @@ def print_report(report: Report, form: str) -> None:
         report: The results.
         form: One of `FORMATS`.
     """
-    shown = presentable(report)
+    shown = sanitize(report)
     if form == "table":
         console = output()
         console.print(

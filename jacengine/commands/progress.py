@@ -12,7 +12,7 @@ from rich.text import Text
 from jacengine.commands.consoles import animated
 from jacengine.report.case import Case
 from jacengine.report.formatting import one_line, ratio, seconds
-from jacengine.report.ranking import Standing
+from jacengine.report.ranking import Ranking
 from jacengine.sweep.case_spec import Trial
 
 
@@ -101,13 +101,13 @@ class Follower:
     def _result(self, case: Case) -> str:
         if case.failure:
             return one_line(case.failure)
-        standing = Standing.of(case)
-        winner, auto = standing.winner, standing.auto
+        ranking = Ranking(case)
+        winner, auto = ranking.winner, ranking.auto
         if winner is None:
             return "no right result"
         said = f"{one_line(winner.strategy)} {seconds(winner.time_s)}"
         if auto is not None and auto.outcome == "ok":
-            said += f", auto {ratio(standing.relative(auto))} of it"
+            said += f", auto {ratio(ranking.relative_time(auto))} of it"
         return said + (", unstable" if case.unstable else "")
 
 

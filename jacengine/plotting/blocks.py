@@ -1,7 +1,8 @@
-"""A Jacobian, nested as `jacengine.auto` nests it, as one matrix with named blocks."""
+"""A Jacobian, nested as `jacengine.auto` returns it, as one matrix of named blocks."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,103 +15,103 @@ from jacengine.errors import ArgumentError, InputTypeError
 
 @dataclass(frozen=True)
 class Block:
-    """Rows or columns that belong together.
+    """The rows of one output, or the columns of one input or parameter.
 
     Attributes:
-        name: What they are; empty if they are all there is.
-        size: How many.
+        name: Its path; empty if it is the only one.
         shape: The shape of the output (of one sample), input or parameter.
     """
 
     name: str
-    size: int
     shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """The number of rows (of one sample) or columns."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """A Jacobian cut into blocks.
+class BlockMatrix:
+    """A Jacobian as a block matrix.
 
     Attributes:
         rows: The outputs, each with its samples one after another.
         columns: The inputs or parameters.
-        tensors: The matrix of every output (outside) and input.
-        samples: How many samples there are; `None` if it is one point.
+        matrix: The entries, in a dtype that can be pooled.
+        samples: The number of samples; `None` without a sample axis.
     """
 
-    rows: tuple[Block, ...]
-    columns: tuple[Block, ...]
-    tensors: tuple[tuple[Tensor, ...], ...]
+    rows: Sequence[Block]
+    columns: Sequence[Block]
+    matrix: Tensor
     samples: int | None
 
-    def matrix(self) -> Tensor:
-        """Put the blocks together, in a dtype that can be pooled."""
-        return torch.cat([torch.cat(row, dim=1) for row in self.tensors])
 
-
-def cut(J: Any, batch_dim: int | None, out_ndim: int | None) -> Blocks:
-    """Cut a Jacobian into blocks.
+def block_matrix(J: Any, batch_dim: int | None, out_ndim: int | None) -> BlockMatrix:
+    """Arrange the tensors of a Jacobian as a block matrix.
 
     Args:
         J: A tensor, or tensors in dicts, tuples or lists: of inputs, of outputs, or of
             inputs in those of outputs.
-        batch_dim: 0 if the first axis of every tensor counts samples.
-        out_ndim: How many axes the output (of one sample) has.
+        batch_dim: 0 if the first axis of every tensor is the sample axis.
+        out_ndim: The number of axes of the output (of one sample).
 
     Raises:
-        ArgumentError: The tensors are empty, or do not fit each other.
+        ArgumentError: The tensors are empty, or their shapes are inconsistent.
     """
-    nested = _grid(J)
-    pieces = [tensor for row in nested.values() for tensor in row.values()]
-    for tensor in pieces:
+    grid = _grid(J)
+    tensors = [tensor for row in grid.values() for tensor in row.values()]
+    for tensor in tensors:
         _check(tensor)
-    if not pieces:
+    if not tensors:
         raise ArgumentError("`jacengine.plot(J)`: there is no tensor in J.")
-    skipped = 0 if batch_dim is None else 1
-    axes = min(tensor.ndim for tensor in pieces) - skipped
-    ndim = max(0, min(axes - 1, 1)) if out_ndim is None else out_ndim
-    if not 0 <= ndim <= axes:
-        shapes = [tuple(tensor.shape) for tensor in pieces]
+    start = 0 if batch_dim is None else 1
+    ndim = min(tensor.ndim for tensor in tensors) - start
+    out = max(0, min(ndim - 1, 1)) if out_ndim is None else out_ndim
+    if not 0 <= out <= ndim:
+        shapes = [tuple(tensor.shape) for tensor in tensors]
         raise ArgumentError(
             f"`jacengine.plot(batch_dim={batch_dim}, out_ndim={out_ndim})`: the "
-            f"tensors have shapes {shapes}; expected an axis of samples with "
-            "batch_dim=0, then out_ndim axes of the output, then those of the input."
+            f"tensors have shapes {shapes}; expected a sample axis with batch_dim=0, "
+            "then out_ndim axes of the output, then those of the input."
         )
-    split = skipped + ndim
-    if len(nested) == 1 and not _one_output(pieces, split):
-        [columns] = nested.values()
-        nested = {name: {"": tensor} for name, tensor in columns.items()}
-    return _blocks(nested, skipped, split)
+    split = start + out
+    if len(grid) == 1 and len({tensor.shape[:split] for tensor in tensors}) > 1:
+        [row] = grid.values()  # several outputs of one input
+        grid = {name: {"": tensor} for name, tensor in row.items()}
+    return _assemble(grid, start, split)
 
 
 def _grid(J: Any) -> dict[str, dict[str, Tensor]]:
     """Name the tensors: outputs outside, inputs inside."""
-    if not _holds(J):
-        return {"": {"": J}}
     children = _children(J)
-    if children and all(_holds(child) for _, child in children):
-        rows = {name: dict(_leaves(child)) for name, child in children}
+    if children and all(_children(child) is not None for child in children.values()):
+        rows = {name: _leaves(child) for name, child in children.items()}
         if len({tuple(row) for row in rows.values()}) == 1:
             return rows
-    return {"": dict(_leaves(J))}
+    return {"": _leaves(J)}
 
 
-def _holds(J: Any) -> bool:
-    """Whether this is a container."""
-    return isinstance(J, Mapping | Sequence) and not isinstance(J, str)
-
-
-def _children(J: Any) -> list[tuple[str, Any]]:
+def _children(J: Any) -> dict[str, Any] | None:
+    """Name the items of a container; `None` for a leaf."""
     if isinstance(J, Mapping):
-        return [(str(name), child) for name, child in J.items()]
-    return [(f"[{place}]", child) for place, child in enumerate(J)]
+        return {str(name): child for name, child in J.items()}
+    if isinstance(J, Sequence) and not isinstance(J, str):
+        return {f"[{index}]": child for index, child in enumerate(J)}
+    return None
 
 
-def _leaves(J: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    if not _holds(J):
-        return [(prefix, J)]
-    named = ((f"{prefix}.{n}" if prefix else n, child) for n, child in _children(J))
-    return [leaf for name, child in named for leaf in _leaves(child, name)]
+def _leaves(J: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Name the leaves by their paths."""
+    children = _children(J)
+    if children is None:
+        return {".".join(path): J}
+    return {
+        leaf_path: leaf
+        for name, child in children.items()
+        for leaf_path, leaf in _leaves(child, (*path, name)).items()
+    }
 
 
 def _check(tensor: Any) -> None:
@@ -131,60 +132,48 @@ def _check(tensor: Any) -> None:
         )
 
 
-def _one_output(pieces: Sequence[Tensor], split: int) -> bool:
-    """Whether tensors side by side are inputs of one output, and not outputs."""
-    return len({tensor.shape[:split] for tensor in pieces}) == 1
+def _assemble(
+    grid: Mapping[str, Mapping[str, Tensor]], start: int, split: int
+) -> BlockMatrix:
+    """Flatten every tensor to a matrix, and concatenate them.
 
-
-def _blocks(
-    nested: Mapping[str, Mapping[str, Tensor]], skipped: int, split: int
-) -> Blocks:
-    """Flatten every tensor to a matrix.
+    Args:
+        grid: The tensors, by output and input.
+        start: The first axis of the output.
+        split: The first axis of the input.
 
     Raises:
-        ArgumentError: Outputs or inputs differ between tensors that share them.
+        ArgumentError: Tensors of the same output or input differ in its shape.
     """
-    table = [list(row.values()) for row in nested.values()]
-    names = list(next(iter(nested.values())))
-    heads = [{tensor.shape[:split] for tensor in row} for row in table]
-    tails = [
-        {tensor.shape[split:] for tensor in column}
-        for column in zip(*table, strict=True)
+    table = [list(row.values()) for row in grid.values()]
+    tensors = [tensor for row in table for tensor in row]
+    shapes = [
+        {tensor.shape[:start] for tensor in tensors},
+        *({tensor.shape[:split] for tensor in row} for row in table),
+        *({t.shape[split:] for t in column} for column in zip(*table, strict=True)),
     ]
-    samples = {head[:skipped] for row in heads for head in row}
-    if any(len(shapes) != 1 for shapes in (samples, *heads, *tails)):
+    if any(len(different) > 1 for different in shapes):
         raise ArgumentError(
             "`jacengine.plot(J)`: tensors of shapes "
-            f"{[tuple(tensor.shape) for row in table for tensor in row]} are no blocks "
-            f"of one matrix, with {split - skipped} axes of outputs"
-            f"{' after one of samples' if skipped else ''}. Pass `out_ndim` or "
-            "`batch_dim` if those are others, or plot a part of J."
+            f"{[tuple(t.shape) for t in tensors]} do not form a block matrix with "
+            f"{split - start} axes of outputs after {start} sample axes. Pass "
+            "`out_ndim` or `batch_dim` if those are others, or plot a part of J."
         )
+    names = next(iter(grid.values()))
+    columns = [Block(n, tuple(t.shape[split:])) for n, t in names.items()]
     rows = [
-        _block(name, row[0].shape[skipped:split])
-        for name, row in zip(nested, table, strict=True)
+        Block(name, tuple(row[0].shape[start:split]))
+        for name, row in zip(grid, table, strict=True)
     ]
-    columns = [
-        _block(name, tensor.shape[split:])
-        for name, tensor in zip(names, table[0], strict=True)
-    ]
-    dtype = torch.promote_types(
-        torch.float32, max((t.dtype for row in table for t in row), key=_precision)
-    )
-    flat = tuple(
-        tuple(
+    widest = max((t.dtype for t in tensors), key=lambda dtype: torch.finfo(dtype).bits)
+    dtype = torch.promote_types(torch.float32, widest)
+    flat = [
+        [
             tensor.detach().to_dense().to("cpu", dtype).reshape(-1, column.size)
             for tensor, column in zip(row, columns, strict=True)
-        )
+        ]
         for row in table
-    )
-    batch = table[0][0].shape[0] if skipped else None
-    return Blocks(tuple(rows), tuple(columns), flat, batch)
-
-
-def _block(name: str, shape: torch.Size) -> Block:
-    return Block(name, shape.numel(), tuple(shape))
-
-
-def _precision(dtype: torch.dtype) -> int:
-    return torch.finfo(dtype).bits
+    ]
+    matrix = torch.cat([torch.cat(row, dim=1) for row in flat])
+    samples = table[0][0].shape[0] if start else None
+    return BlockMatrix(rows, columns, matrix, samples)

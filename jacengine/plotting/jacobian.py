@@ -1,12 +1,12 @@
-"""The public function: what to draw, and what it says if it cannot."""
+"""The public function: `jacengine.plot(J)`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
 from jacengine.errors import ArgumentError
-from jacengine.plotting.blocks import cut
-from jacengine.plotting.pixels import pixels
+from jacengine.plotting.blocks import block_matrix
+from jacengine.plotting.downsampling import downsample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,30 +20,31 @@ def plot(
     sparse: bool | Literal["auto"] = "auto",
     title: str = "",
 ) -> Figure:
-    """Draw a Jacobian as a picture: outputs down, inputs across.
+    """Draw a Jacobian as an image: outputs down, inputs across.
 
-    Colours are symmetric about zero; where a few entries are far larger than the
-    others, colours end before them and the colour bar says so. A Jacobian too large for
-    the screen shows, in each pixel, its entry of largest magnitude.
+    The colour map is symmetric about zero; where a few entries are far larger than the
+    others, it ends before them and the colour bar shows that. In a Jacobian too large
+    for the screen, each pixel shows its entry of largest magnitude.
 
     Args:
         J: The Jacobian, as `jacengine.auto` returns it: a tensor, or tensors in dicts
-            or tuples, of inputs or parameters in those of outputs. Of a single dict or
+            or tuples, of inputs or parameters in those of outputs. In a single dict or
             tuple, tensors that agree in the axes of samples and outputs belong to
             several inputs, others to several outputs.
-        batch_dim: 0 if the first axis counts samples; then J is drawn sample by sample.
-        out_ndim: How many axes the output (of one sample) has: by default one, and none
-            where that would leave a tensor without an axis of inputs.
-        sparse: Whether to draw only where J is not zero; by default where more than
-            90 % of it are exactly zero.
-        title: What stands above.
+        batch_dim: 0 if the first axis is the sample axis; then J is drawn sample by
+            sample.
+        out_ndim: The number of axes of the output (of one sample): by default one, and
+            none where that would leave a tensor without an axis of inputs.
+        sparse: Whether to draw the sparsity pattern; by default if more than 90 % of
+            the entries are exactly zero.
+        title: The title.
 
     Returns:
-        A figure, which notebooks show; `figure.savefig("jacobian.png")` keeps it.
+        A figure, which notebooks show; `figure.savefig("jacobian.png")` saves it.
 
     Raises:
-        ArgumentError: An option is out of its range, or J is empty or no one matrix.
-        InputTypeError: J holds something else than real floating-point tensors.
+        ArgumentError: An option is out of its range, or J is empty or not one matrix.
+        InputTypeError: J contains something else than real floating-point tensors.
 
     Example:
         >>> import jacengine, torch
@@ -60,10 +61,10 @@ def plot(
         raise ArgumentError(
             f'`jacengine.plot(sparse={sparse!r})`: expected True, False or "auto".'
         )
-    blocks = cut(J, batch_dim, out_ndim)
-    # Matplotlib takes a while to import, and most programs draw nothing.
-    from jacengine.plotting.picture import picture  # noqa: PLC0415
+    blocks = block_matrix(J, batch_dim, out_ndim)
+    # Matplotlib is slow to import, and most programs do not draw.
+    from jacengine.plotting.drawing import draw  # noqa: PLC0415
 
-    shown = pixels(blocks.matrix())
-    spied = shown.sparse if sparse == "auto" else sparse
-    return picture(blocks, shown, sparse=spied, title=title)
+    pixels = downsample(blocks.matrix)
+    pattern = pixels.sparse if sparse == "auto" else sparse
+    return draw(blocks, pixels, pattern=pattern, title=title)

@@ -1,7 +1,7 @@
 """Reports: finished comparisons as one HTML page, Markdown, CSV and JSON.
 
-Everything that a report says is computed from its cases, and everything that it shows
-came through here as data: names and reasons are foreign text and escaped as such.
+Every statement and figure is computed from the cases of the report. Names and reasons
+are foreign text: they are sanitized first and escaped by each writer.
 """
 
 from __future__ import annotations

@@ -1,49 +1,48 @@
-"""What a report is made from: cases, their candidates, and where it was measured."""
+"""The contents of a report: cases, their candidates, and the machine."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from jacengine.problem.quantity import Quantity
-from jacengine.report.formatting import one_line, without_paths
+from jacengine.report.formatting import one_line, redact_folders
 from jacengine.report.machine import Machine
 
 if TYPE_CHECKING:
-    from jacengine.problem.problem import Problem
     from jacengine.selection.candidate_result import CandidateResult
-    from jacengine.selection.select import Selection
 
+_Content = TypeVar("_Content")
 
 Kind = Literal["strategy", "auto", "compiled", "library"]
-"""Whose a row is: a named method of jacengine, what `auto` chose, the same as compiled
-code, another library."""
+"""The kind of a method: a strategy of jacengine, the choice of `auto`, the same choice
+compiled, or another library."""
 COMPILED = "auto (compiled)"
-"""The name of what `auto` chose as compiled code."""
+"""The method name of the compiled choice of `auto`."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One candidate: the figures of its `Record` in a selection, as plain values.
+    """The result of one candidate, as plain values.
 
     Attributes:
-        strategy: Its strategy's name.
-        outcome: What became of it; only `ok` is verified.
-        notes: The reason, or what is special about it.
-        chunk_size: Directions a pass.
+        strategy: The name of the method.
+        outcome: The outcome; only `ok` is verified.
+        notes: The reason of a failure, or a remark.
+        chunk_size: Directions in each pass.
         forward_passes: Predicted calls of the function.
         backward_passes: Predicted backward passes.
         time_s: Median time of a whole result; an extrapolation where `skipped`.
         first_s: Time of the first run.
-        runs: How many times it was timed.
+        runs: The number of timed runs.
         predicted_bytes: Predicted peak memory.
         peak_bytes: Measured peak memory.
-        error: Relative error of the projection that verified it.
-        kind: Whose it is.
+        error: Relative error of the projection that verified the result.
+        kind: The kind of the method.
         picked: For `auto`, the strategy that it chose.
-        times: The times of the interleaved rounds, in seconds, in their order.
-        flops: Floating-point operations of one result, as counted.
+        times: The times of the interleaved rounds, in seconds, in order.
+        flops: Counted floating-point operations of one result.
     """
 
     strategy: str
@@ -65,54 +64,55 @@ class Row:
 
     @classmethod
     def of(cls, record: CandidateResult) -> Row:
-        """Take the figures of a record."""
+        """Convert the result of a candidate."""
         passes = record.passes
-        return cls(
+        row = cls(
             record.strategy,
             record.outcome,
             record.notes,
             record.chunk_size,
             None if passes is None else passes.forward,
             None if passes is None else passes.backward,
-            _number(record.time_s),
-            _number(record.first_s),
+            record.time_s,
+            record.first_s,
             record.runs,
             record.predicted_bytes,
             record.peak_bytes,
-            _number(record.error),
+            record.error,
             times=record.times,
         )
+        return drop_nonfinite(row)
 
     @property
     def memory_bytes(self) -> int | None:
-        """Peak memory: as measured, or else as predicted."""
+        """Peak memory: measured, or else predicted."""
         return self.predicted_bytes if self.peak_bytes is None else self.peak_bytes
 
 
 @dataclass(frozen=True)
 class Case:
-    """One Jacobian, or something of a Hessian, and every candidate for it.
+    """One derivative to compute, with the results of all candidates.
 
     Attributes:
-        name: What it is called.
-        description: What it is, in a sentence.
+        name: The name of the case.
+        description: A description, in a sentence.
         rows: The candidates.
         outputs: Output entries (of one sample).
         inputs: Input entries (of one sample, or parameters).
-        samples: Independent samples, `None` if it is one point.
+        samples: Independent samples, `None` without a sample axis.
         result_bytes: The size of the result.
-        selection_s: What verifying and timing took.
-        failure: Why there are no candidates, where there are none.
-        workload: The workload it is a size of; empty where there are no sizes.
-        size: The value of the workload's parameter ...
-        parameter: ... and what that is, in words.
-        origin: Where the workload is from.
+        selection_s: Time of verification and timing.
+        failure: The reason why there are no candidates.
+        workload: The workload of which this is one size; empty without sizes.
+        size: The value of the workload's size parameter.
+        parameter: The name of the size parameter.
+        origin: The source of the workload.
         dtype: Of the differentiated function, as `float32`.
-        device: Where it ran, as `cpu`.
+        device: The device, as `cpu`.
         threads: Threads of one operator.
-        unstable: Whether other work disturbed the times.
+        unstable: Whether other processes disturbed the times.
         budget_bytes: The memory budget, `None` if none was given.
-        quantity: What was computed.
+        quantity: The kind of derivative.
     """
 
     name: str
@@ -135,36 +135,19 @@ class Case:
     budget_bytes: int | None = None
     quantity: Quantity = "jacobian"
 
-    @classmethod
-    def of(
-        cls, name: str, description: str, problem: Problem, selection: Selection
-    ) -> Case:
-        """Take the figures of a finished selection."""
-        return cls(
-            name,
-            description,
-            tuple(Row.of(record) for record in selection.records),
-            problem.output_count,
-            problem.column_count,
-            problem.batch_size,
-            problem.result_bytes,
-            selection.cost_s,
-            quantity=problem.options.quantity,
-        )
-
 
 @dataclass(frozen=True)
 class Report:
-    """Finished cases, where they ran, and how to run them again.
+    """Finished cases, the machine, and the command that reproduces them.
 
     Attributes:
         cases: In the order in which they ran.
-        machine: Where.
-        command: How.
-        planned: How many cases there were to be, if it was interrupted more than
-            there are.
-        fill_rate: Bytes a second that memory is filled with, measured beside them.
-        matmul_rate: Floating-point operations a second of a large float32 product.
+        machine: The machine.
+        command: The command.
+        planned: The number of planned cases, larger than that of `cases` if the run
+            was interrupted.
+        fill_rate: Measured memory fill rate, in bytes a second.
+        matmul_rate: Measured rate of a large float32 matrix product, in FLOP/s.
     """
 
     cases: tuple[Case, ...]
@@ -180,65 +163,28 @@ class Report:
         return self.planned > len(self.cases)
 
 
-def presentable(report: Report) -> Report:
-    """Bring foreign text onto single lines, without anybody's folders in it."""
-    return replace(
-        report,
-        command=_clean(report.command),
-        fill_rate=_number(report.fill_rate),
-        matmul_rate=_number(report.matmul_rate),
-        cases=tuple(_presentable_case(finite(case)) for case in report.cases),
-    )
+def sanitize(report: Report) -> Report:
+    """Put foreign text on single lines, redact folders and drop NaN and infinity."""
+    return cast("Report", _mapped(report, redact=True))
 
 
-def _presentable_case(case: Case) -> Case:
-    return replace(
-        case,
-        name=_clean(case.name) or "unnamed",
-        description=_clean(case.description),
-        failure=_clean(case.failure),
-        workload=_clean(case.workload),
-        parameter=_clean(case.parameter),
-        origin=_clean(case.origin),
-        dtype=_clean(case.dtype),
-        device=_clean(case.device),
-        rows=tuple(_presentable_row(row) for row in case.rows),
-    )
+def drop_nonfinite(content: _Content) -> _Content:
+    """Replace NaN and infinity, which JSON cannot represent, by `None`."""
+    return cast("_Content", _mapped(content, redact=False))
 
 
-def finite(case: Case) -> Case:
-    """Leave out the numbers that JSON does not know: NaN and infinity."""
-    return replace(
-        case,
-        selection_s=_number(case.selection_s),
-        rows=tuple(_finite_row(row) for row in case.rows),
-    )
-
-
-def _finite_row(row: Row) -> Row:
-    return replace(
-        row,
-        time_s=_number(row.time_s),
-        first_s=_number(row.first_s),
-        error=_number(row.error),
-        times=tuple(time for time in row.times if math.isfinite(time)),
-    )
-
-
-def _presentable_row(row: Row) -> Row:
-    return replace(
-        row,
-        strategy=_clean(row.strategy) or "unnamed",
-        outcome=_clean(row.outcome),
-        notes=_clean(row.notes),
-        picked=_clean(row.picked),
-    )
-
-
-def _clean(text: str) -> str:
-    return without_paths(one_line(text))
-
-
-def _number(value: float | None) -> float | None:
-    """Turn NaN and infinity, which JSON does not know, into nothing."""
-    return value if value is not None and math.isfinite(value) else None
+def _mapped(value: Any, field: str = "", *, redact: bool) -> Any:
+    """Sanitize a value and everything in it; tuples drop their missing items."""
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in fields(value)]
+        changed = {n: _mapped(getattr(value, n), n, redact=redact) for n in names}
+        return replace(value, **changed)
+    if isinstance(value, tuple):
+        items = (_mapped(item, redact=redact) for item in value)
+        return tuple(item for item in items if item is not None)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str) and redact:
+        text = redact_folders(one_line(value))
+        return text or ("unnamed" if field in {"name", "strategy"} else "")
+    return value

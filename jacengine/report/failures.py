@@ -1,39 +1,43 @@
-"""What did not work, each with its reason and where."""
+"""Failures of methods, grouped by reason."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jacengine.report.case import Kind
-from jacengine.report.ranking import Standing
-from jacengine.report.scaling import places
+from jacengine.report.ranking import Ranking
+from jacengine.report.scaling import case_names
 
-_WORST_FIRST = (
-    "wrong",
-    "nonfinite",
-    "crash",
-    "timeout",
-    "oom",
-    "error",
-    "unstable",
-    "over_budget",
-    "unsupported",
-    "skipped",
-)
 EXPECTED = ("over_budget", "unsupported", "skipped")
-"""Outcomes that were foreseen: nothing was run."""
+"""Outcomes that were predicted: the method was not run."""
+_SEVERITY = {
+    outcome: position
+    for position, outcome in enumerate(
+        (
+            "wrong",
+            "nonfinite",
+            "crash",
+            "timeout",
+            "oom",
+            "error",
+            "unstable",
+            *EXPECTED,
+        )
+    )
+}
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One method failing in one way.
+    """A method that fails with one outcome and reason.
 
     Attributes:
-        method: Which.
-        kind: Whose it is.
-        outcome: How.
-        reason: Why.
+        method: The method.
+        kind: Its kind.
+        outcome: The outcome.
+        reason: The reason.
         where: The names of the cases, or of whole workloads.
         everywhere: Whether those are all.
     """
@@ -47,32 +51,31 @@ class Failure:
 
     @property
     def expected(self) -> bool:
-        """Whether it was foreseen."""
+        """Whether it was predicted."""
         return self.outcome in EXPECTED
 
 
-def failures(standings: Sequence[Standing]) -> list[Failure]:
-    """Gather what did not work, the worst first.
+def failures(rankings: Sequence[Ranking]) -> list[Failure]:
+    """Group the failures, the most severe first.
 
     A candidate that was stopped because it was too slow to win has not failed.
     """
-    gathered: dict[tuple[str, Kind, str, str], dict[int, Standing]] = {}
-    for standing in standings:
-        for row in standing.rows:
+    groups: defaultdict[tuple[str, Kind, str, str], dict[Ranking, None]]
+    groups = defaultdict(dict)
+    for ranking in rankings:
+        for row in ranking.rows:
             stopped = row.outcome == "skipped" and row.time_s is not None
             if row.outcome != "ok" and not stopped:
                 key = (row.strategy, row.kind, row.outcome, row.notes)
-                gathered.setdefault(key, {})[id(standing)] = standing
+                groups[key][ranking] = None
     found = [
         Failure(
             *key,
-            tuple(places(list(where.values()), standings)),
-            len(where) == len(standings) > 1,
+            tuple(case_names(list(where), rankings)),
+            len(where) == len(rankings) > 1,
         )
-        for key, where in gathered.items()
+        for key, where in groups.items()
     ]
-    return sorted(found, key=lambda f: (_severity(f.outcome), f.method, f.reason))
-
-
-def _severity(outcome: str) -> int:
-    return _WORST_FIRST.index(outcome) if outcome in _WORST_FIRST else 5
+    return sorted(
+        found, key=lambda f: (_SEVERITY.get(f.outcome, 5), f.method, f.reason)
+    )

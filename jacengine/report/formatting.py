@@ -1,20 +1,20 @@
-"""How things are written: numbers, names in sentences, and text of others."""
+"""Formats of numbers, of names in sentences, and of foreign text."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jacengine.selection.budget import format_bytes
 from jacengine.timing import format_seconds
 
-NOTHING = "\N{EN DASH}"
-"""Stands where there is no number."""
+MISSING = "\N{EN DASH}"
+"""Replaces a missing number."""
 TIMES = "\N{MULTIPLICATION SIGN}"
 
+_NAME_MARKS = re.compile("[\x02\x03]")
 _PART = r"[^\s/\\'\":,;()<>|]+(?: [^\s/\\'\":,;()<>|]+){0,2}"
 """The name of a folder, of up to three words."""
 _FOLDERS = re.compile(rf"(?<![\w./\\~-])(?:file://|~)?/(?:{_PART}/)+")
@@ -22,32 +22,32 @@ _WINDOWS_FOLDERS = re.compile(rf"\b[A-Za-z]:\\(?:{_PART}\\)*")
 
 
 def seconds(value: float | None) -> str:
-    """Write a time: `3.21 ms`."""
+    """Format a time: `3.21 ms`."""
     if value is None:
-        return NOTHING
+        return MISSING
     return format_seconds(value).replace(" us", " \N{MICRO SIGN}s")
 
 
 def size(value: float | None) -> str:
-    """Write a number of bytes: `179.2 MB`."""
-    return NOTHING if value is None else format_bytes(value)
+    """Format a number of bytes: `179.2 MB`."""
+    return MISSING if value is None else format_bytes(value)
 
 
 def ratio(value: float | None) -> str:
-    """Write how many times as much: `1.23x`, `12.3x`, `123x`, with a real sign."""
+    """Format a factor: `1.23x`, `12.3x`, `123x`, with a multiplication sign."""
     if value is None:
-        return NOTHING
+        return MISSING
     digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
     return f"{value:,.{digits}f}{TIMES}"
 
 
 def percent(share: float) -> str:
-    """Write a share: `3 %`."""
+    """Format a share: `3 %`."""
     return f"{100 * share:.0f} %"
 
 
 def rounded(value: float) -> str:
-    """Write a number to two digits: `310`, `4,700`."""
+    """Format a number with two significant digits: `310`, `4,700`."""
     if value <= 0:
         return "0"
     digits = 1 - math.floor(math.log10(value))
@@ -55,55 +55,62 @@ def rounded(value: float) -> str:
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
-    """Write a number with its noun: `1 problem`, `2 problems`."""
+    """Format a number with its noun: `1 problem`, `2 problems`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-class Name(str):
-    """A part of a sentence that is the name of a strategy or a case."""
+def name(text: str) -> str:
+    """Mark the name of a method or a case within a sentence.
 
-    __slots__ = ()
-
-
-Sentence = tuple[str, ...]
-"""Its parts in order; those that are names are `Name`s."""
+    The marks are control characters, which sanitized names do not contain.
+    """
+    return f"\x02{text}\x03"
 
 
-def listed(names: Iterable[str]) -> Sentence:
-    """List names: `a, b and c`."""
-    return joined([(name,) for name in names])
+def render_names(
+    sentence: str,
+    name_format: Callable[[str], str] = str,
+    text_format: Callable[[str], str] = str,
+) -> str:
+    """Replace the marks of `name` in a sentence by a format's own.
+
+    Args:
+        sentence: A sentence with marked names.
+        name_format: Formats a name.
+        text_format: Formats the text between names.
+    """
+    parts = _NAME_MARKS.split(sentence)
+    return "".join(
+        (name_format if index % 2 else text_format)(part)
+        for index, part in enumerate(parts)
+    )
 
 
-def few(names: Sequence[str], most: int = 5) -> Sentence:
-    """List some names, and count the others: `a, b and 3 more`."""
-    if len(names) <= most + 1:
-        return listed(names)
-    left = f"{len(names) - most} more"
-    return joined([*((name,) for name in names[:most]), (left,)])
+def enumerated(items: Sequence[str]) -> str:
+    """Join with commas, and with `and` before the last: `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
 
 
-def joined(items: Sequence[Sentence], *, between: str = ", ") -> Sentence:
-    """Join with commas, or something else, and `and` before the last."""
-    last = " and " if between == ", " else between
-    separators = [between] * (len(items) - 2) + [last] * (len(items) > 1)
-    pairs = zip(items, [*separators, ""], strict=False)
-    parts = chain.from_iterable((*item, separator) for item, separator in pairs)
-    return tuple(part for part in parts if part)
+def abbreviated(items: Sequence[str], limit: int = 5) -> str:
+    """Join the first items and count the others: `a, b and 3 more`."""
+    if len(items) > limit + 1:
+        items = [*items[:limit], f"{len(items) - limit} more"]
+    return enumerated(items)
 
 
 def one_line(text: str) -> str:
-    """Replace control characters, line ends and runs of blanks by single blanks."""
+    """Replace control characters and runs of white space by single blanks."""
     printable = (char if char.isprintable() else " " for char in text)
     return " ".join("".join(printable).split())
 
 
-def clipped(text: str, width: int) -> str:
-    """Cut a text to a width, with an ellipsis for what is left out."""
+def truncated(text: str, width: int) -> str:
+    """Truncate a text to a width, with an ellipsis."""
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-def without_paths(text: str) -> str:
-    """Replace folders of absolute paths by an ellipsis: they tell whose they are."""
+def redact_folders(text: str) -> str:
+    """Replace folders of absolute paths, which may be private, by an ellipsis."""
     for known in (Path.cwd(), Path.home()):
         if len(known.parts) > 1:
             text = text.replace(str(known), "/~")

@@ -1,53 +1,61 @@
-"""The few figures at the top of a page."""
+"""The headline and the key figures at the top of a report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import median
 
-from jacengine.report.formatting import percent, ratio
+from jacengine.report.formatting import count, percent, ratio
 from jacengine.report.peer_comparison import (
-    WITHIN,
-    gains_over_libraries,
+    NEAR_BEST,
     geometric_mean,
-    regrets,
+    near_best,
+    time_ratios,
 )
-from jacengine.report.ranking import BASELINE, Standing, wins
-from jacengine.report.sentences_auto import within
+from jacengine.report.ranking import BASELINE, Ranking, wins
 
 
-def numbers(standings: Sequence[Standing]) -> list[tuple[str, str]]:
-    """List the few figures that stand out, each with what it is."""
-    solved = [s for s in standings if s.winner is not None]
+def headline(rankings: Sequence[Ranking]) -> str:
+    """State the most important finding in a line."""
+    if time_ratios(rankings, "auto", "strategy"):
+        near, total, noun = near_best(rankings)
+        share, cases = percent(NEAR_BEST - 1), count(total, noun)
+        text = f"auto is within {share} of the best strategy on {near} of {cases}"
+        speedups = time_ratios(rankings, "library", "auto")
+        mean = geometric_mean(speedups) if speedups else 1.0
+        if mean > NEAR_BEST:
+            text += f", and {ratio(mean)} as fast as the best other library"
+        return text
+    won = wins(rankings)
+    cases = count(sum(number for _, number in won), "problem")
+    if not won:
+        return "Nothing was computed"
+    if len(won) == 1:
+        return f"One method is the fastest on {cases}"
+    return f"No method is always the fastest: {cases}, {len(won)} winners"
+
+
+def key_figures(rankings: Sequence[Ranking]) -> list[tuple[str, str]]:
+    """List the key figures, each as its value and its label."""
+    solved = [r for r in rankings if r.winner is not None]
     if not solved:
         return []
-    about_auto = _about_auto(standings)
-    solved_of = f"{len(solved)} of {len(standings)}"
-    said = [*about_auto, (solved_of, "problems solved, every result verified")]
-    if not about_auto:
-        said.append((f"{len(wins(standings))}", "methods are the fastest somewhere"))
-    gains = [s.gain for s in solved if s.gain is not None]
+    found: list[tuple[str, str]] = []
+    has_auto = bool(time_ratios(rankings, "auto", "strategy"))
+    if has_auto:
+        near, total, noun = near_best(rankings)
+        share = percent(NEAR_BEST - 1)
+        label = f"{noun}s where auto is within {share} of the best strategy"
+        found.append((f"{near} of {total}", label))
+        if speedups := time_ratios(rankings, "library", "auto"):
+            label = "as fast as the best other library, in the geometric mean"
+            found.append((ratio(geometric_mean(speedups)), label))
+    label = "problems solved, every result verified"
+    found.append((f"{len(solved)} of {len(rankings)}", label))
+    if not has_auto:
+        found.append((f"{len(wins(rankings))}", "methods are the fastest somewhere"))
+    gains = [r.speedup for r in solved if r.speedup is not None]
     if gains:
-        said.append((ratio(median(gains)), f"as fast as {BASELINE}, in the median"))
-    slowest = [s.relative(s.ranked[-1]) or 1.0 for s in solved]
-    said.append((ratio(max(slowest)), "from the best to the worst choice, at most"))
-    return said
-
-
-def _about_auto(standings: Sequence[Standing]) -> list[tuple[str, str]]:
-    found = regrets(standings)
-    if not found:
-        return []
-    near, total, noun = within(standings, found)
-    share = percent(WITHIN - 1)
-    said = [
-        (
-            f"{near} of {total}",
-            f"{noun}s where auto is within {share} of the best strategy",
-        )
-    ]
-    gains = gains_over_libraries(standings)
-    if gains:
-        mean = ratio(geometric_mean(gains))
-        said.append((mean, "as fast as the best other library, in the geometric mean"))
-    return said
+        found.append((ratio(median(gains)), f"as fast as {BASELINE}, in the median"))
+    slowest = max(r.relative_time(r.ranked[-1]) or 1.0 for r in solved)
+    return [*found, (ratio(slowest), "from the best to the worst choice, at most")]

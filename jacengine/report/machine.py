@@ -1,4 +1,4 @@
-"""The machine that a report was made on: what its times depend on, and no more.
+"""The machine of a report: what its times depend on, without private data.
 
 No host name, no user name, no folder.
 """
@@ -21,8 +21,6 @@ import torch
 
 from jacengine.selection.budget import format_bytes
 
-_FOLDER = Path(__file__).parent
-
 
 @dataclass(frozen=True)
 class Machine:
@@ -30,7 +28,7 @@ class Machine:
 
     Attributes:
         cpu: The processor's model.
-        cores: Processors that this process may use.
+        cores: Processors available to this process.
         memory_bytes: Main memory.
         gpu: The accelerator's model, empty without one.
         system: Operating system and architecture.
@@ -38,12 +36,12 @@ class Machine:
         torch: Version of PyTorch.
         threads: Threads of one operator.
         instructions: The widest vector instructions that PyTorch uses.
-        matmul_precision: What float32 matrix products are rounded to.
+        matmul_precision: The precision of float32 matrix products.
         jacengine: Version of jacengine.
-        commit: The commit it was checked out at, empty if it was not.
-        dirty: Whether files differed from that commit.
+        commit: The commit of its checkout, empty if it is installed.
+        dirty: Whether files differ from that commit.
         load: Running processes at the start, averaged over a minute.
-        date: When, in UTC.
+        date: The date, in UTC.
         libraries: Other libraries that took part, each with its version.
     """
 
@@ -66,12 +64,14 @@ class Machine:
 
     @classmethod
     def here(cls, libraries: Iterable[str] = ()) -> Machine:
-        """Describe this one, now.
+        """Describe the current machine and environment.
 
         Args:
-            libraries: Distributions whose versions matter, where they are installed.
+            libraries: Distributions whose versions are listed where they are installed.
         """
-        commit, dirty = _commit()
+        # Of a distribution installed within another repository, no commit is known.
+        tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
+        versions = {name: _version(name) for name in libraries}
         return cls(
             cpu=_cpu(),
             cores=_cores(),
@@ -84,19 +84,17 @@ class Machine:
             instructions=torch.backends.cpu.get_cpu_capability(),
             matmul_precision=torch.get_float32_matmul_precision(),
             jacengine=_version("jacengine") or "not installed",
-            commit=commit,
-            dirty=dirty,
-            load=_load(),
+            commit=_git("rev-parse", "--short=12", "HEAD") if tracked else "",
+            dirty=bool(tracked and _git("status", "--porcelain")),
+            load=round(psutil.getloadavg()[0], 2),
             date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            libraries=", ".join(
-                f"{name} {found}" for name in libraries if (found := _version(name))
-            ),
+            libraries=", ".join(f"{name} {v}" for name, v in versions.items() if v),
         )
 
     def facts(self) -> list[tuple[str, str]]:
-        """List what there is to say, as labels and texts."""
-        state = " with changes" if self.dirty else ""
-        said = [
+        """List the known properties, each as its label and its value."""
+        changes = " with changes" if self.dirty else ""
+        facts = [
             ("Processor", self.cpu),
             ("Cores in use", f"{self.cores}"),
             ("Memory", format_bytes(self.memory_bytes)),
@@ -109,11 +107,11 @@ class Machine:
             ("float32 products", self.matmul_precision),
             ("jacengine", self.jacengine),
             ("Other libraries", self.libraries),
-            ("Commit", f"{self.commit}{state}" if self.commit else ""),
+            ("Commit", f"{self.commit}{changes}" if self.commit else ""),
             ("Load at the start", "" if self.load is None else f"{self.load:.2f}"),
             ("Date", self.date),
         ]
-        return [(label, text) for label, text in said if text]
+        return [(label, text) for label, text in facts if text]
 
 
 def _cpu() -> str:
@@ -130,13 +128,6 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _load() -> float | None:
-    try:
-        return round(os.getloadavg()[0], 2)
-    except (AttributeError, OSError):
-        return None
-
-
 def _version(name: str) -> str:
     try:
         return version(name)
@@ -144,26 +135,17 @@ def _version(name: str) -> str:
         return ""
 
 
-def _commit() -> tuple[str, bool]:
-    """Return the commit of jacengine's own checkout, and whether it is changed."""
-    tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
-    if not tracked:  # installed, maybe inside somebody else's repository
-        return "", False
-    return _git("rev-parse", "--short=12", "HEAD"), bool(_git("status", "--porcelain"))
-
-
 def _git(*arguments: str) -> str:
-    git = shutil.which("git")
-    if git is None:
-        return ""
+    """Return the output of git in the folder of this file, empty if it fails."""
+    command = [shutil.which("git") or "git", "-C", str(Path(__file__).parent)]
     try:
         done = subprocess.run(
-            [git, "-C", str(_FOLDER), *arguments],
+            [*command, *arguments],
             capture_output=True,
-            check=False,
+            check=True,
             text=True,
             timeout=10,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return done.stdout.strip()

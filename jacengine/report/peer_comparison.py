@@ -1,110 +1,111 @@
-"""`auto` against the best strategy, and against every other library."""
+"""Comparison of `auto` with the best strategy and with every other library."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from jacengine.report.case import Row
-from jacengine.report.ranking import Standing, competitors
+from scipy.stats import gmean
 
-WITHIN = 1.03
-"""Who takes at most this multiple of the best time has lost nothing."""
+from jacengine.report.case import Kind, Row
+from jacengine.report.ranking import WRONG, Ranking, competitors
+from jacengine.report.scaling import workload_series
 
-Factors = list[tuple[Standing, float]]
-"""Cases, each with how many times as much."""
+NEAR_BEST = 1.03
+"""A time of at most this multiple of the best one counts as equal."""
+
+TimeRatios = list[tuple[Ranking, float]]
+"""Cases, each with the quotient of two times."""
 
 
 @dataclass(frozen=True)
-class Rival:
-    """Another library.
+class PeerComparison:
+    """Another library, compared with `auto`.
 
     Attributes:
-        name: What it is called.
-        factors: Where it and `auto` are right: its time over that of `auto`.
-        right: On how many cases it is right.
-        wrong: On how many it gave a wrong result.
-        tried: On how many it was tried.
+        name: The library.
+        ratios: Its time over that of `auto`, where both are correct.
+        correct: The number of cases with a correct result.
+        wrong: The number of cases with a wrong result.
+        tried: The number of cases on which it ran.
     """
 
     name: str
-    factors: Factors
-    right: int
+    ratios: TimeRatios
+    correct: int
     wrong: int
     tried: int
 
     @property
     def mean(self) -> float:
-        """The geometric mean of the factors."""
-        return geometric_mean(self.factors)
+        """The geometric mean of the ratios."""
+        return geometric_mean(self.ratios)
 
     @property
     def least(self) -> float:
-        """The least of the factors."""
-        return min(factor for _, factor in self.factors)
+        """The smallest ratio."""
+        return min(ratio for _, ratio in self.ratios)
 
     @property
     def most(self) -> float:
-        """The largest of the factors."""
-        return max(factor for _, factor in self.factors)
+        """The largest ratio."""
+        return max(ratio for _, ratio in self.ratios)
 
 
-def geometric_mean(factors: Factors) -> float:
-    """Average ratios, as ratios are averaged."""
-    return math.exp(sum(math.log(factor) for _, factor in factors) / len(factors))
+def geometric_mean(ratios: TimeRatios) -> float:
+    """Return the geometric mean of the ratios."""
+    return float(gmean([ratio for _, ratio in ratios]))
 
 
-def regrets(standings: Sequence[Standing]) -> Factors:
-    """Divide the time of `auto` by that of the best strategy: what it could take."""
-    return _factors((s, s.best("auto"), s.best("strategy")) for s in standings)
+def time_ratios(rankings: Iterable[Ranking], over: Kind, under: Kind) -> TimeRatios:
+    """Divide the best time of one kind of method by that of another, case by case.
+
+    `"auto"` over `"strategy"` is the regret of automatic selection.
+    """
+    return _ratios((r, r.best(over), r.best(under)) for r in rankings)
 
 
-def gains_over_libraries(standings: Sequence[Standing]) -> Factors:
-    """Divide the time of the fastest other library by that of `auto`."""
-    return _factors((s, s.best("library"), s.best("auto")) for s in standings)
+def near_best(rankings: Sequence[Ranking]) -> tuple[int, int, str]:
+    """Count where the time of `auto` equals that of the best strategy.
+
+    A workload counts if that holds at every size that a strategy solves; a failure of
+    `auto` counts against it.
+
+    Returns:
+        How many, of how many, and of what: workloads where there are sizes.
+    """
+    regrets = time_ratios(rankings, "auto", "strategy")
+    near = {ranking for ranking, ratio in regrets if ratio <= NEAR_BEST}
+    eligible = {r for r in rankings if r.auto and r.best("strategy")}
+    groups = [series.rankings for series in workload_series(rankings)]
+    noun = "workload" if groups else "problem"
+    groups = groups or [(ranking,) for ranking in rankings]
+    counted = [group for each in groups if (group := eligible.intersection(each))]
+    return sum(group <= near for group in counted), len(counted), noun
 
 
-def gains_by_compiling(standings: Sequence[Standing]) -> Factors:
-    """Divide the time of `auto` by that of the same as compiled code."""
-    return _factors((s, s.best("auto"), s.best("compiled")) for s in standings)
+def peer_comparisons(rankings: Sequence[Ranking]) -> list[PeerComparison]:
+    """Compare `auto` with every library that solves a case of its, fastest first."""
+    found = [_compared(rankings, name) for name in competitors(rankings, "library")]
+    return sorted((p for p in found if p.ratios), key=lambda p: (p.mean, p.name))
 
 
-def gains_of_compiled(standings: Sequence[Standing]) -> Factors:
-    """Divide the time of the fastest other library by that of compiled code."""
-    return _factors((s, s.best("library"), s.best("compiled")) for s in standings)
-
-
-def rivals(standings: Sequence[Standing]) -> list[Rival]:
-    """Compare `auto` with every other library, the nearest first."""
-    found = [_rival(standings, name) for name in competitors(standings, "library")]
-    return sorted(
-        (rival for rival in found if rival.tried),
-        key=lambda rival: (
-            rival.mean if rival.factors else math.inf,
-            rival.name,
-        ),
-    )
-
-
-def _rival(standings: Sequence[Standing], name: str) -> Rival:
-    rows = [(s, s.find(name)) for s in standings]
+def _compared(rankings: Sequence[Ranking], name: str) -> PeerComparison:
+    rows = [(ranking, ranking.find(name)) for ranking in rankings]
     outcomes = [row.outcome for _, row in rows if row is not None]
-    return Rival(
+    return PeerComparison(
         name,
-        _factors((s, row, s.best("auto")) for s, row in rows),
+        _ratios((ranking, row, ranking.best("auto")) for ranking, row in rows),
         outcomes.count("ok"),
-        outcomes.count("wrong") + outcomes.count("nonfinite"),
+        sum(outcome in WRONG for outcome in outcomes),
         sum(outcome != "skipped" for outcome in outcomes),
     )
 
 
-def _factors(
-    pairs: Iterable[tuple[Standing, Row | None, Row | None]],
-) -> Factors:
+def _ratios(pairs: Iterable[tuple[Ranking, Row | None, Row | None]]) -> TimeRatios:
     return [
-        (standing, over.time_s / under.time_s)
-        for standing, over, under in pairs
+        (ranking, over.time_s / under.time_s)
+        for ranking, over, under in pairs
         if over is not None and under is not None
         if over.outcome == "ok" and over.time_s and under.time_s
     ]

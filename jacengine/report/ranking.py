@@ -1,8 +1,8 @@
-"""Who stands where: the numbers behind what a report says.
+"""Rankings of the candidates of a case, and statistics over several rankings.
 
-Strategies and other libraries compete; `auto`, which is one of the strategies again,
-stands beside them. A strategy may be there several times, with different chunks; its
-fastest verified row stands for it.
+Strategies and other libraries compete; `auto`, which repeats one of the strategies, is
+not ranked. A strategy that was run with several chunk sizes is represented by its
+fastest verified row.
 """
 
 from __future__ import annotations
@@ -11,45 +11,48 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import quantiles
+from functools import cached_property
+
+import numpy as np
 
 from jacengine.report.case import Case, Kind, Row
 
 BASELINE = "reverse_loop"
-"""The plain loop that a user would write; gains are against it."""
+"""The plain loop that a user would write; speedups are relative to it."""
 CLOSE = 1.05
-"""A runner-up within this factor is as good in practice."""
+"""A runner-up within this factor is equally good in practice."""
+WRONG = ("wrong", "nonfinite")
+"""Outcomes of incorrect results."""
 
 
-@dataclass(frozen=True)
-class Standing:
-    """One case, ranked.
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """One case with its candidates in order; hashed and compared by identity.
 
     Attributes:
         case: The case.
-        rows: All candidates, the verified from fast to slow, then the others.
-        ranked: The fastest verified row of each competitor, from fast to slow.
-        auto: The row of `auto`, if it took part.
     """
 
     case: Case
-    rows: tuple[Row, ...]
-    ranked: tuple[Row, ...]
-    auto: Row | None = None
 
-    @classmethod
-    def of(cls, case: Case) -> Standing:
-        """Rank the candidates of a case."""
-        ordered = sorted(case.rows, key=_figures)
-        right = [row for row in ordered if row.outcome == "ok"]
-        others = [row for row in ordered if row.outcome != "ok"]
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """All candidates: the verified ones from fast to slow, then the others."""
+        return tuple(sorted(self.case.rows, key=_sort_key))
+
+    @cached_property
+    def ranked(self) -> tuple[Row, ...]:
+        """The fastest verified row of each competitor, from fast to slow."""
         fastest: dict[str, Row] = {}
-        for row in right:
-            if row.time_s is not None and row.kind != "auto":
+        for row in self.rows:
+            if row.outcome == "ok" and row.time_s is not None and row.kind != "auto":
                 fastest.setdefault(row.strategy, row)
-        rows = (*right, *others)
-        auto = next((row for row in rows if row.kind == "auto"), None)
-        return cls(case, rows, tuple(fastest.values()), auto)
+        return tuple(fastest.values())
+
+    @cached_property
+    def auto(self) -> Row | None:
+        """The row of `auto`, if it took part."""
+        return next((row for row in self.rows if row.kind == "auto"), None)
 
     @property
     def winner(self) -> Row | None:
@@ -58,15 +61,15 @@ class Standing:
 
     @property
     def runner_up(self) -> Row | None:
-        """The fastest of the others."""
+        """The second-fastest verified competitor."""
         return self.ranked[1] if len(self.ranked) > 1 else None
 
     @property
     def timed(self) -> tuple[Row, ...]:
-        """The verified rows with a time, from fast to slow, that of `auto` too."""
+        """The verified rows with a time, from fast to slow, including `auto`."""
         return tuple(r for r in self.rows if r.outcome == "ok" and r.time_s)
 
-    def relative(self, row: Row | None) -> float | None:
+    def relative_time(self, row: Row | None) -> float | None:
         """Divide a row's time by the winner's."""
         if row is None or self.winner is None:
             return None
@@ -74,57 +77,58 @@ class Standing:
             return None
         return row.time_s / self.winner.time_s
 
-    def find(self, strategy: str) -> Row | None:
-        """Return the row that stands for a strategy: the fastest right one, if any."""
-        for rows in (self.ranked, self.rows):
-            for row in rows:
-                if row.strategy == strategy:
-                    return row
-        return None
+    def find(self, method: str) -> Row | None:
+        """Return the row that represents a method: its fastest verified one, if any."""
+        rows = (row for row in (*self.ranked, *self.rows) if row.strategy == method)
+        return next(rows, None)
+
+    def best(self, kind: Kind) -> Row | None:
+        """Return the fastest verified row of a kind."""
+        if kind == "auto":
+            return self.auto if self.auto and self.auto.outcome == "ok" else None
+        return next((row for row in self.ranked if row.kind == kind), None)
 
     @property
-    def gain(self) -> float | None:
-        """How many times as fast as the baseline the winner is."""
+    def speedup(self) -> float | None:
+        """The baseline's time as a multiple of the winner's."""
         row = self.find(BASELINE)
         known = row is not None and row.outcome in {"ok", "skipped"}
-        return self.relative(row) if known else None
+        return self.relative_time(row) if known else None
 
     @property
-    def estimated(self) -> bool:
-        """Whether the baseline was stopped, so that its time is an extrapolation."""
+    def extrapolated(self) -> bool:
+        """Whether the baseline was stopped and its time is an extrapolation."""
         row = self.find(BASELINE)
         return row is not None and row.outcome == "skipped"
 
     @property
     def close(self) -> bool:
-        """Whether the runner-up is as good in practice."""
-        lead = self.relative(self.runner_up)
+        """Whether the runner-up is equally good in practice."""
+        lead = self.relative_time(self.runner_up)
         return lead is not None and lead <= CLOSE
 
     @property
-    def noisy(self) -> bool:
-        """Whether noise decides between the winner and the runner-up."""
-        return (
-            self.winner is not None
-            and self.runner_up is not None
-            and _even(self.winner, self.runner_up)
-        )
+    def within_noise(self) -> bool:
+        """Whether the middle halves of the times of the fastest two overlap.
 
-    def best(self, kind: Kind) -> Row | None:
-        """Return the fastest verified row of a kind."""
-        if kind == "auto":
-            right = self.auto is not None and self.auto.outcome == "ok"
-            return self.auto if right else None
-        return next((row for row in self.ranked if row.kind == kind), None)
+        With fewer than three times each, whether the runner-up is close.
+        """
+        if self.winner is None or self.runner_up is None:
+            return False
+        faster, slower = self.winner, self.runner_up
+        if min(len(faster.times), len(slower.times)) < 3:
+            return (slower.time_s or 0.0) <= CLOSE * (faster.time_s or 0.0)
+        upper, lower = np.quantile(faster.times, 0.75), np.quantile(slower.times, 0.25)
+        return bool(lower <= upper)
 
     def outcomes(self, *kinds: Kind) -> Counter[str]:
-        """Count competitors of some kinds by what became of them."""
-        every = dict.fromkeys(r.strategy for r in self.rows if r.kind in kinds)
-        found = (self.find(name) for name in every)
+        """Count the outcomes of the competitors of some kinds."""
+        methods = dict.fromkeys(r.strategy for r in self.rows if r.kind in kinds)
+        found = (self.find(method) for method in methods)
         return Counter(row.outcome for row in found if row is not None)
 
-    @property
-    def front(self) -> tuple[Row, ...]:
+    @cached_property
+    def pareto_front(self) -> tuple[Row, ...]:
         """The verified rows that no other beats in both time and memory."""
         front: list[Row] = []
         for row in self.rows:  # from fast to slow: each must need less than the last
@@ -137,55 +141,43 @@ class Standing:
         return tuple(front)
 
 
-def _figures(row: Row) -> tuple[float, float]:
-    """Return time and memory, to sort by."""
+def _sort_key(row: Row) -> tuple[bool, float, float]:
     return (
+        row.outcome != "ok",
         math.inf if row.time_s is None else row.time_s,
         math.inf if row.memory_bytes is None else row.memory_bytes,
     )
 
 
-def _even(faster: Row, slower: Row) -> bool:
-    """Whether the middle halves of two rows' times overlap.
-
-    With fewer than three times each, whether they are close.
-    """
-    if min(len(faster.times), len(slower.times)) < 3:
-        return (slower.time_s or 0.0) <= CLOSE * (faster.time_s or 0.0)
-    upper = quantiles(faster.times, n=4, method="inclusive")[2]
-    lower = quantiles(slower.times, n=4, method="inclusive")[0]
-    return lower <= upper
-
-
-def wins(standings: Sequence[Standing]) -> list[tuple[str, int]]:
-    """Count on how many cases each competitor is the fastest, the most first."""
-    counted = Counter(s.winner.strategy for s in standings if s.winner is not None)
+def wins(rankings: Sequence[Ranking]) -> list[tuple[str, int]]:
+    """Count the cases on which each competitor is the fastest, the most first."""
+    counted = Counter(r.winner.strategy for r in rankings if r.winner is not None)
     return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
 
 
-def competitors(standings: Sequence[Standing], kind: Kind) -> list[str]:
-    """List all of a kind: those that win most first, then those right most often."""
-    won = dict(wins(standings))
-    right = Counter(row.strategy for s in standings for row in s.ranked)
-    names = {row.strategy for s in standings for row in s.rows if row.kind == kind}
-    return sorted(names, key=lambda name: (-won.get(name, 0), -right[name], name))
+def competitors(rankings: Sequence[Ranking], kind: Kind) -> list[str]:
+    """List the methods of a kind, by wins and then by correct results."""
+    won = dict(wins(rankings))
+    correct = Counter(row.strategy for r in rankings for row in r.ranked)
+    names = {row.strategy for r in rankings for row in r.rows if row.kind == kind}
+    return sorted(names, key=lambda name: (-won.get(name, 0), -correct[name], name))
 
 
-def safest(standings: Sequence[Standing]) -> tuple[str, float, Standing] | None:
-    """Find the one strategy that, used everywhere, loses least in its worst case.
+def most_robust(rankings: Sequence[Ranking]) -> tuple[float, str, Ranking] | None:
+    """Find the strategy with the smallest worst-case relative time.
 
     Returns:
-        Its name, the factor it loses and where; `None` if none is right everywhere.
+        That time, the strategy and the case; `None` if none is correct everywhere.
     """
-    solved = [s for s in standings if s.winner is not None]
-    found: list[tuple[float, str, Standing]] = []
+    solved = [ranking for ranking in rankings if ranking.winner is not None]
+    worst_cases: list[tuple[float, str, Ranking]] = []
     for name in competitors(solved, "strategy"):
-        rows = [next((r for r in s.ranked if r.strategy == name), None) for s in solved]
-        if rows and all(row is not None for row in rows):
-            losses = [s.relative(r) or 1.0 for s, r in zip(solved, rows, strict=True)]
-            worst = max(range(len(losses)), key=losses.__getitem__)
-            found.append((losses[worst], name, solved[worst]))
-    if not found:
-        return None
-    loss, name, where = min(found, key=lambda item: item[:2])
-    return name, loss, where
+        losses = [
+            (ranking.relative_time(row) or 1.0, name, ranking)
+            for ranking in solved
+            for row in ranking.ranked
+            if row.strategy == name
+        ]
+        if len(losses) == len(solved):
+            worst_cases.append(max(losses, key=lambda loss: loss[0]))
+    return min(worst_cases, key=lambda loss: loss[:2], default=None)

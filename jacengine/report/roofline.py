@@ -1,4 +1,4 @@
-"""How far a time is from the least that the hardware allows."""
+"""The roofline: the least time that the hardware allows for a result."""
 
 from __future__ import annotations
 
@@ -6,45 +6,44 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jacengine.report.case import Report
-from jacengine.report.ranking import Standing
-
-Bound = Literal["memory", "arithmetic"]
+from jacengine.report.ranking import Ranking
 
 
 @dataclass(frozen=True)
-class Distance:
-    """A time as a multiple of its floor.
+class RooflineDistance:
+    """A time as a multiple of its roofline.
 
-    The floor is the longer of two times: to fill the bytes of J, and to do the method's
-    arithmetic as fast as one large matrix product. Small operations never reach that
-    rate, and a call has its latency: one cannot always come near.
+    The roofline is the longer of two times: writing the bytes of the result at the fill
+    rate, and the method's arithmetic at the rate of one large matrix product. Small
+    operations never attain that rate, and each call has a latency.
 
     Attributes:
-        factor: The time over the floor.
-        floor_s: The floor.
-        bound: Which of the two it is.
+        factor: The time over the roofline.
+        bound: The resource that sets the roofline.
     """
 
     factor: float
-    floor_s: float
-    bound: Bound
+    bound: Literal["memory", "compute"]
 
 
-def distance(report: Report, standing: Standing) -> Distance | None:
-    """Measure how far `auto`, or else the winner, is from its floor.
+def roofline_distance(report: Report, ranking: Ranking) -> RooflineDistance | None:
+    """Divide the time of `auto`, or else the winner, by its roofline.
 
-    The rate of arithmetic is that of float32; for other dtypes only memory counts.
+    The measured rate of arithmetic is that of float32; for other dtypes only memory
+    counts.
     """
-    row = standing.best("auto") or standing.winner
+    row = ranking.best("auto") or ranking.winner
     if row is None or not row.time_s:
         return None
-    fill_s = product_s = 0.0
-    if report.fill_rate and standing.case.result_bytes:
-        fill_s = standing.case.result_bytes / report.fill_rate
-    if report.matmul_rate and row.flops and standing.case.dtype in {"", "float32"}:
-        product_s = row.flops / report.matmul_rate
-    floor_s = max(fill_s, product_s)
-    if not floor_s:
+    memory_s = compute_s = 0.0
+    if report.fill_rate and ranking.case.result_bytes:
+        memory_s = ranking.case.result_bytes / report.fill_rate
+    if report.matmul_rate and row.flops and ranking.case.dtype in {"", "float32"}:
+        compute_s = row.flops / report.matmul_rate
+    least_s = max(memory_s, compute_s)
+    if not least_s:
         return None
-    bound: Bound = "memory" if fill_s >= product_s else "arithmetic"
-    return Distance(row.time_s / floor_s, floor_s, bound)
+    bound: Literal["memory", "compute"] = (
+        "memory" if memory_s >= compute_s else "compute"
+    )
+    return RooflineDistance(row.time_s / least_s, bound)

@@ -1,25 +1,27 @@
-"""How a workload's times grow with its size."""
+"""Scaling of a workload's times with its size."""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 from jacengine.report.case import Case, Row
-from jacengine.report.formatting import Name
-from jacengine.report.ranking import Standing
+from jacengine.report.ranking import Ranking
 
 
 @dataclass(frozen=True)
 class Crossover:
-    """Where one competitor overtakes another.
+    """The size at which one competitor overtakes another.
 
     Attributes:
-        size: About where, interpolated between two measured sizes.
-        before: Who is the fastest below.
-        after: Who is the fastest above.
+        size: Interpolated between two measured sizes.
+        before: The fastest below.
+        after: The fastest above.
     """
 
     size: float
@@ -33,38 +35,34 @@ class Series:
 
     Attributes:
         title: The workload, and its setting where there are several.
-        standings: Its cases.
+        rankings: The rankings of its cases.
     """
 
     title: str
-    standings: tuple[Standing, ...]
+    rankings: tuple[Ranking, ...]
 
     @property
-    def largest(self) -> Standing:
-        """The largest case that somebody solved, or else the largest."""
-        solved = [s for s in self.standings if s.winner is not None]
-        return (solved or self.standings)[-1]
+    def largest(self) -> Ranking:
+        """The largest solved case, or else the largest."""
+        solved = [r for r in self.rankings if r.winner is not None]
+        return (solved or self.rankings)[-1]
 
-    def points(self, name: str) -> list[tuple[int, Row]]:
-        """Return the sizes at which a method is right and timed, with its rows."""
-        found = (
-            (s.case.size, next((r for r in s.timed if r.strategy == name), None))
-            for s in self.standings
-        )
-        return [
-            (size, row) for size, row in found if size and size > 0 and row is not None
-        ]
+    def times(self, method: str) -> dict[int, float]:
+        """Return the times of a method at the sizes where it is correct and timed."""
+        rows: dict[int, Row] = {}
+        for ranking in self.rankings:
+            for row in ranking.timed:
+                if row.strategy == method and (size := ranking.case.size or 0) > 0:
+                    rows.setdefault(size, row)
+        return {size: row.time_s or math.nan for size, row in rows.items()}
 
-    def slope(self, name: str) -> float | None:
-        """Fit the power of the size that a method's time grows with."""
-        points = [(n, row.time_s) for n, row in self.points(name) if row.time_s]
-        if len({n for n, _ in points}) < 2:
+    def slope(self, method: str) -> float | None:
+        """Fit the power of the size with which a method's time grows."""
+        times = self.times(method)
+        if len(times) < 2:
             return None
-        xs = [math.log(n) for n, _ in points]
-        ys = [math.log(time_s) for _, time_s in points]
-        x, y = sum(xs) / len(xs), sum(ys) / len(ys)
-        spread = sum((a - x) ** 2 for a in xs)
-        return sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / spread
+        sizes = np.log(list(times))
+        return float(np.polyfit(sizes, np.log(list(times.values())), 1)[0])
 
     def crossovers(self) -> list[Crossover]:
         """Find where the winner changes, and not by noise alone.
@@ -72,67 +70,47 @@ class Series:
         Both must be timed on both sides, and one side at least must be clear.
         """
         found: list[Crossover] = []
-        for low, high in pairwise(self.standings):
+        for low, high in pairwise(self.rankings):
             if low.winner is None or high.winner is None:
                 continue
             before, after = low.winner.strategy, high.winner.strategy
-            if before == after or (low.noisy and high.noisy):
+            if before == after or (low.within_noise and high.within_noise):
                 continue
-            size = _crossing(self, before, after, (low.case, high.case))
-            if size is not None:
+            first, second = self.times(before), self.times(after)
+            sizes = [r.case.size for r in (low, high) if r.case.size]
+            sizes = [size for size in sizes if size in first and size in second]
+            gaps = [math.log(first[size] / second[size]) for size in sizes]
+            if len(gaps) == 2 and gaps[0] < gaps[1]:
+                size = math.exp(np.interp(0.0, gaps, np.log(sizes)))
                 found.append(Crossover(size, before, after))
         return found
 
 
-def _crossing(
-    series: Series, before: str, after: str, sides: tuple[Case, Case]
-) -> float | None:
-    """Interpolate, in logarithms, where two methods take the same time."""
-    first, second = dict(series.points(before)), dict(series.points(after))
-    sizes = [case.size or 0 for case in sides]
-    gaps: list[float] = []
-    for size in sizes:
-        if size not in first or size not in second:
-            return None
-        times = first[size].time_s, second[size].time_s
-        if not times[0] or not times[1]:
-            return None
-        gaps.append(math.log(times[0] / times[1]))
-    if gaps[0] >= gaps[1]:
-        return None
-    share = -gaps[0] / (gaps[1] - gaps[0])
-    return math.exp((1 - share) * math.log(sizes[0]) + share * math.log(sizes[1]))
-
-
-def all_series(standings: Sequence[Standing]) -> list[Series]:
-    """Gather the cases that are sizes of workloads, in the order of their first."""
-    gathered: dict[tuple[str, ...], list[Standing]] = {}
-    for standing in standings:
-        if standing.case.workload and standing.case.size is not None:
-            key = (standing.case.workload, *_setting(standing.case))
-            gathered.setdefault(key, []).append(standing)
+def workload_series(rankings: Sequence[Ranking]) -> list[Series]:
+    """Group the cases that are sizes of workloads, in the order of their first."""
+    groups: defaultdict[tuple[str, ...], list[Ranking]] = defaultdict(list)
+    for ranking in rankings:
+        if ranking.case.workload and ranking.case.size is not None:
+            groups[ranking.case.workload, *_setting(ranking.case)].append(ranking)
     return [
         Series(
-            _title(key, list(gathered)),
-            tuple(sorted(found, key=lambda s: s.case.size or 0)),
+            _title(key, list(groups)),
+            tuple(sorted(found, key=lambda r: r.case.size or 0)),
         )
-        for key, found in gathered.items()
+        for key, found in groups.items()
     ]
 
 
-def places(chosen: Sequence[Standing], standings: Sequence[Standing]) -> list[Name]:
-    """Name cases; a workload once where all of its sizes are among them."""
-    ids = {id(standing) for standing in chosen}
-    whole = {
-        id(standing): series.title
-        for series in all_series(standings)
-        for standing in series.standings
-        if len(series.standings) > 1 and ids.issuperset(map(id, series.standings))
+def case_names(chosen: Sequence[Ranking], rankings: Sequence[Ranking]) -> list[str]:
+    """Name cases; a workload once if all of its sizes are among them."""
+    members = set(chosen)
+    complete = {
+        ranking: series.title
+        for series in workload_series(rankings)
+        for ranking in series.rankings
+        if len(series.rankings) > 1 and members.issuperset(series.rankings)
     }
-    return [
-        Name(text)
-        for text in dict.fromkeys(whole.get(id(s), s.case.name) for s in chosen)
-    ]
+    return list(dict.fromkeys(complete.get(r, r.case.name) for r in chosen))
 
 
 def _setting(case: Case) -> tuple[str, str, str]:
@@ -141,11 +119,11 @@ def _setting(case: Case) -> tuple[str, str, str]:
 
 
 def _title(key: tuple[str, ...], keys: Sequence[tuple[str, ...]]) -> str:
-    """Name a workload with what tells its setting from its others in the report."""
-    same = [other for other in keys if other[0] == key[0]]
-    told = [
+    """Name a workload and what distinguishes its setting from its others."""
+    columns = zip(*(other for other in keys if other[0] == key[0]), strict=True)
+    differing = [
         part
-        for place, part in enumerate(key)
-        if part and len({other[place] for other in same}) > 1
+        for part, values in zip(key, columns, strict=True)
+        if part and len(set(values)) > 1
     ]
-    return f"{key[0]} ({', '.join(told)})" if told else key[0]
+    return f"{key[0]} ({', '.join(differing)})" if differing else key[0]

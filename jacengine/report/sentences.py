@@ -1,249 +1,346 @@
-"""What all figures together say, in sentences; none that they do not bear out."""
+"""The findings of a report in sentences, each derived from its rows."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from statistics import median
 
-from jacengine.report.case import Kind, Report
+from jacengine.report.case import COMPILED, Kind, Report
 from jacengine.report.formatting import (
-    Name,
-    Sentence,
+    abbreviated,
     count,
-    few,
-    joined,
+    enumerated,
+    name,
     percent,
     ratio,
+    rounded,
+    seconds,
     size,
+)
+from jacengine.report.peer_comparison import (
+    NEAR_BEST,
+    TimeRatios,
+    geometric_mean,
+    near_best,
+    peer_comparisons,
+    time_ratios,
 )
 from jacengine.report.ranking import (
     BASELINE,
     CLOSE,
-    Standing,
+    WRONG,
+    Ranking,
     competitors,
-    safest,
+    most_robust,
     wins,
 )
-from jacengine.report.scaling import places
-from jacengine.report.sentence_verdicts import failed
-from jacengine.report.sentences_auto import auto_answers, auto_headline
+from jacengine.report.scaling import Series, case_names
 
-WRONG = ("wrong", "nonfinite")
 BUSY = 0.5
 """A load above this share of the cores disturbs times."""
-_MOST = 6
-"""So many winners are named."""
+_MAX_WINNERS = 6
+"""The most winners that are named."""
+_MAX_PEERS = 4
+"""The most other libraries that are named."""
 
 
-def headline(standings: Sequence[Standing]) -> str:
-    """Say the most important thing in a line."""
-    about_auto = auto_headline(standings)
-    if about_auto:
-        return about_auto
-    won = wins(standings)
-    cases = count(sum(number for _, number in won), "problem")
-    if not won:
-        return "Nothing was computed"
-    if len(won) == 1:
-        return f"One method is the fastest on {cases}"
-    return f"No method is always the fastest: {cases}, {len(won)} winners"
-
-
-def answers(report: Report, standings: Sequence[Standing]) -> list[Sentence]:
-    """Say what the report as a whole shows, the most important first."""
-    said = (
-        *auto_answers(standings),
-        _wins(standings),
-        _gains(standings),
-        _one_for_all(standings),
-        _close(standings),
-        _memory(standings),
-        _verified(standings),
-        _caught(standings, "strategy"),
-        _caught(standings, "auto"),
-        _caught(standings, "library"),
-        *(failed(s) for s in standings if not _solved(s)),
-        _interrupted(report),
-        _busy(report),
-        _unstable(standings),
-    )
-    return [sentence for sentence in said if sentence]
-
-
-def _wins(standings: Sequence[Standing]) -> Sentence:
-    won = wins(standings)
-    total = sum(number for _, number in won)
-    if not won:
-        return ()
-    first = (
-        Name(won[0][0]),
-        f" is the fastest on {won[0][1]} of {count(total, 'problem')}",
-    )
-    rest: list[Sentence] = [(Name(name), f" on {n}") for name, n in won[1:_MOST]]
-    others = won[_MOST:]
-    if others:
-        number = sum(number for _, number in others)
-        rest.append((f"{len(others)} others on {number}",))
-    return (*joined([first, *rest]), ".")
-
-
-def _gains(standings: Sequence[Standing]) -> Sentence:
-    gains = [(s.gain, s) for s in standings if s.gain is not None]
-    if not gains:
-        return ()
-    largest, where = max(gains, key=lambda item: item[0])
-    said: Sentence = (
-        "Against the plain loop, ",
-        Name(BASELINE),
-        f", the fastest method is {ratio(median(g for g, _ in gains))} as fast in "
-        f"the median of {count(len(gains), 'problem')}, and {ratio(largest)} at most, "
-        "on ",
-        Name(where.case.name),
-    )
-    estimated = sum(s.estimated for _, s in gains)
-    if estimated:
-        said += (f" (the loop's time is extrapolated on {estimated})",)
-    return (*said, ".")
-
-
-def _one_for_all(standings: Sequence[Standing]) -> Sentence:
-    found = safest(standings)
-    if found is None or len(wins(standings)) < 2:
-        return ()
-    name, loss, where = found
-    return (
-        "Of the strategies that are right on every problem, ",
-        Name(name),
-        f" loses least in its worst case, and still takes {ratio(loss)} the time of "
-        "the fastest on ",
-        Name(where.case.name),
-        ".",
-    )
-
-
-def _close(standings: Sequence[Standing]) -> Sentence:
-    close = [Name(s.case.name) for s in standings if s.close]
-    if not close:
-        return ()
-    return (
-        f"On {count(len(close), 'problem')} the runner-up is within "
-        f"{percent(CLOSE - 1)}, so that "
-        "either will do: ",
-        *few(close),
-        ".",
-    )
-
-
-def _memory(standings: Sequence[Standing]) -> Sentence:
-    known = [s for s in standings if s.winner and s.front and s.winner in s.front]
-    if not known:
-        return ()
-    frugal = sum(len(s.front) == 1 for s in known)
-    said: Sentence = (
-        f"The fastest is also the one with the least memory on {frugal or 'none'} of "
-        f"{count(len(known), 'problem')}",
-    )
-    savings = [(_saving(s), s) for s in known if len(s.front) > 1]
-    if savings:
-        most, where = max(savings, key=lambda item: item[0])
-        least = where.front[-1]
-        said += (
-            "; on ",
-            Name(where.case.name),
-            ", ",
-            Name(least.strategy),
-            f" needs {size(least.memory_bytes)}, {ratio(most)} less, at "
-            f"{ratio(where.relative(least))} the time",
-        )
-    return (*said, ".")
-
-
-def _saving(standing: Standing) -> float:
-    """Divide the winner's memory by the least that any right candidate needs."""
-    first, last = standing.front[0].memory_bytes, standing.front[-1].memory_bytes
-    return (first or 0) / max(last or 1, 1)
-
-
-def _verified(standings: Sequence[Standing]) -> Sentence:
-    tried = [s for s in standings if s.rows]
-    said = [
-        _tally(tried, "strategy", ("strategy", "strategies")),
-        _tally(
-            tried,
-            "library",
-            ("method of other libraries", "methods of other libraries"),
+def report_sentences(report: Report, rankings: Sequence[Ranking]) -> list[str]:
+    """State what the report shows, the most important first."""
+    sentences = (
+        _regret(rankings),
+        _against_libraries(time_ratios(rankings, "library", "auto"), "auto"),
+        _compiled(rankings),
+        _each_library(rankings),
+        _cases(
+            "On {} no other library finished with a correct result",
+            [r for r in rankings if _only_auto(r)],
+            rankings,
         ),
-    ]
-    return tuple(part for sentence in said for part in sentence)
-
-
-def _tally(tried: Sequence[Standing], kind: Kind, noun: tuple[str, str]) -> Sentence:
-    outcomes = [s.outcomes(kind) for s in tried]
-    total = sum(found.total() for found in outcomes)
-    if not total:
-        return ()
-    right = sum(found["ok"] for found in outcomes)
-    verb = "agree" if right != 1 else "agrees"
-    declined = sum(found["unsupported"] for found in outcomes)
-    wrong = sum(found[name] for found in outcomes for name in WRONG)
-    other = total - right - declined - wrong
-    names = count(len(competitors(tried, kind)), *noun)
-    return (
-        f"{' ' if kind == 'library' else ''}Of {total} combinations of {names} with "
-        f"{count(len(outcomes), 'problem')}, {right} {verb} with plain autograd "
-        f"({wrong} wrong, {declined} unsupported, {other} not finished).",
-    )
-
-
-def _caught(standings: Sequence[Standing], kind: Kind) -> Sentence:
-    caught: dict[str, list[Standing]] = {}
-    for standing in standings:
-        for row in standing.rows:
-            if row.outcome in WRONG and row.kind == kind:
-                caught.setdefault(row.strategy, []).append(standing)
-    if not caught:
-        return ()
-    told = [
-        (Name(name), " on ", *few(places(where, standings)))
-        for name, where in caught.items()
-    ]
-    whose = " of other libraries" if kind == "library" else ""
-    return (
-        f"Wrong results{whose} were found out and take no part: ",
-        *joined(told, between="; "),
-        ".",
-    )
-
-
-def _interrupted(report: Report) -> Sentence:
-    if not report.interrupted:
-        return ()
-    return (
+        _cases(
+            f"{name('auto')} has no result on {{}}",
+            [r for r in rankings if r.auto is not None and r.auto.outcome != "ok"],
+            rankings,
+        ),
+        _wins(rankings),
+        _speedups(rankings),
+        _most_robust(rankings),
+        _cases(
+            f"On {{}} the runner-up is within {percent(CLOSE - 1)}, so that either "
+            "will do",
+            [r for r in rankings if r.close],
+        ),
+        _memory(rankings),
+        f"{_tally(rankings, 'strategy')} {_tally(rankings, 'library')}".strip(),
+        *(_wrong(rankings, kind) for kind in ("strategy", "auto", "library")),
+        *(_failure(r) for r in rankings if not any(x.outcome == "ok" for x in r.rows)),
         f"The run was interrupted: {len(report.cases)} of "
-        f"{count(report.planned, 'problem')} finished.",
+        f"{count(report.planned, 'problem')} finished."
+        if report.interrupted
+        else "",
+        _load(report),
+        _cases(
+            "Other processes disturbed the times of {}",
+            [r for r in rankings if r.case.unstable],
+        ),
+    )
+    return [sentence for sentence in sentences if sentence]
+
+
+def ranking_sentence(ranking: Ranking) -> str:
+    """State the result of one case."""
+    winner, second = ranking.winner, ranking.runner_up
+    if winner is None:
+        correct = [name(row.strategy) for row in ranking.rows if row.outcome == "ok"]
+        if correct:
+            return f"{enumerated(correct)} agree; nothing was timed."
+        return _failure(ranking)
+    text = f"{name(winner.strategy)} is the fastest: {seconds(winner.time_s)}"
+    lead = ranking.relative_time(second)
+    if second is not None and lead is not None:
+        noise = ranking.within_noise
+        text += f", {'within noise of' if noise else f'{ratio(lead)} as fast as'} "
+        text += name(second.strategy)
+    if ranking.speedup is not None and ranking.find(BASELINE) not in {winner, second}:
+        about = "about " if ranking.extrapolated else ""
+        text += f" and {about}{ratio(ranking.speedup)} as fast as {name(BASELINE)}"
+    return f"{text}."
+
+
+def crossover_sentences(series: Series) -> list[str]:
+    """State which method overtakes which as a workload grows."""
+    parameter = series.rankings[0].case.parameter or "size"
+    return [
+        f"From about {rounded(found.size)} {parameter} on, {name(found.after)} "
+        f"overtakes {name(found.before)}."
+        for found in series.crossovers()
+    ]
+
+
+def _regret(rankings: Sequence[Ranking]) -> str:
+    regrets = time_ratios(rankings, "auto", "strategy")
+    if not regrets:
+        return ""
+    near, total, noun = near_best(rankings)
+    text = (
+        f"On {near} of {count(total, noun)} {name('auto')} is within "
+        f"{percent(NEAR_BEST - 1)} of the best strategy"
+    )
+    if noun == "workload":
+        close = sum(factor <= NEAR_BEST for _, factor in regrets)
+        text += f" at every size ({close} of {count(len(regrets), 'problem')})"
+    where, worst = max(regrets, key=lambda item: item[1])
+    best = where.best("strategy")
+    if worst > NEAR_BEST and best is not None:
+        text += (
+            f"; it loses most on {name(where.case.name)}, {ratio(worst)} the time of "
+            f"{name(best.strategy)}"
+        )
+    return f"{text}."
+
+
+def _compiled(rankings: Sequence[Ranking]) -> str:
+    """State the speedup of compiling, if it was tried."""
+    gains = time_ratios(rankings, "auto", "compiled")
+    if not gains:
+        return ""
+    tried = sum(any(row.kind == "compiled" for row in r.rows) for r in rankings)
+    text = (
+        f"Compiled, it is faster still on {len(gains)} of {count(tried, 'problem')}, "
+        f"by {ratio(geometric_mean(gains))} as a geometric mean."
+    )
+    libraries = time_ratios(rankings, "library", "compiled")
+    return f"{text} {_against_libraries(libraries, COMPILED)}".strip()
+
+
+def _against_libraries(speedups: TimeRatios, method: str) -> str:
+    """Compare a method with the fastest other library of each case."""
+    if not speedups:
+        return ""
+    mean, cases = geometric_mean(speedups), count(len(speedups), "problem")
+    library = "the fastest other library"
+    if mean > NEAR_BEST:
+        result = f"beats {library} by a geometric mean of {ratio(mean)} over {cases}"
+    else:
+        slower = mean < 1 / NEAR_BEST
+        verb = f"takes {ratio(1 / mean)} the time of" if slower else "is as fast as"
+        result = f"{verb} {library}, as a geometric mean over {cases}"
+    text = f"{name(method)} {result}"
+    losses = [item for item in speedups if item[1] < 1 / NEAR_BEST]
+    if losses:
+        where, factor = min(losses, key=lambda item: item[1])
+        best = where.best("library")
+        text += (
+            f"; it is slower on {len(losses)}, most on {name(where.case.name)}, where "
+            f"it takes {ratio(1 / factor)} the time of "
+            f"{name(best.strategy if best else '')}"
+        )
+    return f"{text}."
+
+
+def _each_library(rankings: Sequence[Ranking]) -> str:
+    """List the fastest of the other libraries."""
+    peers = peer_comparisons(rankings)
+    if len(peers) < 2:
+        return ""
+    listed = [
+        f"{name(peer.name)} {ratio(peer.mean)} on {len(peer.ratios)}"
+        for peer in peers[:_MAX_PEERS]
+    ]
+    more = f" (the nearest of {len(peers)})" if len(peers) > len(listed) else ""
+    return (
+        f"Against each other library, over the problems that both solve, {name('auto')}"
+        " is this many times as fast, as a geometric mean: "
+        f"{enumerated(listed)}{more}."
     )
 
 
-def _busy(report: Report) -> Sentence:
+def _only_auto(ranking: Ranking) -> bool:
+    """Whether other libraries were tried and none of them has a correct result."""
+    return (
+        ranking.best("auto") is not None
+        and ranking.best("library") is None
+        and any(r.kind == "library" and r.outcome != "skipped" for r in ranking.rows)
+    )
+
+
+def _cases(
+    text: str, chosen: Sequence[Ranking], rankings: Sequence[Ranking] = ()
+) -> str:
+    """Count the chosen cases within a text and list them after it.
+
+    Args:
+        text: With `{}` for the number of cases.
+        chosen: The cases.
+        rankings: All cases, to name a workload once if all of its sizes are chosen.
+    """
+    if not chosen:
+        return ""
+    listed = abbreviated([name(text) for text in case_names(chosen, rankings)])
+    return f"{text.format(count(len(chosen), 'problem'))}: {listed}."
+
+
+def _wins(rankings: Sequence[Ranking]) -> str:
+    won = wins(rankings)
+    if not won:
+        return ""
+    total = count(sum(number for _, number in won), "problem")
+    listed = [f"{name(method)} on {number}" for method, number in won[:_MAX_WINNERS]]
+    listed[0] = f"{name(won[0][0])} is the fastest on {won[0][1]} of {total}"
+    others = won[_MAX_WINNERS:]
+    if others:
+        listed.append(f"{len(others)} others on {sum(n for _, n in others)}")
+    return f"{enumerated(listed)}."
+
+
+def _speedups(rankings: Sequence[Ranking]) -> str:
+    found = [(r.speedup, r) for r in rankings if r.speedup is not None]
+    if not found:
+        return ""
+    largest, where = max(found, key=lambda item: item[0])
+    text = (
+        f"Against the plain loop, {name(BASELINE)}, the fastest method is "
+        f"{ratio(median(factor for factor, _ in found))} as fast in the median of "
+        f"{count(len(found), 'problem')}, and {ratio(largest)} at most, on "
+        f"{name(where.case.name)}"
+    )
+    extrapolated = sum(ranking.extrapolated for _, ranking in found)
+    if extrapolated:
+        text += f" (the loop's time is extrapolated on {extrapolated})"
+    return f"{text}."
+
+
+def _most_robust(rankings: Sequence[Ranking]) -> str:
+    found = most_robust(rankings)
+    if found is None or len(wins(rankings)) < 2:
+        return ""
+    loss, method, where = found
+    return (
+        f"Of the strategies that are correct on every problem, {name(method)} loses "
+        f"least in its worst case, and still takes {ratio(loss)} the time of the "
+        f"fastest on {name(where.case.name)}."
+    )
+
+
+def _memory(rankings: Sequence[Ranking]) -> str:
+    known = [r for r in rankings if r.winner and r.winner in r.pareto_front]
+    if not known:
+        return ""
+    frugal = sum(len(r.pareto_front) == 1 for r in known)
+    text = (
+        f"The fastest is also the one with the least memory on {frugal or 'none'} of "
+        f"{count(len(known), 'problem')}"
+    )
+    others = [r for r in known if len(r.pareto_front) > 1]
+    if others:
+        where = max(others, key=_saving)
+        least = where.pareto_front[-1]
+        text += (
+            f"; on {name(where.case.name)}, {name(least.strategy)} needs "
+            f"{size(least.memory_bytes)}, {ratio(_saving(where))} less, at "
+            f"{ratio(where.relative_time(least))} the time"
+        )
+    return f"{text}."
+
+
+def _saving(ranking: Ranking) -> float:
+    """Divide the winner's memory by the least of all verified candidates."""
+    first, last = ranking.pareto_front[0], ranking.pareto_front[-1]
+    return (first.memory_bytes or 0) / max(last.memory_bytes or 1, 1)
+
+
+def _tally(rankings: Sequence[Ranking], kind: Kind) -> str:
+    """Count the outcomes of all methods of a kind."""
+    tried = [r for r in rankings if r.rows]
+    outcomes = [ranking.outcomes(kind) for ranking in tried]
+    every = list(chain.from_iterable(found.elements() for found in outcomes))
+    if not every:
+        return ""
+    correct, unsupported = every.count("ok"), every.count("unsupported")
+    wrong = sum(outcome in WRONG for outcome in every)
+    nouns = ("strategy", "strategies")
+    if kind == "library":
+        nouns = ("method of other libraries", "methods of other libraries")
+    return (
+        f"Of {len(every)} combinations of "
+        f"{count(len(competitors(tried, kind)), *nouns)} with "
+        f"{count(len(tried), 'problem')}, {correct} "
+        f"{'agrees' if correct == 1 else 'agree'} with plain autograd ({wrong} wrong, "
+        f"{unsupported} unsupported, {len(every) - correct - wrong - unsupported} not "
+        "finished)."
+    )
+
+
+def _wrong(rankings: Sequence[Ranking], kind: Kind) -> str:
+    """List the methods of a kind with wrong results, and where."""
+    found: defaultdict[str, list[Ranking]] = defaultdict(list)
+    for ranking in rankings:
+        for row in ranking.rows:
+            if row.outcome in WRONG and row.kind == kind:
+                found[row.strategy].append(ranking)
+    if not found:
+        return ""
+    listed = [
+        f"{name(method)} on "
+        + abbreviated([name(text) for text in case_names(where, rankings)])
+        for method, where in found.items()
+    ]
+    source = " of other libraries" if kind == "library" else ""
+    return f"Wrong results{source} were detected and excluded: {'; '.join(listed)}."
+
+
+def _failure(ranking: Ranking) -> str:
+    """State that there is no result, and why if that is known."""
+    reason = f": {ranking.case.failure}" if ranking.case.failure else ""
+    return f"There is no result for {name(ranking.case.name)}{reason.rstrip('.')}."
+
+
+def _load(report: Report) -> str:
     load, cores = report.machine.load, report.machine.cores
     if load is None or load <= BUSY * cores:
-        return ()
+        return ""
     return (
         f"The machine was busy when this began (load {load:.1f} on "
-        f"{count(cores, 'core')}), so that times may be off.",
+        f"{count(cores, 'core')}), so that times may be off."
     )
-
-
-def _unstable(standings: Sequence[Standing]) -> Sentence:
-    disturbed = [Name(s.case.name) for s in standings if s.case.unstable]
-    if not disturbed:
-        return ()
-    return (
-        f"Other work disturbed the times of {count(len(disturbed), 'problem')}: ",
-        *few(disturbed),
-        ".",
-    )
-
-
-def _solved(standing: Standing) -> bool:
-    return any(row.outcome == "ok" for row in standing.rows)

@@ -1,39 +1,40 @@
-"""The files of a report, each written whole or not at all."""
+"""The files of a report, each replaced atomically."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from jacengine.report.case import Report, presentable
+from jacengine.report.case import Report, sanitize
 from jacengine.report.html import to_html
 from jacengine.report.markdown import to_markdown
-from jacengine.report.results import to_csv, to_json
+from jacengine.report.results import to_json
+from jacengine.report.table import to_csv
+
+_WRITERS = {
+    "results.json": to_json,
+    "results.csv": to_csv,
+    "report.md": to_markdown,
+    "report.html": to_html,
+}
 
 
 def write_report(report: Report, folder: str | Path) -> Path:
     """Write `report.html`, `report.md`, `results.csv` and `results.json`.
 
     Args:
-        report: What to write.
-        folder: Where; made if it is missing, and files of these names are replaced.
+        report: The report.
+        folder: The folder; created if it is missing. Files of these names are replaced.
 
     Returns:
         The path of `report.html`, which needs none of the other files.
     """
-    shown = presentable(report)
-    place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
-    _replace(place / "results.json", to_json(shown))
-    _replace(place / "results.csv", to_csv(shown))
-    _replace(place / "report.md", to_markdown(shown))
-    _replace(place / "report.html", to_html(shown))
-    return place / "report.html"
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        draft.write_text(text, encoding="utf-8", newline="\n")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    sanitized, folder = sanitize(report), Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, write in _WRITERS.items():
+        draft = folder / f".{name}.draft"
+        try:
+            draft.write_text(write(sanitized), encoding="utf-8", newline="\n")
+            draft.replace(folder / name)
+        finally:
+            draft.unlink(missing_ok=True)
+    return folder / "report.html"

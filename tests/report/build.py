@@ -2,9 +2,12 @@
 
 import random
 from dataclasses import replace
+from html.parser import HTMLParser
 
 from jacengine.report import Case, Machine, Report, Row
 from jacengine.report.case import Kind
+from jacengine.report.ranking import Ranking
+from jacengine.report.scaling import Series, workload_series
 
 MACHINE = Machine(
     cpu="Example 9000",
@@ -169,7 +172,7 @@ def _sized(name: str, sizes: tuple[int, ...], drawn: random.Random) -> list[Case
     return [
         Case(
             f"{name}[{size}]",
-            f"Somebody makes up {name} and shows it.",
+            f"The made-up workload {name}.",
             _made_up(size, start, luck, fate, drawn),
             outputs=10,
             inputs=size,
@@ -253,3 +256,100 @@ def hostile_sweep() -> Report:
         for size in (1, 5)
     ]
     return replace(report(*cases), fill_rate=1e9, command=HOSTILE[2])
+
+
+REPORTS = {
+    "example": example(),
+    "hostile": hostile(),
+    "empty": report(planned=3),
+    "sweep": sweep(4),
+    "one size": sweep(2, (10,)),
+    "hostile sweep": hostile_sweep(),
+}
+
+
+class Page(HTMLParser):
+    """Collects the text, the tags and the attributes of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in {"meta", "wbr"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def workload(name: str, times: dict[str, tuple[float, ...]], **setting: str) -> Series:
+    """Make up a workload at sizes 1, 10, 100 from the times of some methods."""
+    cases = [
+        Case(
+            f"{name}[{10**place}]",
+            "",
+            tuple(ok(method, each[place]) for method, each in times.items()),
+            workload=name,
+            size=10**place,
+            parameter="samples",
+            **setting,  # type: ignore[arg-type]
+        )
+        for place in range(len(next(iter(times.values()))))
+    ]
+    [found] = workload_series([Ranking(each) for each in cases])
+    return found
+
+
+def auto(time_s: float) -> Row:
+    return replace(ok("auto", time_s), kind="auto", picked="fast")
+
+
+def library(name: str, time_s: float) -> Row:
+    return replace(ok(name, time_s), kind="library")
+
+
+def sized(workload: str, size: int, *rows: Row) -> Case:
+    found = case(f"{workload}[{size}]", *rows)
+    return replace(found, workload=workload, size=size, parameter="samples")
+
+
+LOSING = report(
+    sized("mlp", 1, ok("fast", 1.0), auto(1.0), library("torch", 3.0)),
+    sized("mlp", 10, ok("fast", 10.0), auto(10.2), library("torch", 20.0)),
+    sized("conv", 1, ok("fast", 1.0), auto(1.5), library("torch", 1.0)),
+    sized("lstm", 1, ok("fast", 1.0), auto(1.0), Row("torch", "wrong", kind="library")),
+)
+
+
+def timed(times: list[tuple[float, float, float]]) -> Report:
+    """Make up cases from the times of a strategy, of `auto` and of a library."""
+    return report(
+        *(
+            case(f"p{i}", ok("fast", ours), auto(chosen), library("torch", theirs))
+            for i, (ours, chosen, theirs) in enumerate(times)
+        )
+    )
+
+
+def without(found: Report, kind: str) -> Report:
+    """Remove the methods of a kind from a report."""
+    cases = [
+        replace(each, rows=tuple(row for row in each.rows if row.kind != kind))
+        for each in found.cases
+    ]
+    return replace(found, cases=tuple(cases))

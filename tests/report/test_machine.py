@@ -18,15 +18,15 @@ def test_facts_are_those_of_this_machine() -> None:
     assert all(facts.values())
 
 
-def test_nobody_is_named() -> None:
-    told = " ".join(text for _, text in Machine.here().facts())
+def test_no_user_or_host_is_named() -> None:
+    text = " ".join(value for _, value in Machine.here().facts())
 
-    assert platform.node() not in told
-    assert getuser() not in told
-    assert str(Path.home()) not in told
+    assert platform.node() not in text
+    assert getuser() not in text
+    assert str(Path.home()) not in text
 
 
-def test_versions_of_other_libraries_are_told_where_they_are_installed() -> None:
+def test_versions_of_other_libraries_are_listed_where_they_are_installed() -> None:
     facts = dict(Machine.here(["torch", "no-such-library"]).facts())
 
     assert facts["Other libraries"] == f"torch {torch.__version__}"

@@ -21,7 +21,7 @@ def test_the_table_tells_who_won() -> None:
     assert lines[1][:4] == ["first", "fast", "1", "ms"]
     assert lines[2][:2] == ["second", "fast"]
     assert lines[3][:2] == ["third", "picky"]
-    assert "2 right, 1 wrong, 1 unsupported" in buffer.getvalue()
+    assert "2 correct, 1 wrong, 1 unsupported" in buffer.getvalue()
 
 
 def test_hostile_names_are_shown_as_they_are() -> None:

@@ -1,73 +1,66 @@
-"""How long each candidate takes, as bars on a logarithmic axis."""
+"""The times of all candidates, as bars on a logarithmic axis."""
 
 from __future__ import annotations
 
+import matplotlib as mpl
 from markupsafe import Markup
 
 from jacengine.report.figures.axes import (
-    FONT,
-    blank,
-    names,
-    shade,
-    spaced,
-    ticks,
-    times,
-    titled,
+    FACTOR_FORMAT,
+    STYLE,
+    log_axis,
+    new_axes,
+    row_colour,
+    row_labels,
 )
 from jacengine.report.figures.svg import colour, inline_svg
-from jacengine.report.formatting import clipped, ratio, seconds
-from jacengine.report.ranking import Standing
+from jacengine.report.formatting import ratio, seconds, truncated
+from jacengine.report.ranking import Ranking
 
-_ROW = 25
+_ROW_HEIGHT = 25
 _START = 0.75
-"""Where bars begin: before 1, so that the fastest has one."""
+"""The left end of the bars: below 1, so that the fastest has a bar."""
 
 
-def bars(standing: Standing, *, salt: str) -> Markup | None:
+@mpl.rc_context(STYLE)
+def time_bars(ranking: Ranking, *, salt: str) -> Markup | None:
     """Draw times relative to the fastest; `None` if nothing was timed.
 
-    A candidate that is not right, or was stopped, has a hollow bar.
+    The bar of a candidate that is wrong or was stopped is hollow.
     """
-    found = [(row, standing.relative(row)) for row in standing.rows]
-    timed = [(row, factor) for row, factor in found if factor]
+    relative = [(row, ranking.relative_time(row)) for row in ranking.rows]
+    timed = [(row, factor) for row, factor in relative if factor]
     if not timed:
         return None
-    labels = names(standing, [row for row, _ in timed])
-    figure, axes = blank(_ROW * len(timed) + 52, left=138, right=66)
-    last = 1.05 * max(2.0, *(factor for _, factor in timed))
-    axes.set_xscale("log")
-    axes.set_xlim(_START, last)
-    axes.set_ylim(len(timed) - 0.5, -0.5)
-    axes.grid(visible=False, axis="y")
-    for place, (row, factor) in enumerate(timed):
-        finished = row.outcome == "ok"
-        paint = shade(standing, row)
-        axes.barh(
-            place,
-            max(factor, _START) - _START,
-            left=_START,
-            height=0.58,
-            facecolor=paint if finished else "none",
-            edgecolor=paint,
-            linestyle="-" if finished else (0, (3, 2)),
-        )
-        time = seconds(row.time_s)
-        axes.annotate(
-            time if finished else clipped(f"{time} {row.outcome}", 16),
-            (max(factor, _START), place),
-            (6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=FONT,
-            fontweight="bold" if row is standing.winner else "normal",
-            color=colour("ink"),
-            annotation_clip=False,
-        )
-    ticks(axes.xaxis, spaced(1, last), times)
-    titled(axes.xaxis, "time relative to the fastest")
-    axes.set_yticks(range(len(timed)), labels)
-    axes.tick_params(axis="y", labelcolor=colour("ink"))
-    said = (f"{name} {ratio(f)}" for name, (_, f) in zip(labels, timed, strict=True))
-    return inline_svg(
-        figure, label=f"Times relative to the fastest: {'; '.join(said)}", salt=salt
+    labels = row_labels(ranking, [row for row, _ in timed])
+    colours = [row_colour(ranking, row) for row, _ in timed]
+    axes = new_axes(_ROW_HEIGHT * len(timed) + 52, left=138, right=66)
+    bars = axes.barh(
+        range(len(timed)),
+        [max(factor - _START, 1e-9) for _, factor in timed],
+        left=_START,
+        height=0.58,
+        color=colours,
+        edgecolor=colours,
     )
+    times = [
+        seconds(row.time_s)
+        if row.outcome == "ok"
+        else truncated(f"{seconds(row.time_s)} {row.outcome}", 16)
+        for row, _ in timed
+    ]
+    texts = axes.bar_label(bars, times, padding=6, annotation_clip=False)
+    for (row, _), bar, text in zip(timed, bars, texts, strict=True):
+        if row.outcome != "ok":
+            bar.set(facecolor="none", linestyle=(0, (3, 2)))
+        if row is ranking.winner:
+            text.set_fontweight("bold")
+    largest = 1.05 * max(2.0, *(factor for _, factor in timed))
+    log_axis(axes, "x", (_START, largest), FACTOR_FORMAT)
+    axes.set_xlabel("time relative to the fastest")
+    axes.set_ylim(len(timed) - 0.5, -0.5)
+    axes.set_yticks(range(len(timed)), labels, color=colour("ink"))
+    axes.grid(visible=False, axis="y")
+    values = (f"{name} {ratio(f)}" for name, (_, f) in zip(labels, timed, strict=True))
+    label = f"Times relative to the fastest: {'; '.join(values)}"
+    return inline_svg(axes, label=label, salt=salt)

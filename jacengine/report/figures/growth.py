@@ -2,110 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
-
+import matplotlib as mpl
 from markupsafe import Markup
+from matplotlib.ticker import EngFormatter, FixedLocator
 
-from jacengine.report.figures.axes import FONT, around, blank, spaced, ticks, titled
+from jacengine.report.figures.axes import STYLE, log_axis, log_limits, new_axes
 from jacengine.report.figures.svg import colour, inline_svg
-from jacengine.report.formatting import clipped, seconds
+from jacengine.report.formatting import seconds, truncated
 from jacengine.report.ranking import BASELINE
 from jacengine.report.scaling import Series
 
 _HEIGHT = 302
-_LINE = 1.25 * FONT
 _LETTERS = 18
 
 
+@mpl.rc_context(STYLE)
 def growth_figure(series: Series, *, salt: str) -> Markup | None:
     """Draw every method's times; `None` if none is timed at two sizes.
 
-    Named are those that win at some size, `auto`, the best of the other libraries and
-    the plain loop; the others are drawn faintly.
+    The legend names those that win at some size, `auto`, the best of the other
+    libraries and the plain loop; the others are drawn faintly.
     """
-    names = dict.fromkeys(r.strategy for s in series.standings for r in s.timed)
-    lines = {
-        name: [(size, row.time_s or 0.0) for size, row in series.points(name)]
-        for name in names
-    }
-    lines = {name: points for name, points in lines.items() if len(points) > 1}
+    methods = dict.fromkeys(r.strategy for x in series.rankings for r in x.timed)
+    lines = {method: series.times(method) for method in methods}
+    lines = {method: times for method, times in lines.items() if len(times) > 1}
     if not lines:
         return None
-    figure, axes = blank(_HEIGHT, left=60, right=158, above=24)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    sizes = [size for points in lines.values() for size, _ in points]
-    times = [time_s for points in lines.values() for _, time_s in points]
-    axes.set_xlim(*around([float(size) for size in sizes]))
-    axes.set_ylim(*around(times))
-    paints = _paints(series)
-    for name, points in sorted(lines.items(), key=lambda item: item[0] in paints):
-        dashed = name == "auto"
+    colours = _colours(series)
+    last = {method: [*times.values()][-1] for method, times in lines.items()}
+    named = sorted(lines.keys() & colours, key=lambda method: (-last[method], method))
+    axes = new_axes(_HEIGHT, left=60, right=176, top=24)
+    for method in [*(method for method in lines if method not in named), *named]:
+        dashed = method == "auto"
         axes.plot(
-            [size for size, _ in points],
-            [time_s for _, time_s in points],
-            color=colour(paints.get(name, "line")),
-            linewidth=1.8 if name in paints else 1.2,
+            list(lines[method]),
+            list(lines[method].values()),
+            color=colour(colours.get(method, "line")),
+            linewidth=1.8 if method in named else 1.2,
             linestyle=(0, (2, 2)) if dashed else "-",
             marker="o",
-            markersize=5 if name in paints else 3,
-            zorder=4 if dashed else 3 if name in paints else 2,
+            markersize=5 if method in named else 3,
+            zorder=4 if dashed else 3 if method in named else 2,
+            label=f"{truncated(method, _LETTERS)}  n^{series.slope(method):.1f}",
         )
     for found in series.crossovers():
         axes.axvline(
             found.size, color=colour("muted"), linewidth=1, linestyle=(0, (1, 3))
         )
-    ends = {name: lines[name][-1] for name in paints if name in lines}
-    heights = [float(axes.transData.transform(end)[1]) for end in ends.values()]
-    start = axes.get_window_extent().x1 + 8
-    for name, height in zip(ends, _apart(heights), strict=True):
-        slope = series.slope(name)
-        power = "" if slope is None else f"  n^{slope:.1f}"
-        axes.annotate(
-            f"{clipped(name, _LETTERS)}{power}",
-            (start, height),
-            xycoords="figure pixels",
-            va="center",
-            fontsize=FONT,
-            color=colour(paints[name]),
-        )
-    ticks(axes.xaxis, sorted(set(sizes)), lambda value: f"{value:,.0f}")
-    ticks(axes.yaxis, spaced(*axes.get_ylim()), seconds)
-    titled(axes.xaxis, clipped(series.standings[0].case.parameter or "size", 30))
-    axes.set_title("time", loc="left", fontsize=FONT, color=colour("muted"), pad=8)
-    said = "; ".join(f"{name} {seconds(time_s)}" for name, (_, time_s) in ends.items())
-    return inline_svg(
-        figure,
-        label=f"Time against size. At the largest size of each: {said}",
-        salt=salt,
+    sizes = sorted({float(size) for times in lines.values() for size in times})
+    seconds_ = [time_s for times in lines.values() for time_s in times.values()]
+    log_axis(axes, "x", log_limits(sizes), "{x:,.0f}")
+    log_axis(axes, "y", log_limits(seconds_), EngFormatter("s"))
+    axes.xaxis.set_major_locator(FixedLocator(sizes))
+    axes.set_xlabel(truncated(series.rankings[0].case.parameter or "size", 30))
+    axes.set_title("time", pad=8)
+    axes.legend(
+        handles=axes.lines[len(lines) - len(named) : len(lines)],
+        labelcolor="linecolor",
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        handlelength=1.4,
+        handletextpad=0.5,
     )
+    ends = "; ".join(f"{m} {seconds(last[m])}" for m in named)
+    label = f"Time against size. At the largest size of each: {ends}"
+    return inline_svg(axes, label=label, salt=salt)
 
 
-def _paints(series: Series) -> dict[str, str]:
-    """Choose who is named, and in which colour.
+def _colours(series: Series) -> dict[str, str]:
+    """Choose the named methods and their colours.
 
-    Winners come from large sizes to small, in colours of their own while there are any.
+    Winners come from large sizes to small, in distinct colours while there are any.
     """
-    paints: dict[str, str] = {}
-    if any(standing.best("auto") for standing in series.standings):
-        paints["auto"] = "ink"
-    colours = iter(("accent", "second"))
-    for standing in (series.largest, *reversed(series.standings)):
-        for row in (standing.best("strategy"), standing.best("library")):
-            told = row is standing.winner or standing is series.largest
-            if row is None or not told or row.strategy in paints:
+    chosen: dict[str, str] = {}
+    if any(ranking.best("auto") for ranking in series.rankings):
+        chosen["auto"] = "ink"
+    free = iter(("accent", "second"))
+    for ranking in (series.largest, *reversed(series.rankings)):
+        for row in (ranking.best("strategy"), ranking.best("library")):
+            named = row is ranking.winner or ranking is series.largest
+            if row is None or not named or row.strategy in chosen:
                 continue
             ours = row.kind == "strategy"
-            paints[row.strategy] = next(colours, "muted") if ours else "library"
-    paints.setdefault(BASELINE, "baseline")
-    return paints
-
-
-def _apart(heights: Sequence[float]) -> list[float]:
-    """Move labels up until none covers another."""
-    order = sorted(range(len(heights)), key=heights.__getitem__)
-    moved = list(heights)
-    for lower, upper in pairwise(order):
-        moved[upper] = max(moved[upper], moved[lower] + _LINE)
-    return moved
+            chosen[row.strategy] = next(free, "muted") if ours else "library"
+    chosen.setdefault(BASELINE, "baseline")
+    return chosen

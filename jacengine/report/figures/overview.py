@@ -1,4 +1,4 @@
-"""Figures of a whole report: the loss of `auto`, its gains, the distance to floors."""
+"""Figures over all workloads: regret, speedups over libraries, roofline distance."""
 
 from __future__ import annotations
 
@@ -8,125 +8,91 @@ from typing import TypeVar
 from markupsafe import Markup
 
 from jacengine.report.case import Report
-from jacengine.report.figures.axes import times
-from jacengine.report.figures.strips import Dot, Strip, draw_strips
+from jacengine.report.figures.strips import Strip, strip_plot
 from jacengine.report.formatting import ratio
 from jacengine.report.peer_comparison import (
-    WITHIN,
-    Factors,
-    gains_over_libraries,
+    NEAR_BEST,
     geometric_mean,
-    regrets,
-    rivals,
+    peer_comparisons,
+    time_ratios,
 )
-from jacengine.report.ranking import Standing
-from jacengine.report.roofline import Distance, distance
-from jacengine.report.scaling import all_series
+from jacengine.report.ranking import Ranking
+from jacengine.report.roofline import roofline_distance
+from jacengine.report.scaling import workload_series
 
 _Value = TypeVar("_Value")
 
 
-def regret_figure(standings: Sequence[Standing]) -> Markup | None:
+def regret_figure(rankings: Sequence[Ranking]) -> Markup | None:
     """Draw the time of `auto` over that of the best strategy, workload by workload."""
+    regrets = dict(time_ratios(rankings, "auto", "strategy"))
     strips = [
         Strip(
             title,
-            tuple(
-                Dot(factor, "accent" if factor <= WITHIN else "baseline", scale)
-                for _, factor, scale in found
-            ),
-            ratio(max(factor for _, factor, _ in found)),
+            found,
+            ["accent" if factor <= NEAR_BEST else "baseline" for factor in found],
+            ratio(max(found)),
+            scales,
         )
-        for title, found in _grouped(standings, regrets(standings))
+        for title, found, scales in _by_workload(rankings, regrets)
     ]
-    return draw_strips(
-        strips,
-        title="time of auto over that of the best strategy",
-        label="Time of auto over that of the best strategy, the largest: "
-        + _listed(strips),
-        text=times,
-        salt="regret",
-    )
+    title = "time of auto over that of the best strategy"
+    label = "Time of auto over that of the best strategy, the largest: "
+    return strip_plot(strips, title=title, label=label, salt="regret")
 
 
-def gains_figure(standings: Sequence[Standing]) -> Markup | None:
+def library_figure(rankings: Sequence[Ranking]) -> Markup | None:
     """Draw the time of every other library over that of `auto`."""
-    compared = [rival for rival in rivals(standings) if rival.factors]
-    if not compared:
-        return None
-    fastest = gains_over_libraries(standings)
-    strips = [_gains("the fastest of them", fastest)]
-    strips += [_gains(rival.name, rival.factors) for rival in compared]
-    return draw_strips(
-        strips,
-        title="time of the other library over that of auto",
-        label="Time of other libraries over that of auto, geometric means: "
-        + _listed(strips),
-        text=times,
-        salt="gains",
-    )
+    compared = [(peer.name, peer.ratios) for peer in peer_comparisons(rankings)]
+    if compared:
+        fastest = time_ratios(rankings, "library", "auto")
+        compared.insert(0, ("the fastest of them", fastest))
+    strips = [
+        Strip(
+            name,
+            [factor for _, factor in ratios],
+            ["accent" if factor >= 1 / NEAR_BEST else "bad" for _, factor in ratios],
+            ratio(geometric_mean(ratios)),
+            mean=geometric_mean(ratios),
+        )
+        for name, ratios in compared
+    ]
+    title = "time of the other library over that of auto"
+    label = "Time of other libraries over that of auto, geometric means: "
+    return strip_plot(strips, title=title, label=label, salt="libraries")
 
 
-def _gains(name: str, factors: Factors) -> Strip:
-    mean = geometric_mean(factors)
-    dots = tuple(
-        Dot(factor, "accent" if factor >= 1 / WITHIN else "bad")
-        for _, factor in factors
-    )
-    return Strip(name, dots, ratio(mean), mean)
-
-
-def floor_figure(report: Report, standings: Sequence[Standing]) -> Markup | None:
-    """Draw how far `auto`, or else the winner, is from the floor."""
-    found: list[tuple[Standing, Distance]] = []
-    for standing in standings:
-        known = distance(report, standing)
-        if known is not None:
-            found.append((standing, known))
+def roofline_figure(report: Report, rankings: Sequence[Ranking]) -> Markup | None:
+    """Draw the time of `auto`, or else the winner, over the roofline."""
+    distances = [(r, roofline_distance(report, r)) for r in rankings]
+    known = {ranking: distance for ranking, distance in distances if distance}
+    colours = {"memory": "accent", "compute": "baseline"}
     strips = [
         Strip(
             title,
-            tuple(
-                Dot(
-                    known.factor,
-                    "accent" if known.bound == "memory" else "baseline",
-                    scale,
-                )
-                for _, known, scale in group
-            ),
-            ratio(group[-1][1].factor),
+            [distance.factor for distance in found],
+            [colours[distance.bound] for distance in found],
+            ratio(found[-1].factor),
+            scales,
         )
-        for title, group in _grouped(standings, found)
+        for title, found, scales in _by_workload(rankings, known)
     ]
-    return draw_strips(
-        strips,
-        title="time over the floor",
-        label="Time over the floor, at the largest size: " + _listed(strips),
-        text=times,
-        salt="floor",
-    )
+    title = "time over the roofline"
+    label = "Time over the roofline, at the largest size: "
+    return strip_plot(strips, title=title, label=label, salt="roofline")
 
 
-def _grouped(
-    standings: Sequence[Standing], values: Sequence[tuple[Standing, _Value]]
-) -> list[tuple[str, list[tuple[Standing, _Value, float]]]]:
-    """Gather values by workload, each with how large its size is, from 0 to 1."""
-    known = {id(standing): (standing, value) for standing, value in values}
-    groups = [(series.title, series.standings) for series in all_series(standings)]
-    inside = {id(standing) for _, group in groups for standing in group}
-    groups += [(s.case.name, (s,)) for s in standings if id(s) not in inside]
-    found: list[tuple[str, list[tuple[Standing, _Value, float]]]] = []
+def _by_workload(
+    rankings: Sequence[Ranking], values: dict[Ranking, _Value]
+) -> list[tuple[str, list[_Value], list[float]]]:
+    """Group values by workload, each with the rank of its size, from 0 to 1."""
+    groups = [(series.title, series.rankings) for series in workload_series(rankings)]
+    sized = {ranking for _, group in groups for ranking in group}
+    groups += [(r.case.name, (r,)) for r in rankings if r not in sized]
+    found: list[tuple[str, list[_Value], list[float]]] = []
     for title, group in groups:
-        last = max(len(group) - 1, 1)
-        kept = [
-            (*known[id(standing)], place / last)
-            for place, standing in enumerate(group)
-            if id(standing) in known
-        ]
-        if kept:
-            found.append((title, kept))
+        places = [place for place, ranking in enumerate(group) if ranking in values]
+        if places:
+            scales = [place / max(len(group) - 1, 1) for place in places]
+            found.append((title, [values[group[i]] for i in places], scales))
     return found
-
-
-def _listed(strips: Sequence[Strip]) -> str:
-    return "; ".join(f"{strip.label} {strip.text}" for strip in strips)

@@ -1,93 +1,85 @@
-"""Ratios as dots on a logarithmic axis, one strip for each thing compared."""
+"""Strip plots: ratios as dots on a logarithmic axis, one strip for each category."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import matplotlib as mpl
+import numpy as np
 from markupsafe import Markup
 
-from jacengine.report.figures.axes import FONT, LETTERS, blank, spaced, ticks, titled
+from jacengine.report.figures.axes import (
+    FACTOR_FORMAT,
+    LETTERS,
+    STYLE,
+    log_axis,
+    new_axes,
+)
 from jacengine.report.figures.svg import colour, inline_svg
-from jacengine.report.formatting import clipped
+from jacengine.report.formatting import truncated
 
-_ROW = 21
+_ROW_HEIGHT = 21
 _SMALLEST, _GROWTH = 4.0, 4.0
 
 
 @dataclass(frozen=True)
-class Dot:
-    """One ratio.
-
-    Attributes:
-        value: The ratio.
-        paint: The name of its colour.
-        scale: How large it is drawn, from 0 to 1.
-    """
-
-    value: float
-    paint: str = "accent"
-    scale: float = 0.0
-
-
-@dataclass(frozen=True)
 class Strip:
-    """The ratios of one thing.
+    """The ratios of one category.
 
     Attributes:
-        label: What it is.
-        dots: Its ratios.
-        text: What is said at its end.
-        mean: A ratio that is marked.
+        label: The category.
+        values: The ratios.
+        colours: The names of their colours.
+        text: The text at the end of the strip.
+        scales: The relative sizes of the dots, from 0 to 1.
+        mean: A ratio to mark.
     """
 
     label: str
-    dots: tuple[Dot, ...]
-    text: str = ""
+    values: Sequence[float]
+    colours: Sequence[str]
+    text: str
+    scales: Sequence[float] | float = 0.0
     mean: float | None = None
 
 
-def draw_strips(
-    strips: Sequence[Strip],
-    *,
-    title: str,
-    label: str,
-    text: Callable[[float], str],
-    salt: str,
+@mpl.rc_context(STYLE)
+def strip_plot(
+    strips: Sequence[Strip], *, title: str, label: str, salt: str
 ) -> Markup | None:
     """Draw strips around a line at 1; `None` if there are none.
 
     Args:
         strips: From top to bottom.
-        title: What the axis shows.
-        label: What the figure shows, for those who do not see it.
-        text: Writes a tick.
-        salt: Tells its ids from those of other figures of the page.
+        title: The title of the axis.
+        label: The description for readers who do not see the figure; the text of each
+            strip is appended.
+        salt: Distinguishes its ids from those of other figures of the page.
     """
-    values = [dot.value for strip in strips for dot in strip.dots]
-    if not values:
+    if not strips:
         return None
-    figure, axes = blank(_ROW * len(strips) + 52, left=148, right=56)
-    axes.set_xscale("log")
-    low, high = min(0.9, *values) / 1.08, max(1.2, *values) * 1.08
-    axes.set_xlim(low, high)
+    axes = new_axes(_ROW_HEIGHT * len(strips) + 52, left=148, right=56)
+    values = [value for strip in strips for value in strip.values]
+    limits = min(0.9, *values) / 1.08, max(1.2, *values) * 1.08
+    log_axis(axes, "x", limits, FACTOR_FORMAT)
+    axes.set_xlabel(title)
     axes.set_ylim(len(strips) - 0.5, -0.5)
+    labels = [truncated(strip.label, LETTERS) for strip in strips]
+    axes.set_yticks(range(len(strips)), labels, color=colour("ink"))
     axes.axvline(1, color=colour("muted"), linewidth=1)
     for place, strip in enumerate(strips):
-        for dot in strip.dots:
-            axes.plot(
-                dot.value,
-                place,
-                "o",
-                markersize=_SMALLEST + _GROWTH * dot.scale,
-                color=colour(dot.paint),
-                alpha=0.75,
-                markeredgewidth=0,
-            )
+        axes.scatter(
+            strip.values,
+            [place] * len(strip.values),
+            s=(_SMALLEST + _GROWTH * np.asarray(strip.scales)) ** 2,
+            c=[colour(name) for name in strip.colours],
+            alpha=0.75,
+            linewidths=0,
+            zorder=2,
+        )
         if strip.mean is not None:
-            axes.plot(
-                [strip.mean], [place], "|", markersize=15, color=colour("ink"), mew=2
-            )
+            axes.plot(strip.mean, place, "|", ms=15, mew=2, color=colour("ink"))
         axes.annotate(
             strip.text,
             (1, place),
@@ -95,14 +87,7 @@ def draw_strips(
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
             va="center",
-            fontsize=FONT,
-            color=colour("ink"),
             annotation_clip=False,
         )
-    ticks(axes.xaxis, spaced(low, high), text)
-    titled(axes.xaxis, title)
-    axes.set_yticks(
-        range(len(strips)), [clipped(strip.label, LETTERS) for strip in strips]
-    )
-    axes.tick_params(axis="y", labelcolor=colour("ink"))
-    return inline_svg(figure, label=label, salt=salt)
+    label += "; ".join(f"{strip.label} {strip.text}" for strip in strips)
+    return inline_svg(axes, label=label, salt=salt)

@@ -1,7 +1,7 @@
-"""A matplotlib figure as SVG that lives in a page: its fonts, its colours, its width.
+"""Matplotlib figures as SVG within a page, in its fonts, colours and width.
 
-Colours are drawn as stand-ins, one hex value each, and come out as CSS variables, so
-that the page's scheme (light, dark, print) is the figure's too. Text stays text.
+Colours are drawn as placeholders, one hex value each, and become CSS variables, so that
+the page's scheme (light, dark, print) applies to the figure too. Text remains text.
 """
 
 from __future__ import annotations
@@ -9,39 +9,21 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from typing import Any
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
-_STAND_INS = {
-    name: f"#0{index:x}0b0d"
-    for index, name in enumerate(
-        (
-            "ink",
-            "muted",
-            "line",
-            "bar",
-            "accent",
-            "baseline",
-            "bad",
-            "library",
-            "second",
-        ),
-        start=1,
-    )
+_VARIABLES = (
+    *("ink", "muted", "line", "bar", "accent"),
+    *("baseline", "bad", "library", "second"),
+)
+_PLACEHOLDERS = {
+    name: f"#0{number:x}0b0d" for number, name in enumerate(_VARIABLES, start=1)
 }
-"""What is drawn for each CSS variable."""
+"""The colour drawn for each CSS variable."""
 
-_SETTINGS = {
-    "svg.fonttype": "none",
-    "font.family": "DejaVu Sans",
-    "text.parse_math": False,
-    "text.usetex": False,
-}
-
-_DISPOSABLE = re.compile(
+_REMOVED = re.compile(
     r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->"
     r'| id="(?:figure|axes|patch|line2d|text|xtick|ytick|matplotlib|PathCollection'
     r'|LineCollection|legend)[\w.]*"| transform="rotate\(-0 [^"]*\)"',
@@ -50,36 +32,40 @@ _DISPOSABLE = re.compile(
 
 
 def colour(name: str) -> str:
-    """Return the stand-in for a CSS variable, to draw with."""
-    return _STAND_INS[name]
+    """Return the placeholder of a CSS variable, to draw with."""
+    return _PLACEHOLDERS[name]
 
 
-def inline_svg(figure: Figure, *, label: str, salt: str) -> Markup:
-    """Turn a figure into an `<svg>` element without size, colours or addresses.
+def inline_svg(axes: Axes, *, label: str, salt: str) -> Markup:
+    """Convert a figure to an `<svg>` element without size, colours or addresses.
 
     Args:
-        figure: One point of its size is a CSS pixel.
-        label: What it shows, for those who do not see it.
-        salt: Tells its ids from those of other figures of the page.
+        axes: The axes of the figure; one point is a CSS pixel.
+        label: The description for readers who do not see the figure.
+        salt: Distinguishes its ids from those of other figures of the page.
     """
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     buffer = io.StringIO()
-    settings: dict[Any, Any] = {**_SETTINGS, "svg.hashsalt": salt}
-    with mpl.rc_context(settings), warnings.catch_warnings():
+    with (
+        mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}),
+        warnings.catch_warnings(),
+    ):
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
     drawn = buffer.getvalue()
-    drawn = _DISPOSABLE.sub("", drawn[drawn.index("<svg") :])
+    drawn = _REMOVED.sub("", drawn[drawn.index("<svg") :])
     box = re.search(r'viewBox="[^"]*"', drawn)
     opened = f'<svg {box[0] if box else ""} role="img" aria-label="{escape(label)}">'
     body = re.sub(r"<[^>]*>", _restyled, drawn[drawn.index(">") + 1 :])
-    # The text in it was escaped by matplotlib, the label just now.
+    # Matplotlib has escaped the text of the body, and `escape` the label.
     return Markup(re.sub(r"\s*\n\s*", "\n", opened + body).strip())  # noqa: S704
 
 
 def _restyled(tag: re.Match[str]) -> str:
-    """Take the font's name from a tag, and give it the page's colours."""
+    """Remove the font's name from a tag, and insert the CSS variables."""
     text = re.sub(r"font-family: [^;\"]*;? ?", "", tag[0])
-    for name, value in _STAND_INS.items():
+    for name, value in _PLACEHOLDERS.items():
         text = text.replace(value, f"var(--{name})")
     return text

@@ -1,4 +1,4 @@
-"""A matrix in as many pixels as one can see, without hiding its large entries."""
+"""Downsampling of a matrix to pixels that keeps its largest entries."""
 
 from __future__ import annotations
 
@@ -8,59 +8,59 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
-MOST = 1024
-"""Pixels along one side, at most."""
-_MOST_ZEROS = 0.9
-_ROBUST = 0.995
-_OUTLYING = 2.0
+MAX_PIXELS = 1024
+"""The most pixels along one side."""
+_SPARSE = 0.9
+_QUANTILE = 0.995
+_OUTLIER = 2.0
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """What is drawn.
+    """A downsampled matrix.
 
     Attributes:
         values: The entry of largest magnitude in each pixel.
         zeros: The share of entries that are exactly zero.
-        odd: How many entries are not finite.
-        limit: The magnitude at which colours end.
-        clipped: Whether some entries are beyond.
+        nonfinite: The number of entries that are not finite.
+        limit: The magnitude at which the colour map ends.
+        clipped: Whether some entries exceed it.
     """
 
     values: Tensor
     zeros: float
-    odd: int
+    nonfinite: int
     limit: float
     clipped: bool
 
     @property
     def sparse(self) -> bool:
         """Whether nearly all entries are exactly zero."""
-        return self.zeros > _MOST_ZEROS
+        return self.zeros > _SPARSE
 
 
-def pixels(matrix: Tensor, most: int = MOST) -> Pixels:
+def downsample(matrix: Tensor, most: int = MAX_PIXELS) -> Pixels:
     """Pool a matrix to at most `most` pixels a side.
 
-    The limit of the colours is a high quantile of the magnitudes where a few entries
+    The limit of the colour map is a high quantile of the magnitudes if a few entries
     are far larger than the others, or else their maximum.
     """
     zeros = 1.0 - torch.count_nonzero(matrix).item() / matrix.numel()
-    values, odd = _pooled(matrix, most), 0
+    values, nonfinite = _pooled(matrix, most), 0
     if not torch.isfinite(values).all():
         finite = torch.isfinite(matrix)
-        odd = matrix.numel() - int(finite.sum())
+        nonfinite = matrix.numel() - int(finite.sum())
         hidden = _pooled((~finite).to(matrix.dtype), most) > 0
         values = values.masked_fill(hidden, torch.nan)
     sizes = values[torch.isfinite(values) & (values != 0)].abs()
     largest = float(sizes.max()) if len(sizes) else 1.0
-    usual = float(torch.quantile(sizes, _ROBUST)) if len(sizes) else 1.0
-    clipped = largest > _OUTLYING * usual
-    return Pixels(values, zeros, odd, usual if clipped else largest, clipped)
+    usual = float(torch.quantile(sizes, _QUANTILE)) if len(sizes) else 1.0
+    clipped = largest > _OUTLIER * usual
+    return Pixels(values, zeros, nonfinite, usual if clipped else largest, clipped)
 
 
 def _pooled(matrix: Tensor, most: int) -> Tensor:
-    """Take the entry of largest magnitude, with its sign, under each pixel."""
+    """Take the entry of largest magnitude, with its sign, of each pixel."""
     rows, columns = matrix.shape
     size = min(rows, most), min(columns, most)
     if size == (rows, columns):
