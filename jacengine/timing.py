@@ -1,14 +1,17 @@
-"""What a run takes: seconds and peak bytes."""
+"""Measure runs: seconds, one by one or in interleaved rounds, and peak bytes."""
 
 from __future__ import annotations
 
 import functools
 import gc
+import math
+import random
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +19,8 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from jacengine._torch_private import storage_key
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 def seconds(run: Callable[[], object], device: torch.device) -> float:
@@ -45,6 +50,74 @@ def seconds(run: Callable[[], object], device: torch.device) -> float:
     finally:
         if collecting:
             gc.enable()
+
+
+@dataclass(frozen=True)
+class InterleavedTimes(Generic[_Key]):
+    """Times of callables that ran in interleaved rounds.
+
+    Attributes:
+        times: The seconds of each callable that never raised, in the order of rounds.
+        failures: What the others raised; they took no further part.
+    """
+
+    times: dict[_Key, list[float]]
+    failures: dict[_Key, Exception] = field(default_factory=dict)
+
+
+def time_interleaved(
+    runs: Mapping[_Key, Callable[[], object]],
+    device: torch.device,
+    *,
+    rounds: int,
+    min_rounds: int = 0,
+    limit_s: float = math.inf,
+    warm_up_rounds: int = 0,
+    participants: Callable[[Mapping[_Key, list[float]]], Iterable[_Key]] | None = None,
+    shuffle: random.Random | None = None,
+) -> InterleavedTimes[_Key]:
+    """Time callables in rounds, one run each a round, so that all share machine drift.
+
+    The order of a round is that of the round before, reversed.
+
+    Args:
+        runs: The callables by name.
+        device: The device that they run on.
+        rounds: The largest number of rounds.
+        min_rounds: Rounds that are run even if they exceed the time limit.
+        limit_s: No round begins once the timed runs took this many seconds together.
+        warm_up_rounds: Rounds before the first that are run and not recorded.
+        participants: Called before each round with the times so far; returns the names
+            that take part in it, none to stop. By default all take part.
+        shuffle: Shuffles the order of each round instead.
+
+    Returns:
+        The times by name.
+    """
+    found = InterleavedTimes[_Key]({name: [] for name in runs})
+    spent_s = 0.0
+    for number in range(-warm_up_rounds, rounds):
+        if number >= min_rounds and spent_s >= limit_s:
+            break
+        chosen = runs if participants is None else participants(found.times)
+        turn = [name for name in chosen if name in found.times]
+        if not turn:
+            break
+        if shuffle is not None:
+            shuffle.shuffle(turn)
+        elif number % 2:
+            turn.reverse()
+        for name in turn:
+            try:
+                taken_s = seconds(runs[name], device)
+            except Exception as error:
+                found.failures[name] = error
+                del found.times[name]
+                continue
+            if number >= 0:
+                found.times[name].append(taken_s)
+                spent_s += taken_s
+    return found
 
 
 def format_seconds(value: float) -> str:

@@ -1,7 +1,8 @@
-"""The peak counter against torch's own profiler, and the clock."""
+"""The peak counter against torch's own profiler, the clock and interleaved rounds."""
 
 import gc
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from jacengine.timing import format_seconds, peak_memory, seconds
+from jacengine import timing
+from jacengine.timing import format_seconds, peak_memory, seconds, time_interleaved
 from tests.problems import mlp, randn
 
 CPU = torch.device("cpu")
@@ -117,3 +119,101 @@ def test_seconds_leave_a_disabled_collector_alone() -> None:
 )
 def test_times_as_people_write_them(value: float, written: str) -> None:
     assert format_seconds(value) == written
+
+
+class Recorder:
+    """Callables that record their turns and take a known time each."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **seconds_of: float) -> None:
+        self.turns: list[str] = []
+        self.runs: Mapping[str, Callable[[], float]] = {
+            name: self._run(name, taken) for name, taken in seconds_of.items()
+        }
+        monkeypatch.setattr(timing, "seconds", lambda run, _: run())
+
+    def _run(self, name: str, taken: float) -> Callable[[], float]:
+        def run() -> float:
+            self.turns.append(name)
+            return taken
+
+        return run
+
+
+def test_rounds_alternate_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Recorder(monkeypatch, a=1.0, b=2.0)
+
+    found = time_interleaved(made.runs, CPU, rounds=3)
+
+    assert found.times == {"a": [1.0] * 3, "b": [2.0] * 3}
+    assert found.failures == {}
+    assert "".join(made.turns) == "abbaab"
+
+
+def test_rounds_may_be_shuffled(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[list[str]] = []
+    for seed in (0, 0, 1):
+        made = Recorder(monkeypatch, a=1.0, b=2.0, c=3.0)
+        time_interleaved(made.runs, CPU, rounds=9, shuffle=random.Random(seed))
+        turns.append(made.turns)
+
+    assert turns[0] == turns[1] != turns[2]
+    assert all(set(turns[0][i : i + 3]) == {"a", "b", "c"} for i in range(0, 27, 3))
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({"rounds": 0}, 0),
+        ({"rounds": 9, "limit_s": 2.5}, 3),
+        ({"rounds": 9, "limit_s": 0.0}, 0),
+        ({"rounds": 9, "limit_s": 2.5, "min_rounds": 5}, 5),
+        ({"rounds": 4, "limit_s": 2.5, "min_rounds": 5}, 4),
+        ({"rounds": 2, "warm_up_rounds": 3}, 2),
+    ],
+)
+def test_rounds_are_limited(
+    monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any], expected: int
+) -> None:
+    made = Recorder(monkeypatch, a=0.5, b=0.5)
+
+    found = time_interleaved(made.runs, CPU, **limits)
+
+    assert [len(times) for times in found.times.values()] == [expected] * 2
+    assert len(made.turns) == 2 * (expected + limits.get("warm_up_rounds", 0))
+
+
+def test_participants_are_chosen_by_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Recorder(monkeypatch, a=1.0, b=2.0)
+    most = {"a": 3, "b": 1}
+
+    found = time_interleaved(
+        made.runs,
+        CPU,
+        rounds=9,
+        participants=lambda times: [n for n in times if len(times[n]) < most[n]],
+    )
+
+    assert found.times == {"a": [1.0] * 3, "b": [2.0]}
+
+
+def test_what_raises_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Recorder(monkeypatch, a=1.0, b=2.0)
+
+    def fails() -> float:
+        if len(made.turns) > 2:
+            raise ValueError("mine")
+        made.turns.append("c")
+        return 3.0
+
+    found = time_interleaved({"c": fails, **made.runs}, CPU, rounds=4)
+
+    assert found.times == {"a": [1.0] * 4, "b": [2.0] * 4}
+    assert isinstance(found.failures["c"], ValueError)
+    assert made.turns.count("c") == 1
+
+
+def test_interleaved_rounds_use_the_clock() -> None:
+    found = time_interleaved({"a": lambda: None}, CPU, rounds=2)
+
+    assert all(taken >= 0 for taken in found.times["a"])
+    assert len(found.times["a"]) == 2
