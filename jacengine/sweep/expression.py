@@ -1,79 +1,68 @@
-"""Choosing by an expression, as pytest's `-k`: `mlp and not (large or conv)`."""
+"""Selection by an expression, as pytest's `-k`: `mlp and not (large or conv)`."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable
 
 from jacengine.errors import ArgumentError
 
 Matcher = Callable[[str], bool]
-_TOKEN = re.compile(r"\s*(\(|\)|[^\s()]+)")
-_WORDS = frozenset({"and", "or", "not", "(", ")"})
+_WORD = re.compile(r"[^\s()]+")
+_OPERATORS = frozenset({"and", "or", "not"})
 
 
 def compile_expression(text: str) -> Matcher:
-    """Read an expression of words, `and`, `or`, `not` and parentheses.
+    """Compile an expression of words, `and`, `or`, `not` and parentheses.
 
     Args:
-        text: The expression; a word matches a name that contains it, in any case.
+        text: The expression; a word matches a name that contains it, in any case. A
+            blank expression matches every name.
 
     Returns:
-        What tells whether a name matches.
+        A function that tells whether a name matches.
 
     Raises:
-        ArgumentError: It cannot be read.
+        ArgumentError: The expression has a syntax error.
     """
-    reader = _Reader(text)
-    matcher = reader.alternatives()
-    if reader.tokens:
-        raise reader.refuse(f"{reader.tokens[0]!r} is one too many")
-    return matcher
+    words: list[str] = []
+
+    def to_identifier(word: re.Match[str]) -> str:
+        if word[0] in _OPERATORS:
+            return word[0]
+        words.append(word[0].lower())
+        return f"word_{len(words) - 1}"
+
+    source = " ".join(_WORD.sub(to_identifier, text).split())
+    try:
+        tree = ast.parse(source, mode="eval").body if source else ast.Constant(True)
+        return _compile(tree, words)
+    except SyntaxError as error:
+        raise ArgumentError(
+            f"The expression {text!r} cannot be read. Write names joined by 'and', "
+            "'or', 'not' and parentheses."
+        ) from error
 
 
-class _Reader:
-    """Takes an expression apart, from left to right."""
+def _compile(node: ast.expr, words: list[str]) -> Matcher:
+    """Compile a syntax tree.
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self.tokens: list[str] = _TOKEN.findall(text)
-
-    def refuse(self, reason: str) -> ArgumentError:
-        return ArgumentError(
-            f"The expression {self._text!r} cannot be read: {reason}. Write names "
-            "joined by 'and', 'or', 'not' and parentheses."
-        )
-
-    def alternatives(self) -> Matcher:
-        parts = [self._all()]
-        while self._take("or"):
-            parts.append(self._all())
-        return lambda name: any(part(name) for part in parts)
-
-    def _all(self) -> Matcher:
-        parts = [self._one()]
-        while self._take("and"):
-            parts.append(self._one())
-        return lambda name: all(part(name) for part in parts)
-
-    def _one(self) -> Matcher:
-        if self._take("not"):
-            inner = self._one()
+    Raises:
+        SyntaxError: It has other nodes than names and operators.
+    """
+    match node:
+        case ast.Name(identifier):
+            word = words[int(identifier.removeprefix("word_"))]
+            return lambda name: word in name.lower()
+        case ast.UnaryOp(ast.Not(), operand):
+            inner = _compile(operand, words)
             return lambda name: not inner(name)
-        if self._take("("):
-            inner = self.alternatives()
-            if not self._take(")"):
-                raise self.refuse("a ')' is missing")
-            return inner
-        if not self.tokens:
-            raise self.refuse("a name is missing at its end")
-        word = self.tokens.pop(0)
-        if word in _WORDS:
-            raise self.refuse(f"{word!r} stands where a name belongs")
-        return lambda name: word.lower() in name.lower()
-
-    def _take(self, token: str) -> bool:
-        if self.tokens and self.tokens[0] == token:
-            self.tokens.pop(0)
-            return True
-        return False
+        case ast.BoolOp(operator, values):
+            parts = [_compile(value, words) for value in values]
+            combine = all if isinstance(operator, ast.And) else any
+            return lambda name: combine(part(name) for part in parts)
+        case ast.Constant():  # of a blank expression
+            return lambda _: True
+        case _:
+            raise SyntaxError

@@ -7,8 +7,8 @@ from click.testing import CliRunner, Result
 
 from jacengine.commands import main
 from jacengine.report import Case
-from jacengine.sweep.case_spec import Settings, Trial
-from jacengine.sweep.roofline import Rates
+from jacengine.sweep.case_spec import CaseSpec, Settings
+from jacengine.sweep.roofline import Roofline
 from tests.sweep.build import row
 
 FAKES = ("--catalogue", "tests.sweep.fakes:FINE")
@@ -18,7 +18,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def answered(trial: Trial) -> Case:
+def answered(spec: CaseSpec) -> Case:
     """Make a case up."""
     rows = (
         row("auto", [1e-3, 1.1e-3, 1.2e-3], kind="auto", picked="vmap_vjp"),
@@ -26,38 +26,38 @@ def answered(trial: Trial) -> Case:
         row("a [b]", outcome="error", notes="[/] \x1b[31m <script>", kind="library"),
     )
     return Case(
-        trial.name,
+        spec.name,
         "A [case].",
         rows,
-        workload=trial.workload,
-        size=trial.size,
+        workload=spec.workload,
+        size=spec.size,
         threads=1,
     )
 
 
-class FakePool:
+class FakeSupervisor:
     """Makes cases up instead of measuring them."""
 
-    answer: Callable[[Trial], Case] = staticmethod(answered)
+    answer: Callable[[CaseSpec], Case] = staticmethod(answered)
 
     def __init__(
         self, settings: Settings, libraries: frozenset[str], limit_s: float
     ) -> None:
         self.settings = settings
 
-    def __enter__(self) -> "FakePool":
+    def __enter__(self) -> "FakeSupervisor":
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
 
-    def measure(self, trial: Trial, tell: Callable[[str], None]) -> Case:
+    def measure(self, spec: CaseSpec, tell: Callable[[str], None]) -> Case:
         tell("auto")
-        return type(self).answer(trial)
+        return type(self).answer(spec)
 
-    def rates(self, device: str, threads: int | None) -> Rates:
-        return Rates(1e10, 1e11)
+    def roofline(self, device: str, threads: int | None) -> Roofline:
+        return Roofline(1e10, 1e11)
 
 
-def failing(trial: Trial) -> Case:
-    return replace(answered(trial), rows=(), failure="crash: [gone]")
+def failing(spec: CaseSpec) -> Case:
+    return replace(answered(spec), rows=(), failure="crash: [gone]")

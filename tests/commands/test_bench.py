@@ -8,22 +8,22 @@ import pytest
 
 from jacengine.commands import bench as module
 from jacengine.report import Case
-from jacengine.sweep.case_spec import Trial
+from jacengine.sweep.case_spec import CaseSpec
 from jacengine.sweep.journal import FILE, read_journal
-from tests.commands.build import FAKES, FakePool, answered, failing, run
+from tests.commands.build import FAKES, FakeSupervisor, answered, failing, run
 
 
 @pytest.fixture(autouse=True)
-def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakePool]:
+def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeSupervisor]:
     """Measure nothing, and look for no settings."""
 
-    class Pool(FakePool):
+    class Fake(FakeSupervisor):
         pass
 
-    monkeypatch.setattr(module, "Pool", Pool)
+    monkeypatch.setattr(module, "WorkerSupervisor", Fake)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
-    return Pool
+    return Fake
 
 
 def bench(*arguments: object) -> list[str]:
@@ -70,7 +70,7 @@ def test_a_sweep(tmp_path: Path) -> None:
     assert "a [b] ([/] [31m <script>)" in result.stdout
     assert "\x1b" not in result.stdout
     journal = read_journal(tmp_path / "here")
-    assert journal.left == ()
+    assert journal.remaining == ()
     assert (tmp_path / "here" / "report.html").exists()
 
 
@@ -105,7 +105,7 @@ def test_quiet() -> None:
 def test_regret() -> None:
     result = run("bench", *FAKES, "--regret", "--out", "a")
 
-    told = result.stdout.partition("What auto loses")[2]
+    told = result.stdout.partition("Regret of auto")[2]
     assert "1.05\N{MULTIPLICATION SIGN}" in told  # 1.1 ms over 1.05 ms
 
 
@@ -127,9 +127,9 @@ def test_another_report_is_not_overwritten() -> None:
     assert run("bench", *FAKES, "--out", "a").exit_code == 2
 
 
-def test_a_failure_is_exit_code_3(made_up: type[FakePool]) -> None:
-    def answer(trial: Trial) -> Case:
-        return failing(trial) if trial.workload == "two" else answered(trial)
+def test_a_failure_is_exit_code_3(made_up: type[FakeSupervisor]) -> None:
+    def answer(spec: CaseSpec) -> Case:
+        return failing(spec) if spec.workload == "two" else answered(spec)
 
     made_up.answer = staticmethod(answer)
 
@@ -137,17 +137,17 @@ def test_a_failure_is_exit_code_3(made_up: type[FakePool]) -> None:
 
     assert result.exit_code == 3
     assert "(2/3) two/2  crash: [gone]" in result.stderr
-    assert "No right method on: two/2" in result.stderr
+    assert "No correct method on: two/2" in result.stderr
     assert len(read_journal(Path("a")).cases) == 3
 
 
-def interrupted(pool: type[FakePool], at: str) -> None:
+def interrupted(pool: type[FakeSupervisor], at: str) -> None:
     """Sweep into `a`, and press Ctrl-C twice during a case."""
 
-    def answer(trial: Trial) -> Case:
-        if trial.workload == at:
+    def answer(spec: CaseSpec) -> Case:
+        if spec.workload == at:
             raise KeyboardInterrupt
-        return answered(trial)
+        return answered(spec)
 
     pool.answer = staticmethod(answer)
     result = run("bench", *FAKES, "--seed", "3", "--out", "a")
@@ -156,7 +156,7 @@ def interrupted(pool: type[FakePool], at: str) -> None:
     assert "jacengine bench --resume a" in result.stderr
 
 
-def test_an_interrupted_sweep_is_resumed(made_up: type[FakePool]) -> None:
+def test_an_interrupted_sweep_is_resumed(made_up: type[FakeSupervisor]) -> None:
     interrupted(made_up, "two")
     assert len(read_journal(Path("a")).cases) == 1
 
@@ -172,14 +172,14 @@ def test_an_interrupted_sweep_is_resumed(made_up: type[FakePool]) -> None:
     ]
 
 
-def test_an_interruption_at_once(made_up: type[FakePool]) -> None:
+def test_an_interruption_at_once(made_up: type[FakeSupervisor]) -> None:
     interrupted(made_up, "one")
 
     assert not Path("a/report.html").exists()
     assert run("bench", "--resume", "a").exit_code == 0
 
 
-def test_resuming_with_the_same_options_is_fine(made_up: type[FakePool]) -> None:
+def test_resuming_with_the_same_options_is_fine(made_up: type[FakeSupervisor]) -> None:
     interrupted(made_up, "two")
 
     assert run("bench", *FAKES, "--seed", "3", "--resume", "a").exit_code == 0
@@ -197,24 +197,26 @@ def test_resuming_with_the_same_options_is_fine(made_up: type[FakePool]) -> None
     ],
 )
 def test_resuming_otherwise_is_refused(
-    made_up: type[FakePool], options: tuple[str, ...]
+    made_up: type[FakeSupervisor], options: tuple[str, ...]
 ) -> None:
     interrupted(made_up, "two")
 
     result = run("bench", "--resume", "a", *options)
 
     assert result.exit_code == 2
-    assert "a was begun with" in result.stderr
+    assert "a was started with" in result.stderr
     assert len(read_journal(Path("a")).cases) == 1
 
 
-def test_resuming_on_another_machine_is_refused(made_up: type[FakePool]) -> None:
+def test_resuming_on_anmachine_differences_is_refused(
+    made_up: type[FakeSupervisor],
+) -> None:
     interrupted(made_up, "two")
     path = Path("a") / FILE
     first, *rest = path.read_text().split("\n")
-    header = json.loads(first)
-    header["machine"]["cpu"] = "Another"
-    path.write_text("\n".join([json.dumps(header), *rest]))
+    manifest = json.loads(first)
+    manifest["machine"]["cpu"] = "Another"
+    path.write_text("\n".join([json.dumps(manifest), *rest]))
 
     result = run("bench", "--resume", "a")
 
@@ -226,19 +228,19 @@ def test_resuming_on_another_machine_is_refused(made_up: type[FakePool]) -> None
     ("arguments", "message"),
     [
         (("--sizes", "smalls"), "Did you mean 'small'"),
-        (("--sizes", ","), "expected a name"),
+        (("--sizes", ","), "expected a value"),
         (("--workloads", "onee"), "Did you mean 'one'"),
         (("--strategies", "vmap_vpj"), "Did you mean 'vmap_vjp'"),
         (("--exclude", "vmap(jacrew)"), "Did you mean 'vmap(jacrev)'"),
         (("--dtype", "float23"), "Did you mean 'float"),
         (("--device", "gpu"), "neither 'cpu' nor 'cuda'"),
         (("--device", "cuda:99"), "there is no 'cuda:99'"),
-        (("--threads", "0"), "no number of threads"),
-        (("--threads", "many"), "no number of threads"),
+        (("--threads", "0"), "not"),
+        (("--threads", "many"), "not"),
         (("--memory-budget", "much"), "is not a size"),
         (("--effort", "none"), "'quick', 'thorough'"),
-        (("--shard", "0/2"), "no share"),
-        (("--shard", "3/2"), "no share"),
+        (("--shard", "0/2"), "no shard"),
+        (("--shard", "3/2"), "no shard"),
         (("--shard", "9/9"), "only 3 cases"),
         (("--seed", "-1"), "range"),
         (("-k", "one and"), "cannot be read"),
@@ -257,7 +259,7 @@ def test_mistakes(arguments: tuple[str, ...], message: str) -> None:
     assert "Traceback" not in result.output
 
 
-def test_resume_has_its_own_folder(made_up: type[FakePool]) -> None:
+def test_resume_has_its_own_folder(made_up: type[FakeSupervisor]) -> None:
     interrupted(made_up, "two")
 
     assert run("bench", "--resume", "a", "--out", "b").exit_code == 2
@@ -273,7 +275,7 @@ def test_a_folder_that_cannot_be_written() -> None:
     assert "Traceback" not in result.output
 
 
-def test_what_is_left_is_listed(made_up: type[FakePool]) -> None:
+def test_what_is_left_is_listed(made_up: type[FakeSupervisor]) -> None:
     interrupted(made_up, "two")
 
     result = run("bench", "--resume", "a", "--list")

@@ -99,20 +99,20 @@ def test_mistakes_with_auto(
 
 
 def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "WATCHED", 0.01)
+    monkeypatch.setattr(doctor, "LOAD_S", 0.01)
 
     result = run("doctor", "--format", "json")
 
     assert result.exit_code == 0, result.output
-    found = {finding["what"]: finding for finding in json.loads(result.stdout)}
-    assert found["vmap_vjp"]["said"] == "right on inputs and parameters"
-    assert found["cache"]["state"] == "warning"
+    found = {check["check"]: check for check in json.loads(result.stdout)}
+    assert found["vmap_vjp"]["message"] == "correct for inputs and parameters"
+    assert found["cache"]["status"] == "warning"
     assert {"threads", "load", "timer", "vmap(jacrev)"} <= found.keys()
     assert "Processor" in run("doctor").stdout
 
 
 def test_doctor_finds_what_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "WATCHED", 0.0)
+    monkeypatch.setattr(doctor, "LOAD_S", 0.0)
     monkeypatch.setattr(doctor, "broken_plugins", lambda: {"x": "[bold]gone"})
 
     result = run("doctor")
@@ -126,9 +126,9 @@ def test_doctor_looks_at_the_cache(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(disk_cache, "folder", lambda: tmp_path / "file" / "below")
-    findings = {finding.what: finding for finding in doctor.examined()}
+    checks = {check.check: check for check in doctor.run_checks()}
 
-    assert "not writable" in findings["cache"].said
+    assert "not writable" in checks["cache"].message
 
 
 def test_lists() -> None:
@@ -163,7 +163,7 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(doctor, "self_test", interrupted)
-    monkeypatch.setattr(doctor, "WATCHED", 0.0)
+    monkeypatch.setattr(doctor, "check_strategy", interrupted)
+    monkeypatch.setattr(doctor, "LOAD_S", 0.0)
 
     assert run("doctor").exit_code == 130

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from jacengine.report import Case, Report, write_report
-from jacengine.sweep.case_spec import Settings, Trial
-from jacengine.sweep.journal import begun, read_journal
+from jacengine.sweep.case_spec import CaseSpec, Settings
+from jacengine.sweep.journal import create_journal, read_journal
 from tests.commands.build import run
-from tests.sweep.build import MACHINE, case, header, report, row
+from tests.sweep.build import MACHINE, case, manifest, report, row
 
 STEADY = [1.0, 1.01, 0.99, 1.0, 1.02, 0.98]
 
@@ -57,13 +57,13 @@ def test_what_is_said(runs: tuple[Path, Path]) -> None:
 
 def test_forms(runs: tuple[Path, Path]) -> None:
     found = json.loads(run("compare", *runs, "--format", "json").stdout)
-    assert [(d["quantity"], d["word"]) for d in found] == [
+    assert [(d["quantity"], d["verdict"]) for d in found] == [
         ("time", "regressed"),
         ("memory", "regressed"),
     ]
     assert found[0]["ratio"] == pytest.approx(1.5)
     text = run("compare", *runs, "--format", "csv").stdout
-    assert [line["word"] for line in csv.DictReader(io.StringIO(text))] == [
+    assert [line["verdict"] for line in csv.DictReader(io.StringIO(text))] == [
         "regressed",
         "regressed",
     ]
@@ -93,7 +93,7 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     assert "no case in common" in result.stderr
 
 
-def test_other_versions_are_a_warning(tmp_path: Path) -> None:
+def test_version_differences_are_a_warning(tmp_path: Path) -> None:
     base = saved(report(one(), case("two/2")), tmp_path / "a")
     other = report(one(), machine=replace(MACHINE, torch="9.9"))
     new = saved(other, tmp_path / "b")
@@ -143,7 +143,7 @@ def test_a_report_of_several_runs(tmp_path: Path) -> None:
 
 def test_a_report_goes_beside_its_run(tmp_path: Path) -> None:
     folder = tmp_path / "a"
-    with begun(folder, header(Trial("one", 2))) as writer:
+    with create_journal(folder, manifest(CaseSpec("one", 2))) as writer:
         writer.append(case("one/2", row("a", STEADY)))
 
     assert run("report", folder).exit_code == 0
@@ -152,7 +152,9 @@ def test_a_report_goes_beside_its_run(tmp_path: Path) -> None:
 
 def test_merging(tmp_path: Path) -> None:
     for number, name in enumerate(("one", "two")):
-        with begun(tmp_path / str(number), header(Trial(name, 2))) as writer:
+        with create_journal(
+            tmp_path / str(number), manifest(CaseSpec(name, 2))
+        ) as writer:
             if name == "one":
                 writer.append(case("one/2", row("a", STEADY)))
     shares = [tmp_path / "0", tmp_path / "1"]
@@ -161,16 +163,20 @@ def test_merging(tmp_path: Path) -> None:
 
     assert result.exit_code == 0, result.output
     assert "1 of 2 cases are missing" in result.stderr
-    assert [t.name for t in read_journal(tmp_path / "whole").left] == ["two/2"]
+    assert [t.name for t in read_journal(tmp_path / "whole").remaining] == ["two/2"]
     assert run("merge", *shares, "--out", tmp_path / "whole").exit_code == 2
     assert run("merge", shares[0], shares[0], "--out", tmp_path / "x").exit_code == 2
 
 
 def test_merging_what_does_not_belong_together(tmp_path: Path) -> None:
     for name, machine in (("a", MACHINE), ("b", replace(MACHINE, cores=9))):
-        with begun(tmp_path / name, header(Trial(name, 2), machine=machine)):
+        with create_journal(
+            tmp_path / name, manifest(CaseSpec(name, 2), machine=machine)
+        ):
             pass
-    with begun(tmp_path / "c", header(Trial("c", 2), settings=Settings(seed=2))):
+    with create_journal(
+        tmp_path / "c", manifest(CaseSpec("c", 2), settings=Settings(seed=2))
+    ):
         pass
 
     two = tmp_path / "a", tmp_path / "b"

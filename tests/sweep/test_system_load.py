@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from jacengine.sweep import system_load
-from jacengine.sweep.system_load import Disturbance
+from jacengine.sweep.system_load import SystemLoad
 
 BUSY = (
     "import time\nend = time.process_time() + 0.3\n"
@@ -22,8 +22,8 @@ def test_what_was_started_here_is_no_disturbance(
 ) -> None:
     # As if nobody else ran: all that the processors do is what the child does.
     took = {"s": 0.0}
-    monkeypatch.setattr(system_load, "_busy", lambda: took["s"])
-    watched = Disturbance()
+    monkeypatch.setattr(system_load, "_total_seconds", lambda: took["s"])
+    load = SystemLoad()
     with subprocess.Popen(
         [sys.executable, "-c", BUSY.format(then=then)],
         stdin=subprocess.PIPE,
@@ -34,15 +34,15 @@ def test_what_was_started_here_is_no_disturbance(
         if not then:
             child.wait()
         took["s"] = 0.3
-        elapsed = time.monotonic() - watched._begun
+        elapsed = time.monotonic() - load._started
         wrong = 0.3 / (elapsed * (psutil.cpu_count() or 1))
-        assert watched.share() < 0.1 * wrong
+        assert load.share() < 0.1 * wrong
         child.communicate(b"\n")
 
 
 def test_what_others_took(monkeypatch: pytest.MonkeyPatch) -> None:
     took = {"s": 0.0}
-    monkeypatch.setattr(system_load, "_busy", lambda: took["s"])
-    watched = Disturbance()
+    monkeypatch.setattr(system_load, "_total_seconds", lambda: took["s"])
+    load = SystemLoad()
     took["s"] = 1e6
-    assert watched.share() == 1.0
+    assert load.share() == 1.0
