@@ -132,7 +132,7 @@ def tolerances(value: str) -> dict[str, float]:
 
 
 NAMES = CommaSeparated(click.STRING)
-SIZE_LIST = CommaSeparated(NearestChoice(SIZES), SIZES)
+SIZE_LIST = CommaSeparated(NearestChoice([*SIZES, "all"]), all_items=SIZES)
 DTYPE_LIST = CommaSeparated(NearestChoice(DTYPES))
 DEVICE_LIST = CommaSeparated(Device())
 THREADS = click.IntRange(1, 9999)

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from click.testing import CliRunner, Result
 
 from jacengine.commands import main
-from jacengine.report import Case
+from jacengine.report import Case, Report, write_report
 from jacengine.sweep.case_spec import CaseSpec, Settings
 from jacengine.sweep.roofline import Roofline
-from tests.sweep.build import row
+from tests.sweep.build import case, row
 
+STEADY = [1.0, 1.01, 0.99, 1.0, 1.02, 0.98]
 FAKES = ("--catalogue", "tests.sweep.fakes:FINE")
 
 
@@ -61,3 +63,13 @@ class FakeSupervisor:
 
 def failing(spec: CaseSpec) -> Case:
     return replace(answered(spec), rows=(), failure="crash: [gone]")
+
+
+def one(factor: float = 1.0, memory: int = 1000) -> Case:
+    times = [factor * time for time in STEADY]
+    return case("[one]/2", row("a|b", times, peak_bytes=memory))
+
+
+def saved(content: Report, folder: Path) -> Path:
+    write_report(content, folder)
+    return folder

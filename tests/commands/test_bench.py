@@ -208,7 +208,7 @@ def test_resuming_otherwise_is_refused(
     assert len(read_journal(Path("a")).cases) == 1
 
 
-def test_resuming_on_anmachine_differences_is_refused(
+def test_resuming_on_another_machine_is_refused(
     made_up: type[FakeSupervisor],
 ) -> None:
     interrupted(made_up, "two")
@@ -235,8 +235,8 @@ def test_resuming_on_anmachine_differences_is_refused(
         (("--dtype", "float23"), "Did you mean 'float"),
         (("--device", "gpu"), "neither 'cpu' nor 'cuda'"),
         (("--device", "cuda:99"), "there is no 'cuda:99'"),
-        (("--threads", "0"), "not"),
-        (("--threads", "many"), "not"),
+        (("--threads", "0"), "not in the range"),
+        (("--threads", "many"), "not a valid integer"),
         (("--memory-budget", "much"), "is not a size"),
         (("--effort", "none"), "'quick', 'thorough'"),
         (("--shard", "0/2"), "no shard"),

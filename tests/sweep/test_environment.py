@@ -6,7 +6,7 @@ from jacengine.sweep.environment import machine_differences, version_differences
 from tests.sweep.build import MACHINE
 
 
-def test_a_measured_clock_is_no_machine_differences() -> None:
+def test_clock_rates_are_ignored() -> None:
     other = replace(MACHINE, cpu="Processor 3 @ 2.09 GHz", memory_bytes=8 * 10**9 - 5)
 
     assert machine_differences(MACHINE, other) == []
@@ -15,7 +15,7 @@ def test_a_measured_clock_is_no_machine_differences() -> None:
 @pytest.mark.parametrize(
     "change", [{"cpu": "Processor 4"}, {"cores": 4}, {"memory_bytes": 10**9}]
 )
-def test_machine_differencess(change: dict[str, object]) -> None:
+def test_machine_differences(change: dict[str, object]) -> None:
     other = replace(MACHINE, **change)  # type: ignore[arg-type]
 
     assert len(machine_differences(MACHINE, other)) == 1
