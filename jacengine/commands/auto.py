@@ -16,9 +16,11 @@ from jacengine.api.jacobian import plan
 from jacengine.bench.workload import Question
 from jacengine.commands.exit_codes import CommandError
 from jacengine.commands.param_types import (
+    EXCLUDE_OPTION,
+    MEMORY_BUDGET_OPTION,
+    QUANTITIES,
+    STRATEGIES_OPTION,
     THREADS,
-    quantity_option,
-    strategies_options,
 )
 from jacengine.errors import JacengineError
 from jacengine.plans.plan import Plan
@@ -40,8 +42,14 @@ from jacengine.sweep.catalogue import load_object
     metavar="0",
     help="0 if samples along the first axis are independent.",
 )
-@quantity_option(None, "What to compute; by default a Jacobian, or as in the question.")
-@strategies_options
+@click.option(
+    "--quantity",
+    type=QUANTITIES,
+    help="What to compute; by default a Jacobian, or as in the question.",
+)
+@STRATEGIES_OPTION
+@EXCLUDE_OPTION
+@MEMORY_BUDGET_OPTION
 @click.option(
     "--effort",
     type=click.Choice(["none", "quick", "thorough"]),

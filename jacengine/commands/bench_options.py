@@ -8,20 +8,22 @@ from typing import Any, TypeVar
 import click
 
 from jacengine.commands.param_types import (
+    CATALOGUE_OPTION,
     DEVICE_LIST,
     DTYPE_LIST,
+    EFFORTS,
+    EXCLUDE_OPTION,
     FOLDER,
+    FORMAT_OPTION,
+    MEMORY_BUDGET_OPTION,
     NAMES,
     SIZE_LIST,
+    STRATEGIES_OPTION,
     THREADS_LIST,
-    catalogue_option,
-    format_option,
     shard,
-    strategies_options,
 )
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_EFFORTS = click.Choice(["quick", "thorough"])
 
 
 def _value(
@@ -43,7 +45,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Cases whose name matches, as with pytest: 'mlp and not decoder'.",
     ),
     _value("--workloads", NAMES, "GLOB,...", "Names or patterns: 'robot_*'.", ()),
-    strategies_options,
+    STRATEGIES_OPTION,
+    EXCLUDE_OPTION,
+    MEMORY_BUDGET_OPTION,
     _value("--sizes", SIZE_LIST, "SIZE,...", "small, medium, large, or all.", "small"),
     _value("--device", DEVICE_LIST, "DEVICE,...", "cpu, cuda, cuda:1.", "cpu"),
     _value(
@@ -62,7 +66,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     _value(
         "--effort",
-        _EFFORTS,
+        EFFORTS,
         None,
         "How long a case may take: seconds, or half a minute.",
         "quick",
@@ -95,9 +99,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "SECONDS",
         "A case that takes longer counts as hung.",
     ),
-    catalogue_option,
+    CATALOGUE_OPTION,
     _flag("-q", "--quiet", text="Print no progress."),
-    format_option(),
+    FORMAT_OPTION,
 )
 
 

@@ -1,4 +1,4 @@
-"""The command group: settings, nearest names, errors as one line."""
+"""The command group: settings from files, and errors as one line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jacengine.commands.exit_codes import (
     UnsolvedError,
 )
 from jacengine.commands.settings import default_map
-from jacengine.errors import JacengineError, MemoryBudgetError, NoStrategyError, nearest
+from jacengine.errors import JacengineError, MemoryBudgetError, NoStrategyError
 from jacengine.sweep.environment import OtherMachineError
 
 _ERRORS: dict[type[JacengineError], type[CommandError]] = {
@@ -28,18 +28,6 @@ _ERRORS: dict[type[JacengineError], type[CommandError]] = {
 
 class CommandGroup(click.Group):
     """A group that reads settings from files and turns errors into messages."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command; the error for an unknown one names the nearest."""
-        if args and self.get_command(ctx, args[0]) is None and args[0][:1] != "-":
-            known = self.list_commands(ctx)
-            raise CommandError(
-                f"There is no command {args[0]!r}.{nearest(args[0], known)} Commands: "
-                f"{', '.join(known)}."
-            )
-        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command with the settings of the current folder.

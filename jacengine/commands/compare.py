@@ -12,7 +12,7 @@ import click
 
 from jacengine.commands.exit_codes import REGRESSED, IncomparableError
 from jacengine.commands.output import messages, print_records
-from jacengine.commands.param_types import RUN, format_option, tolerances
+from jacengine.commands.param_types import FORMAT_OPTION, RUN, tolerances
 from jacengine.report.case import Report
 from jacengine.report.formatting import few, one_line, ratio, seconds, size
 from jacengine.sweep.compare import Difference, Verdict, common_cases
@@ -39,7 +39,7 @@ _STYLES: dict[Verdict, str] = {
     help="Exit with 1 if a method of jacengine regressed by more.",
 )
 @click.option("--all", "everything", is_flag=True, help="Show what is the same, too.")
-@format_option()
+@FORMAT_OPTION
 @click.pass_context
 def compare_command(
     ctx: click.Context,

@@ -18,8 +18,8 @@ from torch import nn
 from jacengine import jacobian
 from jacengine.api.builtin_registry import broken_plugins, known_strategies
 from jacengine.bench.baselines import BASELINES
-from jacengine.commands.output import LIST_FORMATS, output, print_records
-from jacengine.commands.param_types import format_option
+from jacengine.commands.output import output, print_records
+from jacengine.commands.param_types import LIST_FORMAT_OPTION
 from jacengine.errors import JacengineError, UnsupportedError
 from jacengine.plans import disk_cache
 from jacengine.report.formatting import seconds
@@ -44,7 +44,7 @@ class Check:
 
 
 @click.command("doctor")
-@format_option(LIST_FORMATS)
+@LIST_FORMAT_OPTION
 @click.pass_context
 def doctor_command(ctx: click.Context, form: str) -> None:
     """Check the machine, the strategies, plug-ins, other libraries and the cache."""

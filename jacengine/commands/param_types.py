@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import click
 import torch
 
-from jacengine.commands.output import FORMATS
+from jacengine.commands.output import FORMATS, LIST_FORMATS
 from jacengine.errors import ArgumentError, nearest
 from jacengine.problem.quantity import PARTS
 from jacengine.selection.budget import to_bytes
@@ -18,7 +17,6 @@ from jacengine.sweep.case_spec import CATALOGUE
 from jacengine.sweep.cases import SIZES
 
 _Item = TypeVar("_Item")
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 DTYPES = ("float64", "float32", "float16", "bfloat16")
 FOLDER = click.Path(path_type=Path, file_okay=False)
 RUN = click.Path(path_type=Path)
@@ -139,55 +137,41 @@ THREADS = click.IntRange(1, 9999)
 THREADS_LIST = CommaSeparated(THREADS)
 
 
-def quantity_option(default: str | None, text: str) -> Callable[[_Command], _Command]:
-    """Return the option for the quantity to compute."""
-    choice = click.Choice(list(PARTS))
-    return click.option("--quantity", type=choice, default=default, help=text)
+EFFORTS = click.Choice(["quick", "thorough"])
+QUANTITIES = click.Choice(list(PARTS))
 
-
-def format_option(
-    forms: tuple[str, ...] = FORMATS,
-) -> Callable[[_Command], _Command]:
-    """Return the option for the format of standard output."""
-    return click.option(
+CATALOGUE_OPTION = click.option(
+    "--catalogue",
+    default=CATALOGUE,
+    metavar="MODULE:NAME",
+    help="Workloads of your own.",
+)
+STRATEGIES_OPTION = click.option(
+    "--strategies",
+    type=NAMES,
+    metavar="NAME,...",
+    help="Use these methods of jacengine only.",
+)
+EXCLUDE_OPTION = click.option(
+    "--exclude",
+    type=NAMES,
+    default=(),
+    metavar="NAME,...",
+    help="Leave out these methods and libraries.",
+)
+MEMORY_BUDGET_OPTION = click.option(
+    "--memory-budget",
+    type=memory_budget,
+    metavar="SIZE",
+    help="The largest allocation of a method: 512MiB.",
+)
+FORMAT_OPTION, LIST_FORMAT_OPTION = (
+    click.option(
         "--format",
         "form",
         type=click.Choice(forms),
         default="table",
         help="The format of standard output.",
     )
-
-
-def catalogue_option(command: _Command) -> _Command:
-    """Add the option for a catalogue of workloads."""
-    text = "Workloads of your own."
-    return click.option(
-        "--catalogue", default=CATALOGUE, metavar="MODULE:NAME", help=text
-    )(command)
-
-
-def strategies_options(command: _Command) -> _Command:
-    """Add the options that select strategies, and the memory budget."""
-    for option in (
-        click.option(
-            "--memory-budget",
-            type=memory_budget,
-            metavar="SIZE",
-            help="The largest allocation of a method: 512MiB.",
-        ),
-        click.option(
-            "--exclude",
-            type=NAMES,
-            default=(),
-            metavar="NAME,...",
-            help="Leave out these methods and libraries.",
-        ),
-        click.option(
-            "--strategies",
-            type=NAMES,
-            metavar="NAME,...",
-            help="Use these methods of jacengine only.",
-        ),
-    ):
-        command = option(command)
-    return command
+    for forms in (FORMATS, LIST_FORMATS)
+)

@@ -6,11 +6,11 @@ import click
 
 from jacengine.api.builtin_registry import broken_plugins, known_strategies
 from jacengine.bench.baselines import BASELINES
-from jacengine.commands.output import LIST_FORMATS, messages, print_records
+from jacengine.commands.output import messages, print_records
 from jacengine.commands.param_types import (
-    catalogue_option,
-    format_option,
-    quantity_option,
+    CATALOGUE_OPTION,
+    LIST_FORMAT_OPTION,
+    QUANTITIES,
 )
 from jacengine.interface import Contraction, Pushforward, Strategy
 from jacengine.problem.quantity import Quantity
@@ -19,8 +19,8 @@ from jacengine.sweep.catalogue import load_workloads
 
 @click.command("strategies")
 @click.option("--peers", is_flag=True, help="List the other libraries instead.")
-@quantity_option("jacobian", "The quantity to compute.")
-@format_option(LIST_FORMATS)
+@click.option("--quantity", type=QUANTITIES, default="jacobian")
+@LIST_FORMAT_OPTION
 def strategies_command(form: str, *, peers: bool, quantity: Quantity) -> None:
     """List the methods: how each works, and when it is the fastest."""
     registry = known_strategies()
@@ -49,8 +49,8 @@ def strategies_command(form: str, *, peers: bool, quantity: Quantity) -> None:
 
 
 @click.command("workloads")
-@catalogue_option
-@format_option(LIST_FORMATS)
+@CATALOGUE_OPTION
+@LIST_FORMAT_OPTION
 def workloads_command(catalogue: str, form: str) -> None:
     """List the workloads: what each is, and who takes its Jacobian."""
     records = [

@@ -8,21 +8,18 @@ from dataclasses import dataclass
 
 from jacengine.api.builtin_registry import known_strategies
 from jacengine.bench.baselines import BASELINES, Baseline
-from jacengine.bench.workload import Question, Workload
 from jacengine.errors import ArgumentError, nearest
 from jacengine.interface import Strategy
 from jacengine.plans.plan import Plan
 from jacengine.plans.planning import compiled_plan
-from jacengine.problem.bound_function import BoundFunction
-from jacengine.problem.problem import Problem
 from jacengine.problem.quantity import PARTS, TITLES, Quantity
 from jacengine.problem.signature import Signature
 from jacengine.report.case import COMPILED, Row
 from jacengine.selection.candidate_result import CandidateResult
 from jacengine.selection.eligibility import check_eligibility
-from jacengine.selection.reference import Reference
 from jacengine.selection.select import Selection
 from jacengine.sweep.candidate import Candidate, TooSlowError
+from jacengine.sweep.case_problem import CaseProblem
 from jacengine.sweep.case_spec import Crashes, Settings
 from jacengine.sweep.library import LibraryCandidate
 from jacengine.sweep.strategy_candidate import PlanCandidate, StrategyCandidate
@@ -65,27 +62,6 @@ def find_libraries(settings: Settings, quantity: Quantity) -> tuple[Baseline, ..
         and baseline.name not in settings.exclude
         and quantity in baseline.quantities
     )
-
-
-@dataclass(frozen=True)
-class CaseProblem:
-    """The problem of a case, with its reference derivative.
-
-    Attributes:
-        workload: The workload.
-        size: The workload's size.
-        question: The workload, built at this size.
-        problem: The question, analyzed.
-        bound: The function at the question's arguments.
-        reference: The reference derivative.
-    """
-
-    workload: Workload
-    size: int
-    question: Question
-    problem: Problem
-    bound: BoundFunction
-    reference: Reference
 
 
 @dataclass(frozen=True)
@@ -146,7 +122,7 @@ class Candidates:
         result = self._best_result(strategy)
         if result.method is None or result.outcome not in {"ok", "skipped"}:
             return Row.of(result)
-        return StrategyCandidate(self.case.problem, self.case.bound, result)
+        return StrategyCandidate(self.case, result)
 
     def _best_result(self, strategy: Strategy) -> CandidateResult:
         """Return a strategy's best result; one that was not tried is tried now."""
@@ -169,9 +145,7 @@ class Candidates:
             elif refusal := baseline.check(case.workload, case.size, case.question):
                 outcome, reason = "unsupported", refusal.reason
             else:
-                return LibraryCandidate(
-                    baseline, case.workload, case.size, case.question, case.problem
-                )
+                return LibraryCandidate(baseline, case)
         except TooSlowError as error:
             outcome, reason = "skipped", str(error)
         except Exception as error:

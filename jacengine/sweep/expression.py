@@ -8,12 +8,15 @@ from collections.abc import Callable
 
 from jacengine.errors import ArgumentError
 
-Matcher = Callable[[str], bool]
 _WORD = re.compile(r"[^\s()]+")
-_OPERATORS = frozenset({"and", "or", "not"})
+_OPERATORS = ("and", "or", "not")
+_NODES = (
+    *(ast.Expression, ast.Name, ast.Load),
+    *(ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not),
+)
 
 
-def compile_expression(text: str) -> Matcher:
+def compile_expression(text: str) -> Callable[[str], bool]:
     """Compile an expression of words, `and`, `or`, `not` and parentheses.
 
     Args:
@@ -26,43 +29,30 @@ def compile_expression(text: str) -> Matcher:
     Raises:
         ArgumentError: The expression has a syntax error.
     """
-    words: list[str] = []
+    words: dict[str, str] = {}
 
     def to_identifier(word: re.Match[str]) -> str:
         if word[0] in _OPERATORS:
             return word[0]
-        words.append(word[0].lower())
-        return f"word_{len(words) - 1}"
+        identifier = f"word_{len(words)}"
+        words[identifier] = word[0].lower()
+        return identifier
 
-    source = " ".join(_WORD.sub(to_identifier, text).split())
+    # A blank expression becomes the name `word_`, which is true.
+    source = _WORD.sub(to_identifier, " ".join(text.split())) or "word_"
     try:
-        tree = ast.parse(source, mode="eval").body if source else ast.Constant(True)
-        return _compile(tree, words)
-    except SyntaxError as error:
+        tree = ast.parse(source, mode="eval")
+    except SyntaxError:
+        tree = None
+    if tree is None or not all(isinstance(node, _NODES) for node in ast.walk(tree)):
         raise ArgumentError(
             f"The expression {text!r} cannot be read. Write names joined by 'and', "
             "'or', 'not' and parentheses."
-        ) from error
+        )
+    code = compile(tree, "<expression>", "eval")
 
+    def matches(name: str) -> bool:
+        found = {key: word in name.lower() for key, word in words.items()}
+        return bool(eval(code, {"word_": True, **found}))  # noqa: S307 - names only
 
-def _compile(node: ast.expr, words: list[str]) -> Matcher:
-    """Compile a syntax tree.
-
-    Raises:
-        SyntaxError: It has other nodes than names and operators.
-    """
-    match node:
-        case ast.Name(identifier):
-            word = words[int(identifier.removeprefix("word_"))]
-            return lambda name: word in name.lower()
-        case ast.UnaryOp(ast.Not(), operand):
-            inner = _compile(operand, words)
-            return lambda name: not inner(name)
-        case ast.BoolOp(operator, values):
-            parts = [_compile(value, words) for value in values]
-            combine = all if isinstance(operator, ast.And) else any
-            return lambda name: combine(part(name) for part in parts)
-        case ast.Constant():  # of a blank expression
-            return lambda _: True
-        case _:
-            raise SyntaxError
+    return matches

@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from jacengine.bench.baselines.baseline import Baseline, Prepared
-from jacengine.bench.workload import Question, Workload
-from jacengine.problem.problem import Problem
+from jacengine.bench.workload import Question
 from jacengine.report.case import Row
 from jacengine.sweep.candidate import Blocks, Candidate, TooSlowError, blocks_of
+from jacengine.sweep.case_problem import CaseProblem
 from jacengine.sweep.deadline import DeadlineError, deadline
 from jacengine.timing import format_seconds, seconds
 
@@ -25,36 +25,23 @@ MIN_SAMPLES = 4
 class LibraryCandidate(Candidate):
     """A library's method, prepared as its users prepare it."""
 
-    def __init__(
-        self,
-        baseline: Baseline,
-        workload: Workload,
-        size: int,
-        question: Question,
-        problem: Problem,
-    ) -> None:
-        """Prepare a baseline.
+    def __init__(self, baseline: Baseline, case: CaseProblem) -> None:
+        """Prepare a baseline that applies to a problem.
 
         Args:
-            baseline: The baseline, which applies to the question.
-            workload: The workload.
-            size: The workload's size.
-            question: The workload, built at this size.
-            problem: The question, analyzed.
+            baseline: The baseline.
+            case: The problem.
 
         Raises:
             TooSlowError: The preparation takes too long.
         """
         super().__init__(Row(baseline.name, "ok", kind="library"))
         self._baseline = baseline
-        self._workload = workload
-        self._size = size
-        self._question = question
-        self._problem = problem
+        self._case = case
         started = time.monotonic()
         try:
             with deadline(PREPARATION_S):
-                self._prepared = self._prepare(question)
+                self._prepared = self._prepare(case.question)
         except DeadlineError:
             limit = format_seconds(PREPARATION_S)
             raise TooSlowError(None, f"not prepared within {limit}") from None
@@ -92,10 +79,10 @@ class LibraryCandidate(Candidate):
 
     def blocks(self, result: Any) -> Blocks:
         """Convert the result to tensors and split it."""
-        return blocks_of(self._problem, self._prepared.convert(result))
+        return blocks_of(self._case.problem, self._prepared.convert(result))
 
     def _prepare(self, question: Question) -> Prepared:
-        return self._baseline.prepare(self._workload, self._size, question)
+        return self._baseline.prepare(self._case.workload, self._case.size, question)
 
     def _extrapolate(self, limit_s: float) -> tuple[float, int]:
         """Extrapolate linearly from one sample and several, as loops scale.
@@ -103,7 +90,7 @@ class LibraryCandidate(Candidate):
         Returns:
             Seconds of the whole run, zero if unknown, and the number of samples.
         """
-        samples = self._problem.batch_size or 1
+        samples = self._case.problem.batch_size or 1
         # A library that compiles would compile each part anew.
         if samples <= 2 * MIN_SAMPLES or self._preparation_s > limit_s:
             return 0.0, 0
@@ -120,9 +107,9 @@ class LibraryCandidate(Candidate):
 
     def _time_samples(self, count: int) -> float:
         """Time a run on the first samples only."""
+        question = self._case.question
         args = tuple(
-            arg[:count] if isinstance(arg, Tensor) else arg
-            for arg in self._question.args
+            arg[:count] if isinstance(arg, Tensor) else arg for arg in question.args
         )
-        part = self._prepare(replace(self._question, args=args))
-        return seconds(part.run, self._problem.outputs[0].device)
+        part = self._prepare(replace(question, args=args))
+        return seconds(part.run, self._case.device)

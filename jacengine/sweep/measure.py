@@ -12,18 +12,11 @@ import torch
 
 from jacengine.bench.workload import Workload
 from jacengine.errors import JacengineError
-from jacengine.problem.analyze import analyze
-from jacengine.problem.problem import Options
 from jacengine.report.case import Case
 from jacengine.selection.budget import format_bytes, to_bytes
-from jacengine.selection.reference import Reference
 from jacengine.selection.select import select
-from jacengine.sweep.candidates import (
-    Candidates,
-    CaseProblem,
-    find_libraries,
-    find_strategies,
-)
+from jacengine.sweep.candidates import Candidates, find_libraries, find_strategies
+from jacengine.sweep.case_problem import CaseProblem
 from jacengine.sweep.case_spec import CaseSpec, Crashes, Settings
 from jacengine.sweep.limits import LIMITS, MIN_ROUNDS
 from jacengine.sweep.run_case import run_case
@@ -69,27 +62,12 @@ def measure(
         warnings.simplefilter("ignore")
         try:
             announce("auto")
-            problem = _build(spec, workload)
-            return _measure(case, problem, settings, announce, crashes or {})
+            built = CaseProblem.build(spec, workload)
+            return _measure(case, built, settings, announce, crashes or {})
         except JacengineError as error:
             return replace(case, failure=str(error).partition("\n")[0])
         except Exception as error:
             return replace(case, failure=f"{type(error).__name__}: {error}")
-
-
-def _build(spec: CaseSpec, workload: Workload) -> CaseProblem:
-    """Build and analyze the problem, and compute its reference derivative."""
-    question = workload.build(spec.size)
-    if spec.dtype or spec.device != "cpu":
-        dtype: torch.dtype | None = getattr(torch, spec.dtype) if spec.dtype else None
-        question = question.to(device=torch.device(spec.device), dtype=dtype)
-    options = Options(
-        wrt=question.wrt, batch_dim=question.batch_dim, quantity=question.quantity
-    )
-    problem = analyze(question.fn, question.args, {}, options)
-    bound = problem.bind(question.args, {})
-    reference = Reference.of(problem, bound, passes=None)
-    return CaseProblem(workload, spec.size, question, problem, bound, reference)
 
 
 def _measure(
@@ -101,8 +79,8 @@ def _measure(
 ) -> Case:
     """Return the case with the properties of its problem, and with its rows."""
     problem = built.problem
-    device, quantity = problem.outputs[0].device, problem.options.quantity
-    budget = to_bytes(settings.memory_budget, device)
+    quantity = problem.options.quantity
+    budget = to_bytes(settings.memory_budget, built.device)
     case = replace(
         case,
         outputs=problem.output_count,
@@ -133,7 +111,7 @@ def _measure(
             crashes,
         ),
         built.reference,
-        device,
+        built.device,
         LIMITS[settings.effort],
         seed=settings.seed,
         announce=announce,

@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 from jacengine.execution.sweep import Sweep
 from jacengine.plans.plan import Plan
-from jacengine.problem.bound_function import BoundFunction
-from jacengine.problem.problem import Problem
 from jacengine.report.case import COMPILED, Row
 from jacengine.selection.candidate_result import CandidateResult
 from jacengine.sweep.candidate import Blocks, Candidate, TooSlowError, blocks_of
+from jacengine.sweep.case_problem import CaseProblem
 from jacengine.timing import format_seconds
 
 
@@ -49,9 +48,7 @@ class PlanCandidate(Candidate):
 class StrategyCandidate(Candidate):
     """A strategy with the chunk size that a selection found."""
 
-    def __init__(
-        self, problem: Problem, bound: BoundFunction, result: CandidateResult
-    ) -> None:
+    def __init__(self, case: CaseProblem, result: CandidateResult) -> None:
         assert result.method is not None
         super().__init__(
             replace(
@@ -59,8 +56,8 @@ class StrategyCandidate(Candidate):
                 chunk_size=result.method.chunk_size,
             )
         )
-        self._sweep = Sweep(problem, result.method)
-        self._bound = bound
+        self._sweep = Sweep(case.problem, result.method)
+        self._bound = case.bound
         self._forecast_s = result.forecast_s or 0.0
 
     def first_run(self, limit_s: float) -> Any:
