@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from jacengine.commands.output import make_table
-from jacengine.report.case import Case, Row
+from jacengine.report.case import Case, Kind, Row
 from jacengine.report.formatting import one_line, ratio, seconds
 from jacengine.report.ranking import Standing
 
+_KINDS: tuple[Kind, ...] = ("auto", "strategy", "library")
 _NUMBERS = ("auto", "/ best", "/ library", "chosen in", "runs")
 
 
@@ -26,7 +27,7 @@ def regret_table(cases: Sequence[Case]) -> Table:
 
 def _cells(case: Case) -> tuple[str, ...]:
     standing = Standing.of(case)
-    auto, best, library = map(standing.best, ("auto", "strategy", "library"))
+    auto, best, library = (standing.best(kind) for kind in _KINDS)
     cost_s, each_s = case.selection_s, best.time_s if best is not None else None
     return (
         one_line(case.name),

@@ -1,4 +1,4 @@
-"""The commands, called as from a shell, without a worker."""
+"""The commands, called as from a shell, and a supervisor without a worker."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,8 +20,8 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def answered(spec: CaseSpec) -> Case:
-    """Make a case up."""
+def made_up(spec: CaseSpec) -> Case:
+    """Return a made-up case."""
     rows = (
         row("auto", [1e-3, 1.1e-3, 1.2e-3], kind="auto", picked="vmap_vjp"),
         row("vmap_vjp", [1e-3, 1.05e-3, 1.1e-3], peak_bytes=1000),
@@ -38,9 +38,9 @@ def answered(spec: CaseSpec) -> Case:
 
 
 class FakeSupervisor:
-    """Makes cases up instead of measuring them."""
+    """Returns made-up cases instead of measuring them."""
 
-    answer: Callable[[CaseSpec], Case] = staticmethod(answered)
+    answer: Callable[[CaseSpec], Case] = staticmethod(made_up)
 
     def __init__(
         self, settings: Settings, libraries: frozenset[str], limit_s: float
@@ -53,8 +53,8 @@ class FakeSupervisor:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def measure(self, spec: CaseSpec, tell: Callable[[str], None]) -> Case:
-        tell("auto")
+    def measure(self, spec: CaseSpec, announce: Callable[[str], None]) -> Case:
+        announce("auto")
         return type(self).answer(spec)
 
     def roofline(self, device: str, threads: int | None) -> Roofline:
@@ -62,7 +62,7 @@ class FakeSupervisor:
 
 
 def failing(spec: CaseSpec) -> Case:
-    return replace(answered(spec), rows=(), failure="crash: [gone]")
+    return replace(made_up(spec), rows=(), failure="crash: [gone]")
 
 
 def one(factor: float = 1.0, memory: int = 1000) -> Case:

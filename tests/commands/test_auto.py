@@ -40,7 +40,7 @@ HERE = "tests.commands.test_auto"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (("pair",), "8 outputs x 12 inputs"),
         (("pair", "--batch-dim", "0"), "2 outputs x 3 inputs, 4 samples"),
@@ -51,13 +51,13 @@ HERE = "tests.commands.test_auto"
         (("pair", "--effort", "none", "--strategies", "vmap_vjp"), "Chosen: vmap_vjp"),
     ],
 )
-def test_auto(arguments: tuple[str, ...], said: str) -> None:
+def test_auto(arguments: tuple[str, ...], text: str) -> None:
     name, *options = arguments
 
     result = run("auto", f"{HERE}:{name}", *options)
 
     assert result.exit_code == 0, result.output
-    assert said in result.stdout
+    assert text in result.stdout
     assert "Chosen: " in result.stdout
 
 

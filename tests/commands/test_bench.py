@@ -10,11 +10,11 @@ from jacengine.commands import bench as module
 from jacengine.report import Case
 from jacengine.sweep.case_spec import CaseSpec
 from jacengine.sweep.journal import FILE, read_journal
-from tests.commands.build import FAKES, FakeSupervisor, answered, failing, run
+from tests.commands.build import FAKES, FakeSupervisor, made_up, failing, run
 
 
 @pytest.fixture(autouse=True)
-def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeSupervisor]:
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeSupervisor]:
     """Measure nothing, and look for no settings."""
 
     class Fake(FakeSupervisor):
@@ -50,7 +50,7 @@ def test_shards() -> None:
     assert sorted(itertools.chain(*shares)) == sorted(bench("--sizes", "all"))
 
 
-def test_a_forecast() -> None:
+def test_a_dry_run() -> None:
     result = run("bench", *FAKES, "--dry-run")
 
     assert result.exit_code == 0
@@ -89,9 +89,9 @@ def test_only_data_on_standard_output() -> None:
         "three/2",
     ]
     result = run("bench", *FAKES, "--format", "csv", "--out", "b")
-    table = list(csv.DictReader(io.StringIO(result.stdout)))
-    assert len(table) == 9
-    assert table[0]["problem"] == "one/2"
+    records = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert len(records) == 9
+    assert records[0]["problem"] == "one/2"
     result = run("bench", *FAKES, "--format", "markdown", "--out", "c")
     assert result.stdout.startswith("#")
 
@@ -105,11 +105,11 @@ def test_quiet() -> None:
 def test_regret() -> None:
     result = run("bench", *FAKES, "--regret", "--out", "a")
 
-    told = result.stdout.partition("Regret of auto")[2]
-    assert "1.05\N{MULTIPLICATION SIGN}" in told  # 1.1 ms over 1.05 ms
+    table = result.stdout.partition("Regret of auto")[2]
+    assert "1.05\N{MULTIPLICATION SIGN}" in table  # 1.1 ms over 1.05 ms
 
 
-def test_nothing_is_overwritten_unasked() -> None:
+def test_results_are_not_overwritten() -> None:
     assert run("bench", *FAKES, "--out", "a").exit_code == 0
 
     refused = run("bench", *FAKES, "--out", "a")
@@ -127,11 +127,11 @@ def test_another_report_is_not_overwritten() -> None:
     assert run("bench", *FAKES, "--out", "a").exit_code == 2
 
 
-def test_a_failure_is_exit_code_3(made_up: type[FakeSupervisor]) -> None:
+def test_a_failure_is_exit_code_3(fake: type[FakeSupervisor]) -> None:
     def answer(spec: CaseSpec) -> Case:
-        return failing(spec) if spec.workload == "two" else answered(spec)
+        return failing(spec) if spec.workload == "two" else made_up(spec)
 
-    made_up.answer = staticmethod(answer)
+    fake.answer = staticmethod(answer)
 
     result = run("bench", *FAKES, "--out", "a")
 
@@ -141,23 +141,23 @@ def test_a_failure_is_exit_code_3(made_up: type[FakeSupervisor]) -> None:
     assert len(read_journal(Path("a")).cases) == 3
 
 
-def interrupted(pool: type[FakeSupervisor], at: str) -> None:
+def interrupted(supervisor: type[FakeSupervisor], at: str) -> None:
     """Sweep into `a`, and press Ctrl-C twice during a case."""
 
     def answer(spec: CaseSpec) -> Case:
         if spec.workload == at:
             raise KeyboardInterrupt
-        return answered(spec)
+        return made_up(spec)
 
-    pool.answer = staticmethod(answer)
+    supervisor.answer = staticmethod(answer)
     result = run("bench", *FAKES, "--seed", "3", "--out", "a")
-    pool.answer = staticmethod(answered)
+    supervisor.answer = staticmethod(made_up)
     assert result.exit_code == 130, result.output
     assert "jacengine bench --resume a" in result.stderr
 
 
-def test_an_interrupted_sweep_is_resumed(made_up: type[FakeSupervisor]) -> None:
-    interrupted(made_up, "two")
+def test_an_interrupted_sweep_is_resumed(fake: type[FakeSupervisor]) -> None:
+    interrupted(fake, "two")
     assert len(read_journal(Path("a")).cases) == 1
 
     result = run("bench", "--resume", "a")
@@ -172,15 +172,15 @@ def test_an_interrupted_sweep_is_resumed(made_up: type[FakeSupervisor]) -> None:
     ]
 
 
-def test_an_interruption_at_once(made_up: type[FakeSupervisor]) -> None:
-    interrupted(made_up, "one")
+def test_an_interruption_at_once(fake: type[FakeSupervisor]) -> None:
+    interrupted(fake, "one")
 
     assert not Path("a/report.html").exists()
     assert run("bench", "--resume", "a").exit_code == 0
 
 
-def test_resuming_with_the_same_options_is_fine(made_up: type[FakeSupervisor]) -> None:
-    interrupted(made_up, "two")
+def test_resuming_with_the_same_options_is_fine(fake: type[FakeSupervisor]) -> None:
+    interrupted(fake, "two")
 
     assert run("bench", *FAKES, "--seed", "3", "--resume", "a").exit_code == 0
 
@@ -197,9 +197,9 @@ def test_resuming_with_the_same_options_is_fine(made_up: type[FakeSupervisor]) -
     ],
 )
 def test_resuming_otherwise_is_refused(
-    made_up: type[FakeSupervisor], options: tuple[str, ...]
+    fake: type[FakeSupervisor], options: tuple[str, ...]
 ) -> None:
-    interrupted(made_up, "two")
+    interrupted(fake, "two")
 
     result = run("bench", "--resume", "a", *options)
 
@@ -209,9 +209,9 @@ def test_resuming_otherwise_is_refused(
 
 
 def test_resuming_on_another_machine_is_refused(
-    made_up: type[FakeSupervisor],
+    fake: type[FakeSupervisor],
 ) -> None:
-    interrupted(made_up, "two")
+    interrupted(fake, "two")
     path = Path("a") / FILE
     first, *rest = path.read_text().split("\n")
     manifest = json.loads(first)
@@ -259,8 +259,8 @@ def test_mistakes(arguments: tuple[str, ...], message: str) -> None:
     assert "Traceback" not in result.output
 
 
-def test_resume_has_its_own_folder(made_up: type[FakeSupervisor]) -> None:
-    interrupted(made_up, "two")
+def test_resume_has_its_own_folder(fake: type[FakeSupervisor]) -> None:
+    interrupted(fake, "two")
 
     assert run("bench", "--resume", "a", "--out", "b").exit_code == 2
 
@@ -275,8 +275,8 @@ def test_a_folder_that_cannot_be_written() -> None:
     assert "Traceback" not in result.output
 
 
-def test_what_is_left_is_listed(made_up: type[FakeSupervisor]) -> None:
-    interrupted(made_up, "two")
+def test_what_is_left_is_listed(fake: type[FakeSupervisor]) -> None:
+    interrupted(fake, "two")
 
     result = run("bench", "--resume", "a", "--list")
 

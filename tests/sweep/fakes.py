@@ -1,4 +1,4 @@
-"""Workloads that take no time, and some that do harm; imported by workers too."""
+"""Workloads that take no time, and some that crash or hang; imported by workers too."""
 
 import os
 import signal
@@ -49,7 +49,7 @@ def misfit(size: int) -> Question:
 
 
 def alone(size: int) -> Question:
-    """Make a function that does not bear a single sample."""
+    """Make a function that crashes on a single sample."""
     weight = torch.linspace(-1, 1, 3 * size).reshape(size, 3)
 
     def fn(x: Tensor) -> Tensor:

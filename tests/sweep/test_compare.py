@@ -64,7 +64,7 @@ def test_the_same_times_give_the_same_interval() -> None:
     )
 
 
-def test_clocks_that_stand_still_are_survived() -> None:
+def test_zero_times_have_an_interval() -> None:
     low, high = confidence_interval([0.0] * 5, [0.0] * 5)
 
     assert low == high == 0
@@ -84,10 +84,10 @@ def test_memory_has_no_noise() -> None:
 
 
 def test_what_became_wrong_has_regressed() -> None:
-    right, wrong = row("a", times(1.0)), row("a", outcome="wrong")
+    correct, wrong = row("a", times(1.0)), row("a", outcome="wrong")
 
-    assert only(case("one/2", right), case("one/2", wrong)).verdict == "regressed"
-    assert only(case("one/2", wrong), case("one/2", right)).verdict == "unclear"
+    assert only(case("one/2", correct), case("one/2", wrong)).verdict == "regressed"
+    assert only(case("one/2", wrong), case("one/2", correct)).verdict == "unclear"
 
 
 def test_a_case_that_fails_now_has_regressed() -> None:

@@ -20,7 +20,7 @@ J = torch.func.vmap(torch.func.jacrev(lambda x: fine(2).fn(x)))(torch.ones(2, 2)
 
 @dataclass(frozen=True)
 class Fake(Baseline):
-    """Returns, raises or loops, as it is told."""
+    """Returns, raises or loops, as configured."""
 
     name: ClassVar[str] = "fake"
     source: ClassVar[str] = "these tests"
@@ -51,7 +51,7 @@ class Fake(Baseline):
 def measured(
     monkeypatch: pytest.MonkeyPatch, fake: Fake, workload: Workload = FINE[0]
 ) -> Row:
-    """Return what becomes of a library in a case."""
+    """Return the row of a library in a case."""
     monkeypatch.setattr(candidates, "BASELINES", (fake,))
     settings = Settings(strategies=("vmap_vjp",))
     case = measure(CaseSpec(workload.name, 2), workload, settings)
@@ -60,7 +60,7 @@ def measured(
     return row
 
 
-def test_a_right_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_correct_library(monkeypatch: pytest.MonkeyPatch) -> None:
     row = measured(monkeypatch, Fake(J))
 
     assert row.outcome == "ok"
@@ -83,7 +83,7 @@ def test_a_right_library(monkeypatch: pytest.MonkeyPatch) -> None:
         (Fake(absent="not installed"), "skipped", "not installed"),
     ],
 )
-def test_what_becomes_of_libraries(
+def test_outcomes_of_libraries(
     monkeypatch: pytest.MonkeyPatch, fake: Fake, outcome: str, notes: str
 ) -> None:
     row = measured(monkeypatch, fake)

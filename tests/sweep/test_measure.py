@@ -21,8 +21,8 @@ def test_auto_and_its_strategies_are_rows() -> None:
     assert auto.picked in {row.strategy for row in case.rows if row.outcome == "ok"}
     assert case.dtype == "float32"
     assert case.result_bytes == 2 * 3 * 2 * 4
-    right = [row for row in case.rows if row.outcome == "ok"]
-    assert all(row.peak_bytes for row in right)
+    correct = [row for row in case.rows if row.outcome == "ok"]
+    assert all(row.peak_bytes for row in correct)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")

@@ -24,7 +24,7 @@ HARMFUL = Settings(
 
 @pytest.fixture(scope="module")
 def supervisor() -> Iterator[WorkerSupervisor]:
-    """Keep one worker, or its successors, for all tests."""
+    """Share one supervisor between the tests."""
     with WorkerSupervisor(HARMFUL, KEPT, limit_s=60) as made:
         yield made
 
@@ -34,9 +34,9 @@ def measured(supervisor: WorkerSupervisor, name: str) -> Case:
 
 
 def test_a_case_is_measured(supervisor: WorkerSupervisor) -> None:
-    heard: list[str] = []
+    announced: list[str] = []
 
-    case = supervisor.measure(CaseSpec("one", 3, threads=1), heard.append)
+    case = supervisor.measure(CaseSpec("one", 3, threads=1), announced.append)
 
     assert {row.strategy: row.outcome for row in case.rows} == {
         "auto": "ok",
@@ -47,8 +47,8 @@ def test_a_case_is_measured(supervisor: WorkerSupervisor) -> None:
     assert all(len(row.times) >= 3 for row in case.rows)
     assert (case.outputs, case.inputs, case.samples, case.threads) == (3, 3, 2, 1)
     assert case.rows[0].picked == "vmap_vjp"
-    assert heard[0] == "auto"
-    assert "vmap(jacrev)" in heard
+    assert announced[0] == "auto"
+    assert "vmap(jacrev)" in announced
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_case_is_measured(supervisor: WorkerSupervisor) -> None:
         ("misfits", "floating"),
     ],
 )
-def test_harm_costs_one_case(
+def test_a_crash_costs_one_case(
     supervisor: WorkerSupervisor, name: str, message: str
 ) -> None:
     failed = measured(supervisor, name)
@@ -72,7 +72,7 @@ def test_harm_costs_one_case(
     assert {row.outcome for row in after.rows} == {"ok"}
 
 
-def test_a_library_that_crashes_costs_a_row(supervisor: WorkerSupervisor) -> None:
+def test_a_library_that_crashes_costs_one_row(supervisor: WorkerSupervisor) -> None:
     case = measured(supervisor, "alone")
 
     found = {row.strategy: row for row in case.rows}
@@ -82,14 +82,14 @@ def test_a_library_that_crashes_costs_a_row(supervisor: WorkerSupervisor) -> Non
     assert found["auto"].outcome == "ok"
 
 
-def test_a_hang_is_ended() -> None:
+def test_a_hung_worker_is_killed() -> None:
     with WorkerSupervisor(HARMFUL, KEPT, limit_s=0.5) as supervisor:
         case = measured(supervisor, "hangs")
 
     assert case.failure.startswith("timeout while auto ran: the time limit")
 
 
-def test_rates_are_measured(supervisor: WorkerSupervisor) -> None:
+def test_the_roofline_is_measured(supervisor: WorkerSupervisor) -> None:
     found = supervisor.roofline("cpu", 1)
 
     assert found is not None
@@ -97,8 +97,8 @@ def test_rates_are_measured(supervisor: WorkerSupervisor) -> None:
     assert found.matmul > 0
 
 
-def test_no_worker_outlives_its_owner() -> None:
-    """Kill the owner as `kill -9` does: nothing of it can clean up."""
+def test_no_worker_outlives_its_parent() -> None:
+    """Kill the parent as `kill -9` does: it cannot clean up."""
     code = (
         "from jacengine.sweep.process import WorkerProcess; import os;"
         "w = WorkerProcess(1); print(w._process.pid, flush=True);"
