@@ -64,26 +64,21 @@ class CommaSeparated(click.ParamType[tuple[_Item, ...]], Generic[_Item]):
         return tuple(dict.fromkeys(items))
 
 
-class Device(click.ParamType[str]):
-    """A device of PyTorch that exists."""
+def device(value: str) -> str:
+    """Check that PyTorch has a device.
 
-    name = "device"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        """Check that the device exists."""
-        if not re.fullmatch(r"cpu|cuda(:\d+)?", value):
-            self.fail(f"{value!r} is neither 'cpu' nor 'cuda'.", param, ctx)
-        count = torch.cuda.device_count()
-        if value != "cpu" and int(value.partition(":")[2] or 0) >= count:
-            self.fail(
-                f"there is no {value!r}: this installation of PyTorch sees {count} "
-                "CUDA devices",
-                param,
-                ctx,
-            )
-        return str(value)
+    Raises:
+        BadParameter: It has none of this name.
+    """
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", value):
+        raise click.BadParameter(f"{value!r} is neither 'cpu' nor 'cuda'.")
+    count = torch.cuda.device_count()
+    if value != "cpu" and int(value.partition(":")[2] or 0) >= count:
+        raise click.BadParameter(
+            f"there is no {value!r}: this installation of PyTorch sees {count} CUDA "
+            "devices"
+        )
+    return value
 
 
 def shard(value: str) -> tuple[int, int]:
@@ -132,7 +127,7 @@ def tolerances(value: str) -> dict[str, float]:
 NAMES = CommaSeparated(click.STRING)
 SIZE_LIST = CommaSeparated(NearestChoice([*SIZES, "all"]), all_items=SIZES)
 DTYPE_LIST = CommaSeparated(NearestChoice(DTYPES))
-DEVICE_LIST = CommaSeparated(Device())
+DEVICE_LIST = CommaSeparated(click.types.FuncParamType(device))
 THREADS = click.IntRange(1, 9999)
 THREADS_LIST = CommaSeparated(THREADS)
 

@@ -10,7 +10,7 @@ from jacengine.commands import bench as module
 from jacengine.report import Case
 from jacengine.sweep.case_spec import CaseSpec
 from jacengine.sweep.journal import FILE, read_journal
-from tests.commands.build import FAKES, FakeSupervisor, made_up, failing, run
+from tests.commands.build import FAKES, FakeSupervisor, failing, made_up, run
 
 
 @pytest.fixture(autouse=True)
