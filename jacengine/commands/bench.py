@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -96,16 +97,15 @@ def bench_command(ctx: click.Context, /, **options: Any) -> None:
             journal = create_journal(folder, manifest)
         else:
             journal = resume_journal(folder)
-        with journal as writer:
-            by_name = {workload.name: workload for workload in workloads}
-            interrupted = _measure(specs, supervisor, writer, by_name, options)
+        by_name = {workload.name: workload for workload in workloads}
+        interrupted = _measure(specs, supervisor, journal, by_name, options)
     ctx.exit(_conclude(folder, options, interrupted=interrupted))
 
 
 def _measure(
     specs: Sequence[CaseSpec],
     supervisor: WorkerSupervisor,
-    writer: JournalWriter,
+    journal: AbstractContextManager[JournalWriter],
     workloads: Mapping[str, Workload],
     options: Mapping[str, Any],
 ) -> bool:
@@ -120,7 +120,8 @@ def _measure(
         progress.pause()
         messages().print("Stopping after this case. Ctrl-C again stops now.")
 
-    with graceful_stop(notify) as stop:
+    # Signals are handled before the journal exists, so that none is lost.
+    with graceful_stop(notify) as stop, journal as writer:
         try:
             for spec in specs:
                 if stop.is_set():
