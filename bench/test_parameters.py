@@ -55,7 +55,7 @@ from jacengine.bench.workload import Workload, on_samples
 from jacengine.bench.workloads import WORKLOADS
 from jacengine.bench.workloads.perceptrons import mlp, mlp_in_jax
 from jacengine.bench.workloads.sequences import LastState, transformer_layer
-from jacengine.timing import peak_memory
+from jacengine.peak_memory import peak_memory
 
 pytestmark = [
     pytest.mark.benchmark(disable_gc=True),

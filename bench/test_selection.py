@@ -10,18 +10,19 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from jacengine.api.builtin_registry import known_strategies
+from jacengine.api.strategies import known_strategies
 from jacengine.bench.comparison import Run
 from jacengine.bench.comparison_benchmarks import OWN, interleave
 from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.bench.workloads import WORKLOADS
 from jacengine.errors import MemoryBudgetError
 from jacengine.execution.sweep import Sweep
+from jacengine.peak_memory import peak_memory
 from jacengine.plans.plan import Plan
 from jacengine.plans.planning import make_plan
+from jacengine.plans.request import PlanRequest
 from jacengine.problem.problem import Options
 from jacengine.selection.select import Effort
-from jacengine.timing import peak_memory
 
 pytestmark = [
     pytest.mark.benchmark(disable_gc=True),
@@ -85,16 +86,12 @@ def test_selection(benchmark: BenchmarkFixture, workload: Workload) -> None:
 def _plan(
     spec: DerivativeSpec, effort: Effort, memory_budget: int | None = None
 ) -> Plan:
-    return make_plan(
-        spec.fn,
-        spec.args,
-        {},
-        Options(**spec.options),
-        known_strategies().choose(None, (), spec.quantity),
-        memory_budget=memory_budget,
-        effort=effort,
-        cached=False,
+    compositions = known_strategies().choose(None, (), spec.quantity)
+    options = Options(**spec.options)
+    request = PlanRequest(
+        spec.fn, spec.args, {}, options, compositions, memory_budget, effort
     )
+    return make_plan(request, use_cache=False)
 
 
 def _name(plan: Plan) -> str:

@@ -4,7 +4,7 @@
 
 Cost: one forward pass on values and tangents for each input entry (of one sample: with
 independent samples one pass serves the same entry of all of them), and none for the
-entries that are not requested. Extra memory: one tangent beside each activation, no graph.
+entries that are not requested. Extra memory: one tangent an activation, no graph.
 No vmap is involved, so an operator needs a forward formula and nothing else.
 
 Source: "Forward-mode Automatic Differentiation",

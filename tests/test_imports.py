@@ -26,15 +26,15 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "linear_operators",
         "api plotting",
         "__init__",
-        "bench sweep report",
+        "bench",
+        "report",
+        "sweep",
         "commands",
         "__main__",
     )
 )
-"""The packages and modules of jacengine, the lowest first. A module imports from its own
-package and from lower levels."""
-
-FREE = {("interface", "problem")}
+"""The packages and modules of jacengine, the lowest first. A module imports from its
+own package and from lower levels."""
 
 
 def modules() -> Iterator[Path]:

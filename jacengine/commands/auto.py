@@ -1,10 +1,10 @@
-"""`jacengine auto`: the choice for the user's own model, from the shell."""
+"""`jacengine auto`: select a method for the user's own model."""
 
 from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,15 +12,19 @@ import click
 import torch
 from torch import nn
 
-from jacengine.api.jacobian import plan
-from jacengine.bench.workload import DerivativeSpec as Question
-from jacengine.commands.exit_codes import Failure
-from jacengine.commands.param_types import BudgetText, Names
+from jacengine.api.plan import plan
+from jacengine.bench.workload import DerivativeSpec
+from jacengine.commands.exit_codes import CommandError
+from jacengine.commands.param_types import (
+    EXCLUDE_OPTION,
+    MEMORY_BUDGET_OPTION,
+    QUANTITIES,
+    STRATEGIES_OPTION,
+    THREADS,
+)
 from jacengine.errors import JacengineError
 from jacengine.plans.plan import Plan
 from jacengine.problem.call_spec import Wrt
-from jacengine.problem.quantity import PARTS, Quantity
-from jacengine.selection.select import Effort
 from jacengine.sweep.catalogue import load_object
 
 
@@ -28,7 +32,6 @@ from jacengine.sweep.catalogue import load_object
 @click.argument("factory", metavar="MODULE:FACTORY")
 @click.option(
     "--wrt",
-    default=None,
     metavar="WRT",
     help="What to differentiate: an argument's number, inputs, params, or names of "
     "parameters separated by commas.",
@@ -36,132 +39,110 @@ from jacengine.sweep.catalogue import load_object
 @click.option(
     "--batch-dim",
     type=click.IntRange(0, 0),
-    default=None,
     metavar="0",
-    help="0 if samples are independent and lie along the first axis.",
+    help="0 if samples along the first axis are independent.",
 )
 @click.option(
     "--quantity",
-    type=click.Choice(list(PARTS)),
-    default=None,
-    help="What to compute; a Jacobian, unless the question says otherwise.",
+    type=QUANTITIES,
+    help="What to compute; by default a Jacobian, or as in the derivative.",
 )
-@click.option(
-    "--memory-budget",
-    type=BudgetText(),
-    metavar="SIZE",
-    help="What a call may allocate: 512MiB.",
-)
+@STRATEGIES_OPTION
+@EXCLUDE_OPTION
+@MEMORY_BUDGET_OPTION
 @click.option(
     "--effort",
     type=click.Choice(["none", "quick", "thorough"]),
     default="quick",
-    show_default=True,
-    help="How much may be spent on the choice.",
+    help="How long the selection may take.",
 )
 @click.option(
     "--compiled",
     is_flag=True,
-    help="Compile the fastest methods too, and take what is compiled if it is faster.",
+    help="Compile the fastest methods too, and use one if it is faster.",
 )
-@click.option("--strategies", type=Names(), metavar="NAME,...", help="These only.")
-@click.option("--exclude", type=Names(), default=(), metavar="NAME,...")
-@click.option(
-    "--threads", type=click.IntRange(1), metavar="N", help="Threads of one operator."
-)
+@click.option("--threads", type=THREADS, metavar="N", help="Threads of one operator.")
 @click.option(
     "--save",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Keep the choice, for jacengine.load_plan.",
+    help="Save the plan, for jacengine.load_plan.",
 )
 def auto_command(
     factory: str,
     *,
     wrt: str | None,
-    batch_dim: int | None,
-    quantity: Quantity | None,
-    memory_budget: str | None,
-    effort: Effort,
-    compiled: bool,
-    strategies: tuple[str, ...] | None,
-    exclude: tuple[str, ...],
     threads: int | None,
     save: Path | None,
+    **options: Any,
 ) -> None:
-    """Choose a method for a model of your own, and print why.
+    """Select a method for a model of your own, and print why.
 
     FACTORY is a function without arguments that returns the model and its arguments,
-    (fn, x) or (fn, (x, y)), or a jacengine.bench.workload.DerivativeSpec.
+    (fn, x) or (fn, (x, y)), or a jacengine.bench.workload.Question.
     """
-    question = _question(_called(factory, load_object(factory)))
+    derivative = _derivative(_call(factory, load_object(factory)))
     if threads is not None:
         torch.set_num_threads(threads)
-    chosen = _planned(
-        question,
-        wrt=question.wrt if wrt is None else _wrt(wrt),
-        batch_dim=question.batch_dim if batch_dim is None else batch_dim,
-        quantity=quantity or question.quantity,
-        memory_budget=memory_budget,
-        effort=effort,
-        compiled=compiled,
-        strategies=strategies,
-        exclude=exclude,
-    )
-    click.echo(chosen.explain())
+    options["wrt"] = None if wrt is None else _wrt(wrt)
+    for name in ("wrt", "batch_dim", "quantity"):
+        if options[name] is None:
+            options[name] = getattr(derivative, name)
+    selected = _plan(derivative, options)
+    click.echo(selected.explain())
     if save is not None:
-        chosen.save(save)
+        selected.save(save)
 
 
-def _planned(question: Question, **options: Any) -> Plan:
-    """Make the plan.
+def _plan(derivative: DerivativeSpec, options: Mapping[str, Any]) -> Plan:
+    """Select a method.
 
     Raises:
-        Failure: The model raises something.
+        CommandError: The model raises an exception.
         JacengineError: No method computes this Jacobian.
     """
     try:
-        return plan(question.fn, *question.args, **options)
+        return plan(derivative.fn, *derivative.args, **options)
     except JacengineError:
         raise
     except Exception as error:
-        raise Failure(_blamed("the model", error)) from error
+        raise CommandError(_describe("the model", error)) from error
 
 
-def _called(name: str, factory: Any) -> Any:
+def _call(name: str, factory: Any) -> Any:
     """Call a factory.
 
     Raises:
-        Failure: It cannot be called, or raises.
+        CommandError: It is not callable, or raises.
     """
-    if isinstance(factory, Question):
+    if isinstance(factory, DerivativeSpec):
         return factory
     if not callable(factory) or isinstance(factory, nn.Module):
-        raise Failure(
+        raise CommandError(
             f"{name} is a {type(factory).__name__}; expected a function without "
             "arguments that returns (fn, args)."
         )
     try:
         return cast("Callable[[], Any]", factory)()
     except Exception as error:
-        raise Failure(_blamed(name, error)) from error
+        raise CommandError(_describe(name, error)) from error
 
 
-def _question(made: Any) -> Question:
-    """Read what a factory returned.
+def _derivative(result: Any) -> DerivativeSpec:
+    """Convert the result of a factory.
 
     Raises:
-        Failure: It is something else.
+        CommandError: It is neither a tuple nor a derivative.
     """
-    if isinstance(made, Question):
-        return made
-    if isinstance(made, tuple) and len(made) >= 2 and callable(made[0]):
-        fn, *rest = made
+    if isinstance(result, DerivativeSpec):
+        return result
+    if isinstance(result, tuple) and len(result) >= 2 and callable(result[0]):
+        fn, *rest = result
         args = rest[0] if len(rest) == 1 and isinstance(rest[0], tuple) else tuple(rest)
-        return Question(fn, args, batch_dim=None)
-    raise Failure(
-        f"The factory returned a {type(made).__name__}; expected (fn, x), (fn, (x, y)) "
-        "or a jacengine.bench.workload.DerivativeSpec."
+        return DerivativeSpec(fn, args, batch_dim=None)
+    raise CommandError(
+        f"The factory returned a {type(result).__name__}; expected (fn, x), (fn, (x, "
+        "y)) or a jacengine.bench.workload.Question."
     )
 
 
@@ -171,10 +152,10 @@ def _wrt(text: str) -> Wrt:
     return text if text in {"inputs", "params"} else text.split(",")
 
 
-def _blamed(what: str, error: Exception) -> str:
-    """Say what was raised, and where."""
+def _describe(source: str, error: Exception) -> str:
+    """Describe an exception and the line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename]
     last = (own or list(frames))[-1]
     where = f" ({Path(last.filename).name}, line {last.lineno})"
-    return f"{what} raised {type(error).__name__}: {error}{where}"
+    return f"{source} raised {type(error).__name__}: {error}{where}"

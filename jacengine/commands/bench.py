@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,27 +14,41 @@ from typing import Any
 import click
 from rich.markup import escape
 
+from jacengine.bench.workload import Workload
 from jacengine.commands.bench_options import bench_options
-from jacengine.commands.bench_request import Asked, taken_over
-from jacengine.commands.casetable import print_case
-from jacengine.commands.consoles import aside, output
-from jacengine.commands.exit_codes import INTERRUPTED, UNSOLVED, Failure, Incomparable
-from jacengine.commands.formats import print_report
-from jacengine.commands.progress import Follower, duration
+from jacengine.commands.bench_request import BenchRequest
+from jacengine.commands.case_table import print_case
+from jacengine.commands.exit_codes import (
+    INTERRUPTED,
+    UNSOLVED,
+    CommandError,
+    IncomparableError,
+)
+from jacengine.commands.output import messages, output
+from jacengine.commands.progress import Progress, duration
 from jacengine.commands.regret import regret_table
-from jacengine.report.case import Case
+from jacengine.report.case import Case, Report, sanitize
 from jacengine.report.machine import Machine
+from jacengine.report.markdown import to_markdown
+from jacengine.report.results import to_json
+from jacengine.report.table import to_csv
+from jacengine.report.terminal import summary_table
 from jacengine.report.write import write_report
-from jacengine.sweep.candidate_registry import Roster
-from jacengine.sweep.case_spec import Trial
+from jacengine.sweep.candidates import find_libraries, find_strategies
+from jacengine.sweep.case_spec import CaseSpec
 from jacengine.sweep.catalogue import load_workloads
-from jacengine.sweep.environment import other_machine, other_versions
-from jacengine.sweep.journal import FILE, begun, read_journal, resumed
+from jacengine.sweep.environment import machine_differences, version_differences
+from jacengine.sweep.journal import (
+    FILE,
+    JournalWriter,
+    create_journal,
+    read_journal,
+    resume_journal,
+)
 from jacengine.sweep.limits import LIMITS
-from jacengine.sweep.manifest import Header
-from jacengine.sweep.run import Sweep, unsolved
-from jacengine.sweep.signals import interruptible
-from jacengine.sweep.worker_supervisor import Pool
+from jacengine.sweep.manifest import Manifest
+from jacengine.sweep.signals import graceful_stop
+from jacengine.sweep.worker_supervisor import WorkerSupervisor
 
 
 @click.command("bench")
@@ -41,157 +57,186 @@ from jacengine.sweep.worker_supervisor import Pool
 def bench_command(ctx: click.Context, /, **options: Any) -> None:
     """Time every method on real workloads, verified against plain autograd.
 
-    Results go to DIR case by case, so that nothing is lost; a report is written at the
-    end. Ctrl-C ends the sweep after the case that runs.
+    Results are written to DIR case by case, so that nothing is lost, and a report at
+    the end. Ctrl-C ends the sweep after the running case.
     """
-    asked, folder = Asked.of(options), options["resume"]
+    request, folder = BenchRequest.from_options(options), options["resume"]
     if folder is not None:
-        asked = _asked_before(ctx, asked, folder)
-    workloads = load_workloads(asked.catalogue)
-    trials = asked.trials(workloads) if folder is None else read_journal(folder).left
-    roster = Roster.of(asked.settings())
-    if options["listing"]:
-        click.echo("\n".join(trial.name for trial in trials))
+        request = _resume_request(ctx, request, folder)
+    settings = request.settings
+    workloads = load_workloads(settings.catalogue)
+    specs = (
+        request.cases(workloads)
+        if folder is None
+        else list(read_journal(folder).remaining)
+    )
+    strategies = find_strategies(settings, "jacobian")
+    libraries = find_libraries(settings, "jacobian")
+    limits = LIMITS[settings.effort]
+    if options["listing"] or options["dry_run"]:
+        click.echo("\n".join(spec.name for spec in specs))
+        if options["dry_run"]:
+            click.echo(
+                f"{len(specs)} cases, {len(strategies) + len(libraries)} methods and "
+                f"libraries on each: about {duration(limits.expected_s * len(specs))} "
+                f"({limits.expected_s:.0f} s each; large sizes take more)."
+            )
         return
-    if options["dry_run"]:
-        _forecast(trials, len(roster.strategies) + len(roster.baselines), asked)
-        return
-    follower = _follower(len(trials), options)
-    libraries = frozenset(baseline.name for baseline in roster.baselines)
-    limit_s = options["time_limit"] or LIMITS[asked.effort].case_s
-    with Pool(asked.settings(), libraries, limit_s) as pool:
+    names = frozenset(baseline.name for baseline in libraries)
+    limit_s = options["time_limit"] or limits.case_s
+    with WorkerSupervisor(settings, names, limit_s) as supervisor:
         if folder is None:
-            folder = _fresh(options["out"], replace=options["replace"])
-            opened = begun(folder, _header(asked, trials, pool))
+            folder = _new_folder(options["out"], replace=options["replace"])
+            manifest = Manifest(
+                request.options,
+                settings,
+                tuple(specs),
+                Machine.here(),
+                shlex.join(["jacengine", *sys.argv[1:]]),
+                supervisor.roofline(specs[0].device, specs[0].threads),
+            )
+            journal = create_journal(folder, manifest)
         else:
-            opened = resumed(folder)
-        with opened as writer:
-            sweep = Sweep(pool, writer, {w.name: w for w in workloads}, follower)
-            stopped = _run(sweep, trials, follower)
-    ctx.exit(_concluded(folder, options, stopped=stopped))
+            journal = resume_journal(folder)
+        by_name = {workload.name: workload for workload in workloads}
+        interrupted = _measure(specs, supervisor, journal, by_name, options)
+    ctx.exit(_conclude(folder, options, interrupted=interrupted))
 
 
-def _follower(total: int, options: dict[str, Any]) -> Follower:
-    results, table = output(), options["form"] == "table"
-
-    def done(case: Case) -> None:
-        if table:
-            print_case(case, results)
-
-    return Follower(total, aside(), quiet=options["quiet"], done=done)
-
-
-def _header(asked: Asked, trials: Sequence[Trial], pool: Pool) -> Header:
-    """Describe a new sweep; what the machine can do is measured for it."""
-    command = shlex.join(["jacengine", *sys.argv[1:]])
-    rates = pool.rates(trials[0].device, trials[0].threads)
-    settings, machine = asked.settings(), Machine.here()
-    return Header(asked.plain(), settings, tuple(trials), machine, command, rates)
-
-
-def _run(sweep: Sweep, trials: Sequence[Trial], follower: Follower) -> bool:
-    """Measure until the end, or until Ctrl-C.
+def _measure(
+    specs: Sequence[CaseSpec],
+    supervisor: WorkerSupervisor,
+    journal: AbstractContextManager[JournalWriter],
+    workloads: Mapping[str, Workload],
+    options: Mapping[str, Any],
+) -> bool:
+    """Measure case after case, each written before the next.
 
     Returns:
-        Whether it was stopped before the end.
+        Whether Ctrl-C ended the sweep before the last case.
     """
+    progress = Progress(len(specs), messages(), quiet=options["quiet"])
 
-    def stopping() -> None:
-        follower.pause()
-        aside().print("Stopping after this case. Ctrl-C again stops now.")
+    def notify() -> None:
+        progress.pause()
+        messages().print("Stopping after this case. Ctrl-C again stops now.")
 
-    with interruptible(stopping) as interruption:
+    # Signals are handled before the journal exists, so that none is lost.
+    with graceful_stop(notify) as stop, journal as writer:
         try:
-            sweep.run(trials, lambda: interruption.wanted)
+            for spec in specs:
+                if stop.is_set():
+                    break
+                progress.start_case(spec.name)
+                case = supervisor.measure(spec, progress.start_candidate)
+                workload = workloads.get(spec.workload)
+                if workload is not None and not case.description:  # it failed at once
+                    case = replace(
+                        case,
+                        description=workload.use,
+                        origin=workload.origin,
+                        parameter=workload.parameter,
+                    )
+                writer.append(case)
+                progress.finish_case(case)
+                if options["form"] == "table":
+                    print_case(case, output())
         except KeyboardInterrupt:
-            follower.pause()
-    return len(follower.cases) < len(trials)
+            progress.pause()
+    return progress.finished < len(specs)
 
 
-def _asked_before(ctx: click.Context, asked: Asked, folder: Path) -> Asked:
-    """Return what the sweep that is resumed was asked to be.
+def _resume_request(
+    ctx: click.Context, request: BenchRequest, folder: Path
+) -> BenchRequest:
+    """Return the request that the resumed sweep was started with.
 
     Raises:
-        Failure: This command asks for something else.
-        Incomparable: It was begun under other conditions.
+        CommandError: An option of this command differs.
+        IncomparableError: The environment differs.
     """
     source = click.core.ParameterSource.COMMANDLINE
     given = frozenset(n for n in ctx.params if ctx.get_parameter_source(n) is source)
     if given & {"out", "replace"}:
-        raise Failure("--resume goes on in its own folder: leave out --out, --replace.")
-    header = read_journal(folder).header
-    here = Machine.here()
-    differences = other_machine(header.machine, here)
-    differences += other_versions(header.machine, here)
+        raise CommandError("--resume has its own folder: omit --out and --replace.")
+    manifest, machine = read_journal(folder).manifest, Machine.here()
+    differences = machine_differences(manifest.machine, machine)
+    differences += version_differences(manifest.machine, machine)
     if differences:
-        raise Incomparable(
-            f"{folder} was begun under other conditions ({'; '.join(differences)}): "
-            "begin anew in another folder."
+        raise IncomparableError(
+            f"{folder} was started under other conditions ({'; '.join(differences)}): "
+            "start a new sweep in another folder."
         )
-    if header.machine.commit != here.commit:
-        aside().print("warning: jacengine is at another commit now", style="yellow")
-    return taken_over(header.options, asked, given, str(folder))
+    if manifest.machine.commit != machine.commit:
+        messages().print("warning: jacengine is at another commit now", style="yellow")
+    return request.resume(manifest.options, given, folder)
 
 
-def _fresh(out: Path | None, *, replace: bool) -> Path:
-    """Return a folder in which nothing is lost.
+def _new_folder(out: Path | None, *, replace: bool) -> Path:
+    """Return a folder in which no results are overwritten.
 
     Raises:
-        Failure: There are results in it.
+        CommandError: It has results.
     """
     if out is None:
         return Path("reports") / f"bench-{datetime.now():%Y%m%d-%H%M%S}"
     for name in (FILE, "results.json"):
         if (out / name).exists() and not replace:
             how = f"Resume it with --resume {out}, choose" if name == FILE else "Choose"
-            raise Failure(
+            raise CommandError(
                 f"{out} has results already. {how} another --out, or --replace them."
             )
     (out / FILE).unlink(missing_ok=True)
     return out
 
 
-def _forecast(trials: Sequence[Trial], contenders: int, asked: Asked) -> None:
-    """Print the plan and how long it may take."""
-    each = LIMITS[asked.effort].expected_s
-    for trial in trials:
-        click.echo(trial.name)
-    click.echo(
-        f"{len(trials)} cases, {contenders} methods and libraries on each: about "
-        f"{duration(each * len(trials))} ({each:.0f} s each; large sizes take more)."
-    )
-
-
-def _concluded(folder: Path, options: dict[str, Any], *, stopped: bool) -> int:
-    """Write and print what there is.
+def _conclude(folder: Path, options: Mapping[str, Any], *, interrupted: bool) -> int:
+    """Write and print the report.
 
     Returns:
         The exit code.
     """
     journal = read_journal(folder)
-    progress, form = aside(), options["form"]
+    console, form = messages(), options["form"]
     if journal.damaged:
-        progress.print(f"{journal.damaged} damaged lines of {FILE} were left out.")
+        console.print(f"{journal.damaged} damaged lines of {FILE} were left out.")
     if journal.cases:
         report = journal.report()
         page = write_report(report, folder)
-        print_report(report, form)
+        _print_report(report, form)
         if options["regret"]:
-            console = output() if form == "table" else progress
-            console.print("\n[bold]What auto loses[/]")
-            console.print(regret_table(report.cases))
-        progress.print(f"\nReport: {escape(str(page))}", soft_wrap=True)
-    if stopped:
-        finished = f"{len(journal.cases)} of {len(journal.header.trials)} cases"
+            data = output() if form == "table" else console
+            data.print("\n[bold]Regret of auto[/]")
+            data.print(regret_table(report.cases))
+        console.print(f"\nReport: {escape(str(page))}", soft_wrap=True)
+    if interrupted:
         command = shlex.join(["jacengine", "bench", "--resume", str(folder)])
-        progress.print(
-            f"Interrupted; {finished} are finished. Resume with: {command}",
+        console.print(
+            f"Interrupted; {len(journal.cases)} of {len(journal.manifest.cases)} cases "
+            f"are finished. Resume with: {command}",
             markup=False,
             soft_wrap=True,
         )
         return INTERRUPTED
-    lost: list[Case] = [case for case in journal.cases if unsolved(case)]
-    if lost:
-        names = ", ".join(case.name for case in lost)
-        progress.print(f"No right method on: {names}", markup=False, style="red")
-    return UNSOLVED if lost else 0
+    unsolved = [case.name for case in journal.cases if _is_unsolved(case)]
+    if unsolved:
+        names = ", ".join(unsolved)
+        console.print(f"No correct method on: {names}", markup=False, style="red")
+    return UNSOLVED if unsolved else 0
+
+
+def _print_report(report: Report, form: str) -> None:
+    """Print all results to standard output."""
+    shown = sanitize(report)
+    if form == "table":
+        title = "Summary[/] (runner-up and plain loop: their time, as a multiple)"
+        output().print(f"\n[bold]{title}")
+        output().print(summary_table(shown.cases))
+        return
+    write = {"json": to_json, "csv": to_csv, "markdown": to_markdown}[form]
+    click.echo(write(shown), nl=False)
+
+
+def _is_unsolved(case: Case) -> bool:
+    """Return whether no strategy of jacengine computes a case correctly."""
+    return not any(row.outcome == "ok" and row.kind != "library" for row in case.rows)

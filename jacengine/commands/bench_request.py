@@ -1,121 +1,85 @@
-"""What a sweep was asked to be: the options that a resumed one takes over."""
+"""The options of a sweep that decide what is measured; a resumed sweep keeps them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from jacengine.bench.workload import Workload
-from jacengine.commands.exit_codes import Failure
-from jacengine.sweep.case_spec import Effort, Settings, Trial
-from jacengine.sweep.cases import agenda, shard
+from jacengine.commands.exit_codes import CommandError
+from jacengine.sweep.case_spec import CaseSpec, Settings
+from jacengine.sweep.cases import select_cases, shard
+
+_SETTINGS = tuple(field.name for field in fields(Settings))
+_SELECTION = ("expression", "workloads", "sizes", "device", "threads", "dtype", "shard")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The options that decide what is measured, and how.
+class BenchRequest:
+    """Which cases a sweep measures, and how.
 
     Attributes:
-        expression: Which cases, as pytest's `-k`.
-        workloads: Patterns of workloads' names; none means all.
-        strategies: Names; none means all.
-        exclude: Names.
-        sizes: Of `small`, `medium`, `large`.
-        device: Devices.
-        threads: Numbers of threads; none for torch's own choice.
-        dtype: Precisions; none for the workloads' own.
-        memory_budget: As in `jacengine.auto`.
-        effort: How long a case may take.
-        peers: Whether other libraries are measured too.
-        seed: Of the order in which contenders take turns.
-        shard: Which share of the cases, from 1, and of how many.
-        catalogue: Where the workloads are.
-        compiled: Whether the choice of `auto` is measured as compiled code too.
+        options: Values of the command's options by name, as JSON has them.
     """
 
-    expression: str
-    workloads: Sequence[str]
-    strategies: Sequence[str]
-    exclude: Sequence[str]
-    sizes: Sequence[str]
-    device: Sequence[str]
-    threads: Sequence[int]
-    dtype: Sequence[str]
-    memory_budget: str | None
-    effort: Effort
-    peers: bool
-    seed: int
-    shard: Sequence[int]
-    catalogue: str
-    compiled: bool
+    options: Mapping[str, Any]
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> Asked:
-        """Take what belongs here from all options of a command."""
-        return cls(**{field.name: options[field.name] for field in fields(cls)})
+    def from_options(cls, options: Mapping[str, Any]) -> BenchRequest:
+        """Take the relevant ones of a command's options."""
+        relevant = {name: options[name] for name in (*_SELECTION, *_SETTINGS)}
+        return cls(json.loads(json.dumps(relevant)))
 
-    def plain(self) -> dict[str, Any]:
-        """Return the options as JSON has them."""
-        content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return content
-
+    @property
     def settings(self) -> Settings:
-        """Return how cases are measured."""
-        return Settings(
-            tuple(self.strategies) or None,
-            tuple(self.exclude),
-            self.memory_budget,
-            self.effort,
-            self.peers,
-            self.seed,
-            self.catalogue,
-            self.compiled,
-        )
+        """How cases are measured."""
+        return Settings.from_json({name: self.options[name] for name in _SETTINGS})
 
-    def trials(self, workloads: Sequence[Workload]) -> tuple[Trial, ...]:
-        """List the cases.
+    def cases(self, workloads: Sequence[Workload]) -> list[CaseSpec]:
+        """List the cases of this shard.
 
         Raises:
-            Failure: This share of them has none.
+            CommandError: It has none.
         """
-        every = agenda(
+        options = self.options
+        every = select_cases(
             workloads,
-            patterns=self.workloads,
-            expression=self.expression,
-            sizes=self.sizes,
-            dtypes=tuple(self.dtype) or ("",),
-            devices=self.device,
-            threads=tuple(self.threads) or (None,),
+            patterns=options["workloads"],
+            expression=options["expression"],
+            sizes=options["sizes"],
+            dtypes=options["dtype"] or ("",),
+            devices=options["device"],
+            threads=options["threads"] or (None,),
         )
-        chosen = shard(every, *self.shard)
-        if not chosen:
-            share = "/".join(map(str, self.shard))
-            raise Failure(f"--shard {share}: there are only {len(every)} cases.")
-        return tuple(chosen)
-
-
-def taken_over(
-    saved: Mapping[str, Any], now: Asked, given: frozenset[str], where: str
-) -> Asked:
-    """Return the options that a sweep was begun with.
-
-    Args:
-        saved: These options.
-        now: The options of the command that resumes it ...
-        given: ... and which of them were written on the command line.
-        where: The sweep's folder.
-
-    Raises:
-        Failure: They differ.
-    """
-    asked = now.plain()
-    for name in sorted(given & asked.keys()):
-        if asked[name] != saved.get(name):
-            raise Failure(
-                f"{where} was begun with {name} = {saved.get(name)!r}, and this is "
-                f"{asked[name]!r}: cases measured in two ways cannot stand side by "
-                "side. Resume it without this option, or begin anew in another folder."
+        number, count = options["shard"]
+        selected = shard(every, number, count)
+        if not selected:
+            raise CommandError(
+                f"--shard {number}/{count}: there are only {len(every)} cases."
             )
-    return Asked.of({**asked, **saved})
+        return selected
+
+    def resume(
+        self, saved: Mapping[str, Any], given: frozenset[str], folder: Path
+    ) -> BenchRequest:
+        """Return the request that a sweep was started with.
+
+        Args:
+            saved: The options of that request.
+            given: The options that this command line has.
+            folder: The sweep's folder.
+
+        Raises:
+            CommandError: An option of this command line differs.
+        """
+        for name in sorted(given & self.options.keys()):
+            if self.options[name] != saved.get(name):
+                raise CommandError(
+                    f"{folder} was started with {name} = {saved.get(name)!r}, not "
+                    f"{self.options[name]!r}: one sweep cannot mix them. Resume it "
+                    "without this option, or start a new one in another folder."
+                )
+        return BenchRequest({**self.options, **saved})

@@ -1,4 +1,4 @@
-"""How a command fails: one message, one exit code, no traceback."""
+"""Exit codes, and errors that end a command with one message and no traceback."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ INCOMPARABLE = 4
 INTERRUPTED = 130
 
 
-class Failure(click.ClickException):
-    """Ends a command with a message: something was asked for wrongly."""
+class CommandError(click.ClickException):
+    """Ends a command with a message: an error in its usage."""
 
     exit_code: ClassVar[int] = USAGE
 
@@ -26,13 +26,13 @@ class Failure(click.ClickException):
         console.print(self.message, markup=False, soft_wrap=True)
 
 
-class Unsolved(Failure):
-    """Some Jacobian has no right method here."""
+class UnsolvedError(CommandError):
+    """Some Jacobian has no correct method here."""
 
     exit_code: ClassVar[int] = UNSOLVED
 
 
-class Incomparable(Failure):
-    """Two runs cannot be set side by side."""
+class IncomparableError(CommandError):
+    """Two runs cannot be compared."""
 
     exit_code: ClassVar[int] = INCOMPARABLE

@@ -1,4 +1,4 @@
-"""`jacengine merge`: the shares of a sweep put together."""
+"""`jacengine report` and `jacengine merge`: the results of several runs together."""
 
 from __future__ import annotations
 
@@ -6,27 +6,41 @@ from pathlib import Path
 
 import click
 
+from jacengine.commands.param_types import FOLDER, RUN
 from jacengine.report.write import write_report
-from jacengine.sweep.merge import merged, write_journal
+from jacengine.sweep.merge import merge_shards, read_runs, write_journal
+
+
+@click.command("report")
+@click.argument("runs", nargs=-1, required=True, type=RUN)
+@click.option(
+    "--out",
+    type=FOLDER,
+    metavar="DIR",
+    help="The folder of the report [default: the first run's folder].",
+)
+def report_command(runs: tuple[Path, ...], out: Path | None) -> None:
+    """Write the report of RUNS: HTML, Markdown, CSV and JSON."""
+    content = read_runs(runs)
+    folder = runs[0] if runs[0].is_dir() else runs[0].parent
+    click.echo(write_report(content, out or folder))
 
 
 @click.command("merge")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=RUN)
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     metavar="DIR",
-    help="Where the whole goes.",
+    help="The merged sweep's folder.",
 )
-@click.option("--mixed", is_flag=True, help="Even if their machines differ.")
+@click.option("--mixed", is_flag=True, help="Merge runs of different machines.")
 def merge_command(runs: tuple[Path, ...], out: Path, *, mixed: bool) -> None:
-    """Put RUNS, the shares of one sweep (bench --shard I/N), together."""
-    journal = merged(runs, mixed=mixed)
+    """Merge RUNS, the shards of one sweep (bench --shard I/N)."""
+    journal = merge_shards(runs, mixed=mixed)
     write_journal(out, journal)
     click.echo(write_report(journal.report(), out))
-    left = len(journal.left)
-    if left:
-        click.echo(
-            f"{left} of {len(journal.header.trials)} cases are missing", err=True
-        )
+    if journal.remaining:
+        total = len(journal.manifest.cases)
+        click.echo(f"{len(journal.remaining)} of {total} cases are missing", err=True)

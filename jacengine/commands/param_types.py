@@ -1,166 +1,172 @@
-"""The types of options: lists of names, sizes, shards, budgets, tolerances."""
+"""Types of option values, and options that several commands have."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import click
 import torch
 
+from jacengine.commands.output import FORMATS, LIST_FORMATS
 from jacengine.errors import ArgumentError, nearest
 from jacengine.problem.quantity import PARTS
 from jacengine.selection.budget import to_bytes
+from jacengine.sweep.case_spec import CATALOGUE
 from jacengine.sweep.cases import SIZES
 
+_Item = TypeVar("_Item")
 DTYPES = ("float64", "float32", "float16", "bfloat16")
+FOLDER = click.Path(path_type=Path, file_okay=False)
+RUN = click.Path(path_type=Path)
 
 
-class Names(click.ParamType[tuple[str, ...]]):
-    """Names separated by commas; of a known set, if there is one."""
+class NearestChoice(click.Choice[str]):
+    """A choice whose error message names the nearest value."""
 
-    name = "names"
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Append the nearest value."""
+        message = super().get_invalid_choice_message(value, ctx)
+        return message + nearest(str(value), self.choices)
 
-    def __init__(self, known: Sequence[str] = (), everything: str = "") -> None:
-        """Describe what is expected.
+
+class CommaSeparated(click.ParamType[tuple[_Item, ...]], Generic[_Item]):
+    """Values separated by commas outside parentheses, which names of libraries have."""
+
+    name = "list"
+
+    def __init__(
+        self, item: click.ParamType[_Item], all_items: tuple[_Item, ...] = ()
+    ) -> None:
+        """Describe the values.
 
         Args:
-            known: What a name may be; anything, if empty.
-            everything: A word that stands for all known names.
+            item: The type of each value.
+            all_items: What the word `all` stands for, if anything.
         """
-        self._known = tuple(known)
-        self._everything = everything
+        self._item = item
+        self._all = all_items
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Split the names apart."""
+    ) -> tuple[_Item, ...]:
+        """Split the text, convert each value and drop duplicates."""
         if isinstance(value, tuple):
             return value
-        found = [part.strip() for part in _split(str(value)) if part.strip()]
-        if not found:
-            self.fail("expected a name, or several separated by commas", param, ctx)
-        if self._everything and self._everything in found:
-            return self._known
-        for name in found:
-            if self._known and name not in self._known:
-                known = (*self._known, *filter(None, [self._everything]))
-                hint = nearest(name, known)
-                self.fail(f"{name!r} is none of {', '.join(known)}.{hint}", param, ctx)
-        return tuple(dict.fromkeys(found))
+        parts = [part.strip() for part in re.split(r",(?![^()]*\))", str(value))]
+        parts = [part for part in parts if part]
+        if not parts:
+            self.fail("expected a value, or several separated by commas", param, ctx)
+        if self._all and "all" in parts:
+            return self._all
+        items = [self._item.convert(part, param, ctx) for part in parts]
+        return tuple(dict.fromkeys(items))
 
 
-class Threads(click.ParamType[tuple[int, ...]]):
-    """Numbers of threads, separated by commas."""
+def device(value: str) -> str:
+    """Check that PyTorch has a device.
 
-    name = "numbers"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Read the numbers."""
-        if isinstance(value, tuple):
-            return value
-        parts = [part.strip() for part in str(value).split(",")]
-        if not all(re.fullmatch(r"[1-9]\d{0,3}", part) for part in parts):
-            self.fail(f"{value!r} is no number of threads, as 1 or 1,2", param, ctx)
-        return tuple(dict.fromkeys(map(int, parts)))
-
-
-class Devices(Names):
-    """Devices of torch that are there, separated by commas."""
-
-    name = "devices"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Check that the devices exist."""
-        found = super().convert(value, param, ctx)
-        for name in found:
-            if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-                self.fail(f"{name!r} is neither 'cpu' nor 'cuda'.", param, ctx)
-            if name == "cpu":
-                continue
-            number = int(name.partition(":")[2] or 0)
-            if number >= torch.cuda.device_count():
-                self.fail(
-                    f"there is no {name!r}: this installation of PyTorch sees "
-                    f"{torch.cuda.device_count()} CUDA devices",
-                    param,
-                    ctx,
-                )
-        return found
+    Raises:
+        BadParameter: It has none of this name.
+    """
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", value):
+        raise click.BadParameter(f"{value!r} is neither 'cpu' nor 'cuda'.")
+    count = torch.cuda.device_count()
+    if value != "cpu" and int(value.partition(":")[2] or 0) >= count:
+        raise click.BadParameter(
+            f"there is no {value!r}: this installation of PyTorch sees {count} CUDA "
+            "devices"
+        )
+    return value
 
 
-class Shard(click.ParamType[tuple[int, int]]):
-    """A share of a sweep, `i/n`."""
+def shard(value: str) -> tuple[int, int]:
+    """Read a shard `i/n`.
 
-    name = "i/n"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Read the two numbers."""
-        if isinstance(value, tuple):
-            return value
-        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", str(value))
-        if found is None or not 1 <= int(found[1]) <= int(found[2]):
-            self.fail(f"{value!r} is no share, as 1/4 (the first of four)", param, ctx)
-        return int(found[1]), int(found[2])
+    Raises:
+        BadParameter: It is none.
+    """
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", value)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise click.BadParameter(f"{value!r} is no shard, as 1/4 (the first of four)")
+    return int(found[1]), int(found[2])
 
 
-class BudgetText(click.ParamType[str]):
-    """A memory budget, kept as it was written."""
+def memory_budget(value: str) -> str:
+    """Check a memory budget, which is kept as text.
 
-    name = "size"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        """Check that it can be read."""
-        try:
-            to_bytes(str(value), torch.device("cpu"))
-        except ArgumentError as error:
-            self.fail(str(error), param, ctx)
-        return str(value)
+    Raises:
+        BadParameter: It is no size.
+    """
+    try:
+        to_bytes(value, torch.device("cpu"))
+    except ArgumentError as error:
+        raise click.BadParameter(str(error)) from error
+    return value
 
 
-class Tolerances(click.ParamType[dict[str, float]]):
-    """What may change by how much: `time:10%,memory:5%`."""
+def tolerances(value: str) -> dict[str, float]:
+    """Read relative tolerances: `time:10%,memory:5%`.
 
-    name = "tolerances"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, float]:
-        """Read the shares."""
-        if isinstance(value, dict):
-            return value
-        found: dict[str, float] = {}
-        for part in str(value).split(","):
-            match = re.fullmatch(r"\s*([a-z]+)\s*:\s*(\d+(?:\.\d+)?)\s*%\s*", part)
-            if match is None:
-                self.fail(f"{part!r}: expected as in time:10%,memory:5%", param, ctx)
-            if match[1] not in {"time", "memory"}:
-                hint = nearest(match[1], ("time", "memory"))
-                self.fail(f"{match[1]!r} is neither time nor memory.{hint}", param, ctx)
-            found[match[1]] = float(match[2]) / 100
-        return found
+    Raises:
+        BadParameter: The text is something else.
+    """
+    found: dict[str, float] = {}
+    for part in value.split(","):
+        match = re.fullmatch(r"\s*([a-z]+)\s*:\s*(\d+(?:\.\d+)?)\s*%\s*", part)
+        if match is None:
+            raise click.BadParameter(f"{part!r}: expected as in time:10%,memory:5%")
+        if match[1] not in {"time", "memory"}:
+            hint = nearest(match[1], ("time", "memory"))
+            raise click.BadParameter(f"{match[1]!r} is neither time nor memory.{hint}")
+        found[match[1]] = float(match[2]) / 100
+    return found
 
 
-QUANTITY = click.option(
-    "--quantity",
-    type=click.Choice(list(PARTS)),
-    default="jacobian",
-    show_default=True,
-    help="What to compute of the function.",
+NAMES = CommaSeparated(click.STRING)
+SIZE_LIST = CommaSeparated(NearestChoice([*SIZES, "all"]), all_items=SIZES)
+DTYPE_LIST = CommaSeparated(NearestChoice(DTYPES))
+DEVICE_LIST = CommaSeparated(click.types.FuncParamType(device))
+THREADS = click.IntRange(1, 9999)
+THREADS_LIST = CommaSeparated(THREADS)
+
+
+EFFORTS = click.Choice(["quick", "thorough"])
+QUANTITIES = click.Choice(list(PARTS))
+
+CATALOGUE_OPTION = click.option(
+    "--catalogue",
+    default=CATALOGUE,
+    metavar="MODULE:NAME",
+    help="Workloads of your own.",
 )
-SIZE_NAMES = Names(SIZES, everything="all")
-DTYPE_NAMES = Names(DTYPES)
-
-
-def _split(text: str) -> list[str]:
-    """Split at commas that stand in no parentheses: names of libraries have some."""
-    return re.split(r",(?![^()]*\))", text)
+STRATEGIES_OPTION = click.option(
+    "--strategies",
+    type=NAMES,
+    metavar="NAME,...",
+    help="Use these methods of jacengine only.",
+)
+EXCLUDE_OPTION = click.option(
+    "--exclude",
+    type=NAMES,
+    default=(),
+    metavar="NAME,...",
+    help="Leave out these methods and libraries.",
+)
+MEMORY_BUDGET_OPTION = click.option(
+    "--memory-budget",
+    type=memory_budget,
+    metavar="SIZE",
+    help="The largest allocation of a method: 512MiB.",
+)
+FORMAT_OPTION, LIST_FORMAT_OPTION = (
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(forms),
+        default="table",
+        help="The format of standard output.",
+    )
+    for forms in (FORMATS, LIST_FORMATS)
+)

@@ -1,36 +1,34 @@
-"""The table of what `auto` loses against the best it could take, case by case."""
+"""The regret of `auto`: its time against the best that it could choose, by case."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
-from jacengine.report.case import Case, Row
+from jacengine.commands.output import make_table
+from jacengine.report.case import Case, Kind, Row
 from jacengine.report.formatting import one_line, ratio, seconds
+from jacengine.report.ranking import Ranking
+
+_KINDS: tuple[Kind, ...] = ("auto", "strategy", "library")
+_NUMBERS = ("auto", "/ best", "/ library", "chosen in", "runs")
 
 
 def regret_table(cases: Sequence[Case]) -> Table:
-    """Lay out `auto` against the best strategy and the best library.
+    """Return the times of `auto` over those of the best strategy and library.
 
-    The last columns tell what the choice took, and how many runs of the best strategy
-    that is.
+    The last columns give the time of the selection, and the number of runs of the best
+    strategy that it equals.
     """
-    drawn = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("problem", "auto takes", "best strategy", "best library"):
-        drawn.add_column(title, overflow="fold")
-    for title in ("auto", "/ best", "/ library", "chosen in", "runs"):
-        drawn.add_column(title, justify="right", no_wrap=True)
-    for case in cases:
-        drawn.add_row(*map(escape, _cells(case)))
-    return drawn
+    titles = ("problem", "auto takes", "best strategy", "best library", *_NUMBERS)
+    return make_table(titles, map(_cells, cases), numbers=_NUMBERS)
 
 
 def _cells(case: Case) -> tuple[str, ...]:
-    auto, best, library = (_best(case, k) for k in ("auto", "strategy", "library"))
-    cost, each = case.selection_s, best.time_s if best is not None else None
+    standing = Ranking(case)
+    auto, best, library = (standing.best(kind) for kind in _KINDS)
+    cost_s, each_s = case.selection_s, best.time_s if best is not None else None
     return (
         one_line(case.name),
         one_line(auto.picked) if auto is not None else "none",
@@ -39,15 +37,9 @@ def _cells(case: Case) -> tuple[str, ...]:
         seconds(auto.time_s if auto is not None else None),
         ratio(_over(auto, best)),
         ratio(_over(auto, library)),
-        seconds(cost),
-        f"{cost / each:.0f}" if cost and each else "",
+        seconds(cost_s),
+        f"{cost_s / each_s:.0f}" if cost_s and each_s else "",
     )
-
-
-def _best(case: Case, kind: str) -> Row | None:
-    """Return the fastest right row of a kind."""
-    right = [r for r in case.rows if r.kind == kind and r.outcome == "ok" and r.time_s]
-    return min(right, key=lambda row: row.time_s or math.inf, default=None)
 
 
 def _over(row: Row | None, other: Row | None) -> float | None:

@@ -1,107 +1,88 @@
 """Settings from files: `[tool.jacengine]` of pyproject.toml, or jacengine.toml.
 
-The nearest of these files counts. A key is an option's name; it stands directly under
-`[tool.jacengine]` for all commands that have the option, or under the name of one
-command, as `[tool.jacengine.bench]`.
+The nearest of these files counts. A key is the name of an option. Directly under
+`[tool.jacengine]` it holds for all commands that have the option; under the name of a
+command, as in `[tool.jacengine.bench]`, for that command.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from jacengine.commands.exit_codes import Failure
+from jacengine.commands.exit_codes import CommandError
 from jacengine.errors import nearest
 
-_UNSETTABLE = frozenset({"help", "version", "resume", "list", "dry_run", "replace"})
-"""Options that say what to do now, and are no settings."""
-Options = Mapping[str, frozenset[str]]
-"""The names of the options of each command."""
+_NO_SETTINGS = frozenset({"help", "version", "resume", "list", "dry_run", "replace"})
+"""Options that request an action."""
 
 
-def options_of(group: click.Group) -> Options:
-    """List what can be set."""
+def default_map(folder: Path, group: click.Group) -> dict[str, dict[str, Any]]:
+    """Read the defaults of options that hold in a folder, by command.
+
+    Args:
+        folder: The first folder to search.
+        group: The commands.
+
+    Raises:
+        CommandError: A file cannot be read, or a key is unknown.
+    """
+    path, table = _read_nearest(folder)
+    options = {name: _settable(command) for name, command in group.commands.items()}
+    every = {*options, *frozenset[str]().union(*options.values())}
+    common: dict[str, Any] = {}
+    defaults: dict[str, dict[str, Any]] = {name: {} for name in options}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            command = _require_known(path, key, options)
+            for inner, setting in value.items():
+                name = _require_known(path, inner, options[command], f" in [{key}]")
+                defaults[command][name] = _to_text(setting)
+        else:
+            common[_require_known(path, key, every)] = _to_text(value)
     return {
-        name: frozenset(
-            str(parameter.name)
-            for parameter in command.params
-            if isinstance(parameter, click.Option)
-        )
-        - _UNSETTABLE
-        for name, command in group.commands.items()
+        command: {k: v for k, v in common.items() if k in options[command]} | own
+        for command, own in defaults.items()
     }
 
 
-def defaults(folder: Path, options: Options) -> dict[str, dict[str, Any]]:
-    """Read the settings that hold in a folder, by command.
-
-    Args:
-        folder: Where to begin to look.
-        options: What can be set.
-
-    Raises:
-        Failure: A file cannot be read, or a key is unknown.
-    """
-    found = _found(folder)
-    if found is None:
-        return {}
-    path, table = found
-    made: dict[str, dict[str, Any]] = {name: {} for name in options}
-    for key, value in table.items():
-        if isinstance(value, dict):
-            _expect(path, key, options)
-            for inner, setting in value.items():
-                _expect(path, inner, options[key], where=f"[{key}]")
-                made[key][_name(inner)] = _plain(setting)
-        else:
-            _expect(path, key, {*options, *frozenset().union(*options.values())})
-            for name, known in options.items():
-                if _name(key) in known:
-                    made[name].setdefault(_name(key), _plain(value))
-    return made
+def _settable(command: click.Command) -> frozenset[str]:
+    options = (p for p in command.params if isinstance(p, click.Option))
+    return frozenset(str(option.name) for option in options) - _NO_SETTINGS
 
 
-def _found(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """Return the nearest file with settings, and these."""
-    for place in (folder, *folder.parents):
-        for name, inside in (("jacengine.toml", False), ("pyproject.toml", True)):
-            path = place / name
+def _read_nearest(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the nearest file with settings, and its settings."""
+    for parent in (folder, *folder.parents):
+        for path in (parent / "jacengine.toml", parent / "pyproject.toml"):
             if not path.is_file():
                 continue
             try:
                 content = tomllib.loads(path.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
-                raise Failure(f"{path} cannot be read: {error}.") from error
-            if not inside:
+                raise CommandError(f"{path} cannot be read: {error}.") from error
+            if path.name == "jacengine.toml":
                 return path, content
             table = content.get("tool", {}).get("jacengine")
             if isinstance(table, dict):
                 return path, table
-    return None
+    return folder, {}
 
 
-def _expect(
-    path: Path,
-    key: str,
-    known: Mapping[str, Any] | set[str] | frozenset[str],
-    *,
-    where: str = "",
-) -> None:
-    if _name(key) not in known:
-        inside = f" in {where}" if where else ""
-        raise Failure(
-            f"{path}: there is no setting {key!r}{inside}.{nearest(_name(key), known)}"
+def _require_known(path: Path, key: str, known: Iterable[str], where: str = "") -> str:
+    """Return a key as the name of an option or command."""
+    name = key.replace("-", "_")
+    if name not in known:
+        raise CommandError(
+            f"{path}: there is no setting {key!r}{where}.{nearest(name, known)}"
         )
+    return name
 
 
-def _name(key: str) -> str:
-    return key.replace("-", "_")
-
-
-def _plain(value: Any) -> Any:
-    """Write a list as a command line has it."""
+def _to_text(value: Any) -> Any:
+    """Join a list as on the command line."""
     return ",".join(map(str, value)) if isinstance(value, list) else value

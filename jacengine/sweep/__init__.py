@@ -1,5 +1,4 @@
-"""Sweeps: every method on every workload and size, measured so that it can be trusted.
+"""Sweeps: every method on every workload and size, measured in worker processes.
 
-Each case runs in a worker process; what is finished is on disk; what was interrupted is
-resumed.
+Finished cases are on disk at once, and an interrupted sweep can be resumed.
 """

@@ -1,202 +1,187 @@
-"""Contenders: every way to a Jacobian behind one interface, to be timed alike."""
+"""The interface of candidates: run, verify and time them in the same way."""
 
 from __future__ import annotations
 
-import time
+import math
+import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from jacengine.execution.sweep import Sweep
-from jacengine.plans.plan import Plan
-from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
-from jacengine.report.case import COMPILED, Row
+from jacengine.report.case import Row
+from jacengine.results.result import Result
 from jacengine.results.result_layout import ResultLayout
-from jacengine.selection.candidate_result import CandidateResult
-from jacengine.timing import format_seconds
+from jacengine.selection.outcomes import classify_error
+from jacengine.selection.reference import Reference
+from jacengine.sweep.limits import Limits
+from jacengine.sweep.memory_flops import count_memory_and_flops
+from jacengine.timing import seconds
 
-Blocks = Sequence[Sequence[Tensor]]
 
-
-class TooSlow(Exception):  # noqa: N818 - it stops a run, it reports no error
-    """A first run was given up, or not begun.
+class TooSlowError(Exception):
+    """A first run was stopped, or not started, because it takes too long.
 
     Attributes:
-        expected_s: What the whole would take, as far as that is known.
-        reason: In words.
+        expected_s: The extrapolated time of a whole run, if it is known.
     """
 
     def __init__(self, expected_s: float | None, reason: str) -> None:
         super().__init__(reason)
         self.expected_s = expected_s
-        self.reason = reason
 
 
-class Contender(ABC):
-    """One way to the Jacobian of a case.
+class Candidate(ABC):
+    """One way to compute the Jacobian of a case; a step that fails is its last.
 
     Attributes:
-        row: What is known of it beforehand.
+        row: What is known so far.
+        best_s: The fastest run so far, infinite before the first.
     """
 
     def __init__(self, row: Row) -> None:
         self.row = row
-
-    def first(self, limit_s: float) -> Any:
-        """Run for the first time.
-
-        Args:
-            limit_s: When to give up.
-
-        Returns:
-            What `run` returns.
-
-        Raises:
-            TooSlow: It takes longer.
-        """
-        del limit_s
-        return self.run()
+        self.best_s = math.inf
 
     @abstractmethod
     def run(self) -> Any:
         """Compute the Jacobian. This is what is timed."""
 
     @abstractmethod
-    def blocks(self, result: Any) -> Blocks:
-        """Return what `run` returned as blocks, to be verified.
+    def result(self, returned: Any) -> Result:
+        """Convert what `run` returned, to be verified.
 
         Raises:
-            ValueError: It has not the form of the Jacobian.
+            ValueError: It does not have the structure of the Jacobian.
         """
 
-
-class Chosen(Contender):
-    """What `auto` chose: a plan, called as users call it."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        args: tuple[Any, ...],
-        *,
-        kind: Literal["auto", "compiled"] = "auto",
-    ) -> None:
-        chosen = plan.chosen
-        row = Row.of(chosen)
-        super().__init__(
-            Row(
-                "auto" if kind == "auto" else COMPILED,
-                "ok",
-                row.notes,
-                chunk_size=row.chunk_size,
-                forward_passes=row.forward_passes,
-                backward_passes=row.backward_passes,
-                predicted_bytes=row.predicted_bytes,
-                kind=kind,
-                picked=plan.strategy,
-            )
-        )
-        self._plan = plan
-        self._args = args
-
-    def run(self) -> Any:
-        """Call the plan."""
-        return self._plan(*self._args)
-
-    def blocks(self, result: Any) -> Blocks:
-        """Take the nested result apart."""
-        return blocks_of(self._plan.problem, result)
-
-
-class Named(Contender):
-    """A strategy with the chunk that a selection found."""
-
-    def __init__(
-        self, problem: Problem, call: BoundFunction, record: CandidateResult
-    ) -> None:
-        assert record.method is not None
-        row = Row.of(record)
-        super().__init__(
-            Row(
-                row.strategy,
-                "ok",
-                "; ".join(record.method.notes),
-                chunk_size=record.method.chunk_size,
-                forward_passes=row.forward_passes,
-                backward_passes=row.backward_passes,
-                predicted_bytes=row.predicted_bytes,
-            )
-        )
-        self._kernel = Sweep(problem, record.method)
-        self._call = call
-        self._forecast_s = record.forecast_s or 0.0
-
-    def first(self, limit_s: float) -> Any:
-        """Run, and stop between two passes if it takes too long.
+    def first_run(self, limit_s: float) -> Any:
+        """Run for the first time.
 
         Args:
-            limit_s: When to give up.
+            limit_s: The time limit.
 
         Returns:
-            The blocks.
+            The result of `run`.
 
         Raises:
-            TooSlow: It takes longer, or it is forecast to.
+            TooSlowError: The run exceeds the limit.
         """
-        if self._forecast_s > limit_s:
-            taken = format_seconds(self._forecast_s)
-            raise TooSlow(self._forecast_s, f"not run: forecast to take {taken}")
-        begun = time.perf_counter()
+        del limit_s
+        return self.run()
 
-        def progress(done: float) -> None:
-            taken = time.perf_counter() - begun
-            if done < 1 and taken > limit_s:
-                share = f"stopped after {format_seconds(taken)}, {done:.0%} done"
-                raise TooSlow(taken / max(done, 1e-9), share)
+    @property
+    def correct(self) -> bool:
+        """Whether no step has failed so far."""
+        return self.row.outcome == "ok"
 
-        return self._kernel.run(self._call, progress=progress, checked=True)
+    def verify(
+        self, reference: Reference, device: torch.device, limits: Limits, limit_s: float
+    ) -> None:
+        """Run for the first time and compare the result with the reference.
 
-    def run(self) -> Any:
-        """Run the kernel."""
-        return self._kernel.run(self._call)
+        A short run is repeated, since a first run includes the set-up.
 
-    def blocks(self, result: Any) -> Blocks:
-        """Return the blocks, which the result is."""
-        found: Blocks = result
-        return found
+        Args:
+            reference: The reference derivative.
+            device: The device that the candidate runs on.
+            limits: How long a case may take.
+            limit_s: The time limit of the first run.
+        """
+        results: list[Any] = []
+        try:
+            taken_s = seconds(lambda: results.append(self.first_run(limit_s)), device)
+            self.row = replace(self.row, first_s=taken_s, time_s=taken_s, runs=1)
+            verdict = reference.judge(self.result(results.pop()))
+            self.row = replace(self.row, error=verdict.error)
+            if not verdict.right:
+                outcome = "wrong" if verdict.finite else "nonfinite"
+                self._end(outcome, verdict.complaint)
+                return
+        except TooSlowError as error:
+            self._end("skipped", str(error))
+            self.row = replace(self.row, time_s=error.expected_s)
+            return
+        except ValueError as error:
+            self._end("wrong", str(error))
+            return
+        except Exception as error:
+            self.fail(error)
+            return
+        self.best_s = taken_s
+        if taken_s <= limits.least_s:
+            try:
+                again_s = seconds(self.run, device)
+            except Exception as error:
+                self.fail(error)
+                return
+            self.best_s = min(self.best_s, again_s)
+            self.row = replace(self.row, time_s=again_s, runs=2)
+
+    def fail(self, error: Exception) -> None:
+        """Record an exception of a run."""
+        self._end(*classify_error(error))
+
+    def record(self, times: Sequence[float]) -> None:
+        """Record the times of the rounds."""
+        if times:
+            self.best_s = min(self.best_s, *times)
+            self.row = replace(
+                self.row,
+                time_s=statistics.median(times),
+                times=tuple(times),
+                runs=self.row.runs + len(times),
+            )
+
+    def count(self, device: torch.device, limits: Limits) -> None:
+        """Count the memory and FLOPs of a run, if it is short."""
+        if not self.correct or self.best_s > limits.counted_s:
+            return
+        try:
+            peak, flops = count_memory_and_flops(self.run, device)
+        except Exception:
+            return
+        self.row = replace(self.row, peak_bytes=peak, flops=flops)
+
+    def _end(self, outcome: str, reason: str) -> None:
+        notes = "; ".join(filter(None, [reason, self.row.notes]))
+        self.row = replace(self.row, outcome=outcome, notes=notes)
 
 
-def blocks_of(problem: Problem, result: Any) -> Blocks:
-    """Take a nested result of a function with one output apart.
+def result_of(problem: Problem, result: Any) -> Result:
+    """Convert a nested result of a function with one output.
 
     Args:
-        problem: What was to be computed.
+        problem: The problem that the result is of.
         result: A tensor; for parameters a dict of tensors by name, of a Hessian a dict
             of such dicts.
 
     Returns:
-        Its blocks, outputs by inputs.
+        The result, in blocks.
 
     Raises:
-        ValueError: It is something else, or a shape is not the right one.
+        ValueError: The structure or a shape differs from the expected one.
     """
     names = problem.call_spec.names if problem.part != "trace" else ()
     if problem.options.quantity == "hessian":
-        lines = [_by_name(line, names) for line in _by_name(result, names)]
+        blocks = [_by_name(row, names) for row in _by_name(result, names)]
     else:
-        lines = [_by_name(result, names)]
-    for (row, column), expected in ResultLayout(problem).blocks.items():
-        block = lines[row][column]
+        blocks = [_by_name(result, names)]
+    layout = ResultLayout(problem)
+    for (row, column), expected in layout.blocks.items():
+        block = blocks[row][column]
         if not isinstance(block, Tensor) or tuple(block.shape) != expected.shape:
             got = tuple(block.shape) if isinstance(block, Tensor) else type(block)
             raise ValueError(f"it has shape {got}; expected {expected.shape}")
-    return lines
+    return Result(layout, blocks)
 
 
 def _by_name(result: Any, names: Sequence[str]) -> list[Any]:
-    """List what there is for each parameter; without parameters, the one result."""
+    """List the entries of all parameters; without parameters, the one result."""
     if not names:
         return [result]
     missing = set(names) - set(result)

@@ -1,147 +1,171 @@
-"""Who takes part in a case: ready to run, or with the reason why not."""
+"""The candidates of a case: ready to run, or rows with the reason why not."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from jacengine.bench.baselines import Baseline
-from jacengine.bench.workload import DerivativeSpec as Question
-from jacengine.bench.workload import Workload
-from jacengine.interface import Strategy
+from jacengine.api.strategies import known_strategies
+from jacengine.bench.baselines import BASELINES, Baseline
+from jacengine.errors import ArgumentError, nearest
+from jacengine.interface import Composition
 from jacengine.plans.plan import Plan
-from jacengine.plans.planning import compiled_plan
-from jacengine.problem.bound_function import BoundFunction
-from jacengine.problem.problem import Problem
+from jacengine.problem.quantity import PARTS, TITLES, Quantity
 from jacengine.problem.signature import Signature
 from jacengine.report.case import COMPILED, Row
 from jacengine.selection.candidate_result import CandidateResult
+from jacengine.selection.candidates import candidates
 from jacengine.selection.eligibility import check_eligibility
-from jacengine.selection.reference import Reference
-from jacengine.selection.select import Selection
-from jacengine.sweep.candidate import Chosen, Contender, Named, TooSlow
-from jacengine.sweep.candidate_registry import Roster
-from jacengine.sweep.library import Library
-from jacengine.sweep.messages import Avoid, Tell
+from jacengine.selection.select import Selection, select
+from jacengine.selection.variants import compiled_variants
+from jacengine.sweep.candidate import Candidate, TooSlowError
+from jacengine.sweep.case_problem import CaseProblem
+from jacengine.sweep.case_spec import Crashes, Settings
+from jacengine.sweep.library import LibraryCandidate
+from jacengine.sweep.strategy_candidate import PlanCandidate, StrategyCandidate
+
+
+def find_strategies(settings: Settings, quantity: Quantity) -> tuple[Composition, ...]:
+    """Look up the strategies that settings select and that compute a quantity.
+
+    Raises:
+        ArgumentError: An excluded name is unknown, or no selected strategy computes the
+            quantity.
+    """
+    registry = known_strategies()
+    libraries = {baseline.name for baseline in BASELINES}
+    known = {*libraries, *(name for q in PARTS for name in registry.names(q))}
+    for name in settings.exclude:
+        if name not in known:
+            raise ArgumentError(
+                f"There is no strategy or library {name!r} to exclude."
+                f"{nearest(name, known)} 'jacengine strategies' lists them."
+            )
+    names = settings.strategies
+    if names is not None:
+        names = tuple(n for n in names if quantity in registry.get(n).quantities)
+        if not names:
+            raise ArgumentError(
+                f"None of the selected strategies computes a {TITLES[quantity]}. "
+                f"There are: {', '.join(registry.names(quantity))}."
+            )
+    exclude = [name for name in settings.exclude if name not in libraries]
+    return tuple(registry.choose(names, exclude, quantity))
+
+
+def find_libraries(settings: Settings, quantity: Quantity) -> tuple[Baseline, ...]:
+    """Look up the other libraries that settings select and that compute a quantity."""
+    return tuple(
+        baseline
+        for baseline in BASELINES
+        if settings.peers
+        and baseline.name not in settings.exclude
+        and quantity in baseline.quantities
+    )
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is computed in a case.
+class Candidates:
+    """The candidates of a case.
 
     Attributes:
-        workload: Whose.
-        size: At which size.
-        question: The same, built.
-        problem: The same, examined.
-        bound: The function at the question's arguments.
-        reference: What is right.
+        case: The problem.
+        strategies: The strategies, which are the candidates of `auto` too.
+        libraries: Other libraries.
+        selection: The selection of `auto`.
+        compiled: Whether the choice of `auto` is compiled too.
+        announce: Called with the name of the candidate that is prepared next.
+        crashes: Libraries that must not run again.
     """
 
-    workload: Workload
-    size: int
-    question: Question
-    problem: Problem
-    bound: BoundFunction
-    reference: Reference
-
-
-@dataclass(frozen=True)
-class Lineup:
-    """The contenders of a case.
-
-    Attributes:
-        subject: What is computed.
-        roster: Who is to take part.
-        selection: What `auto` found out.
-        tell: Told who is prepared next.
-        avoid: Contenders that must not run again.
-    """
-
-    subject: Subject
-    roster: Roster
+    case: CaseProblem
+    strategies: tuple[Composition, ...]
+    libraries: tuple[Baseline, ...]
     selection: Selection
-    tell: Tell
-    avoid: Avoid
+    compiled: bool
+    announce: Callable[[str], None]
+    crashes: Crashes
 
-    def contenders(self) -> Iterator[Contender | Row]:
-        """Yield one after the other, `auto` first, the libraries last."""
+    def __iter__(self) -> Iterator[Candidate | Row]:
+        """Prepare one candidate after the other, `auto` first, the libraries last."""
         if self.selection.ranked:
-            yield self._chosen()
-        for strategy in self.roster.strategies:
-            self.tell(strategy.name)
-            yield self._named(strategy)
-        if self.roster.compiled and self.selection.ranked:
-            self.tell(COMPILED)
-            yield self._compiled()
-        for baseline in self.roster.baselines:
-            self.tell(baseline.name)
-            yield self._library(baseline)
+            yield PlanCandidate(self._plan(self.selection), self.case.derivative.args)
+        for strategy in self.strategies:
+            self.announce(strategy.name)
+            yield self._prepare_strategy(strategy)
+        if self.compiled and self.selection.ranked:
+            self.announce(COMPILED)
+            yield self._compile()
+        for baseline in self.libraries:
+            self.announce(baseline.name)
+            yield self._prepare_library(baseline)
 
-    def _chosen(self) -> Chosen:
-        return Chosen(self._plan(), self.subject.question.args)
-
-    def _plan(self) -> Plan:
-        question, problem = self.subject.question, self.subject.problem
+    def _plan(self, selection: Selection) -> Plan:
+        derivative, problem = self.case.derivative, self.case.problem
         signature = Signature.of(
-            question.fn, question.args, {}, problem.call_spec.names
+            derivative.fn, derivative.args, {}, problem.call_spec.names
         )
-        return Plan(problem, self.selection, signature, self.roster.strategies)
+        return Plan(problem, selection, signature, self.strategies)
 
-    def _compiled(self) -> Contender | Row:
-        """Compile what `auto` chose; say why not, if nothing compiled is faster."""
-        args = self.subject.question.args
-        plan = compiled_plan(self._plan(), args, {})
-        if plan.chosen.compiled:
-            return Chosen(plan, args, kind="compiled")
-        tried = [record for record in plan.selection.records if record.compiled]
-        right = any(record.outcome == "ok" for record in tried)
-        why = "; ".join(dict.fromkeys(r.reason for r in tried if r.reason))
-        if right or not why:
+    def _compile(self) -> Candidate | Row:
+        """Compile the choice of `auto`; give the reason if that is not faster."""
+        case = self.case
+        fastest = {
+            r.strategy
+            for r in compiled_variants(
+                case.problem, self.selection.ranked, self.selection.budget
+            )
+        }
+        selection = select(
+            case.problem,
+            case.bound,
+            [c for c in self.strategies if c.name in fastest],
+            budget=self.selection.budget,
+            effort="quick",
+            compiled=True,
+        )
+        if selection.ranked and selection.ranked[0].compiled:
+            plan = self._plan(selection)
+            return PlanCandidate(plan, case.derivative.args, kind="compiled")
+        tried = [result for result in selection.candidates if result.compiled]
+        correct = any(result.outcome == "ok" for result in tried)
+        reason = "; ".join(dict.fromkeys(r.reason for r in tried if r.reason))
+        if correct or not reason:
             return Row(COMPILED, "skipped", "it is not faster", kind="compiled")
-        return Row(COMPILED, "unsupported", why, kind="compiled")
+        return Row(COMPILED, "unsupported", reason, kind="compiled")
 
-    def _named(self, strategy: Strategy) -> Contender | Row:
-        record = self._qualified(strategy)
-        if record.method is None or record.outcome not in {"ok", "skipped"}:
-            return Row.of(record)
-        return Named(self.subject.problem, self.subject.bound, record)
+    def _prepare_strategy(self, strategy: Composition) -> Candidate | Row:
+        result = self._best_result(strategy)
+        if result.method is None or result.outcome not in {"ok", "skipped"}:
+            return Row.of(result)
+        return StrategyCandidate(self.case, result)
 
-    def _qualified(self, strategy: Strategy) -> CandidateResult:
-        """Return a strategy's best record; one that was not tried is tried now."""
-        found = [r for r in self.selection.records if r.strategy == strategy.name]
-        record = min(found, key=lambda r: (r.outcome != "ok", r.time_s or math.inf))
-        if record.outcome != "skipped" or record.method is not None:
-            return record
-        subject, budget = self.subject, self.selection.budget
+    def _best_result(self, strategy: Composition) -> CandidateResult:
+        """Return a strategy's best result; one that was not tried is tried now."""
+        found = [r for r in self.selection.candidates if r.strategy == strategy.name]
+        best = min(found, key=lambda r: (r.outcome != "ok", r.time_s or math.inf))
+        if best.outcome != "skipped" or best.method is not None:
+            return best
+        case, budget = self.case, self.selection.budget
+        methods = tuple(candidates(case.problem, [strategy]))
         return check_eligibility(
-            subject.problem,
-            subject.bound,
-            strategy,
-            subject.reference,
-            budget,
-            timed=True,
+            case.problem, case.bound, methods, case.reference, budget, timed=True
         )
 
-    def _library(self, baseline: Baseline) -> Contender | Row:
-        subject, name = self.subject, baseline.name
-        if name in self.avoid:
-            return _row(name, *self.avoid[name])
-        absent = baseline.missing()
-        if absent is not None:
-            return _row(name, "skipped", absent)
-        workload, size, question = subject.workload, subject.size, subject.question
+    def _prepare_library(self, baseline: Baseline) -> Candidate | Row:
+        case, name = self.case, baseline.name
         try:
-            refusal = baseline.check(workload, question)
-            if refusal is not None:
-                return _row(name, "unsupported", refusal.reason)
-            return Library(baseline, workload, size, question, subject.problem)
-        except TooSlow as slow:
-            return _row(name, "skipped", slow.reason)
+            if name in self.crashes:
+                outcome, reason = self.crashes[name]
+            elif absent := baseline.missing():
+                outcome, reason = "skipped", absent
+            elif refusal := baseline.check(case.workload, case.derivative):
+                outcome, reason = "unsupported", refusal.reason
+            else:
+                return LibraryCandidate(baseline, case)
+        except TooSlowError as error:
+            outcome, reason = "skipped", str(error)
         except Exception as error:
-            return _row(name, "error", f"{type(error).__name__}: {error}")
-
-
-def _row(name: str, outcome: str, notes: str) -> Row:
-    return Row(name, outcome, notes, kind="library")
+            outcome, reason = "error", f"{type(error).__name__}: {error}"
+        return Row(name, outcome, reason, kind="library")

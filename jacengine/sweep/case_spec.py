@@ -1,17 +1,20 @@
-"""What is measured: a workload at a size, and where; and how all of them are."""
+"""The specification of a case, and the settings that all cases of a sweep share."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Effort = Literal["quick", "thorough"]
+Crashes = Mapping[str, tuple[str, str]]
+"""Outcome and reason of libraries that ended a worker, by name."""
 CATALOGUE = "jacengine.bench.workloads:WORKLOADS"
-"""Where the workloads are, as `MODULE:NAME`."""
+"""The default catalogue of workloads, as `MODULE:NAME`."""
 
 
 @dataclass(frozen=True)
-class Trial:
+class CaseSpec:
     """One case of a sweep, before it is measured.
 
     Attributes:
@@ -19,7 +22,7 @@ class Trial:
         size: The value of its parameter.
         dtype: As `float64`; empty for the workload's own.
         device: As `cpu`, `cuda`.
-        threads: Threads of one operator; `None` for as many as torch takes by itself.
+        threads: Threads of one operator; `None` for PyTorch's default.
     """
 
     workload: str
@@ -30,7 +33,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """What the case is called, the same in every sweep: `robot_arm/64`."""
+        """The name of the case, the same in every sweep: `robot_arm/64`."""
         special = (
             self.dtype,
             "" if self.device == "cpu" else self.device,
@@ -46,11 +49,11 @@ class Settings:
     Attributes:
         strategies: The strategies to measure, by name; `None` for all.
         exclude: Strategies and libraries that are left out, by name.
-        memory_budget: As in `jacengine.auto`; `None` for what is free.
+        memory_budget: As in `jacengine.auto`; `None` for the free memory.
         effort: How long a case may take.
         peers: Whether other libraries are measured too.
-        seed: Of the order in which contenders take turns.
-        catalogue: Where the workloads are, as `MODULE:NAME`.
+        seed: Seed of the order of candidates in each round.
+        catalogue: The catalogue of workloads, as `MODULE:NAME`.
         compiled: Whether the choice of `auto` is measured as compiled code too.
     """
 
@@ -62,3 +65,12 @@ class Settings:
     seed: int = 0
     catalogue: str = CATALOGUE
     compiled: bool = False
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Settings:
+        """Read settings from JSON, which turns tuples into lists."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in content.items()
+        }
+        return cls(**values)

@@ -1,9 +1,10 @@
-"""Workloads by `MODULE:NAME`, the user's own among them."""
+"""Catalogues of workloads, imported as `MODULE:NAME`."""
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from jacengine.errors import ArgumentError, nearest
 
 
 def load_object(place: str) -> Any:
-    """Import a module, of the current folder too, and return one of its names.
+    """Import an object from a module, which may be in the current folder.
 
     Args:
         place: As `MODULE:NAME`.
@@ -22,7 +23,7 @@ def load_object(place: str) -> Any:
         The object.
 
     Raises:
-        ArgumentError: There is none, or the module cannot be imported.
+        ArgumentError: The module cannot be imported or has no such name.
     """
     module_name, colon, name = place.partition(":")
     if not (module_name and colon and name):
@@ -46,18 +47,18 @@ def load_object(place: str) -> Any:
 
 
 def load_workloads(place: str) -> tuple[Workload, ...]:
-    """Return the workloads of a catalogue.
+    """Import the workloads of a catalogue.
 
     Args:
-        place: As `MODULE:NAME`, the name of one workload or of several.
+        place: As `MODULE:NAME`, the name of one workload or of an iterable of them.
 
     Raises:
-        ArgumentError: It holds anything else, or two of the same name.
+        ArgumentError: It holds anything else, or two workloads of one name.
     """
     found = load_object(place)
     workloads = (found,) if isinstance(found, Workload) else found
     if not isinstance(workloads, Iterable):
-        raise ArgumentError(f"{place!r} is a {type(found).__name__}, no workloads.")
+        raise ArgumentError(f"{place!r} holds no workloads.")
     listed = tuple(workloads)
     for workload in listed:
         if not isinstance(workload, Workload):
@@ -65,8 +66,7 @@ def load_workloads(place: str) -> tuple[Workload, ...]:
                 f"{place!r} holds a {type(workload).__name__}; expected "
                 "jacengine.bench.workload.Workload."
             )
-    names = [workload.name for workload in listed]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ArgumentError(f"{place!r} has {twice[0]!r} more than once.")
+    for name, count in Counter(workload.name for workload in listed).items():
+        if count > 1:
+            raise ArgumentError(f"{place!r} has {name!r} more than once.")
     return listed

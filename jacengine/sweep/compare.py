@@ -1,50 +1,52 @@
-"""Two runs of the same cases: what became slower, what faster, what cannot be told."""
+"""Comparison of two runs of the same cases: regressions and improvements."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from jacengine.report.case import Case, Report, Row
 
-Word = Literal["regressed", "improved", "same", "unclear"]
+Verdict = Literal["regressed", "unclear", "improved", "same"]
 Quantity = Literal["time", "memory"]
 CONFIDENCE = 0.99
-"""Of each interval: a run has hundreds of them, and each may be wrong."""
+"""The level of each confidence interval: a run has hundreds, each may be wrong."""
 RESAMPLES = 2000
-ENOUGH = 3
-"""Times that an interval needs on either side."""
+MIN_TIMES = 3
+"""Times that a confidence interval needs on either side."""
+TICK = 1e-12
+"""The least median in seconds, so that ratios of zero times exist."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One contender in two runs.
+    """One candidate in two runs.
 
     Attributes:
         case: The case's name.
-        contender: The contender's name.
-        kind: Whose it is.
-        quantity: What is compared.
-        base: Seconds or bytes before, `None` where there is no right result.
+        candidate: The candidate's name.
+        kind: The kind of the candidate, as in `Row`.
+        quantity: The quantity that is compared.
+        base: Seconds or bytes before, `None` without a correct result.
         new: Seconds or bytes now.
-        low: The interval of new over base ...
-        high: ... which holds the true ratio with `CONFIDENCE`.
-        word: What it amounts to.
+        low: The lower end of the confidence interval of new over base ...
+        high: ... and the upper end.
+        verdict: The conclusion.
     """
 
     case: str
-    contender: str
+    candidate: str
     kind: str
     quantity: Quantity
     base: float | None
     new: float | None
     low: float | None
     high: float | None
-    word: Word
+    verdict: Verdict
 
     @property
     def ratio(self) -> float | None:
@@ -55,23 +57,29 @@ class Difference:
 def compare(
     base: Report, new: Report, *, time: float = 0.1, memory: float = 0.05
 ) -> list[Difference]:
-    """Compare the cases that two runs have in common, contender by contender.
+    """Compare the cases that two runs have in common, candidate by candidate.
 
     Args:
         base: The run before.
         new: The run now.
-        time: The share by which a time may grow or shrink and count as the same.
-        memory: The same for peak memory.
+        time: The relative change of a time that counts as the same.
+        memory: The relative change of peak memory that counts as the same.
     """
     before = {case.name: case for case in base.cases}
     found: list[Difference] = []
     for case in new.cases:
-        earlier = before.get(case.name)
-        if earlier is not None:
-            for one, other in _pairs(earlier, case):
-                found.append(_in_time(case.name, one, other, time))
-                if one.peak_bytes and other.peak_bytes:
-                    found.append(_in_memory(case.name, one, other, memory))
+        if case.name not in before:
+            continue
+        for one, other in _pairs(before[case.name], case):
+            found.append(_compare_times(case.name, one, other, time))
+            if one.peak_bytes and other.peak_bytes:
+                # Peaks are counted and have no noise.
+                ratio = other.peak_bytes / one.peak_bytes
+                verdict = _verdict(ratio, ratio, memory)
+                peaks = one.peak_bytes, other.peak_bytes, ratio, ratio, verdict
+                found.append(
+                    Difference(case.name, other.strategy, other.kind, "memory", *peaks)
+                )
     return found
 
 
@@ -80,7 +88,9 @@ def common_cases(base: Report, new: Report) -> int:
     return len({c.name for c in base.cases} & {c.name for c in new.cases})
 
 
-def interval(base: Sequence[float], new: Sequence[float]) -> tuple[float, float]:
+def confidence_interval(
+    base: Sequence[float], new: Sequence[float]
+) -> tuple[float, float]:
     """Return the bootstrap interval of the ratio of medians, new over base.
 
     Percentiles of the ratios of resampled medians (B. Efron, 1979, "Bootstrap methods:
@@ -90,20 +100,25 @@ def interval(base: Sequence[float], new: Sequence[float]) -> tuple[float, float]
         base: Times before.
         new: Times now.
     """
-    generator = np.random.default_rng(0)
+    from scipy import stats  # noqa: PLC0415 - it takes over a second to import
 
-    def medians(times: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        drawn = generator.choice(np.asarray(times), size=(RESAMPLES, len(times)))
-        return np.asarray(np.median(drawn, axis=1), dtype=np.float64)
+    def ratio(base: Any, new: Any, axis: int) -> Any:
+        return np.median(new, axis) / np.maximum(np.median(base, axis), TICK)
 
-    ratios = medians(new) / np.maximum(medians(base), 1e-12)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(ratios, [tail, 1 - tail])
-    return float(low), float(high)
+    found = stats.bootstrap(
+        (base, new),
+        ratio,
+        vectorized=True,
+        method="percentile",
+        confidence_level=CONFIDENCE,
+        n_resamples=RESAMPLES,
+        rng=0,
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def _pairs(base: Case, new: Case) -> Iterator[tuple[Row, Row]]:
-    """Yield the contenders that were right in one of the runs at least."""
+    """Yield the candidates that were correct in at least one of the runs."""
     earlier = {(row.kind, row.strategy): row for row in base.rows}
     for row in new.rows:
         one = earlier.get((row.kind, row.strategy))
@@ -115,54 +130,27 @@ def _pairs(base: Case, new: Case) -> Iterator[tuple[Row, Row]]:
                 yield row, Row(row.strategy, "error", new.failure, kind=row.kind)
 
 
-def _in_time(case: str, base: Row, new: Row, tolerance: float) -> Difference:
+def _compare_times(case: str, base: Row, new: Row, tolerance: float) -> Difference:
     low = high = None
-    word: Word = "unclear"
+    verdict: Verdict = "unclear"
     if base.outcome == "ok" and new.outcome not in {"ok", "skipped"}:
-        word = "regressed"  # it was right, and now it is not
-    elif len(base.times) >= ENOUGH and len(new.times) >= ENOUGH:
-        low, high = interval(base.times, new.times)
-        word = _word(low, high, tolerance)
+        verdict = "regressed"  # it was correct before
+    elif len(base.times) >= MIN_TIMES and len(new.times) >= MIN_TIMES:
+        low, high = confidence_interval(base.times, new.times)
+        verdict = _verdict(low, high, tolerance)
+    medians = _median(base), _median(new)
     return Difference(
-        case,
-        new.strategy,
-        new.kind,
-        "time",
-        _median(base),
-        _median(new),
-        low,
-        high,
-        word,
+        case, new.strategy, new.kind, "time", *medians, low, high, verdict
     )
 
 
-def _in_memory(case: str, base: Row, new: Row, tolerance: float) -> Difference:
-    """Compare peaks, which are counted and have no noise."""
-    assert base.peak_bytes
-    assert new.peak_bytes
-    ratio = new.peak_bytes / base.peak_bytes
-    return Difference(
-        case,
-        new.strategy,
-        new.kind,
-        "memory",
-        base.peak_bytes,
-        new.peak_bytes,
-        ratio,
-        ratio,
-        _word(ratio, ratio, tolerance),
-    )
-
-
-def _word(low: float, high: float, tolerance: float) -> Word:
+def _verdict(low: float, high: float, tolerance: float) -> Verdict:
     slowest, fastest = 1 + tolerance, 1 / (1 + tolerance)
     if low > slowest:
         return "regressed"
     if high < fastest:
         return "improved"
-    if fastest <= low and high <= slowest:
-        return "same"
-    return "unclear"
+    return "same" if fastest <= low and high <= slowest else "unclear"
 
 
 def _median(row: Row) -> float | None:

@@ -1,4 +1,4 @@
-"""A run that is stopped from outside: loops of other libraries know no progress."""
+"""A deadline for code that reports no progress, such as loops of other libraries."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import NoReturn
 
 from jacengine._torch_private import leave_forward_mode
 
-_AGAIN_S = 2.0
-"""An exception raised inside a destructor is lost; then it is raised once more."""
+_REPEAT_S = 2.0
+"""An exception raised inside a destructor is lost; then it is raised again."""
 
 
 class DeadlineError(BaseException):
-    """Raised in the middle of what takes too long.
+    """Raised inside code that exceeds its deadline.
 
-    Not an `Exception`, so that what is stopped cannot mistake it for its own.
+    Not an `Exception`, so that the code that is stopped does not handle it.
     """
 
 
 @contextmanager
 def deadline(limit_s: float) -> Generator[None]:
-    """Stop what runs inside after a time, at the next instruction of Python.
+    """Stop the code inside after a time, at the next Python instruction.
 
-    One call into a library is not cut short. Where there are no timers (Windows,
-    threads beside the main one) nothing is stopped.
+    One call into a library is not interrupted. Without timers (on Windows, in threads
+    other than the main one) nothing is stopped.
 
     Args:
         limit_s: Seconds, more than zero.
 
     Raises:
-        DeadlineError: The time was over.
+        DeadlineError: The time is over.
     """
     if not (
         hasattr(signal, "setitimer")
@@ -46,7 +46,7 @@ def deadline(limit_s: float) -> Generator[None]:
 
     before = signal.signal(signal.SIGALRM, stop)
     try:
-        signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
+        signal.setitimer(signal.ITIMER_REAL, limit_s, _REPEAT_S)
         yield
     except DeadlineError:
         signal.setitimer(signal.ITIMER_REAL, 0)

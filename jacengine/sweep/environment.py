@@ -1,21 +1,50 @@
-"""Were two runs made under the same conditions? What they differ in, in words."""
+"""The environment of a run: what must be the same so that times can be compared."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+from jacengine.errors import ArgumentError
 from jacengine.report.machine import Machine
 from jacengine.selection.budget import format_bytes
 
-_CLOCK = re.compile(r"\s*@?\s*\d+(\.\d+)?\s*[GM]Hz", re.IGNORECASE)
-_ALIKE = 0.1
+_CLOCK_RATE = re.compile(r"\s*@?\s*\d+(\.\d+)?\s*[GM]Hz", re.IGNORECASE)
+_MEMORY_TOLERANCE = 0.1
 """Main memories that differ by less are the same: kernels reserve varying shares."""
 
 
-def other_machine(one: Machine, other: Machine) -> list[str]:
-    """List what makes times of two runs incomparable."""
+class OtherMachineError(ArgumentError):
+    """Runs of different machines, whose times cannot be compared."""
+
+
+def require_same_machine(
+    path: Path, machine: Machine, base_path: Path, base: Machine, *, advice: str = ""
+) -> None:
+    """Require that two runs come from one machine.
+
+    Args:
+        path: The run ...
+        machine: ... and its machine.
+        base_path: The run that it is compared or merged with ...
+        base: ... and its machine.
+        advice: A last sentence of the message.
+
+    Raises:
+        OtherMachineError: The machines differ.
+    """
+    differences = machine_differences(base, machine)
+    if differences:
+        message = f"({'; '.join(differences)}). {advice}".strip()
+        raise OtherMachineError(
+            f"{path} and {base_path} come from different machines {message}"
+        )
+
+
+def machine_differences(one: Machine, other: Machine) -> list[str]:
+    """List the differences that make times of two runs incomparable."""
     pairs = [
-        ("processor", _normal(one.cpu), _normal(other.cpu)),
+        ("processor", _without_clock_rate(one.cpu), _without_clock_rate(other.cpu)),
         ("cores", str(one.cores), str(other.cores)),
         ("accelerator", one.gpu, other.gpu),
         ("system", one.system, other.system),
@@ -23,13 +52,13 @@ def other_machine(one: Machine, other: Machine) -> list[str]:
     ]
     found = [f"{what}: {a!r} and {b!r}" for what, a, b in pairs if a != b]
     small, large = sorted([one.memory_bytes, other.memory_bytes])
-    if small < large * (1 - _ALIKE):
+    if small < large * (1 - _MEMORY_TOLERANCE):
         found.append(f"memory: {format_bytes(small)} and {format_bytes(large)}")
     return found
 
 
-def other_versions(one: Machine, other: Machine) -> list[str]:
-    """List what else differs; it may be what is compared."""
+def version_differences(one: Machine, other: Machine) -> list[str]:
+    """List differing versions and settings, which may be what is compared."""
     pairs = [
         ("Python", one.python, other.python),
         ("PyTorch", one.torch, other.torch),
@@ -39,6 +68,6 @@ def other_versions(one: Machine, other: Machine) -> list[str]:
     return [f"{what} {a} and {b}" for what, a, b in pairs if a != b]
 
 
-def _normal(cpu: str) -> str:
-    """Leave out the clock rate, which is measured and never the same twice."""
-    return " ".join(_CLOCK.sub("", cpu).split())
+def _without_clock_rate(cpu: str) -> str:
+    """Remove the clock rate, which is measured and varies from boot to boot."""
+    return " ".join(_CLOCK_RATE.sub("", cpu).split())

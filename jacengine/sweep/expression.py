@@ -1,79 +1,58 @@
-"""Choosing by an expression, as pytest's `-k`: `mlp and not (large or conv)`."""
+"""Selection by an expression, as pytest's `-k`: `mlp and not (large or conv)`."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable
 
 from jacengine.errors import ArgumentError
 
-Matcher = Callable[[str], bool]
-_TOKEN = re.compile(r"\s*(\(|\)|[^\s()]+)")
-_WORDS = frozenset({"and", "or", "not", "(", ")"})
+_WORD = re.compile(r"[^\s()]+")
+_OPERATORS = ("and", "or", "not")
+_NODES = (
+    *(ast.Expression, ast.Name, ast.Load),
+    *(ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not),
+)
 
 
-def compile_expression(text: str) -> Matcher:
-    """Read an expression of words, `and`, `or`, `not` and parentheses.
+def compile_expression(text: str) -> Callable[[str], bool]:
+    """Compile an expression of words, `and`, `or`, `not` and parentheses.
 
     Args:
-        text: The expression; a word matches a name that contains it, in any case.
+        text: The expression; a word matches a name that contains it, in any case. A
+            blank expression matches every name.
 
     Returns:
-        What tells whether a name matches.
+        A function that tells whether a name matches.
 
     Raises:
-        ArgumentError: It cannot be read.
+        ArgumentError: The expression has a syntax error.
     """
-    reader = _Reader(text)
-    matcher = reader.alternatives()
-    if reader.tokens:
-        raise reader.refuse(f"{reader.tokens[0]!r} is one too many")
-    return matcher
+    words: dict[str, str] = {}
 
+    def to_identifier(word: re.Match[str]) -> str:
+        if word[0] in _OPERATORS:
+            return word[0]
+        identifier = f"word_{len(words)}"
+        words[identifier] = word[0].lower()
+        return identifier
 
-class _Reader:
-    """Takes an expression apart, from left to right."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self.tokens: list[str] = _TOKEN.findall(text)
-
-    def refuse(self, reason: str) -> ArgumentError:
-        return ArgumentError(
-            f"The expression {self._text!r} cannot be read: {reason}. Write names "
-            "joined by 'and', 'or', 'not' and parentheses."
+    # A blank expression becomes the name `word_`, which is true.
+    source = _WORD.sub(to_identifier, " ".join(text.split())) or "word_"
+    try:
+        tree = ast.parse(source, mode="eval")
+    except SyntaxError:
+        tree = None
+    if tree is None or not all(isinstance(node, _NODES) for node in ast.walk(tree)):
+        raise ArgumentError(
+            f"The expression {text!r} cannot be read. Write names joined by 'and', "
+            "'or', 'not' and parentheses."
         )
+    code = compile(tree, "<expression>", "eval")
 
-    def alternatives(self) -> Matcher:
-        parts = [self._all()]
-        while self._take("or"):
-            parts.append(self._all())
-        return lambda name: any(part(name) for part in parts)
+    def matches(name: str) -> bool:
+        found = {key: word in name.lower() for key, word in words.items()}
+        return bool(eval(code, {"word_": True, **found}))  # noqa: S307 - names only
 
-    def _all(self) -> Matcher:
-        parts = [self._one()]
-        while self._take("and"):
-            parts.append(self._one())
-        return lambda name: all(part(name) for part in parts)
-
-    def _one(self) -> Matcher:
-        if self._take("not"):
-            inner = self._one()
-            return lambda name: not inner(name)
-        if self._take("("):
-            inner = self.alternatives()
-            if not self._take(")"):
-                raise self.refuse("a ')' is missing")
-            return inner
-        if not self.tokens:
-            raise self.refuse("a name is missing at its end")
-        word = self.tokens.pop(0)
-        if word in _WORDS:
-            raise self.refuse(f"{word!r} stands where a name belongs")
-        return lambda name: word.lower() in name.lower()
-
-    def _take(self, token: str) -> bool:
-        if self.tokens and self.tokens[0] == token:
-            self.tokens.pop(0)
-            return True
-        return False
+    return matches

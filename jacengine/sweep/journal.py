@@ -1,7 +1,7 @@
-"""The file that a sweep's cases are appended to, each on the disk before the next.
+"""The journal of a sweep: a file that every finished case is appended to and synced.
 
-The first line says what the sweep is; every other line is a case. A sweep that was
-killed leaves at worst half a line at the end, which is dropped.
+The first line is the manifest; every other line is a case. A sweep that was killed
+leaves at most one partial line at the end, which is dropped.
 """
 
 from __future__ import annotations
@@ -16,44 +16,44 @@ from typing import IO
 from jacengine.errors import ArgumentError
 from jacengine.report.case import Case, Report
 from jacengine.report.results import case_from_json, case_to_json
-from jacengine.sweep.case_spec import Trial
-from jacengine.sweep.manifest import Header
+from jacengine.sweep.case_spec import CaseSpec
+from jacengine.sweep.manifest import Manifest
 
 FILE = "results.jsonl"
 
 
 @dataclass(frozen=True)
 class Journal:
-    """A sweep as far as it came.
+    """A complete or partial sweep, as read from its file.
 
     Attributes:
-        header: What it is.
-        cases: Those that are finished.
-        damaged: How many lines could not be read; their cases are not finished.
+        manifest: What the sweep measures.
+        cases: The finished cases.
+        damaged: The number of unreadable lines; their cases count as not finished.
     """
 
-    header: Header
+    manifest: Manifest
     cases: tuple[Case, ...]
     damaged: int = 0
 
     @property
-    def left(self) -> tuple[Trial, ...]:
+    def remaining(self) -> tuple[CaseSpec, ...]:
         """The cases that are not finished."""
         done = {case.name for case in self.cases}
-        return tuple(trial for trial in self.header.trials if trial.name not in done)
+        return tuple(spec for spec in self.manifest.cases if spec.name not in done)
 
     def report(self) -> Report:
-        """Return what there is to report."""
-        header, rates = self.header, self.header.rates
-        order = {trial.name: place for place, trial in enumerate(header.trials)}
+        """Return the report of the finished cases, in the order of the sweep."""
+        manifest, roofline = self.manifest, self.manifest.roofline
+        order = {spec.name: place for place, spec in enumerate(manifest.cases)}
         cases = sorted(self.cases, key=lambda case: order.get(case.name, len(order)))
         return Report(
             tuple(cases),
-            header.machine,
-            header.command,
-            len(header.trials),
-            None if rates is None else rates.fill,
-            None if rates is None else rates.matmul,
+            manifest.machine,
+            manifest.command,
+            len(manifest.cases),
+            None if roofline is None else roofline.fill,
+            None if roofline is None else roofline.matmul,
         )
 
 
@@ -61,22 +61,21 @@ def read_journal(folder: Path) -> Journal:
     """Read a sweep.
 
     Args:
-        folder: Where it was written to.
+        folder: The folder of the journal.
 
     Raises:
-        ArgumentError: There is none.
+        ArgumentError: There is no journal, or its manifest is damaged.
     """
-    path = folder / FILE
     try:
-        text = path.read_bytes().decode("utf-8", "replace")
+        text = (folder / FILE).read_bytes().decode("utf-8", "replace")
     except OSError as error:
         raise ArgumentError(
             f"There is no sweep in {folder}: {FILE} cannot be read."
         ) from error
-    *lines, torn = text.split("\n")
-    header = Header.from_json(lines.pop(0) if lines else torn)
+    *lines, partial = text.split("\n")
+    manifest = Manifest.from_json(lines.pop(0) if lines else partial)
     cases: dict[str, Case] = {}
-    damaged = 1 if torn else 0
+    damaged = 1 if partial else 0
     for line in filter(None, lines):
         try:
             case = case_from_json(line)
@@ -84,20 +83,20 @@ def read_journal(folder: Path) -> Journal:
             damaged += 1
         else:
             cases.setdefault(case.name, case)
-    return Journal(header, tuple(cases.values()), damaged)
+    return Journal(manifest, tuple(cases.values()), damaged)
 
 
-class Writer:
-    """Appends to a journal."""
+class JournalWriter:
+    """Appends cases to a journal."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
     def append(self, case: Case) -> None:
         """Write a case, and wait until it is on the disk."""
-        self.line(case_to_json(case))
+        self.write_line(case_to_json(case))
 
-    def line(self, text: str) -> None:
+    def write_line(self, text: str) -> None:
         """Write a line, and wait until it is on the disk."""
         self._file.write(text.encode() + b"\n")
         self._file.flush()
@@ -105,24 +104,24 @@ class Writer:
 
 
 @contextlib.contextmanager
-def begun(folder: Path, header: Header) -> Generator[Writer]:
-    """Begin a journal.
+def create_journal(folder: Path, manifest: Manifest) -> Generator[JournalWriter]:
+    """Create a journal.
 
     Args:
-        folder: Where; made if it is missing.
-        header: What the sweep is.
+        folder: Its folder, which is created if missing.
+        manifest: Its first line.
 
     Yields:
-        What appends to it.
+        The writer.
 
     Raises:
-        ArgumentError: There is one already.
+        ArgumentError: The folder has a journal already.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with (folder / FILE).open("xb") as file:
-            writer = Writer(file)
-            writer.line(header.to_json())
+            writer = JournalWriter(file)
+            writer.write_line(manifest.to_json())
             yield writer
     except FileExistsError as error:
         raise ArgumentError(
@@ -132,10 +131,10 @@ def begun(folder: Path, header: Header) -> Generator[Writer]:
 
 
 @contextlib.contextmanager
-def resumed(folder: Path) -> Generator[Writer]:
-    """Go on with a journal; half a line at its end is cut off."""
+def resume_journal(folder: Path) -> Generator[JournalWriter]:
+    """Open a journal to append to it; a partial line at its end is removed."""
     with (folder / FILE).open("r+b") as file:
-        whole = file.read()
-        file.truncate(whole.rfind(b"\n") + 1)
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
         file.seek(0, os.SEEK_END)
-        yield Writer(file)
+        yield JournalWriter(file)

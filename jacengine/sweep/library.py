@@ -1,4 +1,4 @@
-"""Other libraries as contenders, with a deadline where they loop."""
+"""Other libraries as candidates, with a deadline for their loops."""
 
 from __future__ import annotations
 
@@ -9,61 +9,57 @@ from typing import Any
 from torch import Tensor
 
 from jacengine.bench.baselines.baseline import Baseline, Prepared
-from jacengine.bench.workload import DerivativeSpec as Question
-from jacengine.bench.workload import Workload
-from jacengine.problem.problem import Problem
+from jacengine.bench.workload import DerivativeSpec
 from jacengine.report.case import Row
-from jacengine.sweep.candidate import Blocks, Contender, TooSlow, blocks_of
+from jacengine.results.result import Result
+from jacengine.sweep.candidate import Candidate, TooSlowError, result_of
+from jacengine.sweep.case_problem import CaseProblem
 from jacengine.sweep.deadline import DeadlineError, deadline
 from jacengine.timing import format_seconds, seconds
 
-PREPARING = 20.0
-"""Seconds that a library may take to prepare itself at least: some compile."""
-FEWEST = 4
-"""Samples that a run is extrapolated from at least; as many as a while allows."""
+PREPARATION_S = 20.0
+"""Seconds that the preparation of a library may take: some compile."""
+MIN_SAMPLES = 4
+"""Least number of samples that a run is extrapolated from."""
 
 
-class Library(Contender):
-    """A library's way, prepared as its users prepare it."""
+class LibraryCandidate(Candidate):
+    """A library's method, prepared as its users prepare it."""
 
-    def __init__(
-        self,
-        baseline: Baseline,
-        workload: Workload,
-        size: int,
-        question: Question,
-        problem: Problem,
-    ) -> None:
-        """Prepare a baseline.
+    def __init__(self, baseline: Baseline, case: CaseProblem) -> None:
+        """Prepare a baseline that applies to a problem.
 
         Args:
-            baseline: Which one; it applies.
-            workload: What is asked for.
-            size: At which size.
-            question: The same, built.
-            problem: The same, examined.
+            baseline: The baseline.
+            case: The problem.
+
+        Raises:
+            TooSlowError: The preparation takes too long.
         """
         super().__init__(Row(baseline.name, "ok", kind="library"))
         self._baseline = baseline
-        self._workload = workload
-        self._size = size
-        self._question = question
-        self._problem = problem
-        begun = time.monotonic()
-        self._prepared = self._prepare(question)
-        self._preparing_s = time.monotonic() - begun
+        self._case = case
+        started = time.monotonic()
+        try:
+            with deadline(PREPARATION_S):
+                self._prepared = self._prepare(case.derivative)
+        except DeadlineError:
+            limit = format_seconds(PREPARATION_S)
+            raise TooSlowError(None, f"not prepared within {limit}") from None
+        self._preparation_s = time.monotonic() - started
 
-    def first(self, limit_s: float) -> Any:
-        """Run, and stop if it takes too long.
+    def first_run(self, limit_s: float) -> Any:
+        """Run, and stop at the time limit.
 
         Args:
-            limit_s: When to give up.
+            limit_s: The time limit.
 
         Returns:
-            What the library returns.
+            The library's result.
 
         Raises:
-            TooSlow: It takes longer; the time is extrapolated from a few samples.
+            TooSlowError: The run exceeds the limit; its time is extrapolated from a few
+                samples.
         """
         try:
             with deadline(limit_s):
@@ -71,57 +67,50 @@ class Library(Contender):
         except DeadlineError:
             pass
         stopped = f"stopped after {format_seconds(limit_s)}"
-        expected, count = self._extrapolated(limit_s)
-        if expected <= limit_s:
-            raise TooSlow(None, stopped)
-        raise TooSlow(expected, f"{stopped}; extrapolated from 1 and {count} samples")
+        expected_s, count = self._extrapolate(limit_s)
+        if expected_s <= limit_s:
+            raise TooSlowError(None, stopped)
+        raise TooSlowError(
+            expected_s, f"{stopped}; extrapolated from 1 and {count} samples"
+        )
 
     def run(self) -> Any:
         """Run what was prepared."""
         return self._prepared.run()
 
-    def blocks(self, result: Any) -> Blocks:
-        """Convert the result to tensors and take it apart."""
-        return blocks_of(self._problem, self._prepared.convert(result))
+    def result(self, returned: Any) -> Result:
+        """Convert the result to tensors and split it."""
+        return result_of(self._case.problem, self._prepared.convert(returned))
 
-    def _prepare(self, question: Question) -> Prepared:
-        try:
-            with deadline(PREPARING):
-                return self._baseline.prepare(self._workload, question)
-        except DeadlineError:
-            limit = format_seconds(PREPARING)
-            raise TooSlow(None, f"not prepared within {limit}") from None
+    def _prepare(self, derivative: DerivativeSpec) -> Prepared:
+        return self._baseline.prepare(self._case.workload, derivative)
 
-    def _extrapolated(self, limit_s: float) -> tuple[float, int]:
-        """Time one sample and some: a line through two points, as loops are.
+    def _extrapolate(self, limit_s: float) -> tuple[float, int]:
+        """Extrapolate linearly from one sample and several, as loops scale.
 
         Returns:
-            Seconds of the whole, zero if they cannot be told, and how many some were.
+            Seconds of the whole run, zero if unknown, and the number of samples.
         """
-        samples = self._problem.batch_size or 1
+        samples = self._case.problem.batch_size or 1
         # A library that compiles would compile each part anew.
-        if samples <= 2 * FEWEST or self._preparing_s > limit_s:
+        if samples <= 2 * MIN_SAMPLES or self._preparation_s > limit_s:
             return 0.0, 0
         try:
             with deadline(limit_s):
-                one_s = self._seconds_of(1)
+                one_s = self._time_samples(1)
                 fitting = int(limit_s / 4 / max(one_s, 1e-9))
-                count = min(samples // 2, max(FEWEST, fitting))
-                some_s = self._seconds_of(count)
+                count = min(samples // 2, max(MIN_SAMPLES, fitting))
+                several_s = self._time_samples(count)
         except DeadlineError:
             return 0.0, 0
-        slope = max(0.0, (some_s - one_s) / (count - 1))
+        slope = max(0.0, (several_s - one_s) / (count - 1))
         return one_s + slope * (samples - 1), count
 
-    def _seconds_of(self, count: int) -> float:
-        question = _narrowed(self._question, count)
-        part = self._baseline.prepare(self._workload, question)
-        return seconds(part.run, self._problem.outputs[0].device)
-
-
-def _narrowed(question: Question, count: int) -> Question:
-    """Return the question about the first samples only."""
-    args = tuple(
-        arg[:count] if isinstance(arg, Tensor) else arg for arg in question.args
-    )
-    return replace(question, args=args)
+    def _time_samples(self, count: int) -> float:
+        """Time a run on the first samples only."""
+        derivative = self._case.derivative
+        args = tuple(
+            arg[:count] if isinstance(arg, Tensor) else arg for arg in derivative.args
+        )
+        part = self._prepare(replace(derivative, args=args))
+        return seconds(part.run, self._case.device)

@@ -1,10 +1,13 @@
-"""How long a case may take: what is run, how often, and when a run is given up."""
+"""Time limits of a case: which runs are made, how often, and when a run is stopped."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from jacengine.sweep.case_spec import Effort
+
+MIN_ROUNDS = 3
+"""Rounds that are run in any case: fewer times have no spread."""
 
 
 @dataclass(frozen=True)
@@ -13,31 +16,43 @@ class Limits:
 
     Attributes:
         rounds_s: Seconds of interleaved rounds ...
-        rounds: ... and how many rounds at most.
-        near: Contenders within this factor of the best are timed in rounds ...
-        brief_s: ... or whose run takes no longer than this.
-        once: A first run is given up after this many times the best ...
+        rounds: ... and the largest number of rounds.
+        near: Candidates within this factor of the best are timed in rounds ...
+        short_s: ... or whose run takes no longer than this.
+        stop_factor: A first run is stopped after this many times the best ...
         least_s: ... but not before these seconds ...
         most_s: ... and after these in any case.
-        weighed_s: Memory and arithmetic are counted in runs up to this long.
-        case_s: After this long a worker is taken for hung.
-        expected_s: What a case takes, roughly, for forecasts.
+        counted_s: Memory and FLOPs are counted in runs up to this long.
+        case_s: After this long a worker counts as hung.
+        expected_s: The typical time of a case, for forecasts.
     """
 
     rounds_s: float
     rounds: int
     near: float
-    brief_s: float
-    once: float
+    short_s: float
+    stop_factor: float
     least_s: float
     most_s: float
-    weighed_s: float
+    counted_s: float
     case_s: float
     expected_s: float
 
     def first_run_s(self, best_s: float) -> float:
-        """Return how long a first run may take when the best takes `best_s`."""
-        return min(self.most_s, max(self.least_s, self.once * best_s))
+        """Return the time limit of a first run when the best takes `best_s`."""
+        return min(self.most_s, max(self.least_s, self.stop_factor * best_s))
+
+    def rounds_of(self, best_s: float, candidates: int) -> int:
+        """Return in how many rounds a candidate takes part.
+
+        Args:
+            best_s: Its best time so far.
+            candidates: The number of candidates that share the time.
+        """
+        if best_s > self.rounds_s:
+            return 1
+        fitting = int(self.rounds_s / candidates / max(best_s, 1e-9))
+        return min(self.rounds, max(MIN_ROUNDS, fitting))
 
 
 LIMITS: dict[Effort, Limits] = {
@@ -45,11 +60,11 @@ LIMITS: dict[Effort, Limits] = {
         rounds_s=1.0,
         rounds=15,
         near=10.0,
-        brief_s=0.005,
-        once=30.0,
+        short_s=0.005,
+        stop_factor=30.0,
         least_s=0.3,
         most_s=0.6,
-        weighed_s=0.03,
+        counted_s=0.03,
         case_s=120.0,
         expected_s=3.5,
     ),
@@ -57,14 +72,12 @@ LIMITS: dict[Effort, Limits] = {
         rounds_s=10.0,
         rounds=25,
         near=10.0,
-        brief_s=0.02,
-        once=300.0,
+        short_s=0.02,
+        stop_factor=300.0,
         least_s=3.0,
         most_s=20.0,
-        weighed_s=2.0,
+        counted_s=2.0,
         case_s=600.0,
         expected_s=30.0,
     ),
 }
-MINIMUM_ROUNDS = 3
-"""Rounds that are run in any case: fewer times have no spread."""

@@ -1,104 +1,86 @@
-"""One case, from its name to its figures."""
+"""The measurement of one case, from its specification to its results."""
 
 from __future__ import annotations
 
 import math
+import statistics
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 
-from jacengine.bench.workload import DerivativeSpec as Question
 from jacengine.bench.workload import Workload
 from jacengine.errors import JacengineError
-from jacengine.problem.analyze import analyze
-from jacengine.problem.problem import Options
-from jacengine.report.case import Case, Row
+from jacengine.report.case import Case
 from jacengine.selection.budget import format_bytes, to_bytes
-from jacengine.selection.reference import Reference
 from jacengine.selection.select import select
-from jacengine.sweep.candidate_registry import Roster
-from jacengine.sweep.candidates import Lineup, Subject
-from jacengine.sweep.case_spec import Settings, Trial
-from jacengine.sweep.limits import LIMITS
-from jacengine.sweep.messages import Avoid, Tell
-from jacengine.sweep.rounds import loose
-from jacengine.sweep.run_case import contest
-from jacengine.sweep.system_load import LOUD, Disturbance
+from jacengine.sweep.candidates import Candidates, find_libraries, find_strategies
+from jacengine.sweep.case_problem import CaseProblem
+from jacengine.sweep.case_spec import CaseSpec, Crashes, Settings
+from jacengine.sweep.limits import LIMITS, MIN_ROUNDS
+from jacengine.sweep.run_case import run_case
+from jacengine.sweep.system_load import HIGH_LOAD, SystemLoad
 from jacengine.timing import warm_up
+
+WIDE_SPREAD = 0.3
+"""Interquartile range over median above which times are doubtful."""
 
 
 def measure(
-    trial: Trial,
+    spec: CaseSpec,
     workload: Workload,
     settings: Settings,
     *,
-    tell: Tell = lambda _: None,
-    avoid: Avoid | None = None,
+    announce: Callable[[str], None] = lambda _: None,
+    crashes: Crashes | None = None,
 ) -> Case:
     """Measure one case.
 
     Args:
-        trial: Which.
+        spec: The case.
         workload: Its workload.
-        settings: How.
-        tell: Told who runs next.
-        avoid: Contenders that must not run again.
+        settings: How to measure it.
+        announce: Called with the name of what runs next.
+        crashes: Libraries that must not run again.
 
     Returns:
-        The case; what went wrong with all of it is its `failure`.
+        The case; an error of the case as a whole is its `failure`.
     """
     case = Case(
-        trial.name,
+        spec.name,
         workload.use,
         workload=workload.name,
-        size=trial.size,
+        size=spec.size,
         parameter=workload.parameter,
         origin=workload.origin,
-        device=trial.device,
+        device=spec.device,
         threads=torch.get_num_threads(),
     )
     with warnings.catch_warnings():
-        # Of methods that nobody chose: a slow batching rule, a resized buffer.
+        # Of methods that the user did not choose: a slow batching rule, for example.
         warnings.simplefilter("ignore")
         try:
-            tell("auto")
-            subject = _subject(trial, workload)
-            return _measured(case, subject, settings, tell, avoid or {})
+            announce("auto")
+            built = CaseProblem.build(spec, workload)
+            return _measure(case, built, settings, announce, crashes or {})
         except JacengineError as error:
             return replace(case, failure=str(error).partition("\n")[0])
         except Exception as error:
             return replace(case, failure=f"{type(error).__name__}: {error}")
 
 
-def _subject(trial: Trial, workload: Workload) -> Subject:
-    """Build and examine what is asked for, and find out what is right."""
-    question = _question(trial, workload)
-    options = Options(
-        wrt=question.wrt, batch_dim=question.batch_dim, quantity=question.quantity
-    )
-    problem = analyze(question.fn, question.args, {}, options)
-    call = problem.bind(question.args, {})
-    reference = Reference.of(problem, call, passes=None)
-    return Subject(workload, trial.size, question, problem, call, reference)
-
-
-def _question(trial: Trial, workload: Workload) -> Question:
-    question = workload.build(trial.size)
-    if not trial.dtype and trial.device == "cpu":
-        return question
-    dtype: torch.dtype | None = getattr(torch, trial.dtype) if trial.dtype else None
-    return question.to(device=torch.device(trial.device), dtype=dtype)
-
-
-def _measured(
-    case: Case, subject: Subject, settings: Settings, tell: Tell, avoid: Avoid
+def _measure(
+    case: Case,
+    built: CaseProblem,
+    settings: Settings,
+    announce: Callable[[str], None],
+    crashes: Crashes,
 ) -> Case:
-    """Return the case with what is known of its problem, and with its rows."""
-    problem = subject.problem
-    device = problem.outputs[0].device
-    budget = to_bytes(settings.memory_budget, device)
+    """Return the case with the properties of its problem, and with its rows."""
+    problem = built.problem
+    quantity = problem.options.quantity
+    budget = to_bytes(settings.memory_budget, built.device)
     case = replace(
         case,
         outputs=problem.output_count,
@@ -107,36 +89,47 @@ def _measured(
         result_bytes=problem.result_bytes,
         dtype=str(problem.outputs[0].dtype).removeprefix("torch."),
         budget_bytes=None if settings.memory_budget is None else budget,
-        quantity=problem.options.quantity,
+        quantity=quantity,
     )
     if problem.result_bytes > budget:
         needed, allowed = format_bytes(problem.result_bytes), format_bytes(budget)
-        failure = f"the {problem.title} itself has {needed}, of {allowed}"
+        failure = f"the {problem.title} alone needs {needed}; the budget is {allowed}"
         return replace(case, failure=failure)
-    roster = Roster.of(settings, problem.options.quantity)
+    strategies = find_strategies(settings, quantity)
+    libraries = find_libraries(settings, quantity)
     warm_up()
-    disturbance = Disturbance()
-    selection = select(
-        problem, subject.bound, roster.strategies, budget=budget, effort="quick"
-    )
-    rows = contest(
-        Lineup(subject, roster, selection, tell, avoid).contenders(),
-        subject.reference,
-        device,
+    load = SystemLoad()
+    selection = select(problem, built.bound, strategies, budget=budget, effort="quick")
+    rows = run_case(
+        Candidates(
+            built,
+            strategies,
+            libraries,
+            selection,
+            settings.compiled,
+            announce,
+            crashes,
+        ),
+        built.reference,
+        built.device,
         LIMITS[settings.effort],
         seed=settings.seed,
-        tell=tell,
+        announce=announce,
     )
+    timed = [row for row in rows if row.times and row.outcome == "ok"]
+    fastest = min(timed, key=lambda row: row.time_s or math.inf, default=None)
+    spread = fastest is not None and widely_spread(fastest.times)
     return replace(
         case,
         rows=tuple(rows),
         selection_s=selection.cost_s,
-        unstable=disturbance.share() > LOUD or _loose(rows),
+        unstable=load.share() > HIGH_LOAD or spread,
     )
 
 
-def _loose(rows: Sequence[Row]) -> bool:
-    """Whether the times of the fastest are spread too widely."""
-    raced = [row for row in rows if row.times and row.outcome == "ok"]
-    fastest = min(raced, key=lambda row: row.time_s or math.inf, default=None)
-    return fastest is not None and loose(fastest.times)
+def widely_spread(times: Sequence[float]) -> bool:
+    """Return whether times are spread so widely that their median means little."""
+    if len(times) < 2 * MIN_ROUNDS:
+        return False
+    low, middle, high = statistics.quantiles(times, n=4)
+    return middle > 0 and (high - low) / middle > WIDE_SPREAD

@@ -1,4 +1,4 @@
-"""What a run allocates and how much it computes, counted in a run off the clock."""
+"""Peak memory and floating-point operations of a run, counted in a run of its own."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from torch.utils.flop_counter import flop_registry
 from jacengine.peak_memory import peak_memory
 
 
-def weighed(
+def count_memory_and_flops(
     run: Callable[[], object], device: torch.device
 ) -> tuple[int | None, int | None]:
-    """Count the peak of what a run allocates, and its floating-point operations.
+    """Count the peak of allocated bytes and the floating-point operations of a run.
 
     Args:
         run: The run.
-        device: Where it allocates.
+        device: The device that it allocates on.
 
     Returns:
-        Bytes and operations; neither where the work is not torch's.
+        Bytes and operations; `None` for both where PyTorch does not do the work.
     """
-    with peak_memory(device) as peak, _Arithmetic() as arithmetic:
+    with peak_memory(device) as peak, _FlopCounter() as counter:
         result = run()
     leaves = pytree.tree_leaves(result)
     if not all(isinstance(leaf, Tensor) for leaf in leaves):
         return None, None
-    return peak.bytes, arithmetic.count or None
+    return peak.bytes, counter.flops or None
 
 
-class _Arithmetic(TorchDispatchMode):
+class _FlopCounter(TorchDispatchMode):
     """Counts the operations of matrix products and convolutions.
 
-    As `torch.utils.flop_counter`, by its formulas, but without its module hooks, which
-    transforms of torch.func do not go along with.
+    Uses the formulas of `torch.utils.flop_counter` without its module hooks, which do
+    not support the transforms of torch.func.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.count = 0
+        self.flops = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -51,5 +51,5 @@ class _Arithmetic(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         formula = flop_registry.get(func._overloadpacket)
         if formula is not None:
-            self.count += int(formula(*args, **(kwargs or {}), out_val=result))
+            self.flops += int(formula(*args, **(kwargs or {}), out_val=result))
         return result

@@ -1,4 +1,4 @@
-"""Parts of one sweep, put together again."""
+"""Runs read from their files, and several of them merged into one."""
 
 from __future__ import annotations
 
@@ -7,56 +7,97 @@ from dataclasses import replace
 from pathlib import Path
 
 from jacengine.errors import ArgumentError
-from jacengine.report.case import Case
-from jacengine.sweep.case_spec import Trial
-from jacengine.sweep.environment import other_machine
-from jacengine.sweep.journal import Journal, begun, read_journal
+from jacengine.report.case import Case, Report
+from jacengine.report.results import read_results
+from jacengine.sweep.case_spec import CaseSpec
+from jacengine.sweep.environment import require_same_machine
+from jacengine.sweep.journal import FILE, Journal, create_journal, read_journal
 
 
-class OtherMachineError(ArgumentError):
-    """Runs of different machines, whose times cannot stand side by side."""
-
-
-def merged(folders: Sequence[Path], *, mixed: bool = False) -> Journal:
-    """Read parts of a sweep as one.
+def read_run(path: Path) -> Report:
+    """Read the report of a run.
 
     Args:
-        folders: Where they are.
-        mixed: Whether parts from different machines may be put together.
+        path: The folder of a run, or its `results.jsonl` or `results.json`.
+
+    Raises:
+        ArgumentError: There is no run.
+    """
+    if not path.exists():
+        raise ArgumentError(f"There is no {path}.")
+    folder = path.parent if path.name == FILE else path
+    if (folder / FILE).is_file():
+        return read_journal(folder).report()
+    try:
+        return read_results(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArgumentError(f"{path} holds no results of a run.") from error
+
+
+def read_runs(paths: Sequence[Path]) -> Report:
+    """Read several runs of one machine as one report.
+
+    Args:
+        paths: The runs; of a case that several of them have, the last one counts.
+
+    Raises:
+        OtherMachineError: Their machines differ.
+    """
+    runs = [read_run(path) for path in paths]
+    cases: dict[str, Case] = {}
+    for path, run in zip(paths, runs, strict=True):
+        require_same_machine(path, run.machine, paths[0], runs[0].machine)
+        cases |= {case.name: case for case in run.cases}
+    missing = sum(run.planned - len(run.cases) for run in runs)
+    commands = dict.fromkeys(run.command for run in runs)
+    return replace(
+        runs[0],
+        cases=tuple(cases.values()),
+        command="; ".join(commands),
+        planned=len(cases) + missing,
+    )
+
+
+def merge_shards(folders: Sequence[Path], *, mixed: bool = False) -> Journal:
+    """Read the shards of a sweep as one.
+
+    Args:
+        folders: The folders of the shards.
+        mixed: Whether shards of different machines may be merged.
 
     Raises:
         ArgumentError: Their settings differ, or two of them have the same case.
         OtherMachineError: Their machines differ.
     """
-    parts = [read_journal(folder) for folder in folders]
-    first = parts[0]
+    shards = [read_journal(folder) for folder in folders]
+    first = shards[0].manifest
     cases: dict[str, Case] = {}
-    trials: dict[str, Trial] = {}
-    for folder, part in zip(folders, parts, strict=True):
-        if part.header.settings != first.header.settings:
+    specs: dict[str, CaseSpec] = {}
+    for folder, shard in zip(folders, shards, strict=True):
+        manifest = shard.manifest
+        if manifest.settings != first.settings:
             raise ArgumentError(
                 f"{folder} and {folders[0]} were measured with different settings; "
-                "only parts of one sweep can be merged."
+                "only shards of one sweep can be merged."
             )
-        differences = other_machine(first.header.machine, part.header.machine)
-        if differences and not mixed:
-            raise OtherMachineError(
-                f"{folder} and {folders[0]} come from different machines "
-                f"({'; '.join(differences)}). --mixed merges them all the same, under "
-                "the first one's name."
+        if not mixed:
+            advice = "--mixed merges them under the first one's machine."
+            require_same_machine(
+                folder, manifest.machine, folders[0], first.machine, advice=advice
             )
-        for trial in part.header.trials:
-            if trial.name in trials:
-                raise ArgumentError(f"{folder} has {trial.name} once more.")
-            trials[trial.name] = trial
-        cases |= {case.name: case for case in part.cases}
-    options = {k: v for k, v in first.header.options.items() if k != "shard"}
-    header = replace(first.header, options=options, trials=tuple(trials.values()))
-    return Journal(header, tuple(cases.values()), sum(p.damaged for p in parts))
+        for spec in manifest.cases:
+            if spec.name in specs:
+                raise ArgumentError(f"{folder} has {spec.name} a second time.")
+            specs[spec.name] = spec
+        cases |= {case.name: case for case in shard.cases}
+    options = {k: v for k, v in first.options.items() if k != "shard"}
+    manifest = replace(first, options=options, cases=tuple(specs.values()))
+    damaged = sum(shard.damaged for shard in shards)
+    return Journal(manifest, tuple(cases.values()), damaged)
 
 
 def write_journal(folder: Path, journal: Journal) -> None:
-    """Write a sweep that was put together; it can be resumed."""
-    with begun(folder, journal.header) as writer:
+    """Write a merged sweep, which can be resumed."""
+    with create_journal(folder, journal.manifest) as writer:
         for case in journal.cases:
             writer.append(case)

@@ -1,4 +1,4 @@
-"""The worker as its owner sees it: started, asked, listened to, ended."""
+"""The worker as its parent process sees it: start it, send requests, read responses."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any
 
 from jacengine.report.formatting import one_line
 
-STARTING = 120.0
+STARTUP_S = 120.0
 """Seconds that a worker may take to import everything."""
-_LAST_WORDS = 4096
-"""Bytes of standard error that are looked at."""
+_TAIL_BYTES = 4096
+"""Bytes at the end of standard error that are searched for a message."""
 
 
-class WorkerLost(Exception):  # noqa: N818 - said of the worker, not of us
-    """The worker ended, or was ended because it did not answer.
+class WorkerLostError(Exception):
+    """The worker exited, or did not respond in time.
 
     Attributes:
         outcome: `crash` or `timeout`.
@@ -37,93 +37,88 @@ class WorkerProcess:
     """A running worker."""
 
     def __init__(self, threads: int | None) -> None:
-        """Start one.
+        """Start a worker.
 
         Args:
-            threads: Threads of one operator; `None` for torch's own choice.
+            threads: Threads of one operator; `None` for PyTorch's default.
 
         Raises:
-            WorkerLost: It does not start.
+            WorkerLostError: It does not start.
         """
         self.threads = threads
         command = [sys.executable, "-m", "jacengine.sweep.worker"]
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as we do
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill()
         self._process = subprocess.Popen(
             command if threads is None else [*command, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._errors,
+            stderr=self._stderr,
             text=True,
             encoding="utf-8",
-            # Ctrl-C is for the owner, who lets the worker finish its case.
+            # Ctrl-C is for the parent, which lets the worker finish its case.
             start_new_session=True,
         )
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._read, daemon=True).start()
         try:
-            self.answer(time.monotonic() + STARTING)
+            self.response(time.monotonic() + STARTUP_S)
         except BaseException:
-            self.end()
+            self.kill()
             raise
 
-    def ask(self, request: str) -> None:
+    def send(self, **request: Any) -> None:
         """Send a request."""
         assert self._process.stdin is not None
-        # A worker that is gone is noticed where its answer is awaited.
+        # A worker that is gone is noticed when its response is read.
         with contextlib.suppress(OSError):
-            self._process.stdin.write(request + "\n")
+            self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
 
-    def answer(self, until: float) -> dict[str, Any]:
-        """Wait for the next answer.
+    def response(self, until: float) -> dict[str, Any]:
+        """Wait for the next response.
 
         Args:
-            until: When to give up, on the monotonic clock.
+            until: The time limit, on the monotonic clock.
 
         Raises:
-            WorkerLost: It ended, or nothing came in time.
+            WorkerLostError: It exited, or did not respond in time.
         """
         try:
             line = self._lines.get(timeout=max(0.0, until - time.monotonic()))
         except queue.Empty:
-            raise WorkerLost("timeout", "the time limit was reached") from None
+            raise WorkerLostError("timeout", "the time limit was reached") from None
         if line is None:
-            raise WorkerLost("crash", self._cause())
+            raise WorkerLostError("crash", self._exit_reason())
         try:
             content: dict[str, Any] = json.loads(line)
         except ValueError:
-            raise WorkerLost("crash", "the worker answered no JSON") from None
+            raise WorkerLostError("crash", "the worker sent no JSON") from None
         return content
 
-    def end(self) -> None:
-        """End it, whatever it is doing."""
+    def kill(self) -> None:
+        """Kill it and release its streams."""
         self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._errors):
+        for stream in (self._process.stdin, self._process.stdout, self._stderr):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
 
-    def _listen(self) -> None:
+    def _read(self) -> None:
         assert self._process.stdout is not None
-        with contextlib.suppress(ValueError, OSError):  # closed in the middle
+        with contextlib.suppress(ValueError, OSError):  # closed while reading
             for line in self._process.stdout:
                 self._lines.put(line)
         self._lines.put(None)
 
-    def _cause(self) -> str:
-        """Say how the process ended."""
+    def _exit_reason(self) -> str:
         code = self._process.wait()
         if code < 0:
             with contextlib.suppress(ValueError):
                 return f"the process was ended by {signal.Signals(-code).name}"
-        last = self._last_line()
-        return f"the process ended with exit code {code}" + (
-            f": {last}" if last else ""
-        )
-
-    def _last_line(self) -> str:
-        end = self._errors.seek(0, 2)
-        self._errors.seek(max(0, end - _LAST_WORDS))
-        said = self._errors.read().decode("utf-8", "replace").strip()
-        return one_line(said.splitlines()[-1]) if said else ""
+        reason = f"the process ended with exit code {code}"
+        end = self._stderr.seek(0, 2)
+        self._stderr.seek(max(0, end - _TAIL_BYTES))
+        lines = self._stderr.read().decode("utf-8", "replace").split("\n")
+        last = next(filter(None, map(one_line, reversed(lines))), "")
+        return f"{reason}: {last}" if last else reason

@@ -1,78 +1,93 @@
-"""Contenders against each other: verified, timed in turns, weighed."""
+"""Candidates of one case compared: verified, timed in interleaved rounds, counted."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import random
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 
 from jacengine.report.case import Row
 from jacengine.selection.reference import Reference
-from jacengine.sweep.candidate import Contender
-from jacengine.sweep.candidate_row import Entry
+from jacengine.sweep.candidate import Candidate
 from jacengine.sweep.limits import Limits
-from jacengine.sweep.messages import Tell
-from jacengine.sweep.rounds import interleaved
+from jacengine.timing import time_interleaved
 
 
-def contest(
-    contenders: Iterable[Contender | Row],
+def run_case(
+    found: Iterable[Candidate | Row],
     reference: Reference,
     device: torch.device,
     limits: Limits,
     *,
     seed: int,
-    tell: Tell,
+    announce: Callable[[str], None],
 ) -> list[Row]:
-    """Verify everybody, let those near our best take turns, and weigh the brief.
+    """Verify all candidates, time those near the best, and count memory and FLOPs.
 
-    Near our eager ones, and not near the best of all: compiled code may be so far ahead
-    that nobody would be near it, and the differences of the others are wanted too.
+    The best is the best of our eager candidates: compiled code may be so far ahead that
+    no other candidate would be near it, and their differences are of interest too.
 
     Args:
-        contenders: Who runs, and what is to be said of those who do not.
-        reference: What is right.
-        device: Where.
+        found: Candidates to run, and rows of those that do not run.
+        reference: The reference derivative.
+        device: The device that they run on.
         limits: How long it may take.
-        seed: Of the order of turns.
-        tell: Told who runs next.
+        seed: Seed of the order of candidates in each round.
+        announce: Called with the name of what runs next.
 
     Returns:
-        What became of everybody, `auto` first if it took part.
+        The rows of all, `auto` first if it took part.
     """
-    entries: list[Entry] = []
+    candidates: list[Candidate] = []
     rows: list[Row] = []
     best_s = math.inf
-    for found in contenders:
-        if isinstance(found, Row):
-            rows.append(found)
+    for candidate in found:
+        if isinstance(candidate, Row):
+            rows.append(candidate)
             continue
-        entry = Entry(found, device)
-        entries.append(entry)
-        entry.verify(reference, limits.first_run_s(best_s))
-        if entry.right and entry.best_s <= limits.least_s:
-            entry.again()
-        ours = entry.row.kind in {"strategy", "auto"}
-        if entry.right and (ours or best_s == math.inf):
-            best_s = min(best_s, entry.best_s)
-    near_s = max(limits.near * best_s, limits.brief_s)
-    racing = {
-        str(place): entry
-        for place, entry in enumerate(entries)
-        if entry.right
-        and (entry.best_s <= near_s or entry.row.kind in {"auto", "compiled"})
+        candidates.append(candidate)
+        candidate.verify(reference, device, limits, limits.first_run_s(best_s))
+        eager = candidate.row.kind in {"strategy", "auto"}
+        if candidate.correct and (eager or best_s == math.inf):
+            best_s = min(best_s, candidate.best_s)
+    announce("rounds")
+    near_s = max(limits.near * best_s, limits.short_s)
+    near = [
+        candidate
+        for candidate in candidates
+        if candidate.correct
+        and (candidate.best_s <= near_s or candidate.row.kind in {"auto", "compiled"})
+    ]
+    time_candidates(near, device, limits, seed)
+    for candidate in candidates:
+        announce(candidate.row.strategy)
+        candidate.count(device, limits)
+    return [*(candidate.row for candidate in candidates), *rows]
+
+
+def time_candidates(
+    candidates: Iterable[Candidate], device: torch.device, limits: Limits, seed: int
+) -> None:
+    """Time candidates in interleaved rounds; the slow ones take part in fewer."""
+    numbered = dict(enumerate(candidates))
+    rounds = {
+        i: limits.rounds_of(candidate.best_s, len(numbered))
+        for i, candidate in numbered.items()
     }
-    tell("rounds")
-    times = interleaved(
-        {place: entry.best_s for place, entry in racing.items()},
-        lambda place: racing[place].time(),
-        limits,
-        seed,
+
+    def participants(times: Mapping[int, list[float]]) -> list[int]:
+        return [i for i, taken in times.items() if len(taken) < rounds[i]]
+
+    found = time_interleaved(
+        {i: candidate.run for i, candidate in numbered.items()},
+        device,
+        rounds=limits.rounds,
+        participants=participants,
+        shuffle=random.Random(seed),  # noqa: S311 - an order, no secret
     )
-    for place, entry in racing.items():
-        entry.keep(times[place])
-    for entry in entries:
-        tell(entry.row.strategy)
-        entry.measure_peak(limits)
-    return [*(entry.row for entry in entries), *rows]
+    for i, times in found.times.items():
+        numbered[i].record(times)
+    for i, error in found.failures.items():
+        numbered[i].fail(error)

@@ -1,4 +1,4 @@
-"""Ctrl-C during a sweep: once to stop after this case, twice to stop now."""
+"""Ctrl-C during a sweep: once to stop after the running case, twice to stop now."""
 
 from __future__ import annotations
 
@@ -8,54 +8,33 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 
-class Interruption:
-    """Whether somebody wants the sweep to end.
-
-    Attributes:
-        wanted: Whether it should.
-    """
-
-    def __init__(self, tell: Callable[[], None]) -> None:
-        """Prepare.
-
-        Args:
-            tell: Called when the first signal comes.
-        """
-        self.wanted = False
-        self._tell = tell
-
-    def request(self) -> None:
-        """Ask for the end; the second time at once.
-
-        Raises:
-            KeyboardInterrupt: It was asked for before.
-        """
-        if self.wanted:
-            raise KeyboardInterrupt
-        self.wanted = True
-        self._tell()
-
-
 @contextmanager
-def interruptible(tell: Callable[[], None]) -> Generator[Interruption]:
-    """Take SIGINT and SIGTERM as requests to end.
+def graceful_stop(notify: Callable[[], None]) -> Generator[threading.Event]:
+    """Handle SIGINT and SIGTERM as requests to stop; the second one raises.
 
     Args:
-        tell: Called when the first one comes.
+        notify: Called at the first signal.
 
     Yields:
-        Whether one came.
+        An event that the first signal sets.
+
+    Raises:
+        KeyboardInterrupt: A second signal came.
     """
-    interruption = Interruption(tell)
+    stop = threading.Event()
+
+    def handle(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        notify()
+
     if threading.current_thread() is not threading.main_thread():
-        yield interruption
+        yield stop
         return
-    before = {
-        number: signal.signal(number, lambda *_: interruption.request())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield interruption
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

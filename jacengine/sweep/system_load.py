@@ -1,6 +1,6 @@
-"""Was the machine quiet? What others took of the processors while we measured.
+"""The load that other processes put on the processors during a measurement.
 
-The load average does not tell: it counts our own threads too.
+The load average does not tell: it includes our own threads.
 """
 
 from __future__ import annotations
@@ -9,42 +9,41 @@ import time
 
 import psutil
 
-LOUD = 0.15
-"""Share of the processors that others may take before times are doubtful."""
+HIGH_LOAD = 0.15
+"""Share of the processors that others may use before times are doubtful."""
 
 
-class Disturbance:
-    """Watches the processors from its making on."""
+class SystemLoad:
+    """Measures the load by other processes, from its construction on."""
 
     def __init__(self) -> None:
-        self._begun = time.monotonic()
-        self._busy = _busy()
-        self._own = _own()
+        self._started = time.monotonic()
+        self._total_s = _total_seconds()
+        self._own_s = _own_seconds()
 
     def share(self) -> float:
-        """Return the share of all processors that others took, from 0 to 1."""
-        cores = psutil.cpu_count() or 1
-        elapsed = (time.monotonic() - self._begun) * cores
-        others = (_busy() - self._busy) - (_own() - self._own)
-        return min(1.0, max(0.0, others / elapsed)) if elapsed > 0 else 0.0
+        """Return the share of all processors that others used, from 0 to 1."""
+        available_s = (time.monotonic() - self._started) * (psutil.cpu_count() or 1)
+        others_s = (_total_seconds() - self._total_s) - (_own_seconds() - self._own_s)
+        return min(1.0, max(0.0, others_s / available_s)) if available_s > 0 else 0.0
 
 
-def _busy() -> float:
+def _total_seconds() -> float:
     times = psutil.cpu_times()
     return float(times.user + times.system + getattr(times, "nice", 0.0))
 
 
-def _own() -> float:
-    """Return what this process took, and what it started: compilers, for one."""
-    mine = psutil.Process()
-    return sum(map(_taken, [mine, *mine.children(recursive=True)]))
+def _own_seconds() -> float:
+    """Return the processor time of this process and its descendants (compilers)."""
+    own = psutil.Process()
+    return sum(map(_process_seconds, [own, *own.children(recursive=True)]))
 
 
-def _taken(process: psutil.Process) -> float:
-    """Return the seconds of a process, and of its children that have ended."""
+def _process_seconds(process: psutil.Process) -> float:
+    """Return the processor time of a process, and of its children that have ended."""
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:
-        return 0.0  # and so counted with its parent's
+        return 0.0  # it has ended, and its parent's times include it
     ended = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0)
     return float(times.user + times.system + ended)

@@ -1,8 +1,8 @@
-"""The worker process: measures the cases that it is asked for, `python -m` this module.
+"""The worker process, `python -m` this module: measures cases on request.
 
-A request is a line of JSON on standard input, an answer one on standard output. What
-libraries print goes to standard error instead. When standard input ends, whoever
-started the worker is gone, and it ends at once, whatever it is doing.
+A request is a line of JSON on standard input, a response one on standard output. The
+output of libraries goes to standard error instead. When standard input ends, the parent
+process is gone, and the worker exits at once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import queue
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import IO, Any
 
 import psutil
@@ -21,54 +22,54 @@ import torch
 
 from jacengine.report.results import case_to_json
 from jacengine.selection.budget import free_bytes
+from jacengine.sweep.case_spec import CaseSpec, Settings
 from jacengine.sweep.catalogue import load_workloads
 from jacengine.sweep.measure import measure
-from jacengine.sweep.messages import read_request
-from jacengine.sweep.roofline import measure_rates
+from jacengine.sweep.roofline import measure_roofline
 
-RESERVE = 0.95
-"""Share of the free memory that a case may take before allocations are refused."""
+MEMORY_SHARE = 0.95
+"""Share of the free memory that a case may use before allocations fail."""
 
 
 def main() -> None:
-    """Answer requests until there are no more."""
-    answers = _answers()
+    """Respond to requests until standard input ends."""
+    responses = _take_standard_output()
 
-    def answer(**content: Any) -> None:
-        answers.write(json.dumps(content) + "\n")
-        answers.flush()
+    def respond(**content: Any) -> None:
+        responses.write(json.dumps(content) + "\n")
+        responses.flush()
 
-    answer(ready=True)
-    for line in _requests():
-        content = json.loads(line)
-        if content["do"] == "rates":
-            rates = measure_rates(torch.device(content["device"]))
-            answer(rates=[rates.fill, rates.matmul])
+    respond(ready=True)
+    for request in _requests():
+        if "roofline" in request:
+            rates = measure_roofline(torch.device(request["roofline"]))
+            respond(roofline=asdict(rates))
             continue
-        trial, settings, avoid = read_request(content)
-        found = {w.name: w for w in load_workloads(settings.catalogue)}
+        spec = CaseSpec(**request["case"])
+        settings = Settings.from_json(request["settings"])
+        workloads = {w.name: w for w in load_workloads(settings.catalogue)}
         torch.manual_seed(settings.seed)
-        if trial.device == "cpu":
-            _refuse_what_is_not_there()
+        if spec.device == "cpu":
+            _limit_memory()
         case = measure(
-            trial,
-            found[trial.workload],
+            spec,
+            workloads[spec.workload],
             settings,
-            tell=lambda name: answer(at=name),
-            avoid=avoid,
+            announce=lambda name: respond(candidate=name),
+            crashes=request["crashes"],
         )
-        answer(case=case_to_json(case))
+        respond(case=case_to_json(case))
 
 
-def _answers() -> IO[str]:
-    """Keep standard output for answers; what others print goes to standard error."""
-    kept = os.fdopen(os.dup(1), "w", encoding="utf-8")
+def _take_standard_output() -> IO[str]:
+    """Reserve standard output for responses; other output goes to standard error."""
+    responses = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    return kept
+    return responses
 
 
-def _requests() -> Iterator[str]:
-    """Yield requests; a thread reads them and notices their end in time."""
+def _requests() -> Iterator[dict[str, Any]]:
+    """Yield requests; a thread reads them, and exits when the input ends."""
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def read() -> None:
@@ -78,16 +79,16 @@ def _requests() -> Iterator[str]:
 
     threading.Thread(target=read, daemon=True).start()
     while True:
-        yield lines.get()
+        yield json.loads(lines.get())
 
 
-def _refuse_what_is_not_there() -> None:
-    """Have allocations beyond the free memory fail, instead of getting us killed."""
+def _limit_memory() -> None:
+    """Have allocations beyond the free memory fail instead of ending the process."""
     with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource  # noqa: PLC0415 - there is none on Windows
+        import resource  # noqa: PLC0415 - it does not exist on Windows
 
-        taken = psutil.Process().memory_info().vms
-        allowed = taken + int(RESERVE * free_bytes(torch.device("cpu")))
+        used = psutil.Process().memory_info().vms
+        allowed = used + int(MEMORY_SHARE * free_bytes(torch.device("cpu")))
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         if hard != resource.RLIM_INFINITY:
             allowed = min(allowed, hard)
@@ -95,7 +96,7 @@ def _refuse_what_is_not_there() -> None:
 
 
 def set_threads(count: int | None) -> None:
-    """Use so many threads, and so many processors: not every library obeys torch."""
+    """Set the threads of PyTorch, and the processors for libraries that ignore it."""
     if count is None:
         return
     torch.set_num_threads(count)

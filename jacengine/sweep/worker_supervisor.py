@@ -1,36 +1,36 @@
-"""Cases measured in a worker that is kept alive, and replaced when it dies or hangs."""
+"""A worker that is kept alive across cases, and replaced when it crashes or hangs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
 from jacengine.report.case import Case
 from jacengine.report.results import case_from_json
-from jacengine.sweep.case_spec import Settings, Trial
-from jacengine.sweep.messages import Avoid, measure_request
-from jacengine.sweep.process import WorkerLost, WorkerProcess
-from jacengine.sweep.roofline import Rates
+from jacengine.sweep.case_spec import CaseSpec, Crashes, Settings
+from jacengine.sweep.process import WorkerLostError, WorkerProcess
+from jacengine.sweep.roofline import Roofline
 
-SPARED = 3
-"""Libraries that end the worker and are left out of a case before it is given up."""
-RATES_S = 60.0
-"""Seconds that the rates may take."""
+MAX_CRASHES = 3
+"""Libraries whose crashes a case survives before it fails."""
+ROOFLINE_S = 60.0
+"""Seconds that the measurement of the roofline may take."""
 
 
-class Pool:
-    """One worker at a time: cases side by side would disturb each other."""
+class WorkerSupervisor:
+    """Measures cases in one worker at a time, since two would disturb each other."""
 
     def __init__(
         self, settings: Settings, libraries: frozenset[str], limit_s: float
     ) -> None:
-        """Prepare a pool; the worker starts when it is needed.
+        """Prepare a supervisor; the worker starts with the first case.
 
         Args:
             settings: How cases are measured.
-            libraries: Names of contenders that a case can do without.
+            libraries: Names of candidates that a case can do without.
             limit_s: Seconds that a case may take.
         """
         self._settings = settings
@@ -39,7 +39,7 @@ class Pool:
         self._worker: WorkerProcess | None = None
 
     def __enter__(self) -> Self:
-        """Return the pool."""
+        """Return the supervisor."""
         return self
 
     def __exit__(
@@ -48,83 +48,83 @@ class Pool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End the worker."""
-        self._end()
+        """Kill the worker."""
+        self._kill()
 
-    def measure(self, trial: Trial, tell: Callable[[str], None]) -> Case:
+    def measure(self, spec: CaseSpec, announce: Callable[[str], None]) -> Case:
         """Measure a case.
 
         Args:
-            trial: Which.
-            tell: Told who runs.
+            spec: The case.
+            announce: Called with the name of each candidate before it runs.
 
         Returns:
-            The case. A library that crashes or hangs is one row of it; whatever else
-            does is its failure.
+            The case. If a library crashes or hangs, its row says so; if anything else
+            does, the case fails.
         """
-        avoid: dict[str, tuple[str, str]] = {}
+        crashes: dict[str, tuple[str, str]] = {}
+        candidate = ""
+
+        def record(name: str) -> None:
+            nonlocal candidate
+            candidate = name
+            announce(name)
+
         while True:
-            at = ""
-
-            def heard(name: str) -> None:
-                nonlocal at
-                at = name
-                tell(name)
-
+            candidate = ""
             try:
-                return self._attempt(trial, avoid, heard)
-            except WorkerLost as lost:
-                self._end()
-                if at in self._libraries and at not in avoid and len(avoid) < SPARED:
-                    avoid[at] = (lost.outcome, str(lost))
+                return self._attempt(spec, crashes, record)
+            except WorkerLostError as lost:
+                self._kill()
+                optional = candidate in self._libraries and candidate not in crashes
+                if optional and len(crashes) < MAX_CRASHES:
+                    crashes[candidate] = (lost.outcome, str(lost))
                     continue
-                where = f" while {at} ran" if at else ""
-                return _failed(trial, f"{lost.outcome}{where}: {lost}")
+                where = f" while {candidate} ran" if candidate else ""
+                return Case(
+                    spec.name,
+                    "",
+                    workload=spec.workload,
+                    size=spec.size,
+                    dtype=spec.dtype,
+                    device=spec.device,
+                    threads=spec.threads,
+                    failure=f"{lost.outcome}{where}: {lost}",
+                )
             except BaseException:
-                self._end()
+                self._kill()
                 raise
 
-    def rates(self, device: str, threads: int | None) -> Rates | None:
-        """Measure what the machine can do; `None` if that fails."""
+    def roofline(self, device: str, threads: int | None) -> Roofline | None:
+        """Measure the roofline of a device; return `None` if that fails."""
         try:
-            worker = self._ready(threads)
-            worker.ask(f'{{"do": "rates", "device": "{device}"}}')
-            found = worker.answer(time.monotonic() + RATES_S)
-            return Rates(*found["rates"])
-        except WorkerLost:
-            self._end()
+            worker = self._started(threads)
+            worker.send(roofline=device)
+            found = worker.response(time.monotonic() + ROOFLINE_S)
+            return Roofline(**found["roofline"])
+        except WorkerLostError:
+            self._kill()
             return None
 
-    def _attempt(self, trial: Trial, avoid: Avoid, tell: Callable[[str], None]) -> Case:
-        worker = self._ready(trial.threads)
+    def _attempt(
+        self, spec: CaseSpec, crashes: Crashes, announce: Callable[[str], None]
+    ) -> Case:
+        worker = self._started(spec.threads)
         until = time.monotonic() + self._limit_s
-        worker.ask(measure_request(trial, self._settings, avoid))
-        while "case" not in (answer := worker.answer(until)):
-            tell(str(answer.get("at", "")))
-        return case_from_json(answer["case"])
+        worker.send(case=asdict(spec), settings=asdict(self._settings), crashes=crashes)
+        while "case" not in (response := worker.response(until)):
+            announce(str(response.get("candidate", "")))
+        return case_from_json(response["case"])
 
-    def _ready(self, threads: int | None) -> WorkerProcess:
-        """Return a worker with so many threads, a new one if need be."""
+    def _started(self, threads: int | None) -> WorkerProcess:
+        """Return a worker with this number of threads; start one if necessary."""
         if self._worker is not None and self._worker.threads != threads:
-            self._end()
+            self._kill()
         if self._worker is None:
             self._worker = WorkerProcess(threads)
         return self._worker
 
-    def _end(self) -> None:
+    def _kill(self) -> None:
         if self._worker is not None:
-            self._worker.end()
+            self._worker.kill()
             self._worker = None
-
-
-def _failed(trial: Trial, failure: str) -> Case:
-    return Case(
-        trial.name,
-        "",
-        workload=trial.workload,
-        size=trial.size,
-        dtype=trial.dtype,
-        device=trial.device,
-        threads=trial.threads,
-        failure=failure,
-    )

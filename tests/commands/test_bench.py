@@ -8,22 +8,22 @@ import pytest
 
 from jacengine.commands import bench as module
 from jacengine.report import Case
-from jacengine.sweep.case_spec import Trial
+from jacengine.sweep.case_spec import CaseSpec
 from jacengine.sweep.journal import FILE, read_journal
-from tests.commands.build import FAKES, FakePool, answered, failing, run
+from tests.commands.build import FAKES, FakeSupervisor, failing, made_up, run
 
 
 @pytest.fixture(autouse=True)
-def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakePool]:
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeSupervisor]:
     """Measure nothing, and look for no settings."""
 
-    class Pool(FakePool):
+    class Fake(FakeSupervisor):
         pass
 
-    monkeypatch.setattr(module, "Pool", Pool)
+    monkeypatch.setattr(module, "WorkerSupervisor", Fake)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
-    return Pool
+    return Fake
 
 
 def bench(*arguments: object) -> list[str]:
@@ -50,7 +50,7 @@ def test_shards() -> None:
     assert sorted(itertools.chain(*shares)) == sorted(bench("--sizes", "all"))
 
 
-def test_a_forecast() -> None:
+def test_a_dry_run() -> None:
     result = run("bench", *FAKES, "--dry-run")
 
     assert result.exit_code == 0
@@ -70,7 +70,7 @@ def test_a_sweep(tmp_path: Path) -> None:
     assert "a [b] ([/] [31m <script>)" in result.stdout
     assert "\x1b" not in result.stdout
     journal = read_journal(tmp_path / "here")
-    assert journal.left == ()
+    assert journal.remaining == ()
     assert (tmp_path / "here" / "report.html").exists()
 
 
@@ -89,9 +89,9 @@ def test_only_data_on_standard_output() -> None:
         "three/2",
     ]
     result = run("bench", *FAKES, "--format", "csv", "--out", "b")
-    table = list(csv.DictReader(io.StringIO(result.stdout)))
-    assert len(table) == 9
-    assert table[0]["problem"] == "one/2"
+    records = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert len(records) == 9
+    assert records[0]["problem"] == "one/2"
     result = run("bench", *FAKES, "--format", "markdown", "--out", "c")
     assert result.stdout.startswith("#")
 
@@ -105,11 +105,11 @@ def test_quiet() -> None:
 def test_regret() -> None:
     result = run("bench", *FAKES, "--regret", "--out", "a")
 
-    told = result.stdout.partition("What auto loses")[2]
-    assert "1.05\N{MULTIPLICATION SIGN}" in told  # 1.1 ms over 1.05 ms
+    table = result.stdout.partition("Regret of auto")[2]
+    assert "1.05\N{MULTIPLICATION SIGN}" in table  # 1.1 ms over 1.05 ms
 
 
-def test_nothing_is_overwritten_unasked() -> None:
+def test_results_are_not_overwritten() -> None:
     assert run("bench", *FAKES, "--out", "a").exit_code == 0
 
     refused = run("bench", *FAKES, "--out", "a")
@@ -127,37 +127,37 @@ def test_another_report_is_not_overwritten() -> None:
     assert run("bench", *FAKES, "--out", "a").exit_code == 2
 
 
-def test_a_failure_is_exit_code_3(made_up: type[FakePool]) -> None:
-    def answer(trial: Trial) -> Case:
-        return failing(trial) if trial.workload == "two" else answered(trial)
+def test_a_failure_is_exit_code_3(fake: type[FakeSupervisor]) -> None:
+    def answer(spec: CaseSpec) -> Case:
+        return failing(spec) if spec.workload == "two" else made_up(spec)
 
-    made_up.answer = staticmethod(answer)
+    fake.answer = staticmethod(answer)
 
     result = run("bench", *FAKES, "--out", "a")
 
     assert result.exit_code == 3
     assert "(2/3) two/2  crash: [gone]" in result.stderr
-    assert "No right method on: two/2" in result.stderr
+    assert "No correct method on: two/2" in result.stderr
     assert len(read_journal(Path("a")).cases) == 3
 
 
-def interrupted(pool: type[FakePool], at: str) -> None:
+def interrupted(supervisor: type[FakeSupervisor], at: str) -> None:
     """Sweep into `a`, and press Ctrl-C twice during a case."""
 
-    def answer(trial: Trial) -> Case:
-        if trial.workload == at:
+    def answer(spec: CaseSpec) -> Case:
+        if spec.workload == at:
             raise KeyboardInterrupt
-        return answered(trial)
+        return made_up(spec)
 
-    pool.answer = staticmethod(answer)
+    supervisor.answer = staticmethod(answer)
     result = run("bench", *FAKES, "--seed", "3", "--out", "a")
-    pool.answer = staticmethod(answered)
+    supervisor.answer = staticmethod(made_up)
     assert result.exit_code == 130, result.output
     assert "jacengine bench --resume a" in result.stderr
 
 
-def test_an_interrupted_sweep_is_resumed(made_up: type[FakePool]) -> None:
-    interrupted(made_up, "two")
+def test_an_interrupted_sweep_is_resumed(fake: type[FakeSupervisor]) -> None:
+    interrupted(fake, "two")
     assert len(read_journal(Path("a")).cases) == 1
 
     result = run("bench", "--resume", "a")
@@ -172,15 +172,15 @@ def test_an_interrupted_sweep_is_resumed(made_up: type[FakePool]) -> None:
     ]
 
 
-def test_an_interruption_at_once(made_up: type[FakePool]) -> None:
-    interrupted(made_up, "one")
+def test_an_interruption_at_once(fake: type[FakeSupervisor]) -> None:
+    interrupted(fake, "one")
 
     assert not Path("a/report.html").exists()
     assert run("bench", "--resume", "a").exit_code == 0
 
 
-def test_resuming_with_the_same_options_is_fine(made_up: type[FakePool]) -> None:
-    interrupted(made_up, "two")
+def test_resuming_with_the_same_options_is_fine(fake: type[FakeSupervisor]) -> None:
+    interrupted(fake, "two")
 
     assert run("bench", *FAKES, "--seed", "3", "--resume", "a").exit_code == 0
 
@@ -197,24 +197,26 @@ def test_resuming_with_the_same_options_is_fine(made_up: type[FakePool]) -> None
     ],
 )
 def test_resuming_otherwise_is_refused(
-    made_up: type[FakePool], options: tuple[str, ...]
+    fake: type[FakeSupervisor], options: tuple[str, ...]
 ) -> None:
-    interrupted(made_up, "two")
+    interrupted(fake, "two")
 
     result = run("bench", "--resume", "a", *options)
 
     assert result.exit_code == 2
-    assert "a was begun with" in result.stderr
+    assert "a was started with" in result.stderr
     assert len(read_journal(Path("a")).cases) == 1
 
 
-def test_resuming_on_another_machine_is_refused(made_up: type[FakePool]) -> None:
-    interrupted(made_up, "two")
+def test_resuming_on_another_machine_is_refused(
+    fake: type[FakeSupervisor],
+) -> None:
+    interrupted(fake, "two")
     path = Path("a") / FILE
     first, *rest = path.read_text().split("\n")
-    header = json.loads(first)
-    header["machine"]["cpu"] = "Another"
-    path.write_text("\n".join([json.dumps(header), *rest]))
+    manifest = json.loads(first)
+    manifest["machine"]["cpu"] = "Another"
+    path.write_text("\n".join([json.dumps(manifest), *rest]))
 
     result = run("bench", "--resume", "a")
 
@@ -226,19 +228,19 @@ def test_resuming_on_another_machine_is_refused(made_up: type[FakePool]) -> None
     ("arguments", "message"),
     [
         (("--sizes", "smalls"), "Did you mean 'small'"),
-        (("--sizes", ","), "expected a name"),
+        (("--sizes", ","), "expected a value"),
         (("--workloads", "onee"), "Did you mean 'one'"),
         (("--strategies", "vmap_vpj"), "Did you mean 'vmap_vjp'"),
         (("--exclude", "vmap(jacrew)"), "Did you mean 'vmap(jacrev)'"),
         (("--dtype", "float23"), "Did you mean 'float"),
         (("--device", "gpu"), "neither 'cpu' nor 'cuda'"),
         (("--device", "cuda:99"), "there is no 'cuda:99'"),
-        (("--threads", "0"), "no number of threads"),
-        (("--threads", "many"), "no number of threads"),
+        (("--threads", "0"), "not in the range"),
+        (("--threads", "many"), "not a valid integer"),
         (("--memory-budget", "much"), "is not a size"),
         (("--effort", "none"), "'quick', 'thorough'"),
-        (("--shard", "0/2"), "no share"),
-        (("--shard", "3/2"), "no share"),
+        (("--shard", "0/2"), "no shard"),
+        (("--shard", "3/2"), "no shard"),
         (("--shard", "9/9"), "only 3 cases"),
         (("--seed", "-1"), "range"),
         (("-k", "one and"), "cannot be read"),
@@ -257,8 +259,8 @@ def test_mistakes(arguments: tuple[str, ...], message: str) -> None:
     assert "Traceback" not in result.output
 
 
-def test_resume_has_its_own_folder(made_up: type[FakePool]) -> None:
-    interrupted(made_up, "two")
+def test_resume_has_its_own_folder(fake: type[FakeSupervisor]) -> None:
+    interrupted(fake, "two")
 
     assert run("bench", "--resume", "a", "--out", "b").exit_code == 2
 
@@ -273,8 +275,8 @@ def test_a_folder_that_cannot_be_written() -> None:
     assert "Traceback" not in result.output
 
 
-def test_what_is_left_is_listed(made_up: type[FakePool]) -> None:
-    interrupted(made_up, "two")
+def test_what_is_left_is_listed(fake: type[FakeSupervisor]) -> None:
+    interrupted(fake, "two")
 
     result = run("bench", "--resume", "a", "--list")
 

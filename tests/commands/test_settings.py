@@ -77,7 +77,7 @@ def test_the_environment_goes_before_files(monkeypatch: pytest.MonkeyPatch) -> N
         ("[tool.jacengine]\nmemory-buget = '1GB'", "Did you mean 'memory_budget'"),
         ("[tool.jacengine.bench]\nresume = 'x'", "no setting 'resume'"),
         ("[tool.jacengine", "cannot be read"),
-        ('[tool.jacengine.bench]\nsizes = "huge"', "'huge' is none of small"),
+        ('[tool.jacengine.bench]\nsizes = "huge"', "'huge' is not one of 'small'"),
         ("[tool.jacengine.bench]\nseed = 'x'", "'x' is not a valid integer"),
     ],
 )

@@ -74,9 +74,9 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     with sweeping("--resume", str(folder)) as process:
         wait_for_lines(folder, 2)
         assert process.stderr is not None
-        said = process.stderr.read()
+        stderr = process.stderr.read()
         assert process.wait() == 0
-    assert "(1/2) two/2/t1" in said
+    assert "(1/2) two/2/t1" in stderr
     assert names(folder) == ["one/2/t1", "two/2/t1", "three/2/t1"]
     assert (folder / "report.html").exists()
 
@@ -87,10 +87,10 @@ def test_ctrl_c_finishes_the_case(tmp_path: Path) -> None:
         wait_for_lines(folder, 1)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        said = process.stderr.read()
+        stderr = process.stderr.read()
         assert process.wait() == 130
-    assert "Stopping after this case" in said
-    assert f"jacengine bench --resume {folder}" in said
+    assert "Stopping after this case" in stderr
+    assert f"jacengine bench --resume {folder}" in stderr
     assert names(folder) == ["one/2/t1"]
     assert (folder / "report.html").exists()
 
@@ -103,7 +103,7 @@ def test_ctrl_c_twice_stops_now(tmp_path: Path) -> None:
         assert process.stderr is not None
         assert "Stopping" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
+        stderr = process.stderr.read()
         assert process.wait() == 130
-    assert "0 of 3 cases are finished" in said
+    assert "0 of 3 cases are finished" in stderr
     assert names(folder) == []

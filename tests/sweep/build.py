@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from jacengine.report import Case, Machine, Report, Row
-from jacengine.sweep.case_spec import Settings, Trial
-from jacengine.sweep.manifest import Header
-from jacengine.sweep.roofline import Rates
+from jacengine.sweep.case_spec import CaseSpec, Settings
+from jacengine.sweep.manifest import Manifest
+from jacengine.sweep.roofline import Roofline
 
 MACHINE = Machine(
     cpu="Processor 3 @ 2.00GHz",
@@ -47,15 +47,15 @@ def report(*cases: Case, machine: Machine = MACHINE) -> Report:
     return Report(cases, machine, "jacengine bench", len(cases))
 
 
-def header(
-    *trials: Trial, settings: Settings | None = None, **others: object
-) -> Header:
-    made = Header(
+def manifest(
+    *specs: CaseSpec, settings: Settings | None = None, **others: object
+) -> Manifest:
+    made = Manifest(
         {"sizes": ["small"], "shard": [1, 1]},
         settings or Settings(),
-        trials,
+        specs,
         MACHINE,
         "jacengine bench",
-        Rates(1e10, 1e11),
+        Roofline(1e10, 1e11),
     )
     return replace(made, **others)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Workloads that take no time, and some that do harm; imported by workers too."""
+"""Workloads that take no time, and some that crash or hang; imported by workers too."""
 
 import os
 import signal
@@ -11,16 +11,15 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
-from jacengine.bench.workload import DerivativeSpec as Question
-from jacengine.bench.workload import Workload
+from jacengine.bench.workload import DerivativeSpec, Workload
 
 
-def fine(size: int) -> Question:
+def fine(size: int) -> DerivativeSpec:
     weight = torch.linspace(-1, 1, 3 * size).reshape(size, 3)
-    return Question(lambda x: torch.tanh(x @ weight), (torch.ones(2, size),))
+    return DerivativeSpec(lambda x: torch.tanh(x @ weight), (torch.ones(2, size),))
 
 
-def slow(size: int) -> Question:
+def slow(size: int) -> DerivativeSpec:
     time.sleep(1.5)
     return fine(size)
 
@@ -45,12 +44,12 @@ def fail(size: int) -> NoReturn:
     raise ValueError(f"no [bold]{size}[/] today")
 
 
-def misfit(size: int) -> Question:
-    return Question(lambda x: torch.ones(size).int(), (torch.ones(2, size),))
+def misfit(size: int) -> DerivativeSpec:
+    return DerivativeSpec(lambda x: torch.ones(size).int(), (torch.ones(2, size),))
 
 
-def alone(size: int) -> Question:
-    """Make a function that does not bear a single sample."""
+def alone(size: int) -> DerivativeSpec:
+    """Make a function that crashes on a single sample."""
     weight = torch.linspace(-1, 1, 3 * size).reshape(size, 3)
 
     def fn(x: Tensor) -> Tensor:
@@ -58,10 +57,10 @@ def alone(size: int) -> Question:
             os._exit(9)
         return torch.tanh(x @ weight)
 
-    return Question(fn, (torch.ones(2, size),))
+    return DerivativeSpec(fn, (torch.ones(2, size),))
 
 
-def workload(name: str, build: Callable[[int], Question]) -> Workload:
+def workload(name: str, build: Callable[[int], DerivativeSpec]) -> Workload:
     return Workload(name, "made up", f"Tests {name}.", "width", (2, 3, 4), 1, build)
 
 

@@ -5,15 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jacengine.errors import ArgumentError
-from jacengine.sweep.case_spec import Trial
-from jacengine.sweep.cases import agenda, shard
-from jacengine.sweep.catalogue import load_object, load_workloads
-from jacengine.sweep.expression import compile_expression
+from jacengine.sweep.case_spec import CaseSpec
+from jacengine.sweep.cases import select_cases, shard
 from tests.sweep.fakes import FINE, workload
 
 
 def names(**options: object) -> list[str]:
-    return [trial.name for trial in agenda(FINE, **options)]  # type: ignore[arg-type]
+    return [spec.name for spec in select_cases(FINE, **options)]  # type: ignore[arg-type]
 
 
 def test_small_sizes_come_first() -> None:
@@ -28,8 +26,8 @@ def test_small_sizes_come_first() -> None:
 
 
 def test_names_tell_what_is_special() -> None:
-    assert Trial("one", 2).name == "one/2"
-    assert Trial("one", 2, "float64", "cuda", 1).name == "one/2/float64/cuda/t1"
+    assert CaseSpec("one", 2).name == "one/2"
+    assert CaseSpec("one", 2, "float64", "cuda", 1).name == "one/2/float64/cuda/t1"
 
 
 def test_every_combination_is_a_case() -> None:
@@ -42,7 +40,7 @@ def test_equal_sizes_are_one_case() -> None:
     same = workload("same", FINE[0].build)
     flat = type(same)("same", "", "", "", (2, 2, 2), 1, same.build)
 
-    assert len(agenda([flat], sizes=("small", "medium", "large"))) == 1
+    assert len(select_cases([flat], sizes=("small", "medium", "large"))) == 1
 
 
 def test_an_expression_chooses_by_size_too() -> None:
@@ -59,60 +57,9 @@ def test_expressions_that_leave_nothing_are_refused() -> None:
         names(expression="four")
 
 
-@pytest.mark.parametrize(
-    ("expression", "expected"),
-    [
-        ("one", {"one"}),
-        ("ONE", {"one"}),
-        ("not one", {"two", "three"}),
-        ("one or two and not tw", {"one"}),
-        ("(one or two) and not (tw)", {"one"}),
-        ("not not two", {"two"}),
-        ("o and not t", {"one"}),
-    ],
-)
-def test_expressions(expression: str, expected: set[str]) -> None:
-    matches = compile_expression(expression)
-
-    assert {name for name in ("one", "two", "three") if matches(name)} == expected
-
-
-@pytest.mark.parametrize(
-    "expression", ["and", "one and", "(one", "one)", "one two", "not", "()", "or one"]
-)
-def test_expressions_that_cannot_be_read(expression: str) -> None:
-    with pytest.raises(ArgumentError, match="cannot be read"):
-        compile_expression(expression)
-
-
 @given(st.lists(st.integers(), unique=True), st.integers(1, 12))
 def test_shards_cover_everything_exactly_once(items: list[int], count: int) -> None:
     shares = [shard(items, number, count) for number in range(1, count + 1)]
 
     assert sorted(itertools.chain(*shares)) == sorted(items)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-def test_catalogues() -> None:
-    assert load_workloads("tests.sweep.fakes:FINE") == FINE
-
-
-@pytest.mark.parametrize(
-    ("place", "message"),
-    [
-        ("tests.sweep.fakes", "expected MODULE:NAME"),
-        ("tests.sweep.fakes:", "expected MODULE:NAME"),
-        ("tests.sweep.fake:FINE", "cannot be imported"),
-        ("tests.sweep.fakes:FNE", "Did you mean 'FINE'"),
-        ("tests.sweep.fakes:TWICE", "'one' more than once"),
-        ("tests.sweep.fakes:NOT_ONE", "no workloads"),
-        ("sys:path", "holds a str"),
-    ],
-)
-def test_catalogues_that_are_none(place: str, message: str) -> None:
-    with pytest.raises(ArgumentError, match=message):
-        load_workloads(place)
-
-
-def test_objects_by_place() -> None:
-    assert load_object("itertools:chain") is itertools.chain

@@ -1,12 +1,14 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from jacengine.report import Case
-from jacengine.sweep.compare import Difference, common_cases, compare, interval
-from jacengine.sweep.environment import other_machine, other_versions
-from tests.sweep.build import MACHINE, case, report, row
+from jacengine.sweep.compare import (
+    Difference,
+    common_cases,
+    compare,
+    confidence_interval,
+)
+from tests.sweep.build import case, report, row
 
 
 def times(scale: float, spread: float = 0.02, seed: int = 0) -> list[float]:
@@ -20,16 +22,16 @@ def only(before: Case, after: Case) -> Difference:
 
 
 @pytest.mark.parametrize(
-    ("factor", "word"),
+    ("factor", "verdict"),
     [(1.5, "regressed"), (1.0, "same"), (0.6, "improved"), (1.1, "unclear")],
 )
-def test_known_changes(factor: float, word: str) -> None:
+def test_known_changes(factor: float, verdict: str) -> None:
     found = only(
         case("one/2", row("a", times(1e-3))),
         case("one/2", row("a", times(factor * 1e-3, seed=1))),
     )
 
-    assert found.word == word
+    assert found.verdict == verdict
     assert found.ratio == pytest.approx(factor, rel=0.05)
 
 
@@ -39,29 +41,31 @@ def test_noise_is_unclear() -> None:
         case("one/2", row("a", times(1.2e-3, 0.5, seed=1)[:5])),
     )
 
-    assert found.word == "unclear"
+    assert found.verdict == "unclear"
 
 
 def test_few_times_are_unclear() -> None:
     found = only(case("one/2", row("a", [1.0])), case("one/2", row("a", [9.0])))
 
-    assert found.word == "unclear"
+    assert found.verdict == "unclear"
     assert found.low is None
 
 
 def test_the_interval_holds_the_ratio() -> None:
-    low, high = interval(times(1.0), times(2.0, seed=1))
+    low, high = confidence_interval(times(1.0), times(2.0, seed=1))
 
     assert low < 2 < high
     assert high - low < 0.2
 
 
 def test_the_same_times_give_the_same_interval() -> None:
-    assert interval(times(1.0), times(2.0)) == interval(times(1.0), times(2.0))
+    assert confidence_interval(times(1.0), times(2.0)) == confidence_interval(
+        times(1.0), times(2.0)
+    )
 
 
-def test_clocks_that_stand_still_are_survived() -> None:
-    low, high = interval([0.0] * 5, [0.0] * 5)
+def test_zero_times_have_an_interval() -> None:
+    low, high = confidence_interval([0.0] * 5, [0.0] * 5)
 
     assert low == high == 0
 
@@ -73,17 +77,17 @@ def test_memory_has_no_noise() -> None:
         memory=0.05,
     )
 
-    assert [(d.quantity, d.word) for d in found] == [
+    assert [(d.quantity, d.verdict) for d in found] == [
         ("time", "same"),
         ("memory", "regressed"),
     ]
 
 
 def test_what_became_wrong_has_regressed() -> None:
-    right, wrong = row("a", times(1.0)), row("a", outcome="wrong")
+    correct, wrong = row("a", times(1.0)), row("a", outcome="wrong")
 
-    assert only(case("one/2", right), case("one/2", wrong)).word == "regressed"
-    assert only(case("one/2", wrong), case("one/2", right)).word == "unclear"
+    assert only(case("one/2", correct), case("one/2", wrong)).verdict == "regressed"
+    assert only(case("one/2", wrong), case("one/2", correct)).verdict == "unclear"
 
 
 def test_a_case_that_fails_now_has_regressed() -> None:
@@ -91,7 +95,7 @@ def test_a_case_that_fails_now_has_regressed() -> None:
 
     found = only(before, case("one/2", failure="crash"))
 
-    assert (found.contender, found.word, found.new) == ("a", "regressed", None)
+    assert (found.candidate, found.verdict, found.new) == ("a", "regressed", None)
 
 
 def test_libraries_of_one_name_are_not_strategies() -> None:
@@ -106,24 +110,3 @@ def test_only_common_cases_count() -> None:
 
     assert common_cases(one, two) == 1
     assert common_cases(one, report()) == 0
-
-
-def test_a_measured_clock_is_no_other_machine() -> None:
-    other = replace(MACHINE, cpu="Processor 3 @ 2.09 GHz", memory_bytes=8 * 10**9 - 5)
-
-    assert other_machine(MACHINE, other) == []
-
-
-@pytest.mark.parametrize(
-    "change", [{"cpu": "Processor 4"}, {"cores": 4}, {"memory_bytes": 10**9}]
-)
-def test_other_machines(change: dict[str, object]) -> None:
-    other = replace(MACHINE, **change)  # type: ignore[arg-type]
-
-    assert len(other_machine(MACHINE, other)) == 1
-
-
-def test_other_versions() -> None:
-    assert other_versions(MACHINE, replace(MACHINE, torch="3.0")) == [
-        "PyTorch 2.13.0 and 3.0"
-    ]

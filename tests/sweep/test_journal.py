@@ -3,18 +3,18 @@ from pathlib import Path
 import pytest
 
 from jacengine.errors import ArgumentError
-from jacengine.sweep.case_spec import Settings, Trial
-from jacengine.sweep.journal import FILE, begun, read_journal, resumed
-from jacengine.sweep.manifest import Header
-from tests.sweep.build import case, header, row
+from jacengine.sweep.case_spec import CaseSpec, Settings
+from jacengine.sweep.journal import FILE, create_journal, read_journal, resume_journal
+from jacengine.sweep.manifest import Manifest
+from tests.sweep.build import case, manifest, row
 
-TRIALS = (Trial("one", 2), Trial("two", 2), Trial("three", 2))
+SPECS = (CaseSpec("one", 2), CaseSpec("two", 2), CaseSpec("three", 2))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Write a journal with two of three cases."""
-    with begun(tmp_path, header(*TRIALS)) as writer:
+    with create_journal(tmp_path, manifest(*SPECS)) as writer:
         writer.append(case("two/2", row("vmap_vjp", [1.0, 2.0, 3.0])))
         writer.append(case("one/2", failure="crash"))
     return tmp_path
@@ -23,10 +23,10 @@ def folder(tmp_path: Path) -> Path:
 def test_what_was_written_is_read(folder: Path) -> None:
     journal = read_journal(folder)
 
-    assert journal.header == header(*TRIALS)
+    assert journal.manifest == manifest(*SPECS)
     assert [case.name for case in journal.cases] == ["two/2", "one/2"]
     assert journal.cases[0].rows[0].times == (1.0, 2.0, 3.0)
-    assert journal.left == (TRIALS[2],)
+    assert journal.remaining == (SPECS[2],)
 
 
 def test_the_report_has_the_order_of_the_sweep(folder: Path) -> None:
@@ -40,9 +40,9 @@ def test_the_report_has_the_order_of_the_sweep(folder: Path) -> None:
 
 def test_settings_are_read_as_they_were() -> None:
     special = Settings(("a", "b"), ("c",), "1GiB", "thorough", False, 3, "m:N")
-    made = header(settings=special, rates=None)
+    made = manifest(settings=special, roofline=None)
 
-    assert Header.from_json(made.to_json()) == made
+    assert Manifest.from_json(made.to_json()) == made
 
 
 @pytest.mark.parametrize("cut", range(1, 200, 13))
@@ -54,14 +54,14 @@ def test_a_torn_last_line_is_dropped(folder: Path, cut: int) -> None:
 
     assert [case.name for case in journal.cases] == ["two/2"]
     assert journal.damaged == 1
-    assert journal.left == (TRIALS[0], TRIALS[2])
+    assert journal.remaining == (SPECS[0], SPECS[2])
 
 
 def test_a_sweep_goes_on_behind_a_torn_line(folder: Path) -> None:
     path = folder / FILE
     path.write_bytes(path.read_bytes()[:-20])
 
-    with resumed(folder) as writer:
+    with resume_journal(folder) as writer:
         writer.append(case("one/2", row("vmap_vjp")))
 
     journal = read_journal(folder)
@@ -74,7 +74,7 @@ def test_a_line_without_its_end_is_written_anew(folder: Path) -> None:
     path = folder / FILE
     path.write_bytes(path.read_bytes().removesuffix(b"\n"))
 
-    with resumed(folder) as writer:
+    with resume_journal(folder) as writer:
         writer.append(case("three/2"))
 
     assert {case.name for case in read_journal(folder).cases} == {"two/2", "three/2"}
@@ -103,7 +103,10 @@ def test_a_damaged_first_line_is_refused(folder: Path, line: str) -> None:
 def test_a_sweep_is_never_overwritten(folder: Path) -> None:
     before = (folder / FILE).read_bytes()
 
-    with pytest.raises(ArgumentError, match="--resume"), begun(folder, header()):
+    with (
+        pytest.raises(ArgumentError, match="--resume"),
+        create_journal(folder, manifest()),
+    ):
         pass
 
     assert (folder / FILE).read_bytes() == before

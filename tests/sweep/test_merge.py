@@ -5,68 +5,68 @@ import pytest
 
 from jacengine.errors import ArgumentError
 from jacengine.report import write_report
-from jacengine.sweep.case_spec import Settings, Trial
-from jacengine.sweep.journal import begun, read_journal
-from jacengine.sweep.manifest import Header
-from jacengine.sweep.merge import OtherMachineError, merged, write_journal
-from jacengine.sweep.runs import joined, read_run
-from tests.sweep.build import MACHINE, case, header, report, row
+from jacengine.sweep.case_spec import CaseSpec, Settings
+from jacengine.sweep.environment import OtherMachineError
+from jacengine.sweep.journal import create_journal, read_journal
+from jacengine.sweep.manifest import Manifest
+from jacengine.sweep.merge import merge_shards, read_run, read_runs, write_journal
+from tests.sweep.build import MACHINE, case, manifest, report, row
 
-TRIALS = (Trial("one", 2), Trial("two", 2), Trial("three", 2))
+SPECS = (CaseSpec("one", 2), CaseSpec("two", 2), CaseSpec("three", 2))
 
 
-def share(folder: Path, content: Header, *names: str) -> Path:
-    with begun(folder, content) as writer:
+def share(folder: Path, content: Manifest, *names: str) -> Path:
+    with create_journal(folder, content) as writer:
         for name in names:
             writer.append(case(name, row("a", [1.0])))
     return folder
 
 
 def test_shares_become_a_whole(tmp_path: Path) -> None:
-    one = share(tmp_path / "1", header(TRIALS[0], TRIALS[2]), "one/2", "three/2")
-    two = share(tmp_path / "2", header(TRIALS[1]), "two/2")
+    one = share(tmp_path / "1", manifest(SPECS[0], SPECS[2]), "one/2", "three/2")
+    two = share(tmp_path / "2", manifest(SPECS[1]), "two/2")
 
-    write_journal(tmp_path / "whole", merged([one, two]))
+    write_journal(tmp_path / "whole", merge_shards([one, two]))
 
     journal = read_journal(tmp_path / "whole")
     assert {case.name for case in journal.cases} == {"one/2", "two/2", "three/2"}
-    assert journal.left == ()
-    assert "shard" not in journal.header.options
+    assert journal.remaining == ()
+    assert "shard" not in journal.manifest.options
 
 
 def test_what_is_missing_is_known(tmp_path: Path) -> None:
-    one = share(tmp_path / "1", header(TRIALS[0], TRIALS[2]), "one/2")
+    one = share(tmp_path / "1", manifest(SPECS[0], SPECS[2]), "one/2")
 
-    assert merged([one]).left == (TRIALS[2],)
+    assert merge_shards([one]).remaining == (SPECS[2],)
 
 
 def test_a_case_is_in_one_share(tmp_path: Path) -> None:
-    one = share(tmp_path / "1", header(TRIALS[0]))
+    one = share(tmp_path / "1", manifest(SPECS[0]))
 
-    with pytest.raises(ArgumentError, match="one/2 once more"):
-        merged([one, one])
+    with pytest.raises(ArgumentError, match="one/2 a second time"):
+        merge_shards([one, one])
 
 
 def test_settings_must_agree(tmp_path: Path) -> None:
-    one = share(tmp_path / "1", header(TRIALS[0]))
-    two = share(tmp_path / "2", header(TRIALS[1], settings=Settings(seed=1)))
+    one = share(tmp_path / "1", manifest(SPECS[0]))
+    two = share(tmp_path / "2", manifest(SPECS[1], settings=Settings(seed=1)))
 
     with pytest.raises(ArgumentError, match="different settings"):
-        merged([one, two])
+        merge_shards([one, two])
 
 
 def test_machines_must_agree_unless_it_is_meant(tmp_path: Path) -> None:
-    one = share(tmp_path / "1", header(TRIALS[0]))
-    other = header(TRIALS[1], machine=replace(MACHINE, cores=64))
+    one = share(tmp_path / "1", manifest(SPECS[0]))
+    other = manifest(SPECS[1], machine=replace(MACHINE, cores=64))
     two = share(tmp_path / "2", other)
 
     with pytest.raises(OtherMachineError, match="cores: '2' and '64'"):
-        merged([one, two])
-    assert len(merged([one, two], mixed=True).header.trials) == 2
+        merge_shards([one, two])
+    assert len(merge_shards([one, two], mixed=True).manifest.cases) == 2
 
 
 def test_runs_are_read_from_any_of_their_files(tmp_path: Path) -> None:
-    sweep = share(tmp_path / "1", header(TRIALS[0]), "one/2")
+    sweep = share(tmp_path / "1", manifest(SPECS[0]), "one/2")
     written = report(case("one/2", row("a", [1.0])))
     write_report(written, tmp_path / "2")
 
@@ -86,13 +86,13 @@ def test_things_that_are_no_runs(tmp_path: Path) -> None:
 
 
 def test_runs_of_one_machine_make_one_report(tmp_path: Path) -> None:
-    one = share(tmp_path / "1", header(TRIALS[0], TRIALS[2]), "one/2")
-    two = share(tmp_path / "2", header(TRIALS[0]), "one/2")
+    one = share(tmp_path / "1", manifest(SPECS[0], SPECS[2]), "one/2")
+    two = share(tmp_path / "2", manifest(SPECS[0]), "one/2")
 
-    found = joined([one, two])
+    found = read_runs([one, two])
 
     assert [case.name for case in found.cases] == ["one/2"]
     assert found.planned == 2
-    other = share(tmp_path / "3", header(machine=replace(MACHINE, cpu="Other")))
+    other = share(tmp_path / "3", manifest(machine=replace(MACHINE, cpu="Other")))
     with pytest.raises(OtherMachineError):
-        joined([one, other])
+        read_runs([one, other])

@@ -1,4 +1,4 @@
-"""What others took of the processors, and what was our own doing."""
+"""The load by other processes, told apart from our own."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from jacengine.sweep import system_load
-from jacengine.sweep.system_load import Disturbance
+from jacengine.sweep.system_load import SystemLoad
 
 BUSY = (
     "import time\nend = time.process_time() + 0.3\n"
@@ -17,13 +17,13 @@ BUSY = (
 
 
 @pytest.mark.parametrize("then", ["", "input()"], ids=["ended", "living"])
-def test_what_was_started_here_is_no_disturbance(
+def test_child_processes_are_not_others(
     then: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As if nobody else ran: all that the processors do is what the child does.
-    took = {"s": 0.0}
-    monkeypatch.setattr(system_load, "_busy", lambda: took["s"])
-    watched = Disturbance()
+    # As if no other process ran: only the child uses the processors.
+    used = {"s": 0.0}
+    monkeypatch.setattr(system_load, "_total_seconds", lambda: used["s"])
+    load = SystemLoad()
     with subprocess.Popen(
         [sys.executable, "-c", BUSY.format(then=then)],
         stdin=subprocess.PIPE,
@@ -33,16 +33,16 @@ def test_what_was_started_here_is_no_disturbance(
         assert child.stdout.readline() == b"done\n"
         if not then:
             child.wait()
-        took["s"] = 0.3
-        elapsed = time.monotonic() - watched._begun
+        used["s"] = 0.3
+        elapsed = time.monotonic() - load._started
         wrong = 0.3 / (elapsed * (psutil.cpu_count() or 1))
-        assert watched.share() < 0.1 * wrong
+        assert load.share() < 0.1 * wrong
         child.communicate(b"\n")
 
 
-def test_what_others_took(monkeypatch: pytest.MonkeyPatch) -> None:
-    took = {"s": 0.0}
-    monkeypatch.setattr(system_load, "_busy", lambda: took["s"])
-    watched = Disturbance()
-    took["s"] = 1e6
-    assert watched.share() == 1.0
+def test_the_load_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = {"s": 0.0}
+    monkeypatch.setattr(system_load, "_total_seconds", lambda: used["s"])
+    load = SystemLoad()
+    used["s"] = 1e6
+    assert load.share() == 1.0

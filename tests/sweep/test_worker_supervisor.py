@@ -9,10 +9,9 @@ import pytest
 
 from jacengine.bench.baselines import BASELINES
 from jacengine.report import Case
-from jacengine.sweep.case_spec import Settings, Trial
+from jacengine.sweep.case_spec import CaseSpec, Settings
 from jacengine.sweep.process import WorkerProcess
-from jacengine.sweep.run import unsolved
-from jacengine.sweep.worker_supervisor import Pool
+from jacengine.sweep.worker_supervisor import WorkerSupervisor
 
 pytestmark = pytest.mark.slow
 KEPT = frozenset({"double loop", "vmap(jacrev)"})
@@ -24,20 +23,20 @@ HARMFUL = Settings(
 
 
 @pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    """Keep one worker, or its successors, for all tests."""
-    with Pool(HARMFUL, KEPT, limit_s=60) as made:
+def supervisor() -> Iterator[WorkerSupervisor]:
+    """Share one supervisor between the tests."""
+    with WorkerSupervisor(HARMFUL, KEPT, limit_s=60) as made:
         yield made
 
 
-def measured(pool: Pool, name: str) -> Case:
-    return pool.measure(Trial(name, 3, threads=1), lambda _: None)
+def measured(supervisor: WorkerSupervisor, name: str) -> Case:
+    return supervisor.measure(CaseSpec(name, 3, threads=1), lambda _: None)
 
 
-def test_a_case_is_measured(pool: Pool) -> None:
-    heard: list[str] = []
+def test_a_case_is_measured(supervisor: WorkerSupervisor) -> None:
+    announced: list[str] = []
 
-    case = pool.measure(Trial("one", 3, threads=1), heard.append)
+    case = supervisor.measure(CaseSpec("one", 3, threads=1), announced.append)
 
     assert {row.strategy: row.outcome for row in case.rows} == {
         "auto": "ok",
@@ -48,8 +47,8 @@ def test_a_case_is_measured(pool: Pool) -> None:
     assert all(len(row.times) >= 3 for row in case.rows)
     assert (case.outputs, case.inputs, case.samples, case.threads) == (3, 3, 2, 1)
     assert case.rows[0].picked == "vmap_vjp"
-    assert heard[0] == "auto"
-    assert "vmap(jacrev)" in heard
+    assert announced[0] == "auto"
+    assert "vmap(jacrev)" in announced
 
 
 @pytest.mark.parametrize(
@@ -61,18 +60,20 @@ def test_a_case_is_measured(pool: Pool) -> None:
         ("misfits", "floating"),
     ],
 )
-def test_harm_costs_one_case(pool: Pool, name: str, message: str) -> None:
-    failed = measured(pool, name)
-    after = measured(pool, "one")
+def test_a_crash_costs_one_case(
+    supervisor: WorkerSupervisor, name: str, message: str
+) -> None:
+    failed = measured(supervisor, name)
+    after = measured(supervisor, "one")
 
     assert failed.name == f"{name}/3/t1"
-    assert unsolved(failed)
+    assert failed.rows == ()
     assert re.search(message, failed.failure), failed.failure
-    assert not unsolved(after)
+    assert {row.outcome for row in after.rows} == {"ok"}
 
 
-def test_a_library_that_crashes_costs_a_row(pool: Pool) -> None:
-    case = measured(pool, "alone")
+def test_a_library_that_crashes_costs_one_row(supervisor: WorkerSupervisor) -> None:
+    case = measured(supervisor, "alone")
 
     found = {row.strategy: row for row in case.rows}
     assert found["double loop"].outcome == "crash"
@@ -81,23 +82,23 @@ def test_a_library_that_crashes_costs_a_row(pool: Pool) -> None:
     assert found["auto"].outcome == "ok"
 
 
-def test_a_hang_is_ended() -> None:
-    with Pool(HARMFUL, KEPT, limit_s=0.5) as pool:
-        case = measured(pool, "hangs")
+def test_a_hung_worker_is_killed() -> None:
+    with WorkerSupervisor(HARMFUL, KEPT, limit_s=0.5) as supervisor:
+        case = measured(supervisor, "hangs")
 
     assert case.failure.startswith("timeout while auto ran: the time limit")
 
 
-def test_rates_are_measured(pool: Pool) -> None:
-    rates = pool.rates("cpu", 1)
+def test_the_roofline_is_measured(supervisor: WorkerSupervisor) -> None:
+    found = supervisor.roofline("cpu", 1)
 
-    assert rates is not None
-    assert rates.fill > 0
-    assert rates.matmul > 0
+    assert found is not None
+    assert found.fill > 0
+    assert found.matmul > 0
 
 
-def test_no_worker_outlives_its_owner() -> None:
-    """Kill the owner as `kill -9` does: nothing of it can clean up."""
+def test_no_worker_outlives_its_parent() -> None:
+    """Kill the parent as `kill -9` does: it cannot clean up."""
     code = (
         "from jacengine.sweep.process import WorkerProcess; import os;"
         "w = WorkerProcess(1); print(w._process.pid, flush=True);"

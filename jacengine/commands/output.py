@@ -1,0 +1,97 @@
+"""Output of commands: data on standard output, messages on standard error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import zip_longest
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from jacengine.selection.explain import WIDTH
+
+FORMATS = ("table", "json", "csv", "markdown")
+LIST_FORMATS = ("table", "json")
+
+
+def output() -> Console:
+    """Return the console for data."""
+    return _with_width(Console(highlight=False))
+
+
+def messages() -> Console:
+    """Return the console for messages."""
+    return _with_width(Console(stderr=True, highlight=False))
+
+
+def make_table(
+    titles: Iterable[str],
+    rows: Iterable[Iterable[str]],
+    *,
+    numbers: Collection[str] = (),
+    styles: Sequence[str] = (),
+) -> Table:
+    """Make a table for the terminal.
+
+    Args:
+        titles: The titles of the columns.
+        rows: The cells of each row, without markup.
+        numbers: Titles of columns that are aligned right and never wrapped.
+        styles: The style of each row.
+    """
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in titles:
+        if title in numbers:
+            table.add_column(title, justify="right", no_wrap=True)
+        else:
+            table.add_column(title, overflow="fold")
+    for row, style in zip_longest(rows, styles):
+        table.add_row(*map(escape, row), style=style)
+    return table
+
+
+def print_records(
+    records: Sequence[Mapping[str, object]],
+    form: str,
+    *,
+    cells: Sequence[Mapping[str, str]] | None = None,
+    styles: Sequence[str] = (),
+) -> None:
+    """Print records with equal keys to standard output.
+
+    Args:
+        records: The records, as JSON and CSV have them.
+        form: One of `FORMATS`.
+        cells: The records as a table and Markdown have them; by default as strings.
+        styles: The style of each row of a table.
+    """
+    if form == "json":
+        click.echo(json.dumps(records, indent=1))
+        return
+    if form == "csv":
+        import pandas as pd  # noqa: PLC0415 - it takes half a second to import
+
+        click.echo(pd.DataFrame(records).to_csv(index=False), nl=False)
+        return
+    if cells is None:
+        cells = [{k: _to_text(v) for k, v in record.items()} for record in records]
+    titles, rows = list(cells[0] if cells else ()), [row.values() for row in cells]
+    if form == "table":
+        output().print(make_table(titles, rows, styles=styles))
+        return
+    lines = [titles, ["---"] * len(titles)]
+    lines += [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    click.echo("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def _to_text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _with_width(console: Console) -> Console:
+    if not console.is_terminal:
+        console.width = WIDTH
+    return console
