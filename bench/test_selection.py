@@ -22,7 +22,7 @@ from jacengine.plans.plan import Plan
 from jacengine.plans.planning import make_plan
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.problem import Options
-from jacengine.selection.select import Effort
+from jacengine.selection.effort import Effort
 
 pytestmark = [
     pytest.mark.benchmark(disable_gc=True),

@@ -16,49 +16,19 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode as FakeTensorMode
 from torch.autograd import forward_ad, graph
 from torch.fx import GraphModule
 from torch.nn.modules import batchnorm, conv
-from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils import _pytree
+from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
 
 from jacengine._locks import TORCH_GLOBAL_LOCK
 
 # pyright: reportPrivateUsage=false
 
-__all__ = [
-    "BatchNorm",
-    "ConvNd",
-    "ConvTransposeNd",
-    "FakeTensorMode",
-    "GuardedCapture",
-    "TorchDispatchMode",
-    "axes_of",
-    "buffers_of",
-    "changes_gradients",
-    "compiled_graph",
-    "holders",
-    "hooks_of",
-    "in_forward_mode",
-    "in_own_order",
-    "leave_forward_mode",
-    "made_shape",
-    "nodes_made",
-    "number_of",
-    "padding_of",
-    "parameter_of",
-    "pytree",
-    "replaced_parameters",
-    "saved",
-    "storage_key",
-    "tensors_of",
-    "training_flags",
-    "version_of",
-    "without_storage",
-    "wrapper_tensor",
-]
-
+pytree = _pytree
+"""Nested containers of tensors."""
 BatchNorm = batchnorm._BatchNorm
 """The base of all batch normalisations."""
 ConvNd = conv._ConvNd

@@ -219,8 +219,7 @@ class Race:
         except Exception as error:
             outcome, reason = classify_error(error)
             return replace(result, outcome=outcome, reason=reason)
-        error = verification.error
-        timed = replace(result, time_s=taken, first_s=taken, error=error)
+        timed = replace(result, time_s=taken, first_s=taken, error=verification.error)
         if verification.right:
             return self._repeated(timed)
         outcome = "wrong" if verification.finite else "nonfinite"

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from jacengine.errors import ArgumentError
-from jacengine.interface import Point
+from jacengine.interface import Point, Tuning
 from jacengine.layers import autotune
-from jacengine.layers.autotune import Tuning
 from jacengine.layers.rule import Form
 from jacengine.strategies.quasi_linear import QuasiLinear
 from jacengine.timing import seconds
