@@ -198,12 +198,11 @@ class Race:
     def _verified(self, result: CandidateResult) -> CandidateResult:
         """Run a candidate to the end, if it is fast enough, and check its values."""
         found: list[Result] = []
-        sweep = self._sweep(_method(result))
-        if result.compiled:
-            result = replace(result, sweep=sweep)
         try:
+            sweep = self._sweep(_method(result))
             if result.compiled:
                 sweep.run(self.bound)  # compiles
+                result = replace(result, sweep=sweep)
             with self._stopping() as progress:
                 taken = seconds(
                     lambda: found.append(sweep.run(self.bound, progress=progress)),

@@ -10,6 +10,7 @@ from jacengine.execution.sweep import Sweep
 from jacengine.plans.plan import Plan
 from jacengine.report.case import COMPILED, Row
 from jacengine.results.result import Result
+from jacengine.results.result_layout import ResultLayout
 from jacengine.selection.candidate_result import CandidateResult
 from jacengine.sweep.candidate import Candidate, TooSlowError, result_of
 from jacengine.sweep.case_problem import CaseProblem
@@ -59,7 +60,7 @@ class StrategyCandidate(Candidate):
             )
         )
         self._sweep = Sweep(case.problem, result.method)
-        self._bound = case.bound
+        self._case = case
         self._forecast_s = result.forecast_s or 0.0
 
     def first_run(self, limit_s: float) -> Any:
@@ -69,7 +70,7 @@ class StrategyCandidate(Candidate):
             limit_s: The time limit.
 
         Returns:
-            The result.
+            The blocks.
 
         Raises:
             TooSlowError: The run exceeds the limit, or is forecast to.
@@ -88,16 +89,15 @@ class StrategyCandidate(Candidate):
                 reason = f"stopped after {format_seconds(taken_s)}, {done:.0%} done"
                 raise TooSlowError(taken_s / max(done, 1e-9), reason)
 
-        return self._sweep.run(self._bound, progress=progress, checked=True)
+        return self._sweep.run(self._case.bound, progress=progress, checked=True).blocks
 
     def run(self) -> Any:
         """Run all passes."""
-        return self._sweep.run(self._bound)
+        return self._sweep.run(self._case.bound).blocks
 
     def result(self, returned: Any) -> Result:
-        """Return the result as it is."""
-        result: Result = returned
-        return result
+        """Return the blocks as a result."""
+        return Result(ResultLayout(self._case.problem), returned)
 
 
 def _row_before_runs(result: CandidateResult, notes: str) -> Row:

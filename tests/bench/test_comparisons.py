@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
+import jacengine
 from jacengine.bench import claims, comparison_benchmarks, test_parameters
 from jacengine.bench.comparison import LIBRARIES, Claim, Comparison, Run, baselines
 from jacengine.bench.comparison_benchmarks import (
@@ -30,6 +31,8 @@ from jacengine.bench.reference import reference
 from jacengine.bench.test_second_order import COMPARISONS as SECOND_ORDER
 from jacengine.bench.workload import DerivativeSpec
 from jacengine.bench.workloads import WORKLOADS
+from jacengine.plans.planning import make_plan
+from jacengine.plans.request import PlanRequest
 
 # Warnings of other libraries.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -73,7 +76,11 @@ class FakeBenchmark:
 @pytest.fixture
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the compiler, which takes seconds for each plan."""
-    monkeypatch.setattr("jacengine.api.jacobian.compiled_plan", lambda plan, *_: plan)
+
+    def make_eager(request: PlanRequest) -> jacengine.Plan:
+        return make_plan(replace(request, compiled=False))
+
+    monkeypatch.setattr("jacengine.api.plan.make_plan", make_eager)
 
 
 @pytest.fixture
@@ -246,7 +253,7 @@ def test_a_report_has_claims(tmp_path: Path) -> None:
         "-p",
         "no:cacheprovider",
     ]
-    cases = ["bench/test_parameters.py", "-k", "tangent_kernel or memory_convnet"]
+    cases = ["bench/test_parameters.py", "-k", "tangent_kernel"]
     command = [sys.executable, "-m", "pytest", *cases, *options]
     # In a worker of pytest-xdist, pytest-benchmark would disable itself.
     env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}

@@ -22,7 +22,7 @@ def modules_with_examples() -> Iterator[str]:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", modules_with_examples())
+@pytest.mark.parametrize("name", list(modules_with_examples()))
 def test_examples(name: str) -> None:
     failed, tried = doctest.testmod(importlib.import_module(name))
     assert tried

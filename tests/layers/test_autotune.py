@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from jacengine import timing
 from jacengine.errors import ArgumentError
 from jacengine.interface import Point, Tuning
 from jacengine.layers import autotune
@@ -39,7 +40,7 @@ def timed_runs(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         times.append(seconds(run, device))
         return times[-1]
 
-    monkeypatch.setattr(autotune, "seconds", measure)
+    monkeypatch.setattr(timing, "seconds", measure)
     return times
 
 

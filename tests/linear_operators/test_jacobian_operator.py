@@ -165,7 +165,7 @@ def test_matrix_free(name: str) -> None:
     model, x = _case(name)
     options: dict[str, Any] = {"wrt": "params", "batch_dim": 0}
     op = jacengine.operator(model, x, **options, exclude=["quasi_linear"])
-    assert op.method.startswith("pushed by")
+    assert op.method.startswith("JVPs by")
     check(op, _matrix(model, x, **options))
 
 

@@ -53,7 +53,7 @@ def test_a_choice_is_found_again(folder: Path) -> None:
     assert again.strategy == first.strategy
     assert "measured earlier, verified now" in again.explain()
     torch.testing.assert_close(again(X), first(X))
-    assert json.loads(_only_file(folder).read_text())["records"]
+    assert json.loads(_only_file(folder).read_text())["candidates"]
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_a_choice_is_found_again(folder: Path) -> None:
         lambda text: text.replace("reverse_loop", "os.system").replace(
             "batched_grad", "../../etc/passwd"
         ),
-        lambda text: text.replace('"together"', '"__import__"'),
-        lambda text: json.dumps({"key": json.loads(text)["key"], "records": 3}),
+        lambda text: text.replace('"batched"', '"__import__"'),
+        lambda text: json.dumps({"key": json.loads(text)["key"], "candidates": 3}),
     ],
 )
 def test_a_damaged_file_is_a_miss_and_replaced(damage: Any, folder: Path) -> None:
@@ -94,9 +94,9 @@ def test_a_choice_that_is_wrong_here_is_not_used(folder: Path) -> None:
     jacengine.plan(distances, x, strategies=names)
     file = _only_file(folder)
     document = json.loads(file.read_text())
-    loop = next(r for r in document["records"] if r["strategy"] == "reverse_loop")
+    loop = next(r for r in document["candidates"] if r["strategy"] == "reverse_loop")
     method = {**loop["method"], "chunk_size": None}  # one direction would be right
-    document["records"] = [{**loop, "strategy": "vmap_vjp", "method": method}]
+    document["candidates"] = [{**loop, "strategy": "vmap_vjp", "method": method}]
     file.write_text(json.dumps(document))
     plan = jacengine.plan(distances, x, strategies=names)
     assert (plan.strategy, plan.selection.source) == ("reverse_loop", "measured")

@@ -13,7 +13,6 @@ from jacengine import ArgumentError, PlanMismatchError, timing
 from jacengine.execution.kernel_fallbacks import KERNEL_FALLBACKS
 from jacengine.execution.method import Execution, Method
 from jacengine.interface import Composition
-from jacengine.layers import autotune
 from jacengine.plans.serialization import from_json, to_json
 from jacengine.problem.gradient import GradientMode
 from jacengine.seeding.samples import SamplePolicy
@@ -55,8 +54,7 @@ def test_a_loaded_plan_replays_the_method_without_timing(
     def timed(*_: object) -> float:
         raise AssertionError("a saved choice was timed again")
 
-    for module in (autotune, timing):
-        monkeypatch.setattr(module, "seconds", timed)
+    monkeypatch.setattr(timing, "seconds", timed)
     loaded = jacengine.load_plan(file, model, x, **options)
     assert loaded.chosen.method == plan.chosen.method
     saved = [r.method for r in plan.selection.candidates]
