@@ -22,6 +22,7 @@ from jacengine._torch_private import changes_gradients
 from jacengine._torchfunc import Tensors, call_with_parameters, pull, vjp, vmap
 from jacengine.layers.hook_capture import LayerCall
 from jacengine.layers.rnn_contraction import UnrolledRerun, rnn_sample_axes
+from jacengine.tolerance import TOLERANCES
 
 MOST_ATTEMPTS = 16
 """Splits of the samples of several arguments that are tried."""
@@ -203,7 +204,7 @@ def reproduces(call: LayerCall, split: SampleSplit, outputs: Tensors) -> bool:
     """Tell whether a rerun gave the captured outputs."""
     for captured, axis, again in zip(call.outputs, split.outputs, outputs, strict=True):
         wanted = captured.detach().movedim(axis, 0)
-        tolerance = 10 * torch.finfo(wanted.dtype).eps ** 0.75
+        tolerance = TOLERANCES[wanted.dtype].projection
         scale = float(wanted.abs().max()) if wanted.numel() else 0.0
         if again.shape != wanted.shape or not torch.allclose(
             again.detach(),

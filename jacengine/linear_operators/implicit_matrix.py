@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from jacengine.basis import one_hot
 from jacengine.task import balanced
 
 PART = 2**24
@@ -42,11 +43,10 @@ class ImplicitMatrix(ABC):
     def parts(self) -> Iterator[tuple[slice, Tensor]]:
         """Yield blocks of rows: which they are, and their entries `(rows, N)`."""
         count, width = self.shape
+        row = self.like.new_empty(()).expand(count)
         for part in balanced(count, max(1, PART // max(1, width))):
-            size = part.stop - part.start
-            seeds = self.like.new_zeros(count, size)
-            seeds[part] = torch.eye(size, dtype=seeds.dtype, device=seeds.device)
-            yield part, self.pull(seeds).T
+            (seeds,) = one_hot([row], range(part.start, part.stop))
+            yield part, self.pull(seeds.T).T
 
     def gram(self) -> Tensor:
         """Return `J J^T`, `(M, M)`."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from jacengine._torchfunc import Tensors, pull
+from jacengine.tolerance import TOLERANCES
 
 
 def splits(batch_size: int) -> Iterator[Tensor]:
@@ -71,7 +72,7 @@ def coupled_by_value(
         index = chosen.nonzero().flatten()
         for whole, part in zip(outputs, run(index), strict=True):
             rows = whole.detach()[index.to(whole.device)]
-            tolerance = torch.finfo(whole.dtype).eps ** 0.5
+            tolerance = TOLERANCES[whole.dtype].value
             if part.shape != rows.shape or not torch.allclose(
                 part.detach(), rows, rtol=tolerance, atol=tolerance, equal_nan=True
             ):

@@ -262,5 +262,5 @@ def test_a_report_has_claims(tmp_path: Path) -> None:
     document = json.loads(report.read_text())
     assert document["machine_info"]["torch"] == torch.__version__
     found = claims.claims(document)
-    assert len(found) == 3
+    assert len(found) == 2
     assert (found["ratio"] > 0).all()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from jacengine._torchfunc import Tensors, jvp, vjp
 from jacengine.program.taylor.jet import Jet
+from jacengine.tolerance import TOLERANCES
 
 
 def modes_agree(flat: Callable[..., Tensors], jets: list[Jet]) -> bool:
@@ -61,6 +62,6 @@ def _close(value: Tensor, terms: Tensors, weights: Tensors) -> bool:
     """Tell whether an inner product agrees, to half of the digits of its terms."""
     size = _inner(tuple(x.abs() for x in terms), tuple(w.abs() for w in weights))
     scale = float(torch.maximum(size, value.abs()).detach().nan_to_num(posinf=0.0))
-    tolerance = torch.finfo(value.dtype).eps ** 0.5 * scale
+    tolerance = TOLERANCES[value.dtype].value * scale
     expected = _inner(terms, weights)
     return torch.allclose(value, expected, rtol=0.0, atol=tolerance, equal_nan=True)
