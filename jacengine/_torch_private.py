@@ -16,6 +16,8 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch._C import _functorch as functorch  # pyright: ignore[reportAttributeAccessIssue]
+from torch._functorch import eager_transforms
 from torch._subclasses.fake_tensor import FakeTensorMode as FakeTensorMode
 from torch.autograd import forward_ad, graph
 from torch.fx import GraphModule
@@ -165,15 +167,42 @@ def in_forward_mode() -> bool:
     return forward_ad._current_level >= 0
 
 
-def leave_forward_mode() -> None:
-    """Leave the level of forward mode that an interrupted run has left entered.
+def transform_depth() -> int:
+    """Return how many levels of `torch.func` transforms are entered."""
+    return int(functorch.get_dynamic_layer_stack_depth())
 
-    What stops a run while `exit_dual_level` is at work leaves torch with one account of
-    the level in Python and another in C++; every later use of forward mode would fail.
+
+def leave_transforms(depth: int) -> None:
+    """Leave levels of `torch.func` transforms that an interruption has left entered.
+
+    Args:
+        depth: The number of levels to keep.
+    """
+    if transform_depth() > depth:
+        functorch.pop_dynamic_layer_stack_and_undo_to_depth(depth)
+
+
+def leave_forward_mode() -> None:
+    """Leave forward mode, which an interruption has left entered, or half of it.
+
+    What interrupts a run while a level is being exited leaves torch with one count of
+    levels in Python and another in C++; every later use of forward mode would fail.
     """
     with suppress(RuntimeError):
         torch._C._exit_dual_level(level=0)
     forward_ad._current_level = -1
+    eager_transforms.JVP_NESTING = 0
+
+
+def interruption_of(error: BaseException | None) -> BaseException | None:
+    """Find the interruption that an error hides.
+
+    What interrupts a transform while it is being left makes the transforms around it
+    fail, and it is their error that arrives.
+    """
+    while isinstance(error, Exception):
+        error = error.__context__
+    return error
 
 
 def nodes_made() -> int:

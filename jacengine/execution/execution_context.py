@@ -8,7 +8,13 @@ from dataclasses import replace
 import torch
 
 from jacengine._locks import TORCH_GLOBAL_LOCK
-from jacengine._torch_private import in_forward_mode, leave_forward_mode
+from jacengine._torch_private import (
+    in_forward_mode,
+    interruption_of,
+    leave_forward_mode,
+    leave_transforms,
+    transform_depth,
+)
 from jacengine.execution.kernel_fallbacks import applied_fallbacks
 from jacengine.execution.method import Method
 from jacengine.problem.bound_function import BoundFunction
@@ -44,7 +50,8 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
                 stack.enter_context(torch.inference_mode(mode=False))
                 stack.enter_context(applied_fallbacks(method.fallbacks))
                 self._stack = stack.pop_all()
-        self._leaves_forward_mode = not able.thread_safe and not in_forward_mode()
+        self._depth = transform_depth()
+        self._in_forward_mode = in_forward_mode()
         self._grad_mode = torch.is_grad_enabled()
         recorded = able.records_graph or problem.options.create_graph
         # A fallback may be there to record what this strategy itself does not need.
@@ -58,10 +65,12 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
         state = self._side_effects.__enter__()
         return replace(self._bound, reset=state.restore) if changes else self._bound
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         """Restore everything, also after an interruption."""
-        if kind is not None and self._leaves_forward_mode:
-            leave_forward_mode()
+        interruption = interruption_of(error)
+        if error is not None:
+            leave_transforms(self._depth)
+            self._restore_forward_mode()
         try:
             if self._side_effects is not None:
                 self._side_effects.__exit__()
@@ -70,3 +79,11 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
                 torch.set_grad_enabled(mode=self._grad_mode)
             if self._stack is not None:
                 self._stack.close()
+        if interruption is not None and interruption is not error:
+            raise interruption
+
+    def _restore_forward_mode(self) -> None:
+        """Leave forward mode, unless the user or another thread is in it."""
+        if not self._in_forward_mode and TORCH_GLOBAL_LOCK.acquire(blocking=False):
+            leave_forward_mode()
+            TORCH_GLOBAL_LOCK.release()

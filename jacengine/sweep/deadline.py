@@ -8,7 +8,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from jacengine._torch_private import leave_forward_mode
+from jacengine._torch_private import (
+    leave_forward_mode,
+    leave_transforms,
+    transform_depth,
+)
 
 _REPEAT_S = 2.0
 """An exception raised inside a destructor is lost; then it is raised again."""
@@ -41,17 +45,26 @@ def deadline(limit_s: float) -> Generator[None]:
         yield
         return
 
+    fired = False
+
     def stop(*_: object) -> NoReturn:
+        nonlocal fired
+        fired = True
         raise DeadlineError
 
+    depth = transform_depth()
     before = signal.signal(signal.SIGALRM, stop)
     try:
         signal.setitimer(signal.ITIMER_REAL, limit_s, _REPEAT_S)
         yield
-    except DeadlineError:
+    except BaseException as error:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        if not fired:
+            raise
+        leave_transforms(depth)
         leave_forward_mode()
-        raise
+        # An interrupted transform may hide it behind an error of its own.
+        raise DeadlineError from error
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

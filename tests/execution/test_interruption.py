@@ -1,17 +1,19 @@
 """Runs that are stopped in the middle leave forward mode as they found it."""
 
+import signal
 import sys
 from typing import Any
 
 import pytest
 import torch
+from torch._functorch import eager_transforms, vmap
 from torch.autograd import forward_ad
 
 import jacengine
 from jacengine.sweep.deadline import DeadlineError, deadline
 
 
-def _interrupt(monkeypatch: pytest.MonkeyPatch, error: type[BaseException]) -> None:
+def _interrupt(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
     """Stop the next exit from a level of forward mode when it is half done."""
     # Where torch looks it up when it leaves a level: in torch._C before torch 2.11.
     home: Any = sys.modules.get("torch._functorch.predispatch")
@@ -22,7 +24,7 @@ def _interrupt(monkeypatch: pytest.MonkeyPatch, error: type[BaseException]) -> N
     def stopped(*, level: int) -> None:
         monkeypatch.undo()
         leave(level=level)
-        raise error
+        signal.raise_signal(number)
 
     monkeypatch.setattr(home, "_exit_dual_level", stopped)
 
@@ -33,10 +35,39 @@ def test_an_interrupted_plan_can_be_called_again(
 ) -> None:
     x = torch.randn(3, dtype=torch.float64)
     plan = jacengine.plan(torch.sin, x, strategies=[strategy])
-    _interrupt(monkeypatch, KeyboardInterrupt)
+    _interrupt(monkeypatch, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         plan(x)
     torch.testing.assert_close(plan(x), torch.diag(x.cos()))
+
+
+@pytest.mark.parametrize("strategy", ["vmap_jvp", "vmap_vjp"])
+@pytest.mark.parametrize(
+    "name", ["exit_jvp_nesting", "_vmap_decrement_nesting", "_grad_decrement_nesting"]
+)
+def test_an_interruption_before_a_level_is_left(
+    name: str, strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The function itself uses transforms, whatever the strategy."""
+
+    def fn(x: torch.Tensor) -> Any:
+        def slope(x: torch.Tensor) -> Any:
+            return torch.func.jvp(torch.sin, (x,), (torch.ones_like(x),))[1]
+
+        return torch.func.vmap(torch.func.grad(slope))(x)
+
+    def stopped(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    x = torch.randn(3, dtype=torch.float64)
+    plan = jacengine.plan(fn, x, strategies=[strategy], effort="none")
+    for module in (eager_transforms, vmap):
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, stopped)
+    with pytest.raises(KeyboardInterrupt):
+        plan(x)
+    torch.testing.assert_close(plan(x), torch.diag(-x.cos()))
 
 
 def test_a_level_of_the_users_stays() -> None:
@@ -60,7 +91,7 @@ def _for_ever(x: torch.Tensor) -> None:
 
 def test_what_a_deadline_stops_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.ones(3)
-    _interrupt(monkeypatch, DeadlineError)
+    _interrupt(monkeypatch, signal.SIGALRM)
     with pytest.raises(DeadlineError), deadline(60):
         torch.func.jvp(torch.sin, (x,), (x,))
     with pytest.raises(DeadlineError), deadline(0.05):
