@@ -34,12 +34,12 @@ _FAR = 4
 
 @mpl.rc_context(STYLE)
 def memory_scatter(ranking: Ranking, *, salt: str) -> Markup | None:
-    """Draw time and peak memory of verified rows; `None` if neither is known.
+    """Draw time and peak memory of verified rows; `None` if no method has both.
 
     A point is hollow where its memory is predicted and not measured.
     """
     rows = [row for row in ranking.timed if row.memory_bytes]
-    if not rows:
+    if not rows or not ranking.pareto_front:
         return None
     times = [row.time_s or 0.0 for row in rows]
     peaks = [float(row.memory_bytes or 0) for row in rows]

@@ -1,11 +1,20 @@
+from dataclasses import replace
+
 from jacengine.report import Row
 from jacengine.report.figures.scatter import memory_scatter
 from jacengine.report.ranking import Ranking
-from tests.report.build import case, example, ok
+from tests.report.build import auto, case, example, ok
 
 
 def test_nothing_is_drawn_without_times() -> None:
     ranking = Ranking(case("a", Row("b", "unsupported", "no"), ok("c", None)))
+
+    assert memory_scatter(ranking, salt="a") is None
+
+
+def test_nothing_is_drawn_where_no_strategy_is_correct() -> None:
+    chosen = replace(auto(1.0), peak_bytes=100)
+    ranking = Ranking(case("a", Row("b", "wrong"), chosen))
 
     assert memory_scatter(ranking, salt="a") is None
 
