@@ -18,22 +18,28 @@ COMPARISONS := $(addprefix bench/test_,parameters.py second_order.py selection.p
 CLAIMS := .benchmarks/claims.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench peers clean
+.PHONY: help demo test test-slow lint format bench peers clean
 
 help:
-	@echo "make demo    time every method on small sizes of all workloads, into reports/demo"
-	@echo "make test    lint, type checks and tests"
-	@echo "make lint    lint and type checks"
-	@echo "make format  format the code and mend what can be mended"
-	@echo "make bench   benchmark plans against targets, and the choices of auto"
-	@echo "make peers   install the libraries that are compared with"
-	@echo "make clean   remove what was built; $(VENV) stays"
+	@echo "make demo       time every method on small sizes of all workloads, into reports/demo"
+	@echo "make test       lint, type checks and tests"
+	@echo "make test-slow  the tests that run whole sweeps and benchmarks"
+	@echo "make lint       lint and type checks"
+	@echo "make format     format the code and mend what can be mended"
+	@echo "make bench      benchmark plans against targets, and the choices of auto"
+	@echo "make peers      install the libraries that are compared with"
+	@echo "make clean      remove what was built; $(VENV) stays"
 
 demo: $(RUN_STAMP)
 	$(BIN)/jacengine bench --sizes small --out reports/demo --replace
 
+TESTS := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
 test: lint
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	$(TESTS) -m "not slow"
+
+test-slow: $(DEV_STAMP)
+	$(TESTS) -m slow
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check

@@ -94,6 +94,7 @@ def four_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison_benchmarks, "seconds", timed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "comparison",
     [c for c in COMPARISONS if c not in SECOND_ORDER or c.name in QUICK],

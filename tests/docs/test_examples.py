@@ -56,7 +56,6 @@ def test_without_scikit_learn_it_says_what_to_install(
     assert "pip install scikit-learn" in said.err
 
 
-@pytest.mark.slow
 def test_levenberg_marquardt_fits(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed("levenberg_marquardt", capsys)
     objectives = numbers("objective", text)
@@ -67,7 +66,6 @@ def test_levenberg_marquardt_fits(capsys: pytest.CaptureFixture[str]) -> None:
         assert fitted < 1.2 * linear
 
 
-@pytest.mark.slow
 def test_laplace_knows_where_it_errs(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed("laplace", capsys)
     assert numbers("test accuracy:", text)[0] > 0.9
@@ -76,7 +74,6 @@ def test_laplace_knows_where_it_errs(capsys: pytest.CaptureFixture[str]) -> None
     assert wrong > right
 
 
-@pytest.mark.slow
 def test_the_tangent_kernel_predicts(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed("tangent_kernel", capsys)
     kernel, network = numbers("kernel", text), numbers("network", text)
