@@ -194,15 +194,22 @@ def leave_forward_mode() -> None:
     eager_transforms.JVP_NESTING = 0
 
 
-def interruption_of(error: BaseException | None) -> BaseException | None:
+def interruption_of(
+    error: BaseException | None, handled: BaseException | None
+) -> BaseException | None:
     """Find the interruption that an error hides.
 
     What interrupts a transform while it is being left makes the transforms around it
     fail, and it is their error that arrives.
+
+    Args:
+        error: What arrived.
+        handled: The exception that was being handled before; it interrupted nothing.
     """
-    while isinstance(error, Exception):
-        error = error.__context__
-    return error
+    while isinstance(error, Exception) and error is not handled:
+        # `raise ... from` chose to hide it.
+        error = None if error.__suppress_context__ else error.__context__
+    return None if error is handled else error
 
 
 def nodes_made() -> int:

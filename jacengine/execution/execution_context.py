@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from dataclasses import replace
 
 import torch
@@ -50,6 +51,7 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
                 stack.enter_context(torch.inference_mode(mode=False))
                 stack.enter_context(applied_fallbacks(method.fallbacks))
                 self._stack = stack.pop_all()
+        self._handled = sys.exception()
         self._depth = transform_depth()
         self._in_forward_mode = in_forward_mode()
         self._grad_mode = torch.is_grad_enabled()
@@ -67,7 +69,7 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
 
     def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         """Restore everything, also after an interruption."""
-        interruption = interruption_of(error)
+        interruption = interruption_of(error, self._handled)
         if error is not None:
             leave_transforms(self._depth)
             self._restore_forward_mode()

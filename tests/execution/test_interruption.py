@@ -76,6 +76,35 @@ def test_an_interruption_before_a_level_is_left(
     torch.testing.assert_close(plan(x), torch.diag(-x.cos()))
 
 
+def test_an_error_in_place_of_an_interruption_is_kept() -> None:
+    def fn(x: torch.Tensor) -> torch.Tensor:
+        try:
+            _ctrl_c()
+        except KeyboardInterrupt:
+            raise ValueError("of the user's") from None
+        return x
+
+    x = torch.randn(3, dtype=torch.float64)
+    plan = jacengine.plan(torch.sin, x, strategies=["vmap_vjp"], effort="none")
+    plan.problem.__dict__["fn"] = fn
+    with pytest.raises(ValueError, match="of the user's"):
+        plan(x)
+
+
+def test_an_error_while_an_interruption_is_handled() -> None:
+    def fn(x: torch.Tensor) -> torch.Tensor:
+        raise ValueError("of the user's")
+
+    x = torch.randn(3, dtype=torch.float64)
+    plan = jacengine.plan(torch.sin, x, strategies=["vmap_vjp"], effort="none")
+    plan.problem.__dict__["fn"] = fn
+    try:
+        _ctrl_c()
+    except KeyboardInterrupt:
+        with pytest.raises(ValueError, match="of the user's"):
+            plan(x)
+
+
 def test_a_level_of_the_users_stays() -> None:
     def fn(x: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("of the user's")
