@@ -87,16 +87,28 @@ def test_imports_run_downwards(path: Path) -> None:
         assert other == own or theirs < mine or mine == theirs == 0, dotted
 
 
-def test_import_is_light() -> None:
-    heavy = {"pandas", "matplotlib", "rich", "jinja2", "click", "scipy", "IPython"}
-    script = (
-        "import sys, torch; before = set(sys.modules); import jacengine; "
-        "print(*{name.split('.')[0] for name in set(sys.modules) - before}, "
-        "*(name for name in sys.modules if name.startswith('torch._inductor')))"
+def modules_loaded_by(script: str) -> set[str]:
+    show = (
+        "import sys; before = set(sys.modules); {}; print(*set(sys.modules) - before)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", show.format(script)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    new = set(done.stdout.split())
-    assert not new & heavy
-    assert not [name for name in new if name.startswith("torch._inductor")]
+    return set(done.stdout.split())
+
+
+def test_the_import_loads_nothing_but_a_table_of_names() -> None:
+    loaded = modules_loaded_by("import jacengine")
+    assert "jacengine" in loaded
+    assert not {name for name in loaded if name.startswith(("jacengine.", "torch"))}
+
+
+def test_no_public_name_loads_a_heavy_library() -> None:
+    heavy = {"pandas", "matplotlib", "rich", "jinja2", "click", "scipy", "IPython"}
+    loaded = modules_loaded_by("from jacengine import *")
+    assert "jacengine.selection.race" in loaded
+    assert not heavy & {name.split(".")[0] for name in loaded}
+    assert not [name for name in loaded if name.startswith("torch._inductor")]
