@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from jacengine.errors import UnsupportedError
-from jacengine.program.taylor.elementwise import chain_rule
+from jacengine.program.taylor.elementwise import chain_rule, sqrt_or_zero
 from jacengine.program.taylor.jet import Jet, TaylorRule
-from jacengine.program.taylor.scalar_derivatives import sqrt_or_zero
 
 Axes = int | tuple[int, ...] | list[int] | None
 

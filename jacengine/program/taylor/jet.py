@@ -7,22 +7,21 @@ all that the next operator needs: for y = phi(z)
 
     y_t[k] = phi'(z) t_k,    y_s = phi'(z) s + sum_k phi''(z)[t_k, t_k].
 
-Tangents may be stored for broadcasting: of size 1 along axes where they are constant,
-as those of all samples are until the first operator that treats samples differently.
+Tangents may be stored for broadcasting: of size 1 along axes where they are constant. A
+direction is most often the same for all samples, and stays so through layers that are
+linear; its tangents are then stored once, `(K, 1, n)`, and cost a sample's share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 
-from jacengine._torch_private import wrapper_tensor
+from jacengine._torch_private import version_of, wrapper_tensor
 from jacengine.errors import UnsupportedError
-from jacengine.program.taylor.broadcast_tangents import expand_tangents, unexpand
-from jacengine.program.taylor.lazy import LazyTangents
 
 TaylorRule = Callable[..., Any]
 """What a function of torch computes on jets. It is called with the function's arguments
@@ -32,14 +31,46 @@ Dispatch = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 """Computes a function of torch on jets, given its arguments and its keywords."""
 
 
+class LazyTangents:
+    """Tangents that are computed when they are read: those of the last layer never are.
+
+    Args:
+        compute: Returns the tangents.
+        constants: Tensors that it reads and the user could change before it runs.
+    """
+
+    __slots__ = ("_compute", "_constants", "_versions")
+
+    def __init__(self, compute: Callable[[], Tensor], *constants: Tensor) -> None:
+        self._compute = compute
+        self._constants = constants
+        self._versions = [version_of(constant) for constant in constants]
+
+    def __call__(self) -> Tensor:
+        """Compute the tangents.
+
+        Raises:
+            UnsupportedError: A constant has been written to since.
+        """
+        if self._versions != [version_of(constant) for constant in self._constants]:
+            raise UnsupportedError(
+                "A weight is changed in place after it was used, where second-order "
+                "coefficients do not follow."
+            )
+        return self._compute()
+
+
 class Jet(Tensor):
     """A primal, its tangents and its collapsed second-order coefficient.
 
     Attributes:
-        primal: The value, of the jet's shape.
+        primal: The value, of the jet's shape, dtype, device and layout.
         tangents: Broadcasts to `(K, *shape)`; computed when first read.
         second_order: Broadcasts to the shape; `None` is zero.
         dispatch: Computes functions of torch that are called on the jet.
+
+    Raises:
+        UnsupportedError: The primal is not real.
     """
 
     __slots__ = ("_tangents", "dispatch", "primal", "second_order")
@@ -56,11 +87,7 @@ class Jet(Tensor):
         second_order: Tensor | None,
         dispatch: Dispatch,
     ) -> Self:
-        """Wrap a primal and its coefficients.
-
-        Raises:
-            UnsupportedError: The primal is not real.
-        """
+        """Wrap a primal and its coefficients."""
         dtype = primal.dtype
         if not dtype.is_floating_point:
             raise UnsupportedError(f"Jets are real; expected no {dtype}.")
@@ -85,26 +112,10 @@ class Jet(Tensor):
         return found
 
     # Read often, and known: these need not be dispatched as other functions are.
-
-    @property
-    def shape(self) -> torch.Size:  # type: ignore[override]
-        """The primal's shape."""
-        return self.primal.shape
-
-    @property
-    def dtype(self) -> torch.dtype:  # type: ignore[override]
-        """The primal's data type."""
-        return self.primal.dtype
-
-    @property
-    def device(self) -> torch.device:  # type: ignore[override]
-        """The primal's device."""
-        return self.primal.device
-
-    @property
-    def layout(self) -> torch.layout:  # type: ignore[override]
-        """The primal's layout."""
-        return self.primal.layout
+    shape = property(attrgetter("primal.shape"))  # pyright: ignore[reportAssignmentType]
+    dtype = property(attrgetter("primal.dtype"))  # pyright: ignore[reportAssignmentType]
+    device = property(attrgetter("primal.device"))  # pyright: ignore[reportAssignmentType]
+    layout = property(attrgetter("primal.layout"))  # pyright: ignore[reportAssignmentType]
 
     def with_coefficients(
         self,
@@ -117,7 +128,10 @@ class Jet(Tensor):
 
     def dense_tangents(self) -> Tensor:
         """Return the tangents in their full shape, as a view."""
-        return expand_tangents(self.tangents, self.primal.shape)
+        tangents, shape = self.tangents, self.primal.shape
+        if tangents.shape[1:] == shape:
+            return tangents
+        return tangents.expand(tangents.shape[0], *shape)
 
     def dense_second_order(self) -> Tensor | None:
         """Return the second-order coefficient in its full shape, as a view."""
@@ -164,11 +178,7 @@ class Jet(Tensor):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Refuse an operator that was not called through a function of torch.
-
-        Raises:
-            UnsupportedError: Always.
-        """
+        """Refuse an operator that was not called through a function of torch."""
         raise UnsupportedError(
             f"{func} was called from compiled code, a transform or a custom autograd "
             "function, where second-order coefficients do not follow."
@@ -201,3 +211,35 @@ def primals_of(value: Any) -> Any:
 def primal_of(operand: Any) -> Any:
     """Return the primal of a jet; of anything else, itself."""
     return operand.primal if isinstance(operand, Jet) else operand
+
+
+def expand_trailing(tangents: Tensor, shape: Sequence[int], count: int) -> Tensor:
+    """Return tangents as a view that is of full size in the last `count` axes."""
+    kept = tangents.dim() - count
+    return tangents.expand(*tangents.shape[:kept], *shape[len(shape) - count :])
+
+
+def unexpand(tangents: Tensor) -> Tensor:
+    """Return a view of tangents, of size 1 along the axes of stride 0."""
+    for axis, (size, stride) in enumerate(
+        zip(tangents.shape, tangents.stride(), strict=True)
+    ):
+        if axis and stride == 0 and size > 1:
+            tangents = tangents.narrow(axis, 0, 1)
+    return tangents
+
+
+def align_rank(tangents: Tensor, rank: int) -> Tensor:
+    """Insert axes after the first, so that tangents broadcast with those of a rank."""
+    missing = rank + 1 - tangents.dim()
+    if not missing:
+        return tangents
+    head, *rest = tangents.shape
+    return tangents.reshape(head, *[1] * missing, *rest)
+
+
+def add_coefficients(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    """Add two coefficients, of which `None` is zero."""
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b

@@ -27,9 +27,8 @@ import torch
 from torch import Tensor
 
 from jacengine._torchfunc import Function, Tensors
-from jacengine.program.taylor.broadcast_tangents import unexpand
 from jacengine.program.taylor.fallback import fallback
-from jacengine.program.taylor.jet import Dispatch, Jet, TaylorRule, primals_of
+from jacengine.program.taylor.jet import Dispatch, Jet, TaylorRule, primals_of, unexpand
 from jacengine.program.taylor.rules import decomposed, primitives
 from jacengine.program.taylor.unsupported import refuse, refuse_custom_functions
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
 from typing import Any
 
 import torch
@@ -18,19 +17,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jacengine.program.taylor import (
-    bilinear,
+    arithmetic,
     contractions,
     decompositions,
     elementwise,
-    indexing,
-    linalg,
     normalization,
     pooling,
-    sums,
     views,
 )
 from jacengine.program.taylor.jet import TaylorRule, primals_of
-from jacengine.program.taylor.scalar_derivatives import FORMULAS
 
 Function = Callable[..., Any]
 
@@ -83,44 +78,30 @@ def _without_derivatives(function: Function) -> TaylorRule:
     return rule
 
 
-def _resolved(
-    rules: Mapping[str, TaylorRule], *factories: Mapping[str, TaylorRule]
-) -> Iterator[tuple[Function, TaylorRule]]:
-    """Yield the functions that exist, each with its rule."""
-    for names, rule in rules.items():
-        yield from ((function, rule) for function in aliases(names))
-    for names, make in chain.from_iterable(table.items() for table in factories):
-        yield from ((function, make(function)) for function in aliases(names))
+def _table(
+    rules: Mapping[str, TaylorRule],
+    factories: Mapping[str, Callable[[Function], TaylorRule]],
+) -> dict[Function, TaylorRule]:
+    """Look up the functions that exist, each with its rule."""
+    table = {
+        function: rule for names, rule in rules.items() for function in aliases(names)
+    }
+    for names, make in factories.items():
+        table |= {function: make(function) for function in aliases(names)}
+    return table
 
 
 @functools.cache
 def primitives() -> Mapping[Function, TaylorRule]:
     """Return the primitive rules."""
-    scalar = {
-        names: functools.partial(elementwise.scalar_rule, formula=formula)
-        for names, formula in FORMULAS.items()
-    }
-    return dict(
-        chain(
-            _resolved(RULES, scalar, {CONSTANT: _without_derivatives}),
-            _resolved(elementwise.RULES),
-            _resolved(sums.RULES, sums.FACTORIES),
-            _resolved(views.RULES, views.FACTORIES),
-            _resolved(indexing.RULES, indexing.FACTORIES),
-            _resolved(pooling.RULES, pooling.FACTORIES),
-            _resolved(bilinear.RULES),
-            _resolved(linalg.RULES),
-            _resolved(contractions.RULES, contractions.FACTORIES),
-        )
-    )
+    table = _table(RULES, {CONSTANT: _without_derivatives})
+    for module in (elementwise, arithmetic, views, pooling, contractions):
+        table |= _table(module.RULES, module.FACTORIES)
+    return table
 
 
 @functools.cache
 def decomposed() -> Mapping[Function, TaylorRule]:
     """Return the rules that are decompositions."""
-    return dict(
-        chain(
-            _resolved(decompositions.RULES, decompositions.FACTORIES),
-            _resolved(normalization.RULES),
-        )
-    )
+    rules = normalization.RULES | decompositions.RULES
+    return _table(rules, decompositions.FACTORIES)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jacengine.program.taylor import propagate
+from jacengine.program.taylor.propagate import propagate
 
 DIRECTIONS = 3
 SAMPLES = 4

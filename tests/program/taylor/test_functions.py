@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from jacengine.program.taylor.scalar_derivatives import FORMULAS
+from jacengine.program.taylor.elementwise import FORMULAS
 from tests.program.taylor.reference import check, point
 
 POSITIVE = {"log", "log2", "log10", "sqrt", "rsqrt", "reciprocal", "log1p"}

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from jacengine.program.taylor import propagate
+from jacengine.program.taylor.propagate import propagate
 from tests.program.taylor.reference import check, point, reference, seeds
 
 

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from jacengine.errors import UnsupportedError
-from jacengine.program.taylor import propagate
 from jacengine.program.taylor.jet import Jet
+from jacengine.program.taylor.propagate import propagate
 from tests.program.taylor.reference import check, point, reference, seeds
 
 
