@@ -121,10 +121,19 @@ def _instance_norm(  # noqa: PLR0917 - torch's signature
     return _affine(_standardize(x, dims, eps), _channels(weight, x), _channels(bias, x))
 
 
+def _affine_first(rule: TaylorRule) -> TaylorRule:
+    """Take the arguments in the order of `torch.batch_norm`, which is not that of F."""
+    return lambda x, weight, bias, mean, var, *options: rule(
+        x, mean, var, weight, bias, *options
+    )
+
+
 RULES: dict[str, TaylorRule] = {
     "layer_norm": _layer_norm,
     "rms_norm": _rms_norm,
     "group_norm": _group_norm,
-    "batch_norm": _batch_norm,
-    "instance_norm": _instance_norm,
+    "F.batch_norm": _batch_norm,
+    "F.instance_norm": _instance_norm,
+    "torch.batch_norm": _affine_first(_batch_norm),
+    "torch.instance_norm": _affine_first(_instance_norm),
 }

@@ -214,8 +214,14 @@ FORMULAS: dict[str, Callable[[Tensor], Any]] = {
     "rms_norm": lambda x: F.rms_norm(x, (6,), W[0]),
     "group_norm": lambda x: F.group_norm(x, 2, W[0], W[1]),
     "batch_norm": lambda x: F.batch_norm(x, W[0], W[1] ** 2, W[2], W[0]),
+    "torch.batch_norm": lambda x: torch.batch_norm(
+        x, W[2], W[0], W[0], W[1] ** 2, False, 0.1, 1e-5, False
+    ),
     "batch_norm of samples": lambda x: F.batch_norm(x, None, None, training=True),
     "instance_norm": lambda x: F.instance_norm(image(x * x)),
+    "torch.instance_norm": lambda x: torch.instance_norm(
+        image(x * x), W[0, :2], W[1, :2], None, None, True, 0.1, 1e-5, False
+    ),
     "attention": lambda x: attend(*[x.reshape(1, 4, 2, 3)] * 3),
     "causal": lambda x: attend(*[x.reshape(2, 4, 3)] * 3, is_causal=True),
     "masked attention": lambda x: attend(
