@@ -42,9 +42,10 @@ from jacengine.interface import (
     Unsupported,
 )
 from jacengine.layers.autotune import tuned
-from jacengine.layers.capture import CapturedPass, capture_pass
 from jacengine.layers.contraction import (
     BlockWriter,
+    CapturedPass,
+    capture_pass,
     constant_block,
     contractor,
     group_calls,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 
 from jacengine._torch_private import made_shape, saved
-from jacengine.layers.broadcast_rules import Project, Scale, Shift
+from jacengine.layers.linear import Project, Scale, Shift
 
 LayerParameter = tuple[nn.Module, str, Tensor]
 """A layer, the name of one of its parameters, and that parameter as a view of the

@@ -21,8 +21,9 @@ import torch
 from jacengine._torchfunc import Tensors, Vectorisation
 from jacengine.errors import ArgumentError
 from jacengine.interface import Point, Tuning
-from jacengine.layers.capture import CapturedPass, capture_pass
 from jacengine.layers.contraction import (
+    CapturedPass,
+    capture_pass,
     contractor,
     group_calls,
     rule_cotangent,

@@ -1,15 +1,19 @@
-"""From the cotangents at layer calls to the blocks of their parameters."""
+"""From one forward pass, with its layer calls, to the blocks of their parameters."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from jacengine._torchfunc import Tensors
-from jacengine.layers.capture import CapturedPass
+from jacengine._torchfunc import Tensors, Vectorisation
+from jacengine.interface import Point
+from jacengine.layers.autograd_graph import vjp_at_edges
+from jacengine.layers.contraction_plan import ContractionPlan, make_plan, run_captured
+from jacengine.layers.hook_capture import LayerCall
 from jacengine.layers.per_sample_rerun import make_rerun, pull_each
 
 BlockWriter = Callable[[Tensor | None], Tensor]
@@ -20,6 +24,67 @@ CallCotangents = Sequence[Tensor | None]
 
 Contractor = Callable[[Sequence[CallCotangents]], dict[int, BlockWriter]]
 """From the cotangents of some calls to contributions, by parameter."""
+
+
+@dataclass(frozen=True)
+class CapturedPass:
+    """A forward pass of a module.
+
+    Attributes:
+        plan: How its layer calls are contracted.
+        calls: Those calls, in order.
+        outputs: The outputs of the pass.
+        primals: The parameters, as the graph of the pass has them.
+        create_graph: Whether what is derived from it must be differentiable in turn.
+    """
+
+    plan: ContractionPlan
+    calls: tuple[LayerCall, ...]
+    outputs: Tensors
+    primals: Tensors
+    create_graph: bool
+
+    def output_cotangents(
+        self, seeds: Tensors, vectorisation: Vectorisation | None = None
+    ) -> list[list[Tensor | None]]:
+        """Pull cotangents `(K, ...)` back to the outputs of each call.
+
+        Args:
+            seeds: One an output.
+            vectorisation: How many at once, if not as in the plan.
+        """
+        found = iter(
+            vjp_at_edges(
+                self.outputs,
+                [edge for call in self.calls for edge in call.edges],
+                seeds,
+                vectorisation=vectorisation or self.plan.vectorisations[0],
+                create_graph=self.create_graph,
+            )
+        )
+        return [[next(found) for _ in call.edges] for call in self.calls]
+
+
+def capture_pass(point: Point, known: ContractionPlan | None) -> CapturedPass:
+    """Run a module once and capture its layer calls.
+
+    Args:
+        point: The module and its parameters.
+        known: The plan of other points of the same signature, if there is one.
+
+    Raises:
+        RuntimeError: Every forward pass calls other layers.
+    """
+    plan = known or make_plan(point)
+    primals, outputs, calls, missed = run_captured(
+        point, plan.units, plan.graph_parameters
+    )
+    if plan.matches(outputs, calls, missed):
+        return CapturedPass(plan, tuple(calls), outputs, primals, point.create_graph)
+    if known is None:
+        raise RuntimeError("every forward pass calls other layers")
+    # The module takes another branch at this point than at those before.
+    return capture_pass(point, None)
 
 
 def group_calls(captured: CapturedPass) -> list[tuple[int, ...]]:

@@ -18,10 +18,10 @@ from torch import nn
 
 from jacengine._torchfunc import Tensors, Vectorisation, pull_to_edges
 from jacengine.interface import Point
+from jacengine.layers.autograd_graph import graph_fingerprint
 from jacengine.layers.call_contraction import CallContraction, plan_calls
-from jacengine.layers.capture_coverage import graph_fingerprint, uncovered_parameters
 from jacengine.layers.hook_capture import CaptureUnit, LayerCall, capture_calls
-from jacengine.layers.parameter_uses import find_uses
+from jacengine.layers.parameter_uses import find_uses, uncovered_parameters
 from jacengine.layers.rules import RULES
 from jacengine.layers.sample_axis import candidate_axes
 

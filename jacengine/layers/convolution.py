@@ -19,11 +19,11 @@ from torch.nn import functional as F
 from torch.nn import grad as weight_gradients
 
 from jacengine._torch_private import ConvNd, ConvTransposeNd, padding_of
-from jacengine.layers.outer import outer, store
+from jacengine.layers.linear import outer, store
 
 
 def conv_factors(layer: ConvNd, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    """Factor the block into cotangents and windows, see `jacengine.layers.outer`."""
+    """Factor the block into cotangents and windows, see `jacengine.layers.linear`."""
     items = _padded(layer, x)
     return _rows(g, layer.groups), _columns(_windows(items, layer, g.shape[4:]), layer)
 

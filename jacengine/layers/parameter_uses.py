@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from jacengine._torch_private import made_shape, number_of, version_of
+from jacengine.layers.autograd_graph import ParameterNodes, graph_edges
 from jacengine.layers.autograd_node_rules import EquivalentLayer, saved_operand
-from jacengine.layers.capture_coverage import ParameterNodes, graph_edges
 from jacengine.layers.hook_capture import CaptureUnit, LayerCall
 from jacengine.layers.parameter_views import (
     ParameterView,
@@ -26,6 +26,35 @@ from jacengine.layers.parameter_views import (
     is_view,
     view_of,
 )
+
+
+def uncovered_parameters(
+    outputs: Sequence[Tensor], primals: Sequence[Tensor], calls: Sequence[LayerCall]
+) -> set[int]:
+    """Find the parameters with a use outside the captured calls of their unit.
+
+    Args:
+        outputs: The outputs of the graph.
+        primals: The parameters, as the graph has them.
+        calls: The captured calls.
+
+    Returns:
+        Their indices among the primals.
+    """
+    nodes = ParameterNodes(primals)
+    covered: dict[int, list[range]] = {}
+    for call in calls:
+        for index, _ in call.unit.parameters:
+            covered.setdefault(index, []).append(call.node_numbers)
+    # An output may be a parameter itself.
+    found = {i for i in map(nodes.of, outputs) if i is not None}
+    for node, _, target, _ in graph_edges(outputs, nodes):
+        entering = nodes.at(target)
+        if entering is not None and not any(
+            number_of(node) in numbers for numbers in covered.get(entering, ())
+        ):
+            found.add(entering)
+    return found
 
 
 def find_uses(

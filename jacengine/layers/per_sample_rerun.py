@@ -21,7 +21,7 @@ from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine._torch_private import changes_gradients
 from jacengine._torchfunc import Tensors, call_with_parameters, pull, vjp, vmap
 from jacengine.layers.hook_capture import LayerCall
-from jacengine.layers.rnn_contraction import UnrolledRerun, rnn_sample_axes
+from jacengine.layers.rnn_unroll import UnrolledRerun, rnn_sample_axes
 from jacengine.tolerance import TOLERANCES
 
 MOST_ATTEMPTS = 16

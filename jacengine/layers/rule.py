@@ -41,7 +41,7 @@ class Form:
         implementations: Functions that all compute the block; the first is the
             default, and the fastest is found by measurement.
         factors: Returns two factors of the block, where it has them: see
-            `jacengine.layers.outer`.
+            `jacengine.layers.linear`.
         rows: Returns the rows of the parameter that positions add to, `(s, n)`, and
             what, `(s, k, n, e)`, where the block is nothing else.
     """

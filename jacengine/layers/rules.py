@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from jacengine.layers import broadcast_rules, convolution, linear, normalization
+from jacengine.layers import convolution, linear
 from jacengine.layers.rule import BlockContraction, Form, OwnAxes, Rule, RuleRegistry
 
 
@@ -61,16 +61,14 @@ _BY_NAME: Mapping[str, Rule] = {
         _plain_embedding,
     ),
     "LayerNorm": _affine(
-        normalization.layer_norm_weight, linear.positions_sum, _normalised_axes
+        linear.layer_norm_weight, linear.positions_sum, _normalised_axes
     ),
     "RMSNorm": Rule(
-        {"weight": normalization.rms_norm_weight}, _normalised_axes, _normalised_axes
+        {"weight": linear.rms_norm_weight}, _normalised_axes, _normalised_axes
     ),
-    "GroupNorm": _affine(
-        normalization.group_norm_weight, linear.channels_sum, _all_but_first
-    ),
+    "GroupNorm": _affine(linear.group_norm_weight, linear.channels_sum, _all_but_first),
     "BatchNorm1d BatchNorm2d BatchNorm3d": Rule(
-        {"weight": normalization.batch_norm_weight, "bias": linear.channels_sum},
+        {"weight": linear.batch_norm_weight, "bias": linear.channels_sum},
         _all_but_first,
         _all_but_first,
         _frozen_statistics,
@@ -85,14 +83,14 @@ _BY_CLASS: dict[type[nn.Module], Rule] = {
     for module in (nn, nn.modules.linear)
     if (layer := getattr(module, name, None)) is not None
 }
-_PROJECTION = Form((broadcast_rules.project,), broadcast_rules.project_factors)
-_OWN = broadcast_rules.own_axes
+_PROJECTION = Form((linear.project,), linear.project_factors)
+_OWN = linear.own_axes
 RULES = RuleRegistry(
     {
         **_BY_CLASS,
-        broadcast_rules.Shift: Rule({"weight": broadcast_rules.shift}, _OWN, _OWN),
-        broadcast_rules.Scale: Rule({"weight": broadcast_rules.scale}, _OWN, _OWN),
-        broadcast_rules.Project: Rule({"weight": _PROJECTION}, 1, 0),
+        linear.Shift: Rule({"weight": linear.shift}, _OWN, _OWN),
+        linear.Scale: Rule({"weight": linear.scale}, _OWN, _OWN),
+        linear.Project: Rule({"weight": _PROJECTION}, 1, 0),
     }
 )
 """The rules of this process; `jacengine.register_rule` adds to them."""

@@ -12,8 +12,9 @@ from jacengine._torchfunc import Tensors
 from jacengine.execution.execution_context import execution_context
 from jacengine.execution.linearize import first_point
 from jacengine.interface import Composition
-from jacengine.layers.capture import CapturedPass, capture_pass
 from jacengine.layers.contraction import (
+    CapturedPass,
+    capture_pass,
     contractor,
     per_sample_vjp,
     rule_cotangent,

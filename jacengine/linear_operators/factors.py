@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from jacengine.layers.outer import outer
+from jacengine.layers.linear import outer
 from jacengine.task import balanced
 
 PART = 2**24

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import jacengine
-from jacengine.layers.capture_coverage import uncovered_parameters
 from jacengine.layers.hook_capture import CaptureUnit, LayerCall, capture_calls
+from jacengine.layers.parameter_uses import uncovered_parameters
 from jacengine.layers.sample_axis import (
     SampleAxis,
     candidate_axes,

@@ -10,7 +10,7 @@ from torch.autograd.graph import get_gradient_edge
 from torch.nn import functional as F
 
 import jacengine
-from jacengine.layers.edge_vjp import vjp_at_edges
+from jacengine.layers.autograd_graph import vjp_at_edges
 from jacengine.layers.parameter_uses import find_uses
 from tests.contract.compare import assert_same
 from tests.contract.reference import reference_jacobian
