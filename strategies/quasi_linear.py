@@ -124,8 +124,7 @@ class QuasiLinear(Strategy):
 
 def _linear_map(captured: CapturedPass, point: Point) -> LinearMap:
     contractors = [
-        (members, contractor(captured, members, point.batch_size))
-        for members in group_calls(captured)
+        (members, contractor(captured, members)) for members in group_calls(captured)
     ]
 
     def linear_map(seeds: Tensors, out: Tensors | None = None) -> Tensors:

@@ -17,7 +17,6 @@ class ParameterNodes:
     """The nodes where parameters enter a graph: they made them, or accumulate."""
 
     def __init__(self, primals: Sequence[Tensor]) -> None:
-        """Index the nodes."""
         self._made: dict[object, int] = {
             p.grad_fn: i for i, p in enumerate(primals) if p.grad_fn is not None
         }
@@ -38,8 +37,7 @@ def graph_edges(
 ) -> Iterator[tuple[Node, int, Node, int]]:
     """Yield the edges of a graph, back to where parameters enter it.
 
-    An edge is a node, the position of an argument, the node that made the argument, and
-    which of its outputs that is.
+    An edge: a node, the position of an argument, the node that made it, its output.
     """
     visited: set[Node] = set()
     waiting = [output.grad_fn for output in outputs if output.grad_fn is not None]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -37,28 +37,17 @@ class EquivalentLayer:
     options: tuple[Hashable, ...] = ()
 
 
-@dataclass(frozen=True)
-class SavedOperand:
-    """What an operator has saved of its other argument.
-
-    Attributes:
-        layer: The layer that the operator is equivalent to.
-        x: The input of that layer.
-    """
+class SavedOperand(NamedTuple):
+    """The layer that an operator is equivalent to, and that layer's input."""
 
     layer: EquivalentLayer
     x: Tensor
 
 
 def saved_operand(node: Node, position: int) -> SavedOperand | None:
-    """Read what an operator multiplies a parameter with.
+    """Read what an operator multiplies its argument at a position, a parameter, with.
 
-    Args:
-        node: The operator's.
-        position: The parameter's among its arguments.
-
-    Returns:
-        `None` if it is equivalent to no layer.
+    `None` if it is equivalent to no layer.
 
     Raises:
         RuntimeError: What it saved was freed or overwritten.

@@ -57,7 +57,7 @@ def tuned(
         point: An example of the points that the plan is for.
         plan: The plan; what it has in use is the default.
         tuning: Implementations to use; entries for other points are kept.
-        timed: Whether to time where the tuning has no entry; else the default is used.
+        timed: Whether to time where the tuning has no entry.
 
     Returns:
         The plan, and the tuning with an entry for every choice in it.
@@ -121,8 +121,7 @@ def _fastest_implementations(
     if not uses:
         return {}
     captured = replace(captured, create_graph=False)
-    block_bytes = _block_bytes(captured, batch_size)
-    seeds = _seeds(captured, batch_size, MOST_DIRECTIONS, block_bytes)
+    seeds = _seeds(captured, batch_size, most=MOST_DIRECTIONS)
     cotangents = captured.output_cotangents(seeds)
     fastest: dict[_Use, str] = {}
     for i, parameter in uses:
@@ -151,12 +150,11 @@ def _fastest_vectorisations(
     known = captured.plan.vectorisations
     size = captured.outputs[0].element_size()
     entries = sum(math.prod(shape) for call in captured.calls for shape in call.shapes)
-    direction_bytes = max(_block_bytes(captured, batch_size), entries * size)
-    seeds = _seeds(captured, batch_size, None, direction_bytes)
+    seeds = _seeds(captured, batch_size, bytes_each=entries * size)
     if seeds[0].shape[0] == 1:
         return known
     contractors = [
-        (members, contractor(captured, members, batch_size))
+        (members, contractor(captured, members))
         for members in group_calls(captured)
         if captured.plan.contractions[members[0]].rule is not None
     ]
@@ -199,17 +197,20 @@ def _fastest_first(
     return sorted(runs, key=lambda name: min(timed.times[name]))
 
 
-def _block_bytes(captured: CapturedPass, batch_size: int | None) -> int:
-    """Return the bytes of the largest block of one direction."""
-    widest = max(p.numel() * p.element_size() for p in captured.primals)
-    return widest * (batch_size or 1)
-
-
 def _seeds(
-    captured: CapturedPass, batch_size: int | None, most: int | None, bytes_each: int
+    captured: CapturedPass,
+    batch_size: int | None,
+    *,
+    most: int | None = None,
+    bytes_each: int = 1,
 ) -> Tensors:
-    """Return cotangents of ones, of all directions or as many as memory allows."""
-    entries = sum(o.numel() for o in captured.outputs) // (batch_size or 1)
-    allowed = MOST_BYTES // max(1, bytes_each)
+    """Return cotangents of ones, of all directions or as many as memory allows.
+
+    A direction takes the bytes of its largest block, or more.
+    """
+    samples = batch_size or 1
+    widest = max(p.numel() * p.element_size() for p in captured.primals)
+    entries = sum(o.numel() for o in captured.outputs) // samples
+    allowed = MOST_BYTES // max(1, widest * samples, bytes_each)
     count = max(1, min(entries, most or entries, allowed))
     return tuple(torch.ones_like(o).expand(count, *o.shape) for o in captured.outputs)

@@ -28,14 +28,10 @@ Contractor = Callable[[Sequence[CallCotangents]], dict[int, BlockWriter]]
 
 @dataclass(frozen=True)
 class CapturedPass:
-    """A forward pass of a module.
+    """A forward pass of a module, and the plan by which its calls are contracted.
 
-    Attributes:
-        plan: How its layer calls are contracted.
-        calls: Those calls, in order.
-        outputs: The outputs of the pass.
-        primals: The parameters, as the graph of the pass has them.
-        create_graph: Whether what is derived from it must be differentiable in turn.
+    The primals are the parameters, as its graph has them. With `create_graph` what is
+    derived from it must be differentiable in turn.
     """
 
     plan: ContractionPlan
@@ -47,21 +43,15 @@ class CapturedPass:
     def output_cotangents(
         self, seeds: Tensors, vectorisation: Vectorisation | None = None
     ) -> list[list[Tensor | None]]:
-        """Pull cotangents `(K, ...)` back to the outputs of each call.
-
-        Args:
-            seeds: One an output.
-            vectorisation: How many at once, if not as in the plan.
-        """
-        found = iter(
-            vjp_at_edges(
-                self.outputs,
-                [edge for call in self.calls for edge in call.edges],
-                seeds,
-                vectorisation=vectorisation or self.plan.vectorisations[0],
-                create_graph=self.create_graph,
-            )
+        """Pull cotangents `(K, *output)` back to the outputs of each call."""
+        cotangents = vjp_at_edges(
+            self.outputs,
+            [edge for call in self.calls for edge in call.edges],
+            seeds,
+            vectorisation=vectorisation or self.plan.vectorisations[0],
+            create_graph=self.create_graph,
         )
+        found = iter(cotangents)
         return [[next(found) for _ in call.edges] for call in self.calls]
 
 
@@ -76,9 +66,8 @@ def capture_pass(point: Point, known: ContractionPlan | None) -> CapturedPass:
         RuntimeError: Every forward pass calls other layers.
     """
     plan = known or make_plan(point)
-    primals, outputs, calls, missed = run_captured(
-        point, plan.units, plan.graph_parameters
-    )
+    run = run_captured(point, plan.units, plan.graph_parameters)
+    primals, outputs, calls, missed = run
     if plan.matches(outputs, calls, missed):
         return CapturedPass(plan, tuple(calls), outputs, primals, point.create_graph)
     if known is None:
@@ -108,15 +97,8 @@ def group_calls(captured: CapturedPass) -> list[tuple[int, ...]]:
     return [tuple(group) for group in groups.values()]
 
 
-def contractor(
-    captured: CapturedPass, members: Sequence[int], batch_size: int | None
-) -> Contractor:
-    """Make the contractor of calls that are one contraction.
-
-    Args:
-        captured: The forward pass.
-        members: Which of its calls.
-        batch_size: The number of samples to keep apart.
+def contractor(captured: CapturedPass, members: Sequence[int]) -> Contractor:
+    """Make the contractor of calls, by number, that are one contraction.
 
     Raises:
         RuntimeError: An argument of a call was overwritten since, so its value is lost.
@@ -142,13 +124,14 @@ def _by_rerun(captured: CapturedPass, member: int) -> Contractor:
     again = make_rerun(call, split, create_graph=create_graph)
 
     def contract(cotangents: Sequence[CallCotangents]) -> dict[int, BlockWriter]:
-        if all(cotangent is None for cotangent in cotangents[0]):
+        seeds = {
+            i: g.movedim(split.outputs[i] + 1, 1)
+            for i, g in enumerate(cotangents[0])
+            if g is not None
+        }
+        if not seeds:
             return {}
-        seeds = [
-            None if g is None else g.movedim(axis + 1, 1)
-            for g, axis in zip(cotangents[0], split.outputs, strict=True)
-        ]
-        _, found = again.vjp(own, seeds, create_graph=create_graph)
+        _, found = again(own, seeds)
         return {
             index: constant_block(block)
             for (index, _), block in zip(call.unit.parameters, found, strict=True)
@@ -194,9 +177,9 @@ def _by_rule(captured: CapturedPass, members: Sequence[int]) -> Contractor:
 def rule_input(captured: CapturedPass, member: int) -> Tensor:
     """Return the input of a call as rules take it, `(s, n, *own)`."""
     call, contraction = captured.calls[member], captured.plan.contractions[member]
-    assert contraction.rule is not None
-    assert contraction.sample_axis is not None
     x = call.tensors[0] if captured.create_graph else call.tensors[0].detach()
+    assert contraction.rule
+    assert contraction.sample_axis
     own = contraction.rule.axes_in(call.module, x.dim())
     return contraction.sample_axis.samples_first(x, own)
 
@@ -204,8 +187,8 @@ def rule_input(captured: CapturedPass, member: int) -> Tensor:
 def rule_cotangent(captured: CapturedPass, member: int, cotangent: Tensor) -> Tensor:
     """Return the cotangents `(K, *output)` of a call, `(s, k, n, *own)`."""
     call, contraction = captured.calls[member], captured.plan.contractions[member]
-    assert contraction.rule is not None
-    assert contraction.sample_axis is not None
+    assert contraction.rule
+    assert contraction.sample_axis
     own = contraction.rule.axes_out(call.module, len(call.shapes[0]))
     front = contraction.sample_axis.samples_first(cotangent, own, skip=1)
     return front.transpose(0, 1)
@@ -224,17 +207,12 @@ def per_sample_vjp(
     *,
     create_graph: bool,
 ) -> Tensor:
-    """Pull cotangents back to one parameter, keeping samples apart by their seeds.
-
-    Returns:
-        `(K, S, *param)`.
-    """
-    if batch_size is None:
-        found = pull_each(outputs, (primal,), seeds, create_graph=create_graph)
-        return found[0].unsqueeze(1)
-    apart = tuple(_one_sample_each(seed, batch_size) for seed in seeds)
-    found = pull_each(outputs, (primal,), apart, create_graph=create_graph)
-    by_sample: Tensor = found[0].unflatten(0, (seeds[0].shape[0], batch_size))
+    """Pull cotangents back to one parameter, one sample at a time: `(K, S, *param)`."""
+    count = seeds[0].shape[0]
+    if batch_size is not None:
+        seeds = tuple(_one_sample_each(seed, batch_size) for seed in seeds)
+    (found,) = pull_each(outputs, (primal,), seeds, create_graph=create_graph)
+    by_sample: Tensor = found.unflatten(0, (count, -1))
     return by_sample
 
 

@@ -69,12 +69,7 @@ class ContractionPlan:
 def run_captured(
     point: Point, units: Sequence[CaptureUnit], graph_parameters: Set[int]
 ) -> tuple[Tensors, Tensors, list[LayerCall], set[int]]:
-    """Run a module and find the uses of its parameters.
-
-    Args:
-        point: The module and its parameters.
-        units: The modules in it to capture.
-        graph_parameters: Which parameters to look for in the graph.
+    """Run a module, capture its units, and find the uses of parameters in the graph.
 
     Returns:
         The parameters as the graph has them, and the outputs; the calls of the units,
@@ -106,9 +101,8 @@ def make_plan(point: Point) -> ContractionPlan:
         contractions: list[CallContraction] = []
         known = True
         if not failed:
-            contractions, failed, known = plan_calls(
-                calls, primals, outputs, batch_size
-            )
+            planned = plan_calls(calls, primals, outputs, batch_size)
+            contractions, failed, known = planned
         if not failed:
             unique = batch_size is None or all(
                 _has_unique_axis(call, batch_size) for call in calls

@@ -75,11 +75,7 @@ class LayerCall:
 def capture_calls(
     root: nn.Module, units: Sequence[CaptureUnit]
 ) -> Generator[list[LayerCall]]:
-    """Record every call of the units while the context lasts.
-
-    Args:
-        root: The module that the units' paths start from.
-        units: The modules to record.
+    """Record every call of the units, of which `root` is the root module.
 
     Yields:
         The calls, in order; filled as they happen.
@@ -89,13 +85,12 @@ def capture_calls(
         for unit in units:
             module = root.get_submodule(unit.path)
             before, after = _hooks(unit, calls)
-            for handle in (
-                module.register_forward_pre_hook(
-                    before, with_kwargs=True, prepend=True
-                ),
-                module.register_forward_hook(after, with_kwargs=True),
-            ):
-                stack.callback(handle.remove)
+            handle = module.register_forward_pre_hook(
+                before, with_kwargs=True, prepend=True
+            )
+            stack.callback(handle.remove)
+            handle = module.register_forward_hook(after, with_kwargs=True)
+            stack.callback(handle.remove)
         yield calls
 
 

@@ -1,9 +1,7 @@
 """Uses of parameters: the operators of the autograd graph that take them.
 
-Hooks see calls of modules. A parameter may also be used by an operator outside its
-module: another module's weight transposed, a bare parameter of a container, a layer
-written in functions. There the graph itself has what is needed, see
-`jacengine.layers.autograd_node_rules`.
+Hooks see calls of modules. Where an operator outside its module uses a parameter, the
+graph itself has what is needed, see `jacengine.layers.autograd_node_rules`.
 """
 
 from __future__ import annotations
@@ -31,15 +29,12 @@ from jacengine.layers.parameter_views import (
 def uncovered_parameters(
     outputs: Sequence[Tensor], primals: Sequence[Tensor], calls: Sequence[LayerCall]
 ) -> set[int]:
-    """Find the parameters with a use outside the captured calls of their unit.
+    """Find the parameters, by index, with a use outside the calls of their unit.
 
-    Args:
-        outputs: The outputs of the graph.
-        primals: The parameters, as the graph has them.
-        calls: The captured calls.
-
-    Returns:
-        Their indices among the primals.
+    A use is an edge of the graph into the node where the parameter enters it. A use
+    inside a captured call is made by a node whose sequence number is in that call's
+    range. Hooks miss any other use (a weight taken by `F.linear` elsewhere, a parameter
+    of a container).
     """
     nodes = ParameterNodes(primals)
     covered: dict[int, list[range]] = {}
@@ -60,12 +55,7 @@ def uncovered_parameters(
 def find_uses(
     outputs: Sequence[Tensor], primals: Sequence[Tensor], wanted: Collection[int]
 ) -> tuple[list[LayerCall], set[int]]:
-    """Find the uses of some parameters in a graph.
-
-    Args:
-        outputs: The outputs of the graph.
-        primals: The parameters, as the graph has them.
-        wanted: Which of them to look for.
+    """Find the uses of the wanted parameters in a graph.
 
     Returns:
         The uses, as calls of equivalent layers; and those of the parameters that also
@@ -114,9 +104,8 @@ def _as_call(
     found = None if node is None else saved_operand(node, position)
     if node is None or found is None or 0 in shape:
         return None
-    path = f"{node.name()}[{position}]"
+    unit, layer = _unit(f"{node.name()}[{position}]", index, found.layer, shape, views)
     number = number_of(node)
-    unit, layer = _unit(path, index, found.layer, shape, views)
     return LayerCall(
         unit=unit,
         module=layer,

@@ -18,14 +18,7 @@ from jacengine._torch_private import made_shape, saved
 
 @dataclass(frozen=True)
 class ParameterView:
-    """A view of a contiguous tensor, or the tensor with its axes in another order.
-
-    Attributes:
-        whole: The shape of the tensor.
-        shape: The view's shape.
-        stride: The view's strides.
-        offset: The view's offset in the tensor.
-    """
+    """A view of a contiguous tensor, whose shape is `whole`, by strides and offset."""
 
     whole: tuple[int, ...]
     shape: tuple[int, ...]
@@ -51,10 +44,7 @@ class ParameterView:
         Args:
             make: Writes the view's block, `(a, b, *shape)`, into a tensor, or returns
                 a new one.
-            out: Where to write, `(a, b, *whole)`.
-
-        Returns:
-            `(a, b, *whole)`, zero outside the view; `out` if it was given.
+            out: Where to write `(a, b, *whole)`, zero outside the view; else a new one.
         """
         if out is not None and out[:1, :1].is_contiguous():
             make(self._within(out if self._order else out.zero_()))
@@ -103,6 +93,10 @@ def _slice(x: Tensor, _: int, axis: int, start: int, stop: int, step: int) -> Te
     return x[(*before, slice(start, stop, step))]
 
 
+def _split(x: Tensor, output: int, sizes: Any, axis: int) -> Tensor:
+    return x.split(sizes, axis)[output]
+
+
 _VIEWS: dict[str, tuple[_Read, Callable[..., Tensor]]] = {
     "AliasBackward0": (_saved(), lambda x, _: x),
     "TBackward0": (_saved(), lambda x, _: x.t()),
@@ -113,14 +107,8 @@ _VIEWS: dict[str, tuple[_Read, Callable[..., Tensor]]] = {
     "PermuteBackward0": (_saved("dims"), lambda x, _, dims: x.permute(dims)),
     "SliceBackward0": (_saved("dim", "start", "end", "step"), _slice),
     "SelectBackward0": (_saved("dim", "index"), lambda x, _, *at: x.select(*at)),
-    "SplitBackward0": (
-        _saved("split_size", "dim"),
-        lambda x, output, *how: x.split(*how)[output],
-    ),
-    "SplitWithSizesBackward0": (
-        _saved("split_sizes", "dim"),
-        lambda x, output, *how: x.split(*how)[output],
-    ),
+    "SplitBackward0": (_saved("split_size", "dim"), _split),
+    "SplitWithSizesBackward0": (_saved("split_sizes", "dim"), _split),
     "UnbindBackward0": (_saved("dim"), lambda x, output, dim: x.unbind(dim)[output]),
     **dict.fromkeys(
         (

@@ -8,8 +8,9 @@ captured, or the samples were split wrongly.
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +22,7 @@ from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine._torch_private import changes_gradients
 from jacengine._torchfunc import Tensors, call_with_parameters, pull, vjp, vmap
 from jacengine.layers.hook_capture import LayerCall
-from jacengine.layers.rnn_unroll import UnrolledRerun, rnn_sample_axes
+from jacengine.layers.rnn_unroll import rnn_sample_axes, unrolled_rerun
 from jacengine.tolerance import TOLERANCES
 
 MOST_ATTEMPTS = 16
@@ -62,93 +63,23 @@ def candidate_splits(
         yield SampleSplit(arguments, outputs, "loop")
 
 
-@dataclass(frozen=True)
-class PerSampleRerun:
-    """A captured call that runs again, one sample at a time.
-
-    Attributes:
-        one: Maps a unit's parameters and one sample's tensor arguments to the sample's
-            outputs.
-        arguments: The tensor arguments that have samples, with them along axis 0.
-        vectorised: Whether `one` runs under vmap.
-    """
-
-    one: Callable[[Tensors, Sequence[Tensor]], Tensors]
-    arguments: tuple[Tensor, ...]
-    vectorised: bool
-
-    def vjp(
-        self,
-        parameters: Tensors,
-        seeds: Sequence[Tensor | None],
-        *,
-        create_graph: bool,
-    ) -> tuple[Tensors, Tensors]:
-        """Run the call, and pull cotangents back to the parameters, sample by sample.
-
-        Args:
-            parameters: The unit's.
-            seeds: `(K, B, *out)` for each output, `None` for one that none reaches.
-            create_graph: Whether the result must be differentiable in turn.
-
-        Returns:
-            The outputs that have seeds, with samples along axis 0, and one tensor a
-            parameter, `(K, B, *param)`.
-
-        Raises:
-            RuntimeError: An operator of the layer has a wrong batching rule.
-        """
-        reached = [i for i, seed in enumerate(seeds) if seed is not None]
-        given = tuple(seed for seed in seeds if seed is not None)
-
-        def run(values: Tensors, arguments: Sequence[Tensor]) -> Tensors:
-            outputs = self.one(values, arguments)
-            return tuple(outputs[i] for i in reached)
-
-        if not self.vectorised:
-            outputs, blocks = [], []
-            for b in range(self.arguments[0].shape[0]):
-                outputs.append(run(parameters, [x[b] for x in self.arguments]))
-                seed = tuple(seed[:, b] for seed in given)
-                blocks.append(
-                    pull_each(outputs[-1], parameters, seed, create_graph=create_graph)
-                )
-            return _stack(outputs, 0), _stack(blocks, 1)
-        # Not `no_grad`: fused kernels would then save nothing for the backward pass.
-        own = parameters if create_graph else _detach(parameters)
-        batch = self.arguments if create_graph else _detach(self.arguments)
-
-        def of_sample(arguments: Tensors, seed: Tensors) -> tuple[Tensors, Tensors]:
-            outputs, pullback = vjp(lambda *values: run(values, arguments), own)
-            return outputs, vmap(pullback)(*seed)
-
-        vectorised: tuple[Tensors, Tensors] = vmap(of_sample, (0, 1))(batch, given)
-        size = (batch[0].shape[0], given[0].shape[0])
-        shapes = [(*size, *parameter.shape) for parameter in parameters]
-        if [tuple(block.shape) for block in vectorised[1]] != shapes:
-            # As of PReLU in torch 2.13.
-            raise RuntimeError("a batching rule gives cotangents of another shape")
-        return vectorised[0], tuple(block.transpose(0, 1) for block in vectorised[1])
+Rerun = Callable[[Tensors, Mapping[int, Tensor]], tuple[Tensors, Tensors]]
+"""Runs a call again with values of its unit's parameters, and pulls cotangents
+`(K, B, *out)` of some of its outputs, by number, back sample by sample. Returns those
+outputs, with samples along axis 0, and one tensor a parameter, `(K, B, *param)`."""
 
 
-def _stack(each: Sequence[Tensors], dim: int) -> Tensors:
-    return tuple(torch.stack(parts, dim) for parts in zip(*each, strict=True))
-
-
-def _detach(tensors: Tensors) -> Tensors:
-    return tuple(tensor.detach() for tensor in tensors)
-
-
-def make_rerun(
-    call: LayerCall, split: SampleSplit, *, create_graph: bool
-) -> PerSampleRerun | UnrolledRerun:
+def make_rerun(call: LayerCall, split: SampleSplit, *, create_graph: bool) -> Rerun:
     """Prepare a captured call to run again, its samples split.
 
     Args:
         call: The call.
         split: How to split the samples.
-        create_graph: Whether what follows from it must be differentiable by the
+        create_graph: Whether what follows from it must be differentiable, also by the
             parameters of other units.
+
+    Returns:
+        The rerun. It raises a `RuntimeError` for a wrong batching rule of the layer.
     """
     module = call.module
     leaves, structure = pytrees.flatten((call.args, call.kwargs))
@@ -160,9 +91,13 @@ def make_rerun(
     ]
     names = tuple(name for _, name in call.unit.parameters)
     batch = tuple(leaves[i].movedim(axis, 0) for i, axis in own)
+    batch = batch if create_graph else _detach(batch)
     if split.mode == "unrolled":
         assert isinstance(module, nn.RNNBase)
-        return UnrolledRerun(module, names, call.output_leaves, batch)
+        leaf_numbers = call.output_leaves
+        return unrolled_rerun(
+            module, names, leaf_numbers, batch, create_graph=create_graph
+        )
 
     others: dict[str, Tensor] = {}
     if not create_graph:
@@ -171,6 +106,7 @@ def make_rerun(
         others = {k: p.detach() for k, p in every.items() if p.requires_grad}
 
     def one(values: Tensors, arguments: Sequence[Tensor]) -> Tensors:
+        """Run one sample."""
         filled = list(leaves)
         for (i, axis), tensor in zip(own, arguments, strict=True):
             filled[i] = tensor.unsqueeze(axis)
@@ -183,7 +119,68 @@ def make_rerun(
             for i, axis in zip(call.output_leaves, split.outputs, strict=True)
         )
 
-    return PerSampleRerun(one, batch, split.mode == "vmap" and bool(batch))
+    rerun = _vectorised if split.mode == "vmap" and batch else _looped
+    return functools.partial(rerun, one, batch, create_graph)
+
+
+_One = Callable[[Tensors, Sequence[Tensor]], Tensors]
+
+
+def _looped(
+    one: _One,
+    batch: Tensors,
+    create_graph: bool,
+    parameters: Tensors,
+    seeds: Mapping[int, Tensor],
+) -> tuple[Tensors, Tensors]:
+    """Run one sample after the other."""
+    outputs: list[Tensors] = []
+    blocks: list[Tensors] = []
+    for b in range(batch[0].shape[0]):
+        every = one(parameters, [x[b] for x in batch])
+        reached = tuple(every[i] for i in seeds)
+        given = tuple(seed[:, b] for seed in seeds.values())
+        outputs.append(reached)
+        blocks.append(pull_each(reached, parameters, given, create_graph=create_graph))
+    return _stack(outputs, 0), _stack(blocks, 1)
+
+
+def _vectorised(
+    one: _One,
+    batch: Tensors,
+    create_graph: bool,
+    parameters: Tensors,
+    seeds: Mapping[int, Tensor],
+) -> tuple[Tensors, Tensors]:
+    """Run all samples under vmap."""
+    # Not `no_grad`: fused kernels would then save nothing for the backward pass.
+    own, given = parameters if create_graph else _detach(parameters), [*seeds.values()]
+
+    def of_sample(
+        arguments: Tensors, cotangents: Sequence[Tensor]
+    ) -> tuple[Tensors, Tensors]:
+        def run(*values: Tensor) -> Tensors:
+            outputs = one(values, arguments)
+            return tuple(outputs[i] for i in seeds)
+
+        outputs, pullback = vjp(run, own)
+        return outputs, vmap(pullback)(*cotangents)
+
+    found: tuple[Tensors, Tensors] = vmap(of_sample, (0, 1))(batch, given)
+    size = (batch[0].shape[0], given[0].shape[0])
+    shapes = [(*size, *parameter.shape) for parameter in parameters]
+    if [tuple(block.shape) for block in found[1]] != shapes:
+        # As of PReLU in torch 2.13.
+        raise RuntimeError("a batching rule gives cotangents of another shape")
+    return found[0], tuple(block.transpose(0, 1) for block in found[1])
+
+
+def _stack(each: Sequence[Tensors], dim: int) -> Tensors:
+    return tuple(torch.stack(parts, dim) for parts in zip(*each, strict=True))
+
+
+def _detach(tensors: Tensors) -> Tensors:
+    return tuple(tensor.detach() for tensor in tensors)
 
 
 def pull_each(
@@ -203,15 +200,11 @@ def pull_each(
 def reproduces(call: LayerCall, split: SampleSplit, outputs: Tensors) -> bool:
     """Tell whether a rerun gave the captured outputs."""
     for captured, axis, again in zip(call.outputs, split.outputs, outputs, strict=True):
-        wanted = captured.detach().movedim(axis, 0)
-        tolerance = TOLERANCES[wanted.dtype].projection
-        scale = float(wanted.abs().max()) if wanted.numel() else 0.0
-        if again.shape != wanted.shape or not torch.allclose(
-            again.detach(),
-            wanted,
-            rtol=tolerance,
-            atol=tolerance * scale,
-            equal_nan=True,
+        wanted, found = captured.detach().movedim(axis, 0), again.detach()
+        rtol = TOLERANCES[wanted.dtype].projection
+        atol = rtol * float(wanted.abs().max()) if wanted.numel() else 0.0
+        if found.shape != wanted.shape or not torch.allclose(
+            found, wanted, rtol=rtol, atol=atol, equal_nan=True
         ):
             return False
     return True

@@ -189,42 +189,38 @@ def rnn_sample_axes(call: LayerCall) -> tuple[int, ...] | None:
     return (0 if module.batch_first else 1, *(1 for _ in call.tensors[1:]))
 
 
-@dataclass(frozen=True)
-class UnrolledRerun:
-    """A captured call of a recurrent layer that runs again, unrolled.
+def unrolled_rerun(
+    layer: nn.RNNBase,
+    names: Sequence[str],
+    output_leaves: Sequence[int],
+    arguments: Tensors,
+    *,
+    create_graph: bool,
+) -> Callable[[Tensors, Mapping[int, Tensor]], tuple[Tensors, Tensors]]:
+    """Make the rerun of a call of a recurrent layer, unrolled.
 
-    Attributes:
+    Args:
         layer: The layer.
         names: The parameters to compute the blocks of.
         output_leaves: Which of the values that it returns require gradients.
         arguments: Its arguments with samples along axis 0: `(s, t, i)`, and the initial
             states, `(s, level, h)`, if it was given them.
+        create_graph: Whether blocks must be differentiable in turn.
+
+    Returns:
+        A `jacengine.layers.per_sample_rerun.Rerun`.
     """
 
-    layer: nn.RNNBase
-    names: tuple[str, ...]
-    output_leaves: tuple[int, ...]
-    arguments: Tensors
-
     def vjp(
-        self,
-        parameters: Tensors,
-        seeds: Sequence[Tensor | None],
-        *,
-        create_graph: bool,
+        parameters: Tensors, seeds: Mapping[int, Tensor]
     ) -> tuple[Tensors, Tensors]:
-        """Run the call, and pull cotangents back; see `PerSampleRerun.vjp`."""
-        arguments = self.arguments
-        if not create_graph:
-            arguments = tuple(argument.detach() for argument in arguments)
         with TORCH_GLOBAL_LOCK:
-            own: dict[str, Tensor] = dict(self.layer.named_parameters())
-        own |= zip(self.names, parameters, strict=True)
-        returned, maps = unrolled(self.layer, own, arguments[0], arguments[1:])
-        reached = [i for i, seed in enumerate(seeds) if seed is not None]
-        given = tuple(seed for seed in seeds if seed is not None)
+            own: dict[str, Tensor] = dict(layer.named_parameters())
+        own |= zip(names, parameters, strict=True)
+        returned, maps = unrolled(layer, own, arguments[0], arguments[1:])
         ends = {id(z): z for linear in maps for z in linear.outputs}
-        outputs = tuple(returned[self.output_leaves[i]] for i in reached)
+        outputs = tuple(returned[output_leaves[i]] for i in seeds)
+        given = tuple(seeds.values())
         found = vjp_at_edges(
             outputs,
             [get_gradient_edge(z) for z in ends.values()],
@@ -232,9 +228,10 @@ class UnrolledRerun:
             vectorisation="vmap",
             create_graph=create_graph,
         )
+        count = given[0].shape[:1]
         cotangents = {
-            name: z.new_zeros(given[0].shape[:1] + z.shape) if g is None else g
-            for (name, z), g in zip(ends.items(), found, strict=True)
+            key: z.new_zeros(count + z.shape) if g is None else g
+            for (key, z), g in zip(ends.items(), found, strict=True)
         }
         stacked: dict[tuple[int, ...], Tensor] = {}
         blocks: dict[str | None, Tensor] = {}
@@ -245,8 +242,10 @@ class UnrolledRerun:
                 along = torch.stack([cotangents[i] for i in ids], dim=2)
                 stacked[ids] = along.transpose(0, 1)
             g = stacked[ids]
-            if linear.weight in self.names:
-                blocks[linear.weight] = linear_weight(self.layer, x, g, None)
-            if linear.bias in self.names:
-                blocks[linear.bias] = positions_sum(self.layer, x, g, None)
-        return outputs, tuple(blocks[name].transpose(0, 1) for name in self.names)
+            if linear.weight in names:
+                blocks[linear.weight] = linear_weight(layer, x, g, None)
+            if linear.bias in names:
+                blocks[linear.bias] = positions_sum(layer, x, g, None)
+        return outputs, tuple(blocks[name].transpose(0, 1) for name in names)
+
+    return vjp

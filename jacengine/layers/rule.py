@@ -40,10 +40,9 @@ class Form:
     Attributes:
         implementations: Functions that all compute the block; the first is the
             default, and the fastest is found by measurement.
-        factors: Returns two factors of the block, where it has them: see
-            `jacengine.layers.linear`.
+        factors: Returns two factors of the block, if it has them: see `linear.outer`.
         rows: Returns the rows of the parameter that positions add to, `(s, n)`, and
-            what, `(s, k, n, e)`, where the block is nothing else.
+            what, `(s, k, n, e)`, if the block is nothing else.
     """
 
     implementations: tuple[BlockContraction, ...]
@@ -104,7 +103,6 @@ class RuleRegistry:
     """Rules by exact class of layer: a subclass may compute something else."""
 
     def __init__(self, rules: Mapping[type[nn.Module], Rule]) -> None:
-        """Start with these rules."""
         self._rules = dict(rules)
 
     @property

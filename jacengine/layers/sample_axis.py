@@ -30,15 +30,12 @@ class SampleAxis:
     at: int = 0
 
     def samples_first(self, tensor: Tensor, own: int, skip: int = 0) -> Tensor:
-        """Rearrange a tensor as samples, positions, and a layer's own axes.
+        """Rearrange `(*skipped, ..., *own)` as `(*skipped, S, N, *own)`.
 
         Args:
-            tensor: `(..., *own)`, after `skip` axes that stay in front.
+            tensor: The tensor; N counts positions.
             own: The number of trailing axes that belong to the layer.
             skip: The number of leading axes to leave alone.
-
-        Returns:
-            `(*skipped, S, N, *own)`.
         """
         axes = tensor.shape
         if self == _FIRST and len(axes) == skip + 1 + own:

@@ -21,9 +21,15 @@ from jacengine.layers.contraction import (
     rule_input,
 )
 from jacengine.layers.contraction_plan import make_plan
-from jacengine.linear_operators.embedding_factor import EmbeddingFactor
-from jacengine.linear_operators.factors import Dense, Factor, Outer, Products, merged
-from jacengine.linear_operators.implicit_matrix import PART, ImplicitMatrix
+from jacengine.linear_operators.factors import (
+    Dense,
+    EmbeddingFactor,
+    Factor,
+    Outer,
+    Products,
+    merged,
+)
+from jacengine.linear_operators.matrix_free import PART, ImplicitMatrix
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.selection.candidates import candidates
@@ -42,7 +48,6 @@ class FactoredMatrix(ImplicitMatrix):
         *,
         differentiable: bool,
     ) -> None:
-        """Join the blocks of parameters."""
         self._factors = tuple(factors)
         self._sizes = [primal.numel() for primal in primals]
         self._samples, self._entries = samples, entries
@@ -52,9 +57,8 @@ class FactoredMatrix(ImplicitMatrix):
     def push(self, tangents: Tensor) -> Tensor:
         """Multiply with `(N, m)`."""
         total = tangents.new_zeros(self._samples, self._entries, tangents.shape[1])
-        for factor, part in zip(
-            self._factors, tangents.split(self._sizes), strict=True
-        ):
+        parts = tangents.split(self._sizes)
+        for factor, part in zip(self._factors, parts, strict=True):
             total = total + factor.push(part)
         return total.flatten(0, 1)
 
@@ -97,10 +101,10 @@ class FactoredMatrix(ImplicitMatrix):
 def factor_by_layers(
     problem: Problem, bound: BoundFunction, composition: Composition
 ) -> Callable[[BoundFunction], FactoredMatrix] | None:
-    """Find how the function's layers factor J.
+    """Find how the layers of a module factor J by its parameters.
 
     Args:
-        problem: What is differentiated: parameters of a module.
+        problem: What is differentiated.
         bound: The module at the arguments to try.
         composition: A strategy that contracts layers; its settings are used.
 
@@ -148,35 +152,28 @@ def factors_of(
         batch_size: The number of samples to keep apart, or `None`.
     """
     uses: list[list[Factor]] = [[] for _ in captured.primals]
-    calls = zip(
-        captured.calls,
-        captured.plan.contractions,
-        captured.output_cotangents(seeds),
-        strict=True,
-    )
-    for i, (call, contraction, cotangents) in enumerate(calls):
+    for i, cotangents in enumerate(captured.output_cotangents(seeds)):
         if all(cotangent is None for cotangent in cotangents):
             continue
-        module, rule = call.module, contraction.rule
-        formed: list[tuple[int, str]] = []
+        call, rule = captured.calls[i], captured.plan.contractions[i].rule
+        formed: list[int] = []
         for index, name in call.unit.parameters:
-            form = None if rule is None else rule.form(name)
-            parted = call.unit.view is not None
-            if form is None or parted or not (form.factors or form.rows):
-                formed.append((index, name))
+            form = None if rule is None or call.unit.view else rule.form(name)
+            if form is None or not (form.factors or form.rows):
+                formed.append(index)
                 continue
             assert cotangents[0] is not None
             x, g = rule_input(captured, i), rule_cotangent(captured, i, cotangents[0])
             shape = tuple(captured.primals[index].shape)
             if form.factors is not None:
-                uses[index].append(
-                    Outer(*form.factors(module, x.to(g.dtype), g), shape)
-                )
+                factors = form.factors(call.module, x.to(g.dtype), g)
+                uses[index].append(Outer(*factors, shape))
             elif form.rows is not None:
-                uses[index].append(EmbeddingFactor(*form.rows(module, x, g), shape))
+                rows = form.rows(call.module, x, g)
+                uses[index].append(EmbeddingFactor(*rows, shape))
         if formed:
-            writers = contractor(captured, [i], batch_size)([cotangents])
-            for index, _ in formed:
+            writers = contractor(captured, [i])([cotangents])
+            for index in formed:
                 uses[index].append(Dense(writers[index](None).transpose(0, 1)))
     for index in captured.plan.vjp_parameters:
         block = per_sample_vjp(
@@ -187,10 +184,8 @@ def factors_of(
             create_graph=captured.create_graph,
         )
         uses[index].append(Dense(block.transpose(0, 1)))
-    rows = (batch_size or 1, seeds[0].shape[0])
-    return tuple(
-        merged(found)
-        if found
-        else Dense(primal.detach().new_zeros(()).expand(*rows, *primal.shape))
-        for primal, found in zip(captured.primals, uses, strict=True)
-    )
+    for primal, found in zip(captured.primals, uses, strict=True):
+        if not found:
+            size = (batch_size or 1, seeds[0].shape[0], *primal.shape)
+            found.append(Dense(primal.detach().new_zeros(()).expand(size)))
+    return tuple(map(merged, uses))

@@ -8,18 +8,15 @@ https://arxiv.org/abs/2205.10683 (ghost norms).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from jacengine.layers.linear import outer
+from jacengine.layers.linear import outer, scattered
+from jacengine.linear_operators.matrix_free import PART
 from jacengine.task import balanced
-
-PART = 2**24
-"""Entries of a block that are formed at a time, where part of it has to be."""
 
 
 class Products:
@@ -29,7 +26,6 @@ class Products:
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._known: dict[tuple[object, ...], Tensor] = {}
 
     def of(self, rows: Tensor) -> Tensor:
@@ -39,34 +35,6 @@ class Products:
             flat = rows.flatten(0, 1)
             self._known[key] = (flat @ flat.T).view(*rows.shape[:2], *rows.shape[:2])
         return self._known[key]
-
-
-class Factor(Protocol):
-    """The block of one parameter, `(s, k, *param)`; `m` vectors at a time."""
-
-    def push(self, tangent: Tensor) -> Tensor:
-        """Multiply with `(p, m)`; returns `(s, k, m)`."""
-        ...
-
-    def pull(self, cotangent: Tensor) -> Tensor:
-        """Multiply the transpose with `(s, k, m)`; returns `(p, m)`."""
-        ...
-
-    def add_gram(self, total: Tensor, products: Products) -> None:
-        """Add the product with the transpose to `(s, k, s, k)`."""
-        ...
-
-    def squares(self) -> Tensor:
-        """Return the squared norm of every row, `(s, k)`."""
-        ...
-
-    def column_squares(self) -> Tensor:
-        """Return the squared norm of every column, `(p,)`."""
-        ...
-
-    def dense(self, out: Tensor | None, samples: slice) -> Tensor:
-        """Form the rows of some samples, `(samples, k, *param)`, in `out` if given."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -80,27 +48,27 @@ class Dense:
     block: Tensor
 
     def push(self, tangent: Tensor) -> Tensor:
-        """Multiply with `(p, m)`."""
+        """Multiply with `m` vectors, `(p, m)`; returns `(s, k, m)`."""
         return self._flat() @ tangent
 
     def pull(self, cotangent: Tensor) -> Tensor:
-        """Multiply the transpose with `(s, k, m)`."""
+        """Multiply the transpose with `(s, k, m)`; returns `(p, m)`."""
         return self._rows().T @ cotangent.flatten(0, 1)
 
     def add_gram(self, total: Tensor, products: Products) -> None:
-        """Add the product with the transpose."""
+        """Add the product with the transpose to `(s, k, s, k)`."""
         total += products.of(self._flat())
 
     def squares(self) -> Tensor:
-        """Return the squared norm of every row."""
+        """Return the squared norm of every row, `(s, k)`."""
         return self._flat().square().sum(-1)
 
     def column_squares(self) -> Tensor:
-        """Return the squared norm of every column."""
+        """Return the squared norm of every column, `(p,)`."""
         return self._rows().square().sum(0)
 
     def dense(self, out: Tensor | None, samples: slice) -> Tensor:
-        """Form the rows of some samples."""
+        """Form the rows of some samples, `(samples, k, *param)`, in `out` if given."""
         part = self.block[samples]
         return part if out is None else out.copy_(part)
 
@@ -128,7 +96,8 @@ class Outer:
 
     def push(self, tangent: Tensor) -> Tensor:
         """Multiply with `(p, m)`."""
-        v = tangent.view(*self._split(), tangent.shape[-1])
+        split = (*self.left.shape[2:4], self.right.shape[2], tangent.shape[-1])
+        v = tangent.view(split)
         through = torch.einsum("qoim,sqin->sqonm", v, self.right)
         return torch.einsum("skqon,sqonm->skm", self.left, through)
 
@@ -167,22 +136,16 @@ class Outer:
 
     def squares(self) -> Tensor:
         """Return the squared norm of every row; ghost norms where they are cheaper."""
-        positions, entries = (
-            self.left.shape[-1],
-            self.left.shape[3] * self.right.shape[2],
-        )
+        _, _, _, rows, positions = self.left.shape
         if positions == 1:
-            g, x = (
-                self.left[..., 0].square().sum(-1),
-                self.right[..., 0].square().sum(-1),
-            )
+            g = self.left[..., 0].square().sum(-1)
+            x = self.right[..., 0].square().sum(-1)
             return (g * x.unsqueeze(1)).sum(-1)
-        if 2 * positions**2 < entries:
+        if 2 * positions**2 < rows * self.right.shape[2]:
             g = torch.einsum("skqon,skqom->skqnm", self.left, self.left)
             x = torch.einsum("sqin,sqim->sqnm", self.right, self.right)
             return (g * x.unsqueeze(1)).sum((-3, -2, -1))
-        parts = [block.flatten(2).square().sum(-1) for block in self._parts()]
-        return torch.cat(parts)
+        return torch.cat([part.flatten(2).square().sum(-1) for part in self._parts()])
 
     def column_squares(self) -> Tensor:
         """Return the squared norm of every column."""
@@ -197,9 +160,6 @@ class Outer:
     def dense(self, out: Tensor | None, samples: slice) -> Tensor:
         """Form the rows of some samples."""
         return outer(self.left[samples], self.right[samples], self.shape, out)
-
-    def _split(self) -> tuple[int, int, int]:
-        return self.left.shape[2], self.left.shape[3], self.right.shape[2]
 
     def _parts(self) -> Iterator[Tensor]:
         """Form the block some samples at a time."""
@@ -220,7 +180,79 @@ class Outer:
         return total
 
 
-def merged(uses: list[Factor]) -> Factor:
+@dataclass(frozen=True)
+class EmbeddingFactor:
+    """The block of an embedding, where position `n` adds to one row of the table.
+
+    Of its `s * k * v` rows a sample touches as many as it has positions; the others are
+    never formed.
+
+    Attributes:
+        index: Which, `(s, n)`.
+        values: What it adds, `(s, k, n, e)`.
+        shape: The parameter's, `(v, e)`.
+    """
+
+    index: Tensor
+    values: Tensor
+    shape: tuple[int, ...]
+
+    def push(self, tangent: Tensor) -> Tensor:
+        """Multiply with `(p, m)`."""
+        rows = tangent.view(*self.shape, tangent.shape[-1])[self.index]
+        return torch.einsum("skne,snem->skm", self.values, rows)
+
+    def pull(self, cotangent: Tensor) -> Tensor:
+        """Multiply the transpose with `(s, k, m)`."""
+        back = torch.einsum("skne,skm->snem", self.values, cotangent)
+        return self._summed(back).flatten(0, 1)
+
+    def add_gram(self, total: Tensor, products: Products) -> None:
+        """Add the product with the transpose, over the rows that are touched at all."""
+        used, index = self.index.unique(return_inverse=True)
+        samples, directions, _, width = self.values.shape
+        step = max(1, PART // max(1, samples * directions * width))
+        for part in balanced(used.numel(), step):
+            outside = (index < part.start) | (index >= part.stop)
+            values = self.values.masked_fill(outside[:, None, :, None], 0)
+            here = (index - part.start).masked_fill(outside, 0)
+            block = scattered(here, values, part.stop - part.start, None)
+            flat = block.flatten(2).flatten(0, 1)
+            total += (flat @ flat.T).view(total.shape)
+
+    def squares(self) -> Tensor:
+        """Return the squared norm of every row."""
+        return (self._met() * self.values).sum((-1, -2))
+
+    def column_squares(self) -> Tensor:
+        """Return the squared norm of every column."""
+        # What positions of a sample add to one row is met at each of them.
+        shares = self._met().square().sum(1) / self._same().sum(-1, keepdim=True)
+        return self._summed(shares).flatten()
+
+    def dense(self, out: Tensor | None, samples: slice) -> Tensor:
+        """Form the rows of some samples."""
+        return scattered(self.index[samples], self.values[samples], self.shape[0], out)
+
+    def _same(self) -> Tensor:
+        """Tell which positions of a sample add to the same row, `(s, n, n)`."""
+        return self.index.unsqueeze(-1) == self.index.unsqueeze(-2)
+
+    def _met(self) -> Tensor:
+        """Return what is in its row all in all, at each position, `(s, k, n, e)`."""
+        return self._same().to(self.values.dtype).unsqueeze(1) @ self.values
+
+    def _summed(self, parts: Tensor) -> Tensor:
+        """Add `(s, n, ...)` to the rows that they belong to."""
+        total = parts.new_zeros(self.shape[0], *parts.shape[2:])
+        return total.index_add(0, self.index.flatten(), parts.flatten(0, 1))
+
+
+Factor = Dense | Outer | EmbeddingFactor
+"""The block of one parameter, `(s, k, *param)`."""
+
+
+def merged(uses: Sequence[Factor]) -> Factor:
     """Add the blocks that the uses of one parameter make.
 
     Those with factors of the same sizes are one block with all their positions.

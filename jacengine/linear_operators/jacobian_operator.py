@@ -12,8 +12,11 @@ from torch import Tensor
 
 from jacengine.errors import ArgumentError
 from jacengine.linear_operators.factored import factor_by_layers
-from jacengine.linear_operators.implicit_matrix import ImplicitMatrix
-from jacengine.linear_operators.matrix_free import Linearization, MatrixFree
+from jacengine.linear_operators.matrix_free import (
+    ImplicitMatrix,
+    Linearization,
+    MatrixFree,
+)
 from jacengine.linear_operators.method_pair import fastest, vjp_agrees
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.analyze import analyze

@@ -11,8 +11,11 @@ from torch import Tensor
 from jacengine.errors import NoStrategyError
 from jacengine.execution.method import Method
 from jacengine.interface import Composition, Mode
-from jacengine.linear_operators.implicit_matrix import ImplicitMatrix
-from jacengine.linear_operators.matrix_free import Linearization, MatrixFree
+from jacengine.linear_operators.matrix_free import (
+    ImplicitMatrix,
+    Linearization,
+    MatrixFree,
+)
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.selection.candidates import candidates
