@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 
 from jacengine._torch_private import made_shape, saved
-from jacengine.layers.linear import Project, Scale, Shift
+from jacengine.layers.linear import Broadcast, Project, Scale, Shift
 
 LayerParameter = tuple[nn.Module, str, Tensor]
 """A layer, the name of one of its parameters, and that parameter as a view of the
@@ -68,22 +68,13 @@ def _build_linear(matrix: Tensor) -> LayerParameter:
     return layer, "weight", matrix.view(inputs, outputs).t()
 
 
-def _build_scale(parameter: Tensor) -> LayerParameter:
-    view = _without_leading_ones(parameter)
-    return Scale(tuple(view.shape)), "weight", view
-
-
-def _build_shift(parameter: Tensor, factor: float) -> LayerParameter:
-    view = _without_leading_ones(parameter)
-    return Shift(tuple(view.shape), factor), "weight", view
-
-
-def _without_leading_ones(parameter: Tensor) -> Tensor:
-    """Remove axes that broadcasting would add."""
-    shape = list(parameter.shape)
-    while shape and shape[0] == 1:
-        del shape[0]
-    return parameter.view(shape)
+def _build_broadcast(
+    parameter: Tensor, kind: type[Broadcast], factor: float = 1
+) -> LayerParameter:
+    shape = tuple(parameter.shape)
+    while shape[:1] == (1,):  # broadcasting would add the axis
+        shape = shape[1:]
+    return kind(shape, factor), "weight", parameter.view(shape)
 
 
 def _build_embedding(table: Tensor, padding: int, by_frequency: bool) -> LayerParameter:
@@ -114,7 +105,7 @@ def _build_convolution(
 
 _LINEAR = EquivalentLayer(_build_linear)
 _PROJECTION = EquivalentLayer(lambda vector: (Project(), "weight", vector))
-_SCALE = EquivalentLayer(_build_scale)
+_SCALE = EquivalentLayer(_build_broadcast, (Scale,))
 
 
 def _right(node: Node, position: int, layer: EquivalentLayer) -> SavedOperand | None:
@@ -138,7 +129,8 @@ def _mul(node: Node, position: int) -> SavedOperand | None:
 
 def _shift(node: Node, factor: float) -> SavedOperand:
     zeros = torch.zeros(()).expand(made_shape(node))
-    return SavedOperand(EquivalentLayer(_build_shift, (float(factor),)), zeros)
+    layer = EquivalentLayer(_build_broadcast, (Shift, float(factor)))
+    return SavedOperand(layer, zeros)
 
 
 def _embedding(node: Node, _: int) -> SavedOperand | None:

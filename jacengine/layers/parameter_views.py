@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
@@ -94,7 +95,7 @@ def _slice(x: Tensor, _: int, axis: int, start: int, stop: int, step: int) -> Te
 
 
 def _split(x: Tensor, output: int, sizes: Any, axis: int) -> Tensor:
-    return x.split(sizes, axis)[output]
+    return torch.split(x, sizes, axis)[output]
 
 
 _VIEWS: dict[str, tuple[_Read, Callable[..., Tensor]]] = {

@@ -32,13 +32,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an operator is made at a point; chosen and verified once.
+    """How operators of a signature are made; chosen and verified once.
 
-    Attributes:
-        problem: What is differentiated.
-        signature: The signature of the calls that it is for.
-        matrix: Makes the matrix of a bound function.
-        method: How products are computed, in words.
+    `matrix` makes that of a bound function, and `method` says how, in words.
     """
 
     problem: Problem
@@ -60,7 +56,6 @@ class JacobianOperator:
     """
 
     def __init__(self, recipe: Recipe, bound: BoundFunction) -> None:
-        """Follow a recipe at a call."""
         self._recipe = recipe
         self._matrix = recipe.matrix(bound)
         self.shape = self._matrix.shape
@@ -192,7 +187,6 @@ class TransposedOperator:
     """
 
     def __init__(self, operator: JacobianOperator) -> None:
-        """Transpose an operator."""
         self.T = operator
         self.shape = (operator.shape[1], operator.shape[0])
 

@@ -50,11 +50,8 @@ def _matmul(a: Any, b: Any) -> Jet:
                 x = x.unsqueeze(-1 if i else -2)
             full.append(align_rank(x, rank) if i in active else x)
         y = torch.matmul(*full)
-        if len(shapes[1]) == 1:
-            y = y.squeeze(-1)
-        return (
-            y.squeeze(-1 if len(shapes[1]) == 1 else -2) if len(shapes[0]) == 1 else y
-        )
+        added = tuple(i - 2 for i, shape in enumerate(shapes) if len(shape) == 1)
+        return y.squeeze(added) if added else y
 
     return multilinear((a, b), torch.matmul, batched)
 

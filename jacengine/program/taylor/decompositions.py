@@ -134,7 +134,6 @@ def _vector_norm(
     ord: Any = 2,  # noqa: A002 - the name in torch
     dim: Axes = None,
     keepdim: bool = False,
-    *,
     dtype: torch.dtype | None = None,
 ) -> Any:
     if ord not in (2, "fro", None) or dtype is not None:  # codespell:ignore fro
@@ -142,28 +141,22 @@ def _vector_norm(
     return _root((x * x).sum(dim, keepdim))
 
 
-def _norm(
-    x: Tensor,
-    p: float | str | None = None,
-    dim: Axes = None,
-    keepdim: bool = False,
-    dtype: torch.dtype | None = None,
-) -> Any:
+def _norm(x: Tensor, p: Any = None, *where: Any, **named: Any) -> Any:
     """Return `torch.norm`: of matrices too, where it is that of their entries."""
-    return _vector_norm(x, p, dim, keepdim, dtype=dtype)
+    return _vector_norm(x, p, *where, **named)
 
 
 def _linalg_norm(
     x: Tensor,
     ord: Any = None,  # noqa: A002 - the name in torch
     dim: Axes = None,
-    keepdim: bool = False,
+    *keepdim: Any,
     **named: Any,
 ) -> Any:
     """Return `torch.linalg.norm` without an order, or of vectors."""
     if ord is not None and not (isinstance(dim, int) or x.dim() == 1):
         return NotImplemented
-    return _vector_norm(x, ord, dim, keepdim, **named)
+    return _vector_norm(x, ord, dim, *keepdim, **named)
 
 
 def _cdist(a: Tensor, b: Tensor, p: float = 2.0, *_: Any, **__: Any) -> Any:

@@ -27,7 +27,7 @@ from torch import Tensor
 from jacengine import pytrees
 from jacengine._torchfunc import Tensors, jvp, vjp
 from jacengine.errors import UnsupportedError
-from jacengine.program.taylor.jet import Jet, primals_of
+from jacengine.program.taylor.jet import Jet, primals_of, second_order_of
 from jacengine.program.taylor.unsupported import name_of
 from jacengine.tolerance import TOLERANCES
 
@@ -35,12 +35,7 @@ from jacengine.tolerance import TOLERANCES
 def fallback(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Any:
-    """Compute a function of torch on jets.
-
-    Args:
-        function: Takes the arguments; returns tensors and other values, nested.
-        args: Its arguments; jets may be nested in tuples, lists and dicts.
-        kwargs: Its keywords, likewise.
+    """Compute a function of torch on jets, nested in its arguments and keywords.
 
     Raises:
         UnsupportedError: Torch cannot differentiate the function twice, forward.
@@ -89,10 +84,7 @@ def _coefficients(
     primals = tuple(jet.primal for jet in jets)
 
     def pushforward(*tangents: Tensor) -> tuple[Tensors, Tensors]:
-        return cast(
-            "tuple[Tensors, Tensors]",
-            torch.func.jvp(lambda *z: jvp(flat, z, tangents), primals, tangents),
-        )
+        return _derivatives(flat, primals, tangents)
 
     with warnings.catch_warnings():
         # Of operators that run one direction after another under vmap.
@@ -101,14 +93,17 @@ def _coefficients(
         tangents, seconds = vectorised(*(jet.dense_tangents() for jet in jets))
     seconds = tuple(second.sum(0) for second in seconds)
     if any(jet.second_order is not None for jet in jets):
-        own = tuple(
-            torch.zeros_like(jet.primal) if second is None else second.contiguous()
-            for jet in jets
-            for second in [jet.dense_second_order()]
-        )
-        linear = jvp(flat, primals, own)
+        linear = jvp(flat, primals, tuple(map(second_order_of, jets)))
         seconds = tuple(a + b for a, b in zip(seconds, linear, strict=True))
     return tangents, seconds
+
+
+def _derivatives(
+    flat: Callable[..., Tensors], primals: Tensors, tangents: Tensors
+) -> tuple[Tensors, Tensors]:
+    """Return the first and the second derivative along tangents."""
+    found = torch.func.jvp(lambda *z: jvp(flat, z, tangents), primals, tangents)
+    return cast("tuple[Tensors, Tensors]", found)
 
 
 def _is_differentiable(value: Any) -> bool:
@@ -139,10 +134,7 @@ def _modes_agree(flat: Callable[..., Tensors], jets: list[Jet]) -> bool:
             torch.tensordot(weights.to(primal), jet.dense_tangents().detach(), 1)
             for jet, primal in zip(jets, primals, strict=True)
         )
-        first, second = cast(
-            "tuple[Tensors, Tensors]",
-            torch.func.jvp(lambda *z: jvp(flat, z, tangents), primals, tangents),
-        )
+        first, second = _derivatives(flat, primals, tangents)
         cotangents = tuple(
             torch.randn(y.shape, generator=generator).to(y) for y in first
         )

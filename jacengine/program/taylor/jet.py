@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from jacengine._torch_private import version_of, wrapper_tensor
@@ -206,6 +207,14 @@ def primals_of(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: primals_of(one) for name, one in value.items()}
     return value
+
+
+def second_order_of(output: Tensor) -> Tensor:
+    """Return the second-order coefficient in its full shape; zeros of a constant."""
+    second = output.dense_second_order() if isinstance(output, Jet) else None
+    if second is None:
+        return torch.zeros_like(primal_of(output))
+    return second.contiguous()
 
 
 def primal_of(operand: Any) -> Any:

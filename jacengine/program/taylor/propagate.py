@@ -28,7 +28,14 @@ from torch import Tensor
 
 from jacengine._torchfunc import Function, Tensors
 from jacengine.program.taylor.fallback import fallback
-from jacengine.program.taylor.jet import Dispatch, Jet, TaylorRule, primals_of, unexpand
+from jacengine.program.taylor.jet import (
+    Dispatch,
+    Jet,
+    TaylorRule,
+    primals_of,
+    second_order_of,
+    unexpand,
+)
 from jacengine.program.taylor.rules import decomposed, primitives
 from jacengine.program.taylor.unsupported import refuse, refuse_custom_functions
 
@@ -43,13 +50,12 @@ def propagate(
 
     Args:
         function: Takes the primals, returns a tuple of tensors.
-        primals: Where to differentiate, `primals[i]` of shape `shape_i`.
-        tangents: The K directions, `tangents[i]` of shape `(K, *shape_i)`; axes along
-            which all entries are one in memory are not multiplied.
+        primals: Where to differentiate.
+        tangents: The K directions, `(K, *shape)` of each primal; axes along which all
+            entries are one in memory are not multiplied.
 
     Returns:
-        `s[i] = sum_k d^2/de^2 f_i(primals + e v_k)`, of each output's shape and dtype;
-        zeros where an output does not depend on the primals.
+        `s[i] = sum_k d^2/de^2 f_i(primals + e v_k)`, of each output's shape and dtype.
 
     Raises:
         UnsupportedError: The function does what second-order coefficients cannot
@@ -69,21 +75,13 @@ def propagate(
         Jet(primal, unexpand(tangent), None, dispatch)
         for primal, tangent in zip(primals, tangents, strict=True)
     )
-    return tuple(_coefficient(output) for output in _run(function, jets))
+    return tuple(map(second_order_of, _run(function, jets)))
 
 
 def _run(function: Function, jets: tuple[Jet, ...]) -> Tensors:
     """Call the function in grad mode, so that a `no_grad` inside of it is noticed."""
     with torch.enable_grad():
         return function(*jets)
-
-
-def _coefficient(output: Tensor) -> Tensor:
-    """Return the second-order coefficient of an output, in its full shape."""
-    if not isinstance(output, Jet):
-        return torch.zeros_like(output)
-    second = output.dense_second_order()
-    return torch.zeros_like(output.primal) if second is None else second.contiguous()
 
 
 def _dispatch(recorded: bool) -> Dispatch:
