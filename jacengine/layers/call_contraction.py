@@ -30,13 +30,10 @@ from jacengine.problem.independence import random_cotangent, splits
 
 @dataclass(frozen=True)
 class CallContraction:
-    """How one call of a unit is contracted.
+    """How one call, recognised by its unit and its outputs' shapes, is contracted.
 
     Attributes:
-        unit: Its unit, and ...
-        shapes: ... the shapes of its outputs: to recognise the call by.
-        rule: The rule, if the layer has one.
-        sample_axis: The sample axis that the rule needs.
+        rule: The rule, if the layer has one; then there is a `sample_axis`.
         split: How to split the samples for a rerun, if there is no rule.
         implementations: The name of the implementation in use for each parameter; the
             rule's first for those not named.
@@ -165,9 +162,8 @@ def _split(
     call: LayerCall, axes: tuple[int, ...], primals: Tensors, batch_size: int
 ) -> SampleSplit | None:
     """Find a split of a call's samples that reproduces its outputs."""
-    own = tuple(
-        primals[index].detach().requires_grad_() for index, _ in call.unit.parameters
-    )
+    indices = [index for index, _ in call.unit.parameters]
+    own = tuple(primals[index].detach().requires_grad_() for index in indices)
     for split in candidate_splits(call, axes, batch_size):
         again = make_rerun(call, split, create_graph=False)
         seeds = {

@@ -4,16 +4,17 @@
     block[s k o c j] = sum_{n p} g[s k n o p] windows[s n c j p]
 
 There are three implementations, and which is fastest depends on sizes and device: copy
-the windows (im2col) and multiply matrices; the same with whole rows of the image in
-place of windows, which copies longer runs and pads cotangents with zeros; or the
-convolution's own weight gradient, with every sample as a group (G. Rochette, A.
-Manoel, E. W. Tramel, 2019, https://arxiv.org/abs/1912.06015).
+the windows (im2col) and multiply matrices; the same with whole rows of the image, which
+copies longer runs and pads cotangents with zeros; or the convolution's own weight
+gradient, with every sample as a group (G. Rochette, A. Manoel, E. W. Tramel, 2019,
+https://arxiv.org/abs/1912.06015).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn import grad as weight_gradients
@@ -101,12 +102,7 @@ def transposed_weight(
 
 
 def _windows(items: Tensor, layer: ConvNd, count: Sequence[int]) -> Tensor:
-    """View the windows that the layer's kernel is applied to.
-
-    Args:
-        items: `(..., c, *space)`, padded.
-        layer: The convolution.
-        count: The number of windows along each spatial axis.
+    """View the `count` windows of padded `(..., c, *space)` that the kernel sees.
 
     Returns:
         `(..., c, *kernel_size, *count)`, a view.
@@ -134,13 +130,11 @@ def _padded(layer: ConvNd, x: Tensor) -> Tensor:
 def _rows(g: Tensor, groups: int) -> Tensor:
     """Rearrange cotangents `(s, k, n, o, *p)` as `(s, k, q, o/q, n p)`."""
     split = g.unflatten(3, (groups, -1)).movedim(2, 4)
-    flat: Tensor = split.flatten(4)
-    return flat
+    return torch.flatten(split, 4)
 
 
 def _columns(windows: Tensor, layer: ConvNd) -> Tensor:
     """Rearrange windows `(s, n, c, *j, *p)` as `(s, q, c/q j, n p)`."""
     last = 2 + len(layer.kernel_size)  # of c/q and j, after s and q
     moved = windows.unflatten(2, (layer.groups, -1)).movedim(1, last + 1)
-    flat: Tensor = moved.flatten(last + 1).flatten(2, last)
-    return flat
+    return torch.flatten(moved.flatten(last + 1), 2, last)

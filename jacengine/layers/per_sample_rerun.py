@@ -72,14 +72,8 @@ outputs, with samples along axis 0, and one tensor a parameter, `(K, B, *param)`
 def make_rerun(call: LayerCall, split: SampleSplit, *, create_graph: bool) -> Rerun:
     """Prepare a captured call to run again, its samples split.
 
-    Args:
-        call: The call.
-        split: How to split the samples.
-        create_graph: Whether what follows from it must be differentiable, also by the
-            parameters of other units.
-
-    Returns:
-        The rerun. It raises a `RuntimeError` for a wrong batching rule of the layer.
+    The rerun raises a `RuntimeError` for a wrong batching rule of the layer. With
+    `create_graph` it can be differentiated, also by parameters of other units.
     """
     module = call.module
     leaves, structure = pytrees.flatten((call.args, call.kwargs))

@@ -129,11 +129,7 @@ def _run_level(
     steps: Tensors,
     state: Tensors,
 ) -> tuple[Tensors, Tensors, list[LinearMap]]:
-    """Run one level in one direction of time.
-
-    Returns:
-        Its outputs, its last state, and the linear maps in it.
-    """
+    """Run a level in one direction of time: its outputs, last state and linear maps."""
     names = [f"weight_ih{suffix}", f"weight_hh{suffix}"]
     biases = [f"bias_ih{suffix}", f"bias_hh{suffix}"] if layer.bias else [None, None]
     by_input, by_state = (own[name] for name in names)
@@ -157,14 +153,8 @@ def _run_level(
             state = (F.linear(state[0], projection), *state[1:])
         outputs.append(state[0])
     maps = [
-        LinearMap(name, bias, inputs, z)
-        for name, bias, inputs, z in zip(
-            names,
-            biases,
-            (steps, tuple(hidden)),
-            zip(*products, strict=True),
-            strict=True,
-        )
+        LinearMap(names[i], biases[i], inputs, tuple(ends[i] for ends in products))
+        for i, inputs in enumerate((steps, tuple(hidden)))
     ]
     if projection is not None:
         name = f"weight_hr{suffix}"
@@ -175,9 +165,8 @@ def _run_level(
 def rnn_sample_axes(call: LayerCall) -> tuple[int, ...] | None:
     """Return the sample axis of each argument of a recurrent layer's call.
 
-    Returns:
-        `None` if the module is none, or cannot be unrolled: its sequences are packed,
-        or one without a sample axis.
+    `None` if the module is none, or cannot be unrolled: its sequences are packed, or
+    one without a sample axis.
     """
     module = call.module
     if type(module) not in CELLS:
@@ -197,7 +186,7 @@ def unrolled_rerun(
     *,
     create_graph: bool,
 ) -> Callable[[Tensors, Mapping[int, Tensor]], tuple[Tensors, Tensors]]:
-    """Make the rerun of a call of a recurrent layer, unrolled.
+    """Make the `Rerun` (`per_sample_rerun`) of a call of a recurrent layer, unrolled.
 
     Args:
         layer: The layer.
@@ -206,9 +195,6 @@ def unrolled_rerun(
         arguments: Its arguments with samples along axis 0: `(s, t, i)`, and the initial
             states, `(s, level, h)`, if it was given them.
         create_graph: Whether blocks must be differentiable in turn.
-
-    Returns:
-        A `jacengine.layers.per_sample_rerun.Rerun`.
     """
 
     def vjp(

@@ -60,8 +60,7 @@ def _tangents(problem: Problem, vector: Any) -> tuple[Tensor, ...]:
     for place, entry in zip(spec.places, given, strict=True):
         if place is None:
             continue
-        part: object = entry
-        input_spec = spec.inputs[place]
+        part, input_spec = entry, spec.inputs[place]
         samples = () if input_spec.batch_dim is None else (problem.sample_count,)
         shape = (*samples, *input_spec.shape)
         if isinstance(entry, Tensor) and input_spec.batch_dim:

@@ -107,10 +107,8 @@ class MatrixFree(ImplicitMatrix):
     def push(self, tangents: Tensor) -> Tensor:
         """Multiply with `(N, m)`."""
         parts = tangents.T.split(self._sizes, dim=1)
-        seeds = tuple(
-            part.reshape(-1, *shape)
-            for part, shape in zip(parts, self._ins, strict=True)
-        )
+        pairs = zip(parts, self._ins, strict=True)
+        seeds = tuple(part.reshape(-1, *shape) for part, shape in pairs)
         samples = self._problem.sample_count
         rows = [p.reshape(p.shape[0], samples, -1) for p in self._jvps(seeds)]
         return torch.cat(rows, dim=2).flatten(1).T
@@ -119,10 +117,8 @@ class MatrixFree(ImplicitMatrix):
         """Multiply the transpose with `(M, m)`."""
         apart = cotangents.T.unflatten(1, (self._problem.sample_count, -1))
         sizes = [spec.size for spec in self._problem.outputs]
-        seeds = tuple(
-            part.reshape(-1, *shape)
-            for part, shape in zip(apart.split(sizes, dim=2), self._outs, strict=True)
-        )
+        pairs = zip(apart.split(sizes, dim=2), self._outs, strict=True)
+        seeds = tuple(part.reshape(-1, *shape) for part, shape in pairs)
         products = self._vjps(seeds)
         return torch.cat([p.reshape(p.shape[0], -1) for p in products], dim=1).T
 
