@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from jacengine.bench.optional_libraries import load
-from jacengine.bench.workload import DerivativeSpec, JaxFunction, Workload, seeded
-from jacengine.bench.workloads.jax_functions import in_jax
-from jacengine.bench.workloads.perceptrons import jax_mlp, mlp, mlp_in_jax
+from jacengine.bench.workload import DerivativeSpec, Workload
+from jacengine.bench.workloads.models import mlp, mlp_in_jax
 
 
 class _ResidualFlow(nn.Module):
@@ -35,12 +34,6 @@ def _flow_jacobian(spec: DerivativeSpec) -> Tensor:
         weights = params["g.2.weight"] * slope.unsqueeze(1)
         identity = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
         return identity + weights @ params["g.0.weight"]
-
-
-def _flow_in_jax(spec: DerivativeSpec) -> JaxFunction:
-    g = jax_mlp(3, "g.")
-    module = cast("nn.Module", spec.fn)
-    return in_jax(spec, lambda params, x: x + g(params, x), module)
 
 
 class _Equilibrium(nn.Module):
@@ -77,21 +70,16 @@ def _equilibrium_jacobian(spec: DerivativeSpec) -> Tensor:
         return J
 
 
-def _equilibrium_in_jax(spec: DerivativeSpec) -> JaxFunction:
-    jax, jnp = load("jax"), load("jax.numpy")
+def _equilibrium_in_jax(_: DerivativeSpec, params: dict[str, Any], x: Any) -> Any:
+    jnp = load("jax.numpy")
+    injected = params["input.weight"] @ x
 
-    layer = cast("_Equilibrium", spec.fn)
+    def step(z: Any, _: None) -> tuple[Any, None]:
+        inner = params["state.weight"] @ z + params["state.bias"] + injected
+        return jnp.tanh(inner), None
 
-    def fixed_point(params: dict[str, Any], x: Any) -> Any:
-        injected = params["input.weight"] @ x
-
-        def step(z: Any, _: None) -> tuple[Any, None]:
-            inner = params["state.weight"] @ z + params["state.bias"] + injected
-            return jnp.tanh(inner), None
-
-        return jax.lax.scan(step, jnp.zeros_like(x), length=layer.steps)[0]
-
-    return in_jax(spec, fixed_point, layer)
+    steps = _Equilibrium.steps
+    return load("jax.lax").scan(step, jnp.zeros_like(x), length=steps)[0]
 
 
 DYNAMICS: tuple[Workload, ...] = (
@@ -104,9 +92,9 @@ DYNAMICS: tuple[Workload, ...] = (
         parameter="dimension",
         sizes=(8, 64, 256),
         tiny=3,
-        build=seeded(lambda d: DerivativeSpec(_ResidualFlow(d), (torch.randn(64, d),))),
+        build=lambda d: DerivativeSpec(_ResidualFlow(d), (torch.randn(64, d),)),
         closed_form=_flow_jacobian,
-        jax_function=_flow_in_jax,
+        jax_function=lambda spec, params, x: x + mlp_in_jax(spec, params, x, "g."),
     ),
     Workload(
         name="deep_equilibrium",
@@ -118,7 +106,7 @@ DYNAMICS: tuple[Workload, ...] = (
         parameter="units",
         sizes=(8, 32, 128),
         tiny=2,
-        build=seeded(lambda n: DerivativeSpec(_Equilibrium(n), (torch.randn(32, n),))),
+        build=lambda n: DerivativeSpec(_Equilibrium(n), (torch.randn(32, n),)),
         closed_form=_equilibrium_jacobian,
         jax_function=_equilibrium_in_jax,
     ),
@@ -132,9 +120,7 @@ DYNAMICS: tuple[Workload, ...] = (
         parameter="state size d",
         sizes=(8, 64, 256),
         tiny=3,
-        build=seeded(
-            lambda d: DerivativeSpec(mlp(d, 64, 64, d), (torch.randn(64, d),))
-        ),
+        build=lambda d: DerivativeSpec(mlp(d, 64, 64, d), (torch.randn(64, d),)),
         jax_function=mlp_in_jax,
     ),
 )

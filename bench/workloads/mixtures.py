@@ -9,14 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine.bench.optional_libraries import load
-from jacengine.bench.workload import (
-    DerivativeSpec,
-    JaxFunction,
-    Workload,
-    on_samples,
-    seeded,
-)
-from jacengine.bench.workloads.jax_functions import in_jax
+from jacengine.bench.workload import DerivativeSpec, Workload
 
 
 class _Mixture(nn.Module):
@@ -75,18 +68,13 @@ def _score_divergence(spec: DerivativeSpec) -> Tensor:
         return spread - posterior @ precisions.sum(-1)
 
 
-def _mixture_in_jax(spec: DerivativeSpec) -> JaxFunction:
-    jax, jnp = load("jax"), load("jax.numpy")
-
-    def density(params: dict[str, Any], x: Any) -> Any:
-        log_scales = params["log_scales"]
-        deviations = (x - params["means"]) / jnp.exp(log_scales)
-        exponents = -(deviations**2) / 2 - log_scales
-        constant = math.log(2 * math.pi) * x.shape[-1] / 2
-        joint = jax.nn.log_softmax(params["logits"]) + exponents.sum(-1) - constant
-        return jax.scipy.special.logsumexp(joint)
-
-    return in_jax(spec, density, cast("nn.Module", spec.fn))
+def _mixture_in_jax(_: DerivativeSpec, params: dict[str, Any], x: Any) -> Any:
+    jax, log_scales = load("jax"), params["log_scales"]
+    deviations = (x - params["means"]) / load("jax.numpy").exp(log_scales)
+    exponents = -(deviations**2) / 2 - log_scales
+    constant = math.log(2 * math.pi) * x.shape[-1] / 2
+    joint = jax.nn.log_softmax(params["logits"]) + exponents.sum(-1) - constant
+    return jax.scipy.special.logsumexp(joint)
 
 
 MIXTURES: tuple[Workload, ...] = (
@@ -100,7 +88,7 @@ MIXTURES: tuple[Workload, ...] = (
         parameter="samples",
         sizes=(500, 4000, 20_000),
         tiny=3,
-        build=on_samples(lambda: _Mixture(16, 8), 8, wrt="params"),
+        build=lambda n: DerivativeSpec(_Mixture(16, 8), (torch.randn(n, 8),), "params"),
         closed_form=_mixture_jacobian,
         jax_function=_mixture_in_jax,
     ),
@@ -114,7 +102,7 @@ MIXTURES: tuple[Workload, ...] = (
         parameter="dimension d",
         sizes=(2, 8, 32),
         tiny=3,
-        build=seeded(_score),
+        build=_score,
         closed_form=_score_divergence,
         jax_function=_mixture_in_jax,
     ),

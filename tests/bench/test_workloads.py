@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 import jacengine
 from jacengine.bench.reference import reference
 from jacengine.bench.workload import DerivativeSpec, Workload
-from jacengine.bench.workloads import WORKLOADS, datasets
+from jacengine.bench.workloads import WORKLOADS, parameters
 from jacengine.bench.workloads.robots import ROBOTS
 from jacengine.bench.workloads.wave_functions import Hydrogen
 from jacengine.problem.quantity import SECOND_ORDER, Quantity
@@ -228,9 +228,10 @@ def test_the_reference_leaves_the_module_unchanged() -> None:
 def test_data_without_scikit_learn_has_the_same_shape(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    builders = (datasets.diabetes, datasets.digits, datasets.digit_labels)
-    found = [build() for build in builders]
-    monkeypatch.setattr(datasets, "installed", lambda library: not library)
-    for build, real in zip(builders, found, strict=True):
-        drawn = build()
+    def data() -> list[torch.Tensor]:
+        return [parameters.diabetes(), *parameters.digits()]
+
+    found = data()
+    monkeypatch.setattr(parameters, "installed", lambda library: not library)
+    for drawn, real in zip(data(), found, strict=True):
         assert (drawn.shape, drawn.dtype) == (real.shape, real.dtype)
