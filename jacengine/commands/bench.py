@@ -41,12 +41,12 @@ from jacengine.sweep.environment import machine_differences, version_differences
 from jacengine.sweep.journal import (
     FILE,
     JournalWriter,
+    Manifest,
     create_journal,
     read_journal,
     resume_journal,
 )
 from jacengine.sweep.limits import LIMITS
-from jacengine.sweep.manifest import Manifest
 from jacengine.sweep.signals import graceful_stop
 from jacengine.sweep.worker_supervisor import WorkerSupervisor
 

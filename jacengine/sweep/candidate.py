@@ -1,9 +1,10 @@
-"""The interface of candidates: run, verify and time them in the same way."""
+"""Candidates: each strategy and the choice of `auto`, run and verified in one way."""
 
 from __future__ import annotations
 
 import math
 import statistics
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,15 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jacengine.execution.sweep import Sweep
+from jacengine.plans.plan import Plan
 from jacengine.problem.problem import Problem
-from jacengine.report.case import Row
+from jacengine.report.case import COMPILED, Kind, Row
 from jacengine.results.result import Result
 from jacengine.results.result_layout import ResultLayout
+from jacengine.selection.candidate_result import CandidateResult
 from jacengine.selection.outcomes import classify_error
 from jacengine.selection.reference import Reference
+from jacengine.sweep.case_spec import CaseProblem
 from jacengine.sweep.limits import Limits
 from jacengine.sweep.memory_flops import count_memory_and_flops
-from jacengine.timing import seconds
+from jacengine.task import Task
+from jacengine.timing import format_seconds, seconds
 
 
 class TooSlowError(Exception):
@@ -33,6 +39,10 @@ class TooSlowError(Exception):
     def __init__(self, expected_s: float | None, reason: str) -> None:
         super().__init__(reason)
         self.expected_s = expected_s
+
+
+class StructureError(ValueError):
+    """A result does not have the structure of the Jacobian."""
 
 
 class Candidate(ABC):
@@ -53,24 +63,10 @@ class Candidate(ABC):
 
     @abstractmethod
     def result(self, returned: Any) -> Result:
-        """Convert what `run` returned, to be verified.
-
-        Raises:
-            ValueError: It does not have the structure of the Jacobian.
-        """
+        """Convert what `run` returned, or raise a `StructureError`."""
 
     def first_run(self, limit_s: float) -> Any:
-        """Run for the first time.
-
-        Args:
-            limit_s: The time limit.
-
-        Returns:
-            The result of `run`.
-
-        Raises:
-            TooSlowError: The run exceeds the limit.
-        """
+        """Run for the first time; a `TooSlowError` says that it exceeds the limit."""
         del limit_s
         return self.run()
 
@@ -82,15 +78,9 @@ class Candidate(ABC):
     def verify(
         self, reference: Reference, device: torch.device, limits: Limits, limit_s: float
     ) -> None:
-        """Run for the first time and compare the result with the reference.
+        """Run for the first time, within a limit, and compare with the reference.
 
         A short run is repeated, since a first run includes the set-up.
-
-        Args:
-            reference: The reference derivative.
-            device: The device that the candidate runs on.
-            limits: How long a case may take.
-            limit_s: The time limit of the first run.
         """
         results: list[Any] = []
         try:
@@ -102,25 +92,18 @@ class Candidate(ABC):
                 outcome = "wrong" if verdict.finite else "nonfinite"
                 self._end(outcome, verdict.complaint)
                 return
+            self.best_s = taken_s
+            if taken_s <= limits.least_s:
+                again_s = seconds(self.run, device)
+                self.best_s = min(self.best_s, again_s)
+                self.row = replace(self.row, time_s=again_s, runs=2)
         except TooSlowError as error:
             self._end("skipped", str(error))
             self.row = replace(self.row, time_s=error.expected_s)
-            return
-        except ValueError as error:
+        except StructureError as error:
             self._end("wrong", str(error))
-            return
         except Exception as error:
             self.fail(error)
-            return
-        self.best_s = taken_s
-        if taken_s <= limits.least_s:
-            try:
-                again_s = seconds(self.run, device)
-            except Exception as error:
-                self.fail(error)
-                return
-            self.best_s = min(self.best_s, again_s)
-            self.row = replace(self.row, time_s=again_s, runs=2)
 
     def fail(self, error: Exception) -> None:
         """Record an exception of a run."""
@@ -152,19 +135,88 @@ class Candidate(ABC):
         self.row = replace(self.row, outcome=outcome, notes=notes)
 
 
+class PlanCandidate(Candidate):
+    """The choice of `auto`: a plan, called as users call it."""
+
+    def __init__(self, plan: Plan, args: tuple[Any, ...], kind: Kind = "auto") -> None:
+        row = _row_before_runs(plan.chosen, plan.chosen.notes)
+        name = "auto" if kind == "auto" else COMPILED
+        super().__init__(replace(row, strategy=name, kind=kind, picked=plan.strategy))
+        self._plan = plan
+        self._args = args
+
+    def run(self) -> Any:
+        """Call the plan."""
+        return self._plan(*self._args)
+
+    def result(self, returned: Any) -> Result:
+        """Split the nested result."""
+        return result_of(self._plan.problem, returned)
+
+
+class StrategyCandidate(Candidate):
+    """A strategy with the chunk size that a selection found."""
+
+    def __init__(self, case: CaseProblem, result: CandidateResult) -> None:
+        assert result.method is not None
+        super().__init__(_row_before_runs(result, "; ".join(result.method.notes)))
+        self._sweep = Sweep(case.problem, result.method)
+        self._case = case
+        self._forecast_s = result.forecast_s or 0.0
+
+    def first_run(self, limit_s: float) -> Any:
+        """Run, unless it is forecast to be too slow; stop between two passes.
+
+        Raises:
+            TooSlowError: The run exceeds the limit, or is forecast to.
+        """
+        if self._forecast_s > limit_s:
+            reason = f"not run: forecast to take {format_seconds(self._forecast_s)}"
+            raise TooSlowError(self._forecast_s, reason)
+        started = time.perf_counter()
+
+        def progress(task: Task, done: float) -> None:
+            del task
+            taken_s = time.perf_counter() - started
+            if done < 1 and taken_s > limit_s:
+                reason = f"stopped after {format_seconds(taken_s)}, {done:.0%} done"
+                raise TooSlowError(taken_s / max(done, 1e-9), reason)
+
+        return self._sweep.run(self._case.bound, progress=progress, checked=True).blocks
+
+    def run(self) -> Any:
+        """Run all passes."""
+        return self._sweep.run(self._case.bound).blocks
+
+    def result(self, returned: Any) -> Result:
+        """Return the blocks as a result."""
+        return Result(ResultLayout(self._case.problem), returned)
+
+
+def _row_before_runs(result: CandidateResult, notes: str) -> Row:
+    """Return the row of a selected candidate without its measurements."""
+    row = Row.of(result)
+    return Row(
+        row.strategy,
+        "ok",
+        notes,
+        row.chunk_size,
+        row.forward_passes,
+        row.backward_passes,
+        predicted_bytes=row.predicted_bytes,
+    )
+
+
 def result_of(problem: Problem, result: Any) -> Result:
-    """Convert a nested result of a function with one output.
+    """Convert a nested result of a function with one output to blocks.
 
     Args:
         problem: The problem that the result is of.
         result: A tensor; for parameters a dict of tensors by name, of a Hessian a dict
             of such dicts.
 
-    Returns:
-        The result, in blocks.
-
     Raises:
-        ValueError: The structure or a shape differs from the expected one.
+        StructureError: The structure or a shape differs from the expected one.
     """
     names = problem.call_spec.names if problem.part != "trace" else ()
     if problem.options.quantity == "hessian":
@@ -176,7 +228,7 @@ def result_of(problem: Problem, result: Any) -> Result:
         block = blocks[row][column]
         if not isinstance(block, Tensor) or tuple(block.shape) != expected.shape:
             got = tuple(block.shape) if isinstance(block, Tensor) else type(block)
-            raise ValueError(f"it has shape {got}; expected {expected.shape}")
+            raise StructureError(f"it has shape {got}; expected {expected.shape}")
     return Result(layout, blocks)
 
 
@@ -186,5 +238,5 @@ def _by_name(result: Any, names: Sequence[str]) -> list[Any]:
         return [result]
     missing = set(names) - set(result)
     if missing:
-        raise ValueError(f"it lacks {sorted(missing)[0]}")
+        raise StructureError(f"it lacks {sorted(missing)[0]}")
     return [result[name] for name in names]

@@ -13,7 +13,7 @@ from jacengine.bench.workload import DerivativeSpec
 from jacengine.report.case import Row
 from jacengine.results.result import Result
 from jacengine.sweep.candidate import Candidate, TooSlowError, result_of
-from jacengine.sweep.case_problem import CaseProblem
+from jacengine.sweep.case_spec import CaseProblem
 from jacengine.sweep.deadline import DeadlineError, deadline
 from jacengine.timing import format_seconds, seconds
 
@@ -28,10 +28,6 @@ class LibraryCandidate(Candidate):
 
     def __init__(self, baseline: Baseline, case: CaseProblem) -> None:
         """Prepare a baseline that applies to a problem.
-
-        Args:
-            baseline: The baseline.
-            case: The problem.
 
         Raises:
             TooSlowError: The preparation takes too long.
@@ -51,12 +47,6 @@ class LibraryCandidate(Candidate):
     def first_run(self, limit_s: float) -> Any:
         """Run, and stop at the time limit.
 
-        Args:
-            limit_s: The time limit.
-
-        Returns:
-            The library's result.
-
         Raises:
             TooSlowError: The run exceeds the limit; its time is extrapolated from a few
                 samples.
@@ -66,13 +56,12 @@ class LibraryCandidate(Candidate):
                 return self._prepared.run()
         except DeadlineError:
             pass
-        stopped = f"stopped after {format_seconds(limit_s)}"
+        reason = f"stopped after {format_seconds(limit_s)}"
         expected_s, count = self._extrapolate(limit_s)
         if expected_s <= limit_s:
-            raise TooSlowError(None, stopped)
-        raise TooSlowError(
-            expected_s, f"{stopped}; extrapolated from 1 and {count} samples"
-        )
+            raise TooSlowError(None, reason)
+        reason = f"{reason}; extrapolated from 1 and {count} samples"
+        raise TooSlowError(expected_s, reason)
 
     def run(self) -> Any:
         """Run what was prepared."""

@@ -1,7 +1,7 @@
 import pytest
 
 from jacengine.errors import ArgumentError
-from jacengine.sweep.expression import compile_expression
+from jacengine.sweep.cases import compile_expression
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from jacengine.report import Row
 from jacengine.results.result import Result
 from jacengine.sweep.candidate import Candidate
 from jacengine.sweep.limits import LIMITS
-from jacengine.sweep.run_case import time_candidates
+from jacengine.sweep.measure import time_candidates
 
 LIMIT = LIMITS["quick"]
 
