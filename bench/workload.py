@@ -74,7 +74,6 @@ class Workload:
         tiny: A size small enough for a loop over every entry.
         build: Builds a size, with the same values each time; leaves the caller's random
             state unchanged.
-        closed_form: The result by formula, if there is one.
         jax_function: The same function in JAX, if there is one: of the spec, of the
             parameters by name if `fn` is a module that has some, and of the arguments
             of one sample, or of the single point. JAX is imported when it is called.
@@ -87,7 +86,6 @@ class Workload:
     sizes: tuple[int, int, int]
     tiny: int
     build: Callable[[int], DerivativeSpec]
-    closed_form: Callable[[DerivativeSpec], Any] | None = None
     jax_function: Callable[..., Any] | None = None
 
 

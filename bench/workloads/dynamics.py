@@ -24,18 +24,6 @@ class _ResidualFlow(nn.Module):
         return x + shift
 
 
-def _flow_jacobian(spec: DerivativeSpec) -> Tensor:
-    """Return the Jacobian `I + W2 diag(1 - tanh(W1 x + b1)^2) W1`."""
-    params = dict(cast("nn.Module", spec.fn).named_parameters())
-    x: Tensor = spec.args[0]
-    with torch.no_grad():
-        inner = x @ params["g.0.weight"].T + params["g.0.bias"]
-        slope = 1 - inner.tanh() ** 2
-        weights = params["g.2.weight"] * slope.unsqueeze(1)
-        identity = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-        return identity + weights @ params["g.0.weight"]
-
-
 class _Equilibrium(nn.Module):
     """The fixed point of `z = tanh(W z + U x + b)`, by fixed-point iteration."""
 
@@ -56,18 +44,6 @@ class _Equilibrium(nn.Module):
         for _ in range(self.steps):
             z = (self.state(z) + injected).tanh()
         return z
-
-
-def _equilibrium_jacobian(spec: DerivativeSpec) -> Tensor:
-    """Return `(I - D W)^-1 D U`, `D = diag(1 - z^2)`: implicit differentiation."""
-    layer = cast("_Equilibrium", spec.fn)
-    with torch.no_grad():
-        z = layer(spec.args[0])
-        slope = (1 - z**2).unsqueeze(-1)
-        identity = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
-        by_state = identity - slope * layer.state.weight
-        J: Tensor = torch.linalg.solve(by_state, slope * layer.input.weight)
-        return J
 
 
 def _equilibrium_in_jax(_: DerivativeSpec, params: dict[str, Any], x: Any) -> Any:
@@ -93,7 +69,6 @@ DYNAMICS: tuple[Workload, ...] = (
         sizes=(8, 64, 256),
         tiny=3,
         build=lambda d: DerivativeSpec(_ResidualFlow(d), (torch.randn(64, d),)),
-        closed_form=_flow_jacobian,
         jax_function=lambda spec, params, x: x + mlp_in_jax(spec, params, x, "g."),
     ),
     Workload(
@@ -107,7 +82,6 @@ DYNAMICS: tuple[Workload, ...] = (
         sizes=(8, 32, 128),
         tiny=2,
         build=lambda n: DerivativeSpec(_Equilibrium(n), (torch.randn(32, n),)),
-        closed_form=_equilibrium_jacobian,
         jax_function=_equilibrium_in_jax,
     ),
     Workload(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,40 +32,9 @@ class _Mixture(nn.Module):
         return self.joint(x).logsumexp(-1)
 
 
-def _mixture_jacobian(spec: DerivativeSpec) -> dict[str, Tensor]:
-    """Return the derivatives by the posterior of the components."""
-    mixture = cast("_Mixture", spec.fn)
-    x: Tensor = spec.args[0]
-    with torch.no_grad():
-        posterior = mixture.joint(x).softmax(-1)
-        scales = mixture.log_scales.exp()
-        deviations = (x.unsqueeze(-2) - mixture.means) / scales
-        return {
-            "logits": posterior - mixture.logits.softmax(0),
-            "means": posterior.unsqueeze(-1) * deviations / scales,
-            "log_scales": posterior.unsqueeze(-1) * (deviations**2 - 1),
-        }
-
-
 def _score(dimension: int) -> DerivativeSpec:
     where = torch.randn(256, dimension)
     return DerivativeSpec(_Mixture(16, dimension), (where,), quantity="laplacian")
-
-
-def _score_divergence(spec: DerivativeSpec) -> Tensor:
-    """Return the divergence from the mean and the spread of the component scores.
-
-    The score is their mean, weighted by the posterior.
-    """
-    mixture = cast("_Mixture", spec.fn)
-    x: Tensor = spec.args[0]
-    with torch.no_grad():
-        posterior = mixture.joint(x).softmax(-1)
-        precisions = (-2 * mixture.log_scales).exp()
-        scores = (mixture.means - x.unsqueeze(-2)) * precisions
-        mean = (posterior.unsqueeze(-1) * scores).sum(-2)
-        spread = (posterior * scores.square().sum(-1)).sum(-1) - mean.square().sum(-1)
-        return spread - posterior @ precisions.sum(-1)
 
 
 def _mixture_in_jax(_: DerivativeSpec, params: dict[str, Any], x: Any) -> Any:
@@ -89,7 +58,6 @@ MIXTURES: tuple[Workload, ...] = (
         sizes=(500, 4000, 20_000),
         tiny=3,
         build=lambda n: DerivativeSpec(_Mixture(16, 8), (torch.randn(n, 8),), "params"),
-        closed_form=_mixture_jacobian,
         jax_function=_mixture_in_jax,
     ),
     Workload(
@@ -103,7 +71,6 @@ MIXTURES: tuple[Workload, ...] = (
         sizes=(2, 8, 32),
         tiny=3,
         build=_score,
-        closed_form=_score_divergence,
         jax_function=_mixture_in_jax,
     ),
 )

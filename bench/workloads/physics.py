@@ -27,18 +27,6 @@ def _kinetics(cells: int) -> DerivativeSpec:
     return DerivativeSpec(kinetics, (y,))
 
 
-def _kinetics_jacobian(spec: DerivativeSpec) -> Tensor:
-    y: Tensor = spec.args[0]
-    _, b, c = y.unbind(-1)
-    slow, none = torch.full_like(b, 0.04), torch.zeros_like(b)
-    rows = (
-        (-slow, 1e4 * c, 1e4 * b),
-        (slow, -1e4 * c - 6e7 * b, -1e4 * b),
-        (none, 6e7 * b, none),
-    )
-    return torch.stack([torch.stack(row, -1) for row in rows], -2)
-
-
 _FEED, _RELEASE, _DIFFUSION = 1.0, 3.4, 0.1
 
 
@@ -60,23 +48,6 @@ def brusselator(fields: Any, xp: Any = torch) -> Any:
 def _brusselator(side: int) -> DerivativeSpec:
     fields = torch.rand(2, side, side, dtype=torch.float64)
     return DerivativeSpec(brusselator, (fields,), batch_dim=None)
-
-
-def _brusselator_jacobian(spec: DerivativeSpec) -> Tensor:
-    """Return blocks of the Laplacian and of diagonals."""
-    fields: Tensor = spec.args[0]
-    u, v = fields.flatten(1)
-    side = fields.shape[1]
-    one = torch.eye(side, dtype=fields.dtype, device=fields.device)
-    line = one.roll(1, 0) + one.roll(-1, 0) - 2 * one
-    laplacian = _DIFFUSION * side**2 * (torch.kron(line, one) + torch.kron(one, line))
-    made_u, made_v = torch.diag(2 * u * v), torch.diag(u**2)
-    fed = torch.eye(side**2, dtype=fields.dtype, device=fields.device)
-    rows = (
-        torch.cat([laplacian + made_u - (_RELEASE + 1) * fed, made_v], 1),
-        torch.cat([_RELEASE * fed - made_u, laplacian - made_v], 1),
-    )
-    return torch.cat(rows).reshape(*fields.shape, *fields.shape)
 
 
 _VISCOSITY = 0.01 / torch.pi
@@ -137,7 +108,6 @@ PHYSICS: tuple[Workload, ...] = (
         sizes=(100, 10_000, 100_000),
         tiny=3,
         build=_kinetics,
-        closed_form=_kinetics_jacobian,
         jax_function=lambda _, y: kinetics(y, load("jax.numpy")),
     ),
     Workload(
@@ -149,7 +119,6 @@ PHYSICS: tuple[Workload, ...] = (
         sizes=(8, 20, 40),
         tiny=3,
         build=_brusselator,
-        closed_form=_brusselator_jacobian,
         jax_function=lambda _, fields: brusselator(fields, load("jax.numpy")),
     ),
     Workload(

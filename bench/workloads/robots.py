@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from math import pi
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,21 +51,6 @@ def _points(fn: Any, *args: Tensor) -> DerivativeSpec:
     if len(args[0]) == 1:
         return DerivativeSpec(fn, tuple(arg[0] for arg in args), batch_dim=None)
     return DerivativeSpec(fn, args)
-
-
-def _hand_jacobian(spec: DerivativeSpec) -> Tensor:
-    """Return for each joint axis z the columns `z x axis` and `z x (hand - joint)`."""
-    angles: Tensor = spec.args[0]
-    frames = cast("list[Tensor]", _frames(angles, torch))
-    first = torch.eye(4, dtype=angles.dtype, device=angles.device)
-    tip = frames[-1][..., :3, :].swapaxes(-1, -2)
-    columns: list[Tensor] = []
-    for joint in [first.expand_as(frames[0]), *frames[:-1]]:
-        arms = torch.cat(
-            [tip[..., :3, :], tip[..., 3:, :] - joint[..., None, :3, 3]], -2
-        )
-        columns.append(torch.linalg.cross(joint[..., None, :3, 2], arms, dim=-1))
-    return torch.stack(columns, -1)
 
 
 _MASS, _GRAVITY, _ARM, _DRAG = 0.6, 9.81, 0.18, 0.03
@@ -170,7 +155,6 @@ ROBOTS: tuple[Workload, ...] = (
         sizes=(1, 100, 5000),
         tiny=2,
         build=lambda n: _points(hand, torch.randn(n, 7, dtype=torch.float64)),
-        closed_form=_hand_jacobian,
         jax_function=lambda _, angles: hand(angles, load("jax.numpy")),
     ),
     Workload(

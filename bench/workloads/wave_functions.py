@@ -64,26 +64,6 @@ def _hydrogen(atoms: int) -> DerivativeSpec:
     return DerivativeSpec(Hydrogen(atoms), (electrons,), quantity="laplacian")
 
 
-def _hydrogen_laplacian(spec: DerivativeSpec) -> Tensor:
-    """Sum the contributions of the 1s states and of the Jastrow factor over electrons.
-
-    Of a sum of 1s states `p`, `laplace(log p) = laplace(p) / p - |grad(p) / p|^2`.
-    Factors of one electron and of two mix in no second derivative of their logarithm.
-    """
-    hydrogen = cast("Hydrogen", spec.fn)
-    electrons: Tensor = spec.args[0]
-    nuclear, mutual = hydrogen.distances(electrons)
-    weights = (-nuclear).softmax(-1)
-    direction = _to_nuclei(hydrogen, electrons) / nuclear.unsqueeze(-1)
-    slope = (weights.unsqueeze(-1) * direction).sum(-2)
-    states = (weights * (1 - 2 / nuclear)).sum(-1) - slope.square().sum(-1)
-    # u'' + 2 u' / r, of both electrons.
-    first = _CUSP / (1 + mutual) ** 2
-    second = -2 * _CUSP / (1 + mutual) ** 3
-    jastrow: Tensor = 2 * (second + 2 * first / mutual)
-    return states.sum(-1) + jastrow.sum(-1)
-
-
 def _hydrogen_in_jax(spec: DerivativeSpec, electrons: Any) -> Any:
     jnp = load("jax.numpy")
     first, second = cast("Hydrogen", spec.fn).get_buffer("pairs").cpu().numpy()
@@ -155,7 +135,6 @@ WAVE_FUNCTIONS: tuple[Workload, ...] = (
         sizes=(2, 6, 16),
         tiny=2,
         build=_hydrogen,
-        closed_form=_hydrogen_laplacian,
         jax_function=_hydrogen_in_jax,
     ),
     Workload(
