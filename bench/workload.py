@@ -89,6 +89,11 @@ class Workload:
     jax_function: Callable[..., Any] | None = None
 
 
+def scale(parameter: str, *sizes: int, tiny: int) -> dict[str, Any]:
+    """Return the fields of a workload that describe its sizes."""
+    return {"parameter": parameter, "sizes": sizes, "tiny": tiny}
+
+
 def seeded(build: Callable[[int], DerivativeSpec]) -> Callable[[int], DerivativeSpec]:
     """Seed the random numbers of a builder; keep the caller's random state."""
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine.bench.optional_libraries import load
-from jacengine.bench.workload import DerivativeSpec, Workload
+from jacengine.bench.workload import DerivativeSpec, Workload, scale
 from jacengine.bench.workloads.models import mlp, mlp_in_jax
 
 
@@ -65,9 +65,7 @@ DYNAMICS: tuple[Workload, ...] = (
         "residual networks, 2019, https://arxiv.org/abs/1811.00995",
         use="A normalizing flow's likelihood takes the log-determinant of each layer's "
         "Jacobian.",
-        parameter="dimension",
-        sizes=(8, 64, 256),
-        tiny=3,
+        **scale("dimension", 8, 64, 256, tiny=3),
         build=lambda d: DerivativeSpec(_ResidualFlow(d), (torch.randn(64, d),)),
         jax_function=lambda spec, params, x: x + mlp_in_jax(spec, params, x, "g."),
     ),
@@ -78,9 +76,7 @@ DYNAMICS: tuple[Workload, ...] = (
         "https://arxiv.org/abs/1909.01377",
         use="How the equilibrium follows its input: for stability and regularisation, "
         "through all the steps of the solver.",
-        parameter="units",
-        sizes=(8, 32, 128),
-        tiny=2,
+        **scale("units", 8, 32, 128, tiny=2),
         build=lambda n: DerivativeSpec(_Equilibrium(n), (torch.randn(32, n),)),
         jax_function=_equilibrium_in_jax,
     ),
@@ -91,9 +87,7 @@ DYNAMICS: tuple[Workload, ...] = (
         "https://arxiv.org/abs/1806.07366",
         use="Implicit solvers take the right-hand side's Jacobian in every step, and "
         "continuous flows its trace.",
-        parameter="state size d",
-        sizes=(8, 64, 256),
-        tiny=3,
+        **scale("state size d", 8, 64, 256, tiny=3),
         build=lambda d: DerivativeSpec(mlp(d, 64, 64, d), (torch.randn(64, d),)),
         jax_function=mlp_in_jax,
     ),

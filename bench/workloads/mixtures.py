@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine.bench.optional_libraries import load
-from jacengine.bench.workload import DerivativeSpec, Workload
+from jacengine.bench.workload import DerivativeSpec, Workload, scale
 
 
 class _Mixture(nn.Module):
@@ -54,9 +54,7 @@ MIXTURES: tuple[Workload, ...] = (
         "https://arxiv.org/abs/1807.10129 (here with diagonal covariances)",
         use="Each observation's score gives the Fisher information: standard errors of "
         "the parameters, natural gradients, score tests.",
-        parameter="samples",
-        sizes=(500, 4000, 20_000),
-        tiny=3,
+        **scale("samples", 500, 4000, 20_000, tiny=3),
         build=lambda n: DerivativeSpec(_Mixture(16, 8), (torch.randn(n, 8),), "params"),
         jax_function=_mixture_in_jax,
     ),
@@ -67,9 +65,7 @@ MIXTURES: tuple[Workload, ...] = (
         "https://arxiv.org/abs/1905.07088, estimate",
         use="Score matching fits a density without its normalisation: its objective "
         "takes the divergence of the score at every sample.",
-        parameter="dimension d",
-        sizes=(2, 8, 32),
-        tiny=3,
+        **scale("dimension d", 2, 8, 32, tiny=3),
         build=_score,
         jax_function=_mixture_in_jax,
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.workload import DerivativeSpec, Workload
+from jacengine.bench.workload import DerivativeSpec, Workload, scale
 from jacengine.bench.workloads.models import conv_classifier, mlp, mlp_in_jax
 
 
@@ -75,9 +75,7 @@ NETWORKS: tuple[Workload, ...] = (
         "learning with Jacobian regularization, 2019, https://arxiv.org/abs/1908.02729",
         use="Jacobian regularisation penalises the class scores' derivatives by the "
         "inputs, to make a network robust.",
-        parameter="samples",
-        sizes=(64, 512, 2048),
-        tiny=3,
+        **scale("samples", 64, 512, 2048, tiny=3),
         build=lambda n: DerivativeSpec(mlp(64, 128, 128, 10), (torch.randn(n, 64),)),
         jax_function=mlp_in_jax,
     ),
@@ -88,9 +86,7 @@ NETWORKS: tuple[Workload, ...] = (
         "https://arxiv.org/abs/1710.11379",
         use="The Jacobian of a decoder gives the metric of its latent space, for "
         "distances and geodesics.",
-        parameter="samples",
-        sizes=(64, 512, 4096),
-        tiny=2,
+        **scale("samples", 64, 512, 4096, tiny=2),
         build=lambda n: DerivativeSpec(mlp(8, 64, 64, 256), (torch.randn(n, 8),)),
         jax_function=mlp_in_jax,
     ),
@@ -99,9 +95,7 @@ NETWORKS: tuple[Workload, ...] = (
         origin="MLP 512-256-128-4, many inputs, few outputs",
         use="Sensitivity analysis ranks hundreds of inputs of a surrogate model by "
         "their effect on a few quantities of interest.",
-        parameter="samples",
-        sizes=(64, 512, 4096),
-        tiny=2,
+        **scale("samples", 64, 512, 4096, tiny=2),
         build=lambda n: DerivativeSpec(mlp(512, 256, 128, 4), (torch.randn(n, 512),)),
         jax_function=mlp_in_jax,
     ),
@@ -111,9 +105,7 @@ NETWORKS: tuple[Workload, ...] = (
         "auto-encoders, 2011",
         use="Contractive autoencoders penalise the derivatives of the reconstruction "
         "by the pixels, through a bottleneck of 16.",
-        parameter="samples",
-        sizes=(1, 8, 32),
-        tiny=1,
+        **scale("samples", 1, 8, 32, tiny=1),
         build=lambda n: DerivativeSpec(
             mlp(784, 128, 16, 128, 784), (torch.rand(n, 784),)
         ),
@@ -125,9 +117,7 @@ NETWORKS: tuple[Workload, ...] = (
         "S. Ganguli, Resurrecting the sigmoid, 2017, https://arxiv.org/abs/1711.04735",
         use="The singular values of the input-output Jacobian say whether signals and "
         "gradients survive the depth.",
-        parameter="residual blocks",
-        sizes=(8, 32, 128),
-        tiny=2,
+        **scale("residual blocks", 8, 32, 128, tiny=2),
         build=lambda blocks: DerivativeSpec(
             _Residual(32, blocks), (torch.randn(32, 32),)
         ),
@@ -139,9 +129,7 @@ NETWORKS: tuple[Workload, ...] = (
         "https://arxiv.org/abs/1312.6034",
         use="Saliency maps and adversarial examples: every class score by every pixel, "
         "image by image.",
-        parameter="samples",
-        sizes=(16, 128, 512),
-        tiny=1,
+        **scale("samples", 16, 128, 512, tiny=1),
         build=lambda n: DerivativeSpec(
             conv_classifier(1, 28), (torch.rand(n, 1, 28, 28),)
         ),
@@ -153,9 +141,7 @@ NETWORKS: tuple[Workload, ...] = (
         "K. Xu et al., 2018, https://arxiv.org/abs/1806.03536",
         use="Influence scores: how much each node's features move each node's classes, "
         "to see over-smoothing.",
-        parameter="nodes",
-        sizes=(32, 96, 256),
-        tiny=6,
+        **scale("nodes", 32, 96, 256, tiny=6),
         build=_graph,
     ),
 )
@@ -168,9 +154,7 @@ SEQUENCES: tuple[Workload, ...] = (
         "https://arxiv.org/abs/2206.03126",
         use="How a signal, or its gradient, spreads through depth: a layer's outputs "
         "by its inputs.",
-        parameter="tokens",
-        sizes=(4, 8, 24),
-        tiny=1,
+        **scale("tokens", 4, 8, 24, tiny=1),
         build=lambda n: DerivativeSpec(transformer_layer(), (torch.randn(8, n, 32),)),
     ),
     Workload(
@@ -179,9 +163,7 @@ SEQUENCES: tuple[Workload, ...] = (
         "Y. Bengio, 2013, https://arxiv.org/abs/1211.5063",
         use="What the last state still remembers of every input, and whether gradients "
         "vanish on the way.",
-        parameter="steps",
-        sizes=(8, 24, 96),
-        tiny=2,
+        **scale("steps", 8, 24, 96, tiny=2),
         build=lambda steps: DerivativeSpec(LastState(), (torch.randn(32, steps, 6),)),
     ),
 )

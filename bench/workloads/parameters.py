@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jacengine.bench.optional_libraries import installed, load
-from jacengine.bench.workload import DerivativeSpec, Workload
+from jacengine.bench.workload import DerivativeSpec, Workload, scale
 from jacengine.bench.workloads.models import conv_classifier, mlp, mlp_in_jax
 from jacengine.problem.quantity import Quantity
 
@@ -112,9 +112,7 @@ PARAMETERS: tuple[Workload, ...] = (
         "installed); M. Hagan, M. Menhaj, 1994",
         use="The residuals of all patients by the weights of the network that fits "
         "them: the matrix of a Levenberg-Marquardt step.",
-        parameter="hidden units h",
-        sizes=(16, 64, 192),
-        tiny=2,
+        **scale("hidden units h", 16, 64, 192, tiny=2),
         build=lambda h: DerivativeSpec(mlp(10, h, h, 1), (diabetes(),), "params"),
         jax_function=mlp_in_jax,
     ),
@@ -124,9 +122,7 @@ PARAMETERS: tuple[Workload, ...] = (
         "https://arxiv.org/abs/1606.02318; netket/netket#411",
         use="Stochastic reconfiguration in variational Monte Carlo needs each "
         "configuration's log-amplitude by the weights.",
-        parameter="samples",
-        sizes=(100, 300, 1000),
-        tiny=2,
+        **scale("samples", 100, 300, 1000, tiny=2),
         build=_monte_carlo,
         jax_function=_amplitude_in_jax,
     ),
@@ -136,9 +132,7 @@ PARAMETERS: tuple[Workload, ...] = (
         "https://github.com/ChenAo-Phys/pytorch-Jacobian, 2020",
         use="Variational Monte Carlo on a cubic lattice: one number a sample by the "
         "weights of a quasi-linear network.",
-        parameter="samples",
-        sizes=(250, 1000, 4000),
-        tiny=2,
+        **scale("samples", 250, 1000, 4000, tiny=2),
         build=lambda n: DerivativeSpec(
             _conv3d(), (torch.rand(n, 1, 6, 6, 6),), "params"
         ),
@@ -149,9 +143,7 @@ PARAMETERS: tuple[Workload, ...] = (
         "https://docs.backpack.pt/en/master/use_cases/example_batched_jacobians.html",
         use="Generalised Gauss-Newton matrices and predictive variances are made from "
         "every output of every sample by the weights.",
-        parameter="scale k",
-        sizes=(1, 4, 8),
-        tiny=1,
+        **scale("scale k", 1, 4, 8, tiny=1),
         build=_backpack,
         jax_function=mlp_in_jax,
     ),
@@ -161,9 +153,7 @@ PARAMETERS: tuple[Workload, ...] = (
         "C. Hongler, 2018, https://arxiv.org/abs/1806.07572",
         use="The empirical neural tangent kernel is this Jacobian times its transpose; "
         "it predicts how training goes.",
-        parameter="samples",
-        sizes=(8, 64, 256),
-        tiny=1,
+        **scale("samples", 8, 64, 256, tiny=1),
         build=lambda n: DerivativeSpec(
             conv_classifier(3, 16), (torch.rand(n, 3, 16, 16),), "params"
         ),
@@ -175,9 +165,7 @@ PARAMETERS: tuple[Workload, ...] = (
         "https://arxiv.org/abs/2106.14806",
         use="The linearised Laplace approximation turns the logits' derivatives by the "
         "weights into predictive uncertainty.",
-        parameter="samples",
-        sizes=(50, 250, 1000),
-        tiny=2,
+        **scale("samples", 50, 250, 1000, tiny=2),
         build=lambda n: DerivativeSpec(mlp(64, 32, 10), (digits()[0][:n],), "params"),
         jax_function=mlp_in_jax,
     ),
@@ -191,9 +179,7 @@ LOSSES: tuple[Workload, ...] = (
         "Xiao, 2019, https://arxiv.org/abs/1901.10159",
         use="The loss's Hessian by the weights, for its spectrum, for influence "
         "functions and for Laplace approximations.",
-        parameter="hidden units h",
-        sizes=(4, 8, 16),
-        tiny=2,
+        **scale("hidden units h", 4, 8, 16, tiny=2),
         build=lambda hidden: _loss(hidden, "hessian"),
         jax_function=_loss_in_jax,
     ),
@@ -204,9 +190,7 @@ LOSSES: tuple[Workload, ...] = (
         "Optimal brain damage, 1990",
         use="Pruning removes the weights whose second derivatives say that the loss "
         "would hardly grow.",
-        parameter="hidden units h",
-        sizes=(8, 16, 32),
-        tiny=2,
+        **scale("hidden units h", 8, 16, 32, tiny=2),
         build=lambda hidden: _loss(hidden, "hessian_diagonal"),
         jax_function=_loss_in_jax,
     ),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import jvp
 
 from jacengine.bench.optional_libraries import load
-from jacengine.bench.workload import DerivativeSpec, Workload
+from jacengine.bench.workload import DerivativeSpec, Workload, scale
 from jacengine.bench.workloads.models import mlp, mlp_in_jax
 
 
@@ -104,9 +104,7 @@ PHYSICS: tuple[Workload, ...] = (
         "E. Hairer, G. Wanner, Solving ordinary differential equations II, 1996",
         use="A combustion or reservoir code solves stiff kinetics in every cell, and "
         "takes this Jacobian in every Newton step.",
-        parameter="cells",
-        sizes=(100, 10_000, 100_000),
-        tiny=3,
+        **scale("cells", 100, 10_000, 100_000, tiny=3),
         build=_kinetics,
         jax_function=lambda _, y: kinetics(y, load("jax.numpy")),
     ),
@@ -115,9 +113,7 @@ PHYSICS: tuple[Workload, ...] = (
         origin="Brusselator on a periodic square, five-point stencil; E. Hairer, G. "
         "Wanner, 1996; https://docs.sciml.ai/DiffEqDocs/stable/tutorials/advanced_ode_example",
         use="Implicit time stepping: most of this Jacobian is zero.",
-        parameter="grid points a side",
-        sizes=(8, 20, 40),
-        tiny=3,
+        **scale("grid points a side", 8, 20, 40, tiny=3),
         build=_brusselator,
         jax_function=lambda _, fields: brusselator(fields, load("jax.numpy")),
     ),
@@ -128,9 +124,7 @@ PHYSICS: tuple[Workload, ...] = (
         "https://arxiv.org/abs/2302.13163",
         use="Natural-gradient and Gauss-Newton training of physics-informed networks: "
         "the equation's residuals by the weights.",
-        parameter="collocation points",
-        sizes=(100, 500, 2000),
-        tiny=2,
+        **scale("collocation points", 100, 500, 2000, tiny=2),
         build=_pinn,
         jax_function=_pinn_in_jax,
     ),

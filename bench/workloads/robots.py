@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine.bench.optional_libraries import load
-from jacengine.bench.workload import DerivativeSpec, Workload
+from jacengine.bench.workload import DerivativeSpec, Workload, scale
 
 _LENGTHS = (0.36, 0.0, 0.42, 0.0, 0.4, 0.0, 0.126)
 _TWISTS = (-pi / 2, pi / 2, pi / 2, -pi / 2, -pi / 2, pi / 2, 0.0)
@@ -151,9 +151,7 @@ ROBOTS: tuple[Workload, ...] = (
         "with the link lengths of a KUKA iiwa",
         use="Control loops and inverse kinematics wait for the pose's derivatives by "
         "the joint angles; planners take them for many poses.",
-        parameter="poses",
-        sizes=(1, 100, 5000),
-        tiny=2,
+        **scale("poses", 1, 100, 5000, tiny=2),
         build=lambda n: _points(hand, torch.randn(n, 7, dtype=torch.float64)),
         jax_function=lambda _, angles: hand(angles, load("jax.numpy")),
     ),
@@ -163,9 +161,7 @@ ROBOTS: tuple[Workload, ...] = (
         "Multirotor aerial vehicles, 2012",
         use="LQR and model-predictive control linearise the 12-state dynamics at every "
         "knot of the horizon.",
-        parameter="knots",
-        sizes=(1, 100, 10_000),
-        tiny=2,
+        **scale("knots", 1, 100, 10_000, tiny=2),
         build=_knots,
         jax_function=lambda _, x, thrusts: quadrotor(x, thrusts, load("jax.numpy")),
     ),
@@ -179,9 +175,7 @@ VISION: tuple[Workload, ...] = (
         "https://grail.cs.washington.edu/projects/bal",
         use="Structure from motion solves for cameras and points at once; a residual "
         "depends on one camera and one point, so most entries are zero.",
-        parameter="points",
-        sizes=(16, 64, 256),
-        tiny=2,
+        **scale("points", 16, 64, 256, tiny=2),
         build=_scene,
     ),
 )

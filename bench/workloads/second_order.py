@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine.bench.optional_libraries import load
-from jacengine.bench.workload import DerivativeSpec, Workload
+from jacengine.bench.workload import DerivativeSpec, Workload, scale
 from jacengine.bench.workloads.models import mlp, mlp_in_jax
 
 _SPACING = 1.5
@@ -88,9 +88,7 @@ SECOND_ORDER: tuple[Workload, ...] = (
         "2025, https://arxiv.org/abs/2505.13644",
         use="The Laplacian of a network that solves a partial differential equation or "
         "is a wave function, in every step of its training.",
-        parameter="dimension d",
-        sizes=(8, 32, 128),
-        tiny=3,
+        **scale("dimension d", 8, 32, 128, tiny=3),
         build=lambda d: DerivativeSpec(
             mlp(d, 128, 128, 1), (torch.randn(64, d),), quantity="laplacian"
         ),
@@ -104,9 +102,7 @@ SECOND_ORDER: tuple[Workload, ...] = (
         "https://arxiv.org/abs/2006.09661",
         use="The residual of Poisson's equation at every collocation point, in two to "
         "a hundred dimensions.",
-        parameter="dimension d",
-        sizes=(2, 10, 100),
-        tiny=2,
+        **scale("dimension d", 2, 10, 100, tiny=2),
         build=_solution,
         jax_function=functools.partial(mlp_in_jax, activation="sin"),
     ),
@@ -117,9 +113,7 @@ SECOND_ORDER: tuple[Workload, ...] = (
         "https://arxiv.org/abs/1811.09716",
         use="Newton's method from many starting points on a surrogate model, and the "
         "curvature of a score around each sample.",
-        parameter="inputs n",
-        sizes=(8, 32, 128),
-        tiny=3,
+        **scale("inputs n", 8, 32, 128, tiny=3),
         build=_score,
         jax_function=lambda spec, params, x: mlp_in_jax(spec, params, x, "0.")[0],
     ),
@@ -132,9 +126,7 @@ MOLECULES: tuple[Workload, ...] = (
         "1929; J. Behler, M. Parrinello, 2007; as the Hessians of MACE and AIMNet2",
         use="The Hessian of the energy by all coordinates gives vibrations, free "
         "energies and transition states.",
-        parameter="atoms",
-        sizes=(6, 16, 48),
-        tiny=3,
+        **scale("atoms", 6, 16, 48, tiny=3),
         build=_molecule,
         jax_function=_molecule_in_jax,
     ),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine.bench.optional_libraries import load
-from jacengine.bench.workload import DerivativeSpec, Workload
+from jacengine.bench.workload import DerivativeSpec, Workload, scale
 from jacengine.bench.workloads.models import mlp, mlp_in_jax
 
 _BOND = 1.4
@@ -131,9 +131,7 @@ WAVE_FUNCTIONS: tuple[Workload, ...] = (
         "of solids, 2001",
         use="The local kinetic energy of every walker, in variational and diffusion "
         "Monte Carlo.",
-        parameter="electrons",
-        sizes=(2, 6, 16),
-        tiny=2,
+        **scale("electrons", 2, 6, 16, tiny=2),
         build=_hydrogen,
         jax_function=_hydrogen_in_jax,
     ),
@@ -144,9 +142,7 @@ WAVE_FUNCTIONS: tuple[Workload, ...] = (
         "https://arxiv.org/abs/2307.08214",
         use="The local kinetic energy takes most of the time of training a neural wave "
         "function.",
-        parameter="electrons n",
-        sizes=(4, 6, 10),
-        tiny=4,
+        **scale("electrons n", 4, 6, 10, tiny=4),
         build=_quantum_net,
         jax_function=_quantum_in_jax,
     ),
