@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -45,30 +45,29 @@ class StructureError(ValueError):
     """A result does not have the structure of the Jacobian."""
 
 
-class Candidate(ABC):
+class Candidate:
     """One way to compute the Jacobian of a case; a step that fails is its last.
 
     Attributes:
         row: What is known so far.
+        run: Computes the Jacobian. This is what is timed.
+        result: Converts what `run` returned, or raises a `StructureError`.
+        first_run: Runs for the first time; raises a `TooSlowError` at a time limit.
         best_s: The fastest run so far, infinite before the first.
     """
 
-    def __init__(self, row: Row) -> None:
+    def __init__(
+        self,
+        row: Row,
+        run: Callable[[], Any],
+        result: Callable[[Any], Result],
+        first_run: Callable[[float], Any] | None = None,
+    ) -> None:
         self.row = row
+        self.run = run
+        self.result = result
+        self.first_run = first_run or (lambda _: run())
         self.best_s = math.inf
-
-    @abstractmethod
-    def run(self) -> Any:
-        """Compute the Jacobian. This is what is timed."""
-
-    @abstractmethod
-    def result(self, returned: Any) -> Result:
-        """Convert what `run` returned, or raise a `StructureError`."""
-
-    def first_run(self, limit_s: float) -> Any:
-        """Run for the first time; a `TooSlowError` says that it exceeds the limit."""
-        del limit_s
-        return self.run()
 
     @property
     def correct(self) -> bool:
@@ -135,62 +134,43 @@ class Candidate(ABC):
         self.row = replace(self.row, outcome=outcome, notes=notes)
 
 
-class PlanCandidate(Candidate):
-    """The choice of `auto`: a plan, called as users call it."""
-
-    def __init__(self, plan: Plan, args: tuple[Any, ...], kind: Kind = "auto") -> None:
-        row = _row_before_runs(plan.chosen, plan.chosen.notes)
-        name = "auto" if kind == "auto" else COMPILED
-        super().__init__(replace(row, strategy=name, kind=kind, picked=plan.strategy))
-        self._plan = plan
-        self._args = args
-
-    def run(self) -> Any:
-        """Call the plan."""
-        return self._plan(*self._args)
-
-    def result(self, returned: Any) -> Result:
-        """Split the nested result."""
-        return result_of(self._plan.problem, returned)
+def plan_candidate(plan: Plan, args: tuple[Any, ...], kind: Kind = "auto") -> Candidate:
+    """Return the choice of `auto`: a plan, called as users call it."""
+    row = _row_before_runs(plan.chosen, plan.chosen.notes)
+    name = "auto" if kind == "auto" else COMPILED
+    row = replace(row, strategy=name, kind=kind, picked=plan.strategy)
+    return Candidate(row, lambda: plan(*args), partial(result_of, plan.problem))
 
 
-class StrategyCandidate(Candidate):
-    """A strategy with the chunk size that a selection found."""
+def strategy_candidate(case: CaseProblem, result: CandidateResult) -> Candidate:
+    """Return a strategy with the chunk size that a selection found.
 
-    def __init__(self, case: CaseProblem, result: CandidateResult) -> None:
-        assert result.method is not None
-        super().__init__(_row_before_runs(result, "; ".join(result.method.notes)))
-        self._sweep = Sweep(case.problem, result.method)
-        self._case = case
-        self._forecast_s = result.forecast_s or 0.0
+    Its first run is not started if it is forecast to be too slow, and stops at the time
+    limit between two passes.
+    """
+    assert result.method is not None
+    sweep, forecast_s = Sweep(case.problem, result.method), result.forecast_s or 0.0
 
-    def first_run(self, limit_s: float) -> Any:
-        """Run, unless it is forecast to be too slow; stop between two passes.
-
-        Raises:
-            TooSlowError: The run exceeds the limit, or is forecast to.
-        """
-        if self._forecast_s > limit_s:
-            reason = f"not run: forecast to take {format_seconds(self._forecast_s)}"
-            raise TooSlowError(self._forecast_s, reason)
+    def first_run(limit_s: float) -> Any:
+        if forecast_s > limit_s:
+            reason = f"not run: forecast to take {format_seconds(forecast_s)}"
+            raise TooSlowError(forecast_s, reason)
         started = time.perf_counter()
 
-        def progress(task: Task, done: float) -> None:
-            del task
+        def progress(_: Task, done: float) -> None:
             taken_s = time.perf_counter() - started
             if done < 1 and taken_s > limit_s:
                 reason = f"stopped after {format_seconds(taken_s)}, {done:.0%} done"
                 raise TooSlowError(taken_s / max(done, 1e-9), reason)
 
-        return self._sweep.run(self._case.bound, progress=progress, checked=True).blocks
+        return sweep.run(case.bound, progress=progress, checked=True).blocks
 
-    def run(self) -> Any:
-        """Run all passes."""
-        return self._sweep.run(self._case.bound).blocks
-
-    def result(self, returned: Any) -> Result:
-        """Return the blocks as a result."""
-        return Result(ResultLayout(self._case.problem), returned)
+    return Candidate(
+        _row_before_runs(result, "; ".join(result.method.notes)),
+        lambda: sweep.run(case.bound).blocks,
+        partial(Result, ResultLayout(case.problem)),
+        first_run,
+    )
 
 
 def _row_before_runs(result: CandidateResult, notes: str) -> Row:

@@ -20,12 +20,12 @@ from jacengine.selection.select import Selection, select
 from jacengine.selection.variants import compiled_variants
 from jacengine.sweep.candidate import (
     Candidate,
-    PlanCandidate,
-    StrategyCandidate,
     TooSlowError,
+    plan_candidate,
+    strategy_candidate,
 )
 from jacengine.sweep.case_spec import CaseProblem, Crashes, Settings
-from jacengine.sweep.library import LibraryCandidate
+from jacengine.sweep.library import library_candidate
 
 
 def find_strategies(settings: Settings, quantity: Quantity) -> tuple[Composition, ...]:
@@ -69,13 +69,9 @@ def find_libraries(settings: Settings, quantity: Quantity) -> tuple[Baseline, ..
 
 @dataclass(frozen=True)
 class Candidates:
-    """The candidates of a case.
+    """The candidates of a case: strategies, which `auto` selects from, and libraries.
 
     Attributes:
-        case: The problem.
-        strategies: The strategies, which are the candidates of `auto` too.
-        libraries: Other libraries.
-        selection: The selection of `auto`.
         compiled: Whether the choice of `auto` is compiled too.
         announce: Called with the name of the candidate that is prepared next.
         crashes: Libraries that must not run again.
@@ -92,7 +88,7 @@ class Candidates:
     def __iter__(self) -> Iterator[Candidate | Row]:
         """Prepare one candidate after the other, `auto` first, the libraries last."""
         if self.selection.ranked:
-            yield PlanCandidate(self._plan(self.selection), self.case.derivative.args)
+            yield plan_candidate(self._plan(self.selection), self.case.derivative.args)
         for strategy in self.strategies:
             self.announce(strategy.name)
             yield self._prepare_strategy(strategy)
@@ -124,7 +120,7 @@ class Candidates:
         )
         if selection.ranked and selection.ranked[0].compiled:
             plan = self._plan(selection)
-            return PlanCandidate(plan, case.derivative.args, kind="compiled")
+            return plan_candidate(plan, case.derivative.args, kind="compiled")
         tried = [result for result in selection.candidates if result.compiled]
         correct = any(result.outcome == "ok" for result in tried)
         reason = "; ".join(dict.fromkeys(r.reason for r in tried if r.reason))
@@ -144,7 +140,7 @@ class Candidates:
             )
         if best.method is None or best.outcome not in {"ok", "skipped"}:
             return Row.of(best)
-        return StrategyCandidate(case, best)
+        return strategy_candidate(case, best)
 
     def _prepare_library(self, baseline: Baseline) -> Candidate | Row:
         case, name = self.case, baseline.name
@@ -156,7 +152,7 @@ class Candidates:
             elif refusal := baseline.check(case.workload, case.derivative):
                 outcome, reason = "unsupported", refusal.reason
             else:
-                return LibraryCandidate(baseline, case)
+                return library_candidate(baseline, case)
         except TooSlowError as error:
             outcome, reason = "skipped", str(error)
         except Exception as error:
