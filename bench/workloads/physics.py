@@ -53,6 +53,21 @@ def _brusselator(side: int) -> DerivativeSpec:
 _VISCOSITY = 0.01 / torch.pi
 
 
+def _residual(solution: Any, point: Any, time: Any, jvp: Any) -> Any:
+    """Return the residual of Burgers' equation, of tensors or JAX arrays.
+
+    The solution is u(t, x); `time` is the direction of t.
+    """
+    space = 1 - time
+
+    def slope(point: Any) -> Any:
+        return jvp(solution, (point,), (space,))
+
+    u_t = jvp(solution, (point,), (time,))[1]
+    (u, u_x), (_, u_xx) = jvp(slope, (point,), (space,))
+    return u_t + u * u_x - _VISCOSITY * u_xx
+
+
 class _Burgers(nn.Module):
     """The residual of Burgers' equation for a network u(t, x)."""
 
@@ -63,17 +78,7 @@ class _Burgers(nn.Module):
     def forward(self, points: Tensor) -> Tensor:
         time = torch.zeros_like(points)
         time[..., 0] = 1
-        space = 1 - time
-
-        def slope(points: Tensor) -> tuple[Tensor, Tensor]:
-            u, u_x = cast("list[Tensor]", jvp(self.u, (points,), (space,)))
-            return u, u_x
-
-        u_t = cast("list[Tensor]", jvp(self.u, (points,), (time,)))[1]
-        (u, u_x), (_, u_xx) = cast(
-            "list[tuple[Tensor, Tensor]]", jvp(slope, (points,), (space,))
-        )
-        return u_t + u * u_x - _VISCOSITY * u_xx
+        return cast("Tensor", _residual(self.u, points, time, jvp))
 
 
 def _pinn(points: int) -> DerivativeSpec:
@@ -82,19 +87,12 @@ def _pinn(points: int) -> DerivativeSpec:
 
 
 def _pinn_in_jax(spec: DerivativeSpec, params: dict[str, Any], point: Any) -> Any:
-    jvp = load("jax").jvp
     time = load("jax.numpy").zeros_like(point).at[0].set(1)
-    space = 1 - time
 
     def solution(point: Any) -> Any:
         return mlp_in_jax(spec, params, point, "u.")
 
-    def slope(point: Any) -> Any:
-        return jvp(solution, (point,), (space,))
-
-    u_t = jvp(solution, (point,), (time,))[1]
-    (u, u_x), (_, u_xx) = jvp(slope, (point,), (space,))
-    return u_t + u * u_x - _VISCOSITY * u_xx
+    return _residual(solution, point, time, load("jax").jvp)
 
 
 PHYSICS: tuple[Workload, ...] = (
