@@ -17,7 +17,6 @@ from rich.markup import escape
 from jacengine.bench.workload import Workload
 from jacengine.commands.bench_options import bench_options
 from jacengine.commands.bench_request import BenchRequest
-from jacengine.commands.case_table import print_case
 from jacengine.commands.exit_codes import (
     INTERRUPTED,
     UNSOLVED,
@@ -26,13 +25,11 @@ from jacengine.commands.exit_codes import (
 )
 from jacengine.commands.output import messages, output
 from jacengine.commands.progress import Progress, duration
-from jacengine.commands.regret import regret_table
 from jacengine.report.case import Case, Report, sanitize
+from jacengine.report.documents import to_markdown
 from jacengine.report.machine import Machine
-from jacengine.report.markdown import to_markdown
-from jacengine.report.results import to_json
-from jacengine.report.table import to_csv
-from jacengine.report.terminal import summary_table
+from jacengine.report.results import to_csv, to_json
+from jacengine.report.terminal import print_case, regret_table, summary_table
 from jacengine.report.write import write_report
 from jacengine.sweep.candidates import find_libraries, find_strategies
 from jacengine.sweep.case_spec import CaseSpec

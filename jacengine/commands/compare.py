@@ -14,7 +14,7 @@ from jacengine.commands.exit_codes import REGRESSED, IncomparableError
 from jacengine.commands.output import messages, print_records
 from jacengine.commands.param_types import FORMAT_OPTION, RUN, tolerances
 from jacengine.report.case import Report
-from jacengine.report.formatting import abbreviated, one_line, ratio, seconds, size
+from jacengine.report.formatting import abbreviated, ratio, seconds, size
 from jacengine.sweep.compare import Difference, Verdict, common_cases
 from jacengine.sweep.compare import compare as find_differences
 from jacengine.sweep.environment import require_same_machine, version_differences
@@ -111,8 +111,8 @@ def _cells(difference: Difference) -> dict[str, str]:
     span = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
     return {
         "verdict": difference.verdict,
-        "case": one_line(difference.case),
-        "method": one_line(difference.candidate),
+        "case": difference.case,
+        "method": difference.candidate,
         "quantity": difference.quantity,
         "base": to_text(difference.base),
         "new": to_text(difference.new),

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Mapping, Sequence
 
 import click
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from jacengine.report.terminal import make_table
 from jacengine.selection.explain import WIDTH
 
 FORMATS = ("table", "json", "csv", "markdown")
@@ -25,32 +23,6 @@ def output() -> Console:
 def messages() -> Console:
     """Return the console for messages."""
     return _with_width(Console(stderr=True, highlight=False))
-
-
-def make_table(
-    titles: Iterable[str],
-    rows: Iterable[Iterable[str]],
-    *,
-    numbers: Collection[str] = (),
-    styles: Sequence[str] = (),
-) -> Table:
-    """Make a table for the terminal.
-
-    Args:
-        titles: The titles of the columns.
-        rows: The cells of each row, without markup.
-        numbers: Titles of columns that are aligned right and never wrapped.
-        styles: The style of each row.
-    """
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in titles:
-        if title in numbers:
-            table.add_column(title, justify="right", no_wrap=True)
-        else:
-            table.add_column(title, overflow="fold")
-    for row, style in zip_longest(rows, styles):
-        table.add_row(*map(escape, row), style=style)
-    return table
 
 
 def print_records(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scipy.stats import gmean
 
 from jacengine.report.case import Kind, Row
-from jacengine.report.ranking import WRONG, Ranking, competitors
+from jacengine.report.ranking import WRONG, Ranking, competitors, time_ratio
 from jacengine.report.scaling import workload_series
 
 NEAR_BEST = 1.03
@@ -104,8 +104,8 @@ def _compared(rankings: Sequence[Ranking], name: str) -> PeerComparison:
 
 def _ratios(pairs: Iterable[tuple[Ranking, Row | None, Row | None]]) -> TimeRatios:
     return [
-        (ranking, over.time_s / under.time_s)
+        (ranking, ratio)
         for ranking, over, under in pairs
-        if over is not None and under is not None
-        if over.outcome == "ok" and over.time_s and under.time_s
+        if over is not None and over.outcome == "ok"
+        if (ratio := time_ratio(over, under)) is not None
     ]

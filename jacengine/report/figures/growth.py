@@ -6,8 +6,14 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.ticker import EngFormatter, FixedLocator
 
-from jacengine.report.figures.axes import STYLE, log_axis, log_limits, new_axes
-from jacengine.report.figures.svg import colour, inline_svg
+from jacengine.report.figures.axes import (
+    STYLE,
+    colour,
+    inline_svg,
+    log_axis,
+    log_limits,
+    new_axes,
+)
 from jacengine.report.formatting import seconds, truncated
 from jacengine.report.ranking import BASELINE
 from jacengine.report.scaling import Series
