@@ -1,12 +1,16 @@
-"""The options of `jacengine bench`."""
+"""The options of `jacengine bench`, and the cases and settings that they select."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import click
 
+from jacengine.bench.workload import Workload
+from jacengine.commands.cli_group import CommandError
 from jacengine.commands.param_types import (
     CATALOGUE_OPTION,
     DEVICE_LIST,
@@ -22,8 +26,12 @@ from jacengine.commands.param_types import (
     THREADS_LIST,
     shard,
 )
+from jacengine.sweep import cases
+from jacengine.sweep.case_spec import CaseSpec, Settings
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_SETTINGS = tuple(field.name for field in fields(Settings))
+_SELECTION = ("expression", "workloads", "sizes", "device", "threads", "dtype", "shard")
 
 
 def _value(
@@ -110,3 +118,44 @@ def bench_options(function: _Function) -> _Function:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
+
+
+def measured_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the options that decide what is measured, as JSON has them.
+
+    A resumed sweep keeps them.
+    """
+    taken = {name: options[name] for name in (*_SELECTION, *_SETTINGS)}
+    found: dict[str, Any] = json.loads(json.dumps(taken))
+    return found
+
+
+def sweep_settings(options: Mapping[str, Any]) -> Settings:
+    """Return how cases are measured."""
+    return Settings.from_json({name: options[name] for name in _SETTINGS})
+
+
+def shard_cases(
+    options: Mapping[str, Any], workloads: Sequence[Workload]
+) -> list[CaseSpec]:
+    """List the cases of this shard.
+
+    Raises:
+        CommandError: It has none.
+    """
+    every = cases.select_cases(
+        workloads,
+        patterns=options["workloads"],
+        expression=options["expression"],
+        sizes=options["sizes"],
+        dtypes=options["dtype"] or ("",),
+        devices=options["device"],
+        threads=options["threads"] or (None,),
+    )
+    number, count = options["shard"]
+    selected = cases.shard(every, number, count)
+    if not selected:
+        raise CommandError(
+            f"--shard {number}/{count}: there are only {len(every)} cases."
+        )
+    return selected

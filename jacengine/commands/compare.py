@@ -10,7 +10,7 @@ from typing import get_args
 
 import click
 
-from jacengine.commands.exit_codes import REGRESSED, IncomparableError
+from jacengine.commands.cli_group import REGRESSED, IncomparableError
 from jacengine.commands.output import messages, print_records
 from jacengine.commands.param_types import FORMAT_OPTION, RUN, tolerances
 from jacengine.report.case import Report
@@ -82,11 +82,7 @@ def compare_command(
 
 
 def _require_common(base: Path, new: Path, common: int) -> None:
-    """Require that two runs have cases in common.
-
-    Raises:
-        IncomparableError: They have none.
-    """
+    """Require that two runs have cases in common."""
     if not common:
         raise IncomparableError(f"{base} and {new} have no case in common.")
 
@@ -94,13 +90,11 @@ def _require_common(base: Path, new: Path, common: int) -> None:
 def _warnings(base: Path, before: Report, new: Path, now: Report) -> Iterator[str]:
     """Yield what limits the comparison."""
     yield from version_differences(before.machine, now.machine)
-    names = [{case.name for case in run.cases} for run in (before, now)]
-    for path, only in ((base, names[0] - names[1]), (new, names[1] - names[0])):
-        if only:
+    for (path, run), other in (((base, before), now), ((new, now), before)):
+        names, others = ({case.name for case in r.cases} for r in (run, other))
+        if only := names - others:
             yield f"only in {path}: {abbreviated(sorted(only))}"
-    for path, run in ((base, before), (new, now)):
-        unstable = [case.name for case in run.cases if case.unstable]
-        if unstable:
+        if unstable := [case.name for case in run.cases if case.unstable]:
             yield f"unstable in {path}: {abbreviated(unstable)}"
 
 

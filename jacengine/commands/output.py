@@ -17,12 +17,19 @@ LIST_FORMATS = ("table", "json")
 
 def output() -> Console:
     """Return the console for data."""
-    return _with_width(Console(highlight=False))
+    return _console()
 
 
 def messages() -> Console:
     """Return the console for messages."""
-    return _with_width(Console(stderr=True, highlight=False))
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    return console
 
 
 def print_records(
@@ -61,9 +68,3 @@ def print_records(
 
 def _to_text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _with_width(console: Console) -> Console:
-    if not console.is_terminal:
-        console.width = WIDTH
-    return console
