@@ -14,14 +14,8 @@ from torch import nn
 
 from jacengine.api.plan import plan
 from jacengine.bench.workload import DerivativeSpec
+from jacengine.commands import param_types as types
 from jacengine.commands.cli_group import CommandError
-from jacengine.commands.param_types import (
-    EXCLUDE_OPTION,
-    MEMORY_BUDGET_OPTION,
-    QUANTITIES,
-    STRATEGIES_OPTION,
-    THREADS,
-)
 from jacengine.errors import JacengineError
 from jacengine.plans.plan import Plan
 from jacengine.problem.call_spec import Wrt
@@ -44,12 +38,12 @@ from jacengine.sweep.catalogue import load_object
 )
 @click.option(
     "--quantity",
-    type=QUANTITIES,
+    type=types.QUANTITIES,
     help="What to compute; by default a Jacobian, or as in the derivative.",
 )
-@STRATEGIES_OPTION
-@EXCLUDE_OPTION
-@MEMORY_BUDGET_OPTION
+@types.STRATEGIES_OPTION
+@types.EXCLUDE_OPTION
+@types.MEMORY_BUDGET_OPTION
 @click.option(
     "--effort",
     type=click.Choice(["none", "quick", "thorough"]),
@@ -61,7 +55,9 @@ from jacengine.sweep.catalogue import load_object
     is_flag=True,
     help="Compile the fastest methods too, and use one if it is faster.",
 )
-@click.option("--threads", type=THREADS, metavar="N", help="Threads of one operator.")
+@click.option(
+    "--threads", type=types.THREADS, metavar="N", help="Threads of one operator."
+)
 @click.option(
     "--save",
     type=click.Path(path_type=Path, dir_okay=False),

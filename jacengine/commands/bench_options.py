@@ -10,22 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from jacengine.bench.workload import Workload
+from jacengine.commands import param_types as types
 from jacengine.commands.cli_group import CommandError
-from jacengine.commands.param_types import (
-    CATALOGUE_OPTION,
-    DEVICE_LIST,
-    DTYPE_LIST,
-    EFFORTS,
-    EXCLUDE_OPTION,
-    FOLDER,
-    FORMAT_OPTION,
-    MEMORY_BUDGET_OPTION,
-    NAMES,
-    SIZE_LIST,
-    STRATEGIES_OPTION,
-    THREADS_LIST,
-    shard,
-)
 from jacengine.sweep import cases
 from jacengine.sweep.case_spec import CaseSpec, Settings
 
@@ -52,29 +38,31 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="EXPR",
         help="Cases whose name matches, as with pytest: 'mlp and not decoder'.",
     ),
-    _value("--workloads", NAMES, "GLOB,...", "Names or patterns: 'robot_*'.", ()),
-    STRATEGIES_OPTION,
-    EXCLUDE_OPTION,
-    MEMORY_BUDGET_OPTION,
-    _value("--sizes", SIZE_LIST, "SIZE,...", "small, medium, large, or all.", "small"),
-    _value("--device", DEVICE_LIST, "DEVICE,...", "cpu, cuda, cuda:1.", "cpu"),
+    _value("--workloads", types.NAMES, "GLOB,...", "Names or patterns: 'robot_*'.", ()),
+    types.STRATEGIES_OPTION,
+    types.EXCLUDE_OPTION,
+    types.MEMORY_BUDGET_OPTION,
+    _value(
+        "--sizes", types.SIZE_LIST, "SIZE,...", "small, medium, large, or all.", "small"
+    ),
+    _value("--device", types.DEVICE_LIST, "DEVICE,...", "cpu, cuda, cuda:1.", "cpu"),
     _value(
         "--threads",
-        THREADS_LIST,
+        types.THREADS_LIST,
         "N,...",
         "Threads of one operator [default: PyTorch's default].",
         (),
     ),
     _value(
         "--dtype",
-        DTYPE_LIST,
+        types.DTYPE_LIST,
         "DTYPE,...",
         "float64, float32 ... [default: the workload's own].",
         (),
     ),
     _value(
         "--effort",
-        EFFORTS,
+        types.EFFORTS,
         None,
         "How long a case may take: seconds, or half a minute.",
         "quick",
@@ -91,15 +79,19 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _flag("--dry-run", text="List the cases with a forecast, and measure nothing."),
     _value(
         "--out",
-        FOLDER,
+        types.FOLDER,
         "DIR",
         "The folder of results and report [default: reports/bench-DATE-TIME].",
     ),
     _flag("--replace", text="Replace the sweep that DIR holds."),
-    _value("--resume", FOLDER, "DIR", "Resume the sweep in DIR."),
+    _value("--resume", types.FOLDER, "DIR", "Resume the sweep in DIR."),
     _value("--seed", click.IntRange(0), None, "Seed of the order of candidates.", 0),
     _value(
-        "--shard", shard, "I/N", "The I-th of N shards; see 'jacengine merge'.", "1/1"
+        "--shard",
+        types.shard,
+        "I/N",
+        "The I-th of N shards; see 'jacengine merge'.",
+        "1/1",
     ),
     _value(
         "--time-limit",
@@ -107,9 +99,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "SECONDS",
         "A case that takes longer counts as hung.",
     ),
-    CATALOGUE_OPTION,
+    types.CATALOGUE_OPTION,
     _flag("-q", "--quiet", text="Print no progress."),
-    FORMAT_OPTION,
+    types.FORMAT_OPTION,
 )
 
 

@@ -21,11 +21,7 @@ _NO_SETTINGS = frozenset({"help", "version", "resume", "list", "dry_run", "repla
 
 
 def default_map(folder: Path, group: click.Group) -> dict[str, dict[str, Any]]:
-    """Read the defaults of options that hold in a folder, by command.
-
-    Args:
-        folder: The first folder to search.
-        group: The commands.
+    """Read the defaults of options that hold in a folder, by command of the group.
 
     Raises:
         ArgumentError: A file cannot be read, or a key is unknown.

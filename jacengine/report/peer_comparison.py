@@ -25,9 +25,9 @@ class PeerComparison:
     Attributes:
         name: The library.
         ratios: Its time over that of `auto`, where both are correct.
-        correct: The number of cases with a correct result.
-        wrong: The number of cases with a wrong result.
-        tried: The number of cases on which it ran.
+        correct: The number of cases with a correct result, ...
+        wrong: ... with a wrong result, ...
+        tried: ... and on which it ran.
     """
 
     name: str

@@ -16,13 +16,7 @@ import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import (
-    Formatter,
-    Locator,
-    LogLocator,
-    MaxNLocator,
-    NullLocator,
-)
+from matplotlib.ticker import Formatter, Locator, LogLocator, MaxNLocator, NullLocator
 
 from jacengine.report.case import Row
 from jacengine.report.formatting import TIMES, truncated
