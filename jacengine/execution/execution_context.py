@@ -16,7 +16,6 @@ from jacengine._torch_private import (
     leave_transforms,
     transform_depth,
 )
-from jacengine.execution.kernel_fallbacks import applied_fallbacks
 from jacengine.execution.method import Method
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
@@ -49,7 +48,8 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
                 if exclusive:
                     stack.enter_context(TORCH_GLOBAL_LOCK)
                 stack.enter_context(torch.inference_mode(mode=False))
-                stack.enter_context(applied_fallbacks(method.fallbacks))
+                for fallback in method.fallbacks:
+                    stack.enter_context(fallback.enter())
                 self._stack = stack.pop_all()
         self._handled = sys.exception()
         self._depth = transform_depth()
