@@ -19,8 +19,7 @@ from jacengine.problem.problem import Problem
 from jacengine.report.case import COMPILED, Kind, Row
 from jacengine.results.result import Result
 from jacengine.results.result_layout import ResultLayout
-from jacengine.selection.candidate_result import CandidateResult
-from jacengine.selection.outcomes import classify_error
+from jacengine.selection.candidate_result import CandidateResult, classify_error
 from jacengine.selection.reference import Reference
 from jacengine.sweep.case_spec import CaseProblem
 from jacengine.sweep.limits import Limits

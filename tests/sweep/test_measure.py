@@ -8,7 +8,7 @@ import torch
 from jacengine import timing
 from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.report import Case, Row
-from jacengine.selection import race
+from jacengine.selection import ranking
 from jacengine.selection.candidate_result import CandidateResult
 from jacengine.sweep.candidate import Candidate
 from jacengine.sweep.case_spec import CaseSpec, Settings
@@ -42,7 +42,7 @@ def test_what_auto_takes_compiled(
     def cost_s(result: CandidateResult) -> float:
         return compiled_s if result.compiled else 1.0
 
-    monkeypatch.setattr(race, "_cost_s", cost_s)
+    monkeypatch.setattr(ranking, "cost_of", cost_s)
     settings = Settings(strategies=("vmap_vjp",), peers=False, compiled=True)
 
     case = measure(CaseSpec("one", 2), FINE[0], settings)
