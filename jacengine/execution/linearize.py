@@ -63,6 +63,7 @@ def _point(
     primals = bound.primals(connected=problem.options.create_graph)
     function: Function = bound
     replicated = _copies(bound)
+    own: Tensors | None = None
     if policy is SamplePolicy.EXPAND_SHARED:
         function = bound.per_sample()
         replicated = _copies(function)
@@ -72,14 +73,17 @@ def _point(
         )
     elif policy is SamplePolicy.BATCHED and not problem.shares:
         replicated = _along_samples(bound)
+    elif policy is not SamplePolicy.VMAP_SAMPLES:
+        own = bound.own_parameters()
     apart = policy not in {SamplePolicy.UNBATCHED, SamplePolicy.COUPLED_ROWS}
     return Point(
-        function,
-        replicated,
-        primals,
-        problem.options.create_graph,
-        problem.module,
-        problem.call_spec.names,
+        function=function,
+        replicated=replicated,
+        primals=primals,
+        create_graph=problem.options.create_graph,
+        own=own,
+        module=problem.module,
+        names=problem.call_spec.names,
         batch_size=size if apart else None,
         over_samples=(
             bound.over_samples if policy is SamplePolicy.VMAP_SAMPLES else None

@@ -89,8 +89,8 @@ class DiagonalReference:
         dtype = least_precise(s.dtype for s in (*problem.inputs, *problem.values))
 
         def diagonals(shake: int | None) -> tuple[Tensors, Tensors, float]:
-            with reference_context(problem):
-                primals = bound.primals(connected=False)
+            with reference_context(problem, bound):
+                primals = bound.tracked()
                 if shake is not None:
                     eps = torch.finfo(dtype).eps
                     primals = _rounded_differently(primals, eps, shake)
@@ -168,7 +168,8 @@ def _rounded_differently(primals: Tensors, eps: float, seed: int) -> Tensors:
     generator = torch.Generator().manual_seed(seed)
     changes = [torch.randint(-1, 2, p.shape, generator=generator) for p in primals]
     return tuple(
-        p * (1 + eps * change.to(p)) for p, change in zip(primals, changes, strict=True)
+        (p.detach() * (1 + eps * change.to(p))).requires_grad_()
+        for p, change in zip(primals, changes, strict=True)
     )
 
 
@@ -180,7 +181,6 @@ def _diagonals(
     Returns:
         The diagonals, the largest entries beside them, and the rounding they show.
     """
-    primals = tuple(p.detach().requires_grad_() for p in primals)
     outputs = bound(*primals)
     samples, count = problem.sample_count, columns.numel()
     found = [

@@ -79,7 +79,7 @@ class Reference:
         rows = problem.rows
         sizes = [spec.size for spec in problem.outputs] if rows is None else [len(rows)]
         cotangents = draw_cotangents(problem.sample_count, sizes, seed)
-        with reference_context(problem):
+        with reference_context(problem, bound):
             seeds, products, halves = with_fallbacks(
                 functools.partial(_project, problem, bound, cotangents, seed)
             )
@@ -170,7 +170,7 @@ def _project(
         The cotangents of the outputs; their products; and the products of two halves of
         them, which have no entry in common, so that they are an exact sum.
     """
-    primals = tuple(p.requires_grad_() for p in bound.primals(connected=False))
+    primals = bound.tracked()
     outputs = bound(*primals)
     seeds = _of_outputs(problem, cotangents, outputs)
     generator = torch.Generator().manual_seed(seed)

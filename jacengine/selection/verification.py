@@ -12,8 +12,9 @@ from torch import Tensor
 
 from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine._torchfunc import Tensors
+from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
-from jacengine.problem.side_effects import preserve_side_effects
+from jacengine.problem.side_effects import preserve_side_effects, requiring_gradients
 from jacengine.tolerance import TOLERANCES
 
 SPLIT_NOISE = 32
@@ -101,12 +102,15 @@ def draw_cotangents(samples: int, counts: Sequence[int], seed: int) -> Tensors:
 
 
 @contextmanager
-def reference_context(problem: Problem) -> Generator[None]:
+def reference_context(problem: Problem, bound: BoundFunction) -> Generator[None]:
     """Record a graph, whatever mode is set; restore random state and buffers."""
+    parameters = bound.parameters()
+    exclusive = problem.changes_state or not all(p.requires_grad for p in parameters)
     with (
         torch.inference_mode(mode=False),
         torch.enable_grad(),
-        TORCH_GLOBAL_LOCK if problem.changes_state else contextlib.nullcontext(),
+        TORCH_GLOBAL_LOCK if exclusive else contextlib.nullcontext(),
+        requiring_gradients(parameters),
         preserve_side_effects(problem.devices, problem.stateful),
     ):
         yield
