@@ -74,6 +74,11 @@ def with_parameters(module: nn.Module, values: Mapping[str, Tensor]) -> nn.Modul
     return _ModuleCopies(new).of(module)
 
 
+def with_own_hooks(module: nn.Module) -> nn.Module:
+    """Copy a tree of modules, so that hooks can be added that nobody else meets."""
+    return _ModuleCopies({}, own=_ModuleCopies.HOOKS).of(module)
+
+
 class _ModuleCopies:
     """Copies of modules that share everything but some tensors.
 
@@ -83,12 +88,21 @@ class _ModuleCopies:
 
     STANDARD = frozenset(vars(nn.Module()))
     """The attributes that every module has."""
+    HOOKS = (
+        "_forward_hooks",
+        "_forward_hooks_with_kwargs",
+        "_forward_hooks_always_called",
+        "_forward_pre_hooks",
+        "_forward_pre_hooks_with_kwargs",
+    )
+    """Those that hooks are registered in."""
     DEPTH, LONGEST = 3, 1000
     """Containers that are copied, with what is in them: so many inside each other, of
     so many entries at most."""
 
-    def __init__(self, new: Mapping[int, Tensor]) -> None:
+    def __init__(self, new: Mapping[int, Tensor], own: Sequence[str] = ()) -> None:
         self._new = new
+        self._own = ("_buffers", *own)
         self._copies: dict[int, nn.Module] = {}
 
     def of(self, module: nn.Module) -> nn.Module:
@@ -100,7 +114,8 @@ class _ModuleCopies:
         own.update(vars(module))
         parameters = module._parameters.items()
         own["_parameters"] = {name: new.get(id(p), p) for name, p in parameters}
-        own["_buffers"] = module._buffers.copy()
+        for name in self._own:
+            own[name] = own[name].copy()
         own["_modules"] = {
             name: None if child is None else self.of(child)
             for name, child in module._modules.items()

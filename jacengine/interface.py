@@ -105,6 +105,7 @@ class Point:
         own: The module's own parameters, if the primals are their values and a graph
             is to begin at them.
         module: The module whose parameters the primals are, if they are.
+        calling: Returns `function` with another module in the place of that one.
         names: The parameter name of each primal, if they are parameters.
         batch_size: How many samples are along axis 0 of every output; `None` when the
             outputs are one sample.
@@ -118,6 +119,7 @@ class Point:
     create_graph: bool = False
     own: Tensors | None = None
     module: nn.Module | None = None
+    calling: Callable[[nn.Module], Function] | None = None
     names: tuple[str, ...] = ()
     batch_size: int | None = None
     over_samples: Callable[..., Tensors] | None = None

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine._torchfunc import Tensors
 from jacengine.layers.edge_vjp import vjp_at_edges
 from jacengine.layers.hook_capture import LayerCall
@@ -70,8 +69,7 @@ class UnrolledRerun:
         arguments = self.arguments
         if not create_graph:
             arguments = tuple(argument.detach() for argument in arguments)
-        with TORCH_GLOBAL_LOCK:
-            own: dict[str, Tensor] = dict(self.layer.named_parameters())
+        own: dict[str, Tensor] = dict(self.layer.named_parameters())
         own |= zip(self.names, parameters, strict=True)
         returned, maps = unrolled(self.layer, own, arguments[0], arguments[1:])
         reached = [i for i, seed in enumerate(seeds) if seed is not None]
