@@ -1,4 +1,4 @@
-"""Print the claims of a pytest-benchmark report: `python -m jacengine.bench.claims`.
+"""Claims about ratios; print those of a report: `python -m jacengine.bench.claims`.
 
 For a claim about a group, such as the best library, the ratio closest to the target is
 printed, with the run that it is of.
@@ -7,6 +7,7 @@ printed, with the run that it is of.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,49 @@ import click
 import pandas as pd
 
 
-def claims(report: dict[str, Any]) -> pd.DataFrame:
-    """Return the claims of a report, one row each.
+@dataclass(frozen=True)
+class Claim:
+    """A target for the ratio of two times, or of two numbers of bytes.
 
-    Args:
-        report: What `--benchmark-json` wrote.
+    Attributes:
+        plan: The name of the run of a plan.
+        other: The name of a run, or of a group of the comparison, to compare it with.
+        target: The ratio.
+        speedup: Whether other / plan should be at least the target; otherwise
+            plan / other should be at most the target.
+    """
+
+    plan: str
+    other: str
+    target: float
+    speedup: bool = False
+
+    def record(
+        self, plan: float | None = None, other: float | None = None, run: str = ""
+    ) -> dict[str, Any]:
+        """Return the claim with the ratio of two medians, if both were measured.
+
+        Args:
+            plan: Of the plan.
+            other: Of the other run.
+            run: The name of the other run, if it is one of a group.
+        """
+        quotient = (self.other, self.plan) if self.speedup else (self.plan, self.other)
+        ratio = met = None
+        if plan is not None and other is not None:
+            ratio = other / plan if self.speedup else plan / other
+            met = ratio >= self.target if self.speedup else ratio <= self.target
+        return {
+            "claim": " / ".join(quotient),
+            "run": run,
+            "ratio": ratio,
+            "target": f"{'>=' if self.speedup else '<='} {self.target:g}",
+            "met": met,
+        }
+
+
+def claims(report: dict[str, Any]) -> pd.DataFrame:
+    """Return the claims of what `--benchmark-json` wrote, one row each.
 
     Returns:
         A frame of work, claim, run, ratio, target and met; the last is `None` if
@@ -26,7 +65,7 @@ def claims(report: dict[str, Any]) -> pd.DataFrame:
     """
     rows = [
         {"work": info["work"], **claim}
-        for info in (benchmark["extra_info"] for benchmark in report["benchmarks"])
+        for info in _stored(report)
         for claim in info.get("claims", ())
     ]
     columns = ["work", "claim", "run", "ratio", "target", "met"]
@@ -35,17 +74,8 @@ def claims(report: dict[str, Any]) -> pd.DataFrame:
     return measured_first.drop_duplicates(["work", "claim", "target"]).sort_index()
 
 
-def selection(report: dict[str, Any]) -> pd.DataFrame:
-    """Return the figures of selection quality of a report, one row for each workload.
-
-    Args:
-        report: What `--benchmark-json` wrote.
-
-    Returns:
-        A frame of what `bench/test_selection.py` stored.
-    """
-    infos = (benchmark["extra_info"] for benchmark in report["benchmarks"])
-    return pd.DataFrame([info["selection"] for info in infos if "selection" in info])
+def _stored(report: dict[str, Any]) -> list[dict[str, Any]]:
+    return [benchmark["extra_info"] for benchmark in report["benchmarks"]]
 
 
 @click.command()
@@ -53,12 +83,15 @@ def selection(report: dict[str, Any]) -> pd.DataFrame:
 def main(path: Path) -> None:
     """Print the claims in PATH, which --benchmark-json wrote."""
     report = json.loads(path.read_text())
-    found, chosen = claims(report), selection(report)
+    found = claims(report)
+    # What bench/test_selection.py stored, one row for each workload.
+    stored = [info["selection"] for info in _stored(report) if "selection" in info]
     if not found.empty:
         click.echo(found.to_string(index=False, float_format="%.3g", na_rep="-"))
         met = sum(value is True for value in found["met"])
         click.echo(f"{met} of {len(found)} targets met")
-    if not chosen.empty:
+    if stored:
+        chosen = pd.DataFrame(stored)
         click.echo(chosen.to_string(index=False, float_format="%.3g", na_rep="-"))
         regret = chosen["regret"]
         click.echo(f"median regret {regret.median():.3f}, worst {regret.max():.3f}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,50 +10,25 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 
+from jacengine.bench import parameter_runs as runs
+from jacengine.bench.claims import Claim
 from jacengine.bench.comparison import (
     COMPILED,
     COMPUTED,
     LIBRARIES,
     PLAN,
-    Claim,
     Comparison,
+    RunBuilder,
     baselines,
-)
-from jacengine.bench.comparison_benchmarks import (
     compare,
     interleave,
     parametrize,
     prepared_runs,
 )
-from jacengine.bench.layered_modules import (
-    RepeatedLayer,
-    Scale,
-    ScaleWithRule,
-    TiedAutoencoder,
-    scaled_network,
-)
-from jacengine.bench.parameter_runs import (
-    ALLOCATE,
-    FILL,
-    FLAT,
-    FORMED,
-    GRAM,
-    GRAM_AT,
-    INTO,
-    INTO_COMPILED,
-    KERNEL,
-    NAIVE,
-    STEP,
-    WRITTEN,
-    inputs_and_cotangents_bytes,
-    into,
-    naive_loop,
-    training_step,
-)
-from jacengine.bench.workload import Workload, on_samples
+from jacengine.bench.workload import DerivativeSpec, Workload, seeded
 from jacengine.bench.workloads import WORKLOADS
-from jacengine.bench.workloads.perceptrons import mlp, mlp_in_jax
-from jacengine.bench.workloads.sequences import LastState, transformer_layer
+from jacengine.bench.workloads.models import mlp, mlp_in_jax
+from jacengine.bench.workloads.networks import LastState, transformer_layer
 from jacengine.peak_memory import peak_memory
 
 pytestmark = [
@@ -76,13 +50,15 @@ ANY = (*PER_SAMPLE, "functional.jacobian", "torch.func.jacrev")
 
 def _workload(make: Callable[[], nn.Module], *shape: int, **options: Any) -> Workload:
     """Return a network by its parameters, on random samples of a shape."""
-    build = on_samples(make, *shape, wrt="params")
-    return Workload("", "", "", "samples", (2, 3, 4), 2, build, **options)
+
+    def build(n: int) -> DerivativeSpec:
+        return DerivativeSpec(make(), (torch.randn(n, *shape),), "params")
+
+    return Workload("", "", "", "samples", (2, 3, 4), 2, seeded(build), **options)
 
 
 def _perceptron(*sizes: int) -> Workload:
-    make = functools.partial(mlp, *sizes)
-    return _workload(make, sizes[0], jax_function=mlp_in_jax)
+    return _workload(lambda: mlp(*sizes), sizes[0], jax_function=mlp_in_jax)
 
 
 def _named(name: str) -> Workload:
@@ -117,19 +93,12 @@ def _written(
     name: str, work: str, workload: Workload, size: int, fill: float, *claims: Claim
 ) -> Comparison:
     """Compare with filling the memory of the result."""
-    return Comparison(
-        name,
-        f"{work}, written",
-        workload,
-        size,
-        WRITTEN,
-        baselines(*PER_SAMPLE),
-        (
-            *(Claim(plan, FILL, fill) for plan in (INTO, INTO_COMPILED, FLAT)),
-            Claim(PLAN, ALLOCATE, 1.2),
-            *claims,
-        ),
-    )
+    plans = (runs.INTO, runs.INTO_COMPILED, runs.FLAT)
+    fills = tuple(Claim(plan, runs.FILL, fill) for plan in plans)
+    claims = (*fills, Claim(PLAN, runs.ALLOCATE, 1.2), *claims)
+    libraries = baselines(*PER_SAMPLE)
+    work = f"{work}, written"
+    return Comparison(name, work, workload, size, runs.WRITTEN, libraries, claims)
 
 
 def _layered(name: str, work: str, workload: Workload, size: int) -> Comparison:
@@ -145,7 +114,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         _TEN_OUTPUTS,
         500,
         1.3,
-        Claim(INTO, LIBRARIES, 2.5, speedup=True),
+        Claim(runs.INTO, LIBRARIES, 2.5, speedup=True),
     ),
     _written("mlp_one_output", "MLP 64-128-128-1", _ONE_OUTPUT, 1000, 1.5),
     Comparison(
@@ -153,10 +122,10 @@ COMPARISONS: tuple[Comparison, ...] = (
         "Conv3d 1-2-1 with ReLU on 6x6x6",
         _named("quasi_linear_conv3d"),
         1000,
-        COMPUTED | {NAIVE: naive_loop},
+        COMPUTED | {runs.NAIVE: runs.naive_loop},
         baselines(*PER_SAMPLE),
         (
-            Claim(PLAN, NAIVE, 700, speedup=True),
+            Claim(PLAN, runs.NAIVE, 700, speedup=True),
             Claim(PLAN, "vmap(jacrev)", 1.0, speedup=True),
         ),
     ),
@@ -165,11 +134,11 @@ COMPARISONS: tuple[Comparison, ...] = (
         "Conv2d 1-8-8 on 10x10, summed",
         _named("monte_carlo"),
         1000,
-        COMPUTED | {NAIVE: naive_loop, STEP: training_step},
+        COMPUTED | {runs.NAIVE: runs.naive_loop, runs.STEP: runs.training_step},
         baselines(*PER_SAMPLE, "jax.jit(jacrev)"),
         (
-            Claim(PLAN, NAIVE, 100, speedup=True),
-            Claim(PLAN, STEP, 1.0),
+            Claim(PLAN, runs.NAIVE, 100, speedup=True),
+            Claim(PLAN, runs.STEP, 1.0),
             _NOT_SLOWER,
             _FASTEST,
         ),
@@ -193,25 +162,25 @@ COMPARISONS: tuple[Comparison, ...] = (
     _layered(
         "tied_weights",
         "autoencoder 32-16-32 with one weight",
-        _workload(TiedAutoencoder, 32),
+        _workload(runs.TiedAutoencoder, 32),
         64,
     ),
     _layered(
         "called_twice",
         "a layer called twice, 32-32-32-10",
-        _workload(RepeatedLayer, 32),
+        _workload(runs.RepeatedLayer, 32),
         128,
     ),
     _layered(
         "own_layer",
         "a user-defined layer without a rule, 32-64-64-10",
-        _workload(lambda: scaled_network(Scale), 32),
+        _workload(lambda: runs.scaled_network(runs.Scale), 32),
         128,
     ),
     _layered(
         "own_layer_with_rule",
         "the same layer with a rule",
-        _workload(lambda: scaled_network(ScaleWithRule), 32),
+        _workload(lambda: runs.scaled_network(runs.ScaleWithRule), 32),
         128,
     ),
     Comparison(
@@ -219,17 +188,18 @@ COMPARISONS: tuple[Comparison, ...] = (
         "tangent kernel of MLP 64-128-128-10",
         _perceptron(64, 128, 128, 10),
         32,
-        KERNEL,
+        runs.KERNEL,
         claims=(
-            Claim(GRAM_AT, FORMED, 30, speedup=True),
-            Claim(GRAM, FORMED, 30, speedup=True),
+            Claim(runs.GRAM_AT, runs.FORMED, 30, speedup=True),
+            Claim(runs.GRAM, runs.FORMED, 30, speedup=True),
         ),
     ),
 )
 
 _PEAK = Claim("peak beyond out", "inputs and cotangents", 1.0)
+_INTO: dict[str, RunBuilder] = {runs.INTO: runs.into}
 MEMORY: tuple[Comparison, ...] = tuple(
-    Comparison(f"memory_{name}", f"{work}, into out=", workload, size, {INTO: into})
+    Comparison(f"memory_{name}", f"{work}, into out=", workload, size, _INTO)
     for name, work, workload, size in (
         ("mlp_ten_outputs", "MLP 64-64-64-10", _TEN_OUTPUTS, 500),
         ("mlp_one_output", "MLP 64-128-128-1", _ONE_OUTPUT, 1000),
@@ -249,13 +219,10 @@ def test_parameters(
 @pytest.mark.parametrize("comparison", MEMORY, ids=lambda comparison: comparison.name)
 def test_peak_memory(benchmark: BenchmarkFixture, comparison: Comparison) -> None:
     """Compare the peak beyond `out` with inputs and cotangents of all layers."""
-    runs = prepared_runs(comparison)
-    run = runs[INTO]
+    prepared = prepared_runs(comparison)
+    run, needed = prepared[runs.INTO], runs.inputs_and_cotangents_bytes(prepared.spec)
     with peak_memory(torch.device("cpu")) as peak:
         run.call()
-    benchmark.group = f"{comparison.name} {comparison.size}"
-    benchmark.extra_info["work"] = f"{comparison.work}, {comparison.size}"
-    benchmark.extra_info["claims"] = [
-        _PEAK.record(peak.bytes, inputs_and_cotangents_bytes(runs.spec))
-    ]
+    comparison.describe(benchmark)
+    benchmark.extra_info["claims"] = [_PEAK.record(peak.bytes, needed)]
     interleave(benchmark, run, {})

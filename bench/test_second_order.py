@@ -6,21 +6,23 @@ Of libraries that compute whole Hessians the trace or the diagonal is taken.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from jacengine.bench.baselines import BASELINES
+from jacengine.bench.claims import Claim
 from jacengine.bench.comparison import (
     COMPILED,
     COMPUTED,
     LIBRARIES,
     PLAN,
-    Claim,
     Comparison,
+    compare,
+    parametrize,
 )
-from jacengine.bench.comparison_benchmarks import compare, parametrize
 from jacengine.bench.workload import Workload
 from jacengine.bench.workloads import WORKLOADS
 from jacengine.problem.quantity import SECOND_ORDER, TITLES
@@ -44,33 +46,20 @@ GROUPS = {
 
 
 def _comparison(
-    name: str,
-    work: str,
-    workload: Workload,
-    size: int,
-    *claims: Claim,
-    dtype: torch.dtype = torch.float32,
+    name: str, work: str, workload: Workload, size: int, *claims: Claim
 ) -> Comparison:
     quantity = workload.build(workload.tiny).quantity
     libraries = tuple(b for b in BASELINES if quantity in b.quantities)
-    return Comparison(
-        name, work, workload, size, COMPUTED, libraries, claims, GROUPS, dtype
-    )
+    return Comparison(name, work, workload, size, COMPUTED, libraries, claims, GROUPS)
 
 
 def _comparisons() -> Iterator[Comparison]:
     workloads = [w for w in WORKLOADS if w.build(w.tiny).quantity in SECOND_ORDER]
     perceptron = next(w for w in workloads if w.name == "mlp_laplacian")
     work, fourfold = "Laplacian of MLP d-128-128-1", Claim(PLAN, MAPPED, 4.0, True)
-    yield _comparison("laplacian", work, perceptron, 32, fourfold)
-    yield _comparison(
-        "laplacian_float64",
-        f"{work} in float64",
-        perceptron,
-        32,
-        fourfold,
-        dtype=torch.float64,
-    )
+    yield (single := _comparison("laplacian", work, perceptron, 32, fourfold))
+    work = f"{work} in float64"
+    yield replace(single, name="laplacian_float64", work=work, dtype=torch.float64)
     for workload in workloads:
         title = TITLES[workload.build(workload.tiny).quantity]
         for size in workload.sizes[:2]:

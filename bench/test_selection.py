@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 import statistics
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from jacengine.api.strategies import known_strategies
-from jacengine.bench.comparison import Run
-from jacengine.bench.comparison_benchmarks import OWN, interleave
+from jacengine.bench.comparison import OWN, Run, interleave
 from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.bench.workloads import WORKLOADS
 from jacengine.errors import MemoryBudgetError
@@ -40,10 +38,11 @@ def test_selection(benchmark: BenchmarkFixture, workload: Workload) -> None:
     """Time the chosen candidate, interleaved with the best of an exhaustive search."""
     spec = workload.build(workload.sizes[0])
     plans = [_plan(spec, "quick") for _ in range(REPEATS)]
-    choices = [_name(plan) for plan in plans]
+    choices = [f"{plan.strategy}/{plan.chosen.chunk_size}" for plan in plans]
     quick, exhaustive = plans[0], _plan(spec, "thorough")
     call = quick.problem.bind(spec.args, {})
-    chosen = Sweep(quick.problem, _method(quick))
+    assert quick.chosen.method is not None
+    chosen = Sweep(quick.problem, quick.chosen.method)
     with peak_memory(quick.problem.outputs[0].device) as peak:
         chosen.run(call)
     over_budget, budgets = _budgets(spec, exhaustive)
@@ -57,12 +56,11 @@ def test_selection(benchmark: BenchmarkFixture, workload: Workload) -> None:
             others.setdefault(name, Run(functools.partial(sweep.run, call)))
     benchmark.group = "selection"
     medians = interleave(benchmark, Run(functools.partial(chosen.run, call)), others)
-    selection_s = statistics.median(plan.selection.cost_s for plan in plans)
     predicted = quick.chosen.predicted_bytes or 0
     figures: dict[str, Any] = {
         "workload": workload.name,
         "choice": choices[0],
-        "selection_s": selection_s,
+        "selection_s": statistics.median(plan.selection.cost_s for plan in plans),
         "prediction_error": predicted / peak.bytes - 1,
         "over_budget": over_budget,
         "budgets": budgets,
@@ -94,18 +92,17 @@ def _plan(
     return make_plan(request, use_cache=False)
 
 
-def _name(plan: Plan) -> str:
-    return f"{plan.strategy}/{plan.chosen.chunk_size}"
-
-
-def _method(plan: Plan) -> Any:
-    return plan.chosen.method
-
-
 def _budgets(spec: DerivativeSpec, exhaustive: Plan) -> tuple[int, int]:
-    """Make plans under shrinking budgets; count those whose peak exceeded theirs."""
+    """Make plans under shrinking budgets; count those whose peak exceeded theirs.
+
+    The budgets go from the bytes of the best candidate down to the bare result.
+    """
+    result = exhaustive.problem.result_bytes
+    needed = exhaustive.chosen.predicted_bytes or result
+    temporary = max(needed - result, result // 8)
     exceeded, tried = 0, 0
-    for budget in _shrinking(exhaustive):
+    for factor in (1.1, 0.5, 0.2, 0.1, 0.05):
+        budget = int(result + factor * temporary)
         try:
             plan = _plan(spec, "quick", budget)
         except MemoryBudgetError:
@@ -115,12 +112,3 @@ def _budgets(spec: DerivativeSpec, exhaustive: Plan) -> tuple[int, int]:
             plan(*spec.args)
         exceeded += peak.bytes > budget
     return exceeded, tried
-
-
-def _shrinking(plan: Plan) -> Iterator[int]:
-    """Yield budgets from the bytes of the best candidate down to the bare result."""
-    result = plan.problem.result_bytes
-    needed = plan.chosen.predicted_bytes or result
-    temporary = max(needed - result, result // 8)
-    for factor in (1.1, 0.5, 0.2, 0.1, 0.05):
-        yield int(result + factor * temporary)

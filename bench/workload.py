@@ -36,11 +36,7 @@ class DerivativeSpec:
     @property
     def options(self) -> dict[str, Any]:
         """The keyword arguments of `jacengine.auto` and `jacengine.plan`."""
-        return {
-            "wrt": self.wrt,
-            "batch_dim": self.batch_dim,
-            "quantity": self.quantity,
-        }
+        return {name: getattr(self, name) for name in ("wrt", "batch_dim", "quantity")}
 
     def to(
         self,
@@ -48,15 +44,9 @@ class DerivativeSpec:
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> DerivativeSpec:
-        """Return a copy on another device or in another precision.
+        """Copy to another device or floating-point dtype; `None` keeps it.
 
-        Args:
-            device: The device; `None` keeps it.
-            dtype: The dtype of floating-point parameters and arguments; `None` keeps
-                it.
-
-        Returns:
-            The copy; a function that is no module is the same one.
+        Parameters and arguments are copied; a function that is no module is the same.
         """
 
         def moved(value: Any) -> Any:
@@ -72,25 +62,6 @@ class DerivativeSpec:
 
 
 @dataclass(frozen=True)
-class JaxFunction:
-    """The function of a spec in JAX: of one sample, if there are samples.
-
-    Attributes:
-        fn: Maps the primal, then everything else, to the output, in their dtype.
-        primal: What to differentiate by: an array, or parameters by the names that
-            PyTorch gives them.
-        rest: The other arguments.
-        in_axes: The sample axis of `primal` and of each of `rest`, as for `jax.vmap`;
-            `None` where samples share it, and all `None` for a single point.
-    """
-
-    fn: Callable[..., Any]
-    primal: Any
-    rest: tuple[Any, ...]
-    in_axes: tuple[int | None, ...]
-
-
-@dataclass(frozen=True)
 class Workload:
     """A derivative that people compute, in several sizes.
 
@@ -103,9 +74,9 @@ class Workload:
         tiny: A size small enough for a loop over every entry.
         build: Builds a size, with the same values each time; leaves the caller's random
             state unchanged.
-        closed_form: The result by formula, if there is one.
-        jax_function: The same function in JAX, on the values of a spec, if there is
-            one; imports JAX only when called.
+        jax_function: The same function in JAX, if there is one: of the spec, of the
+            parameters by name if `fn` is a module that has some, and of the arguments
+            of one sample, or of the single point. JAX is imported when it is called.
     """
 
     name: str
@@ -115,8 +86,12 @@ class Workload:
     sizes: tuple[int, int, int]
     tiny: int
     build: Callable[[int], DerivativeSpec]
-    closed_form: Callable[[DerivativeSpec], Any] | None = None
-    jax_function: Callable[[DerivativeSpec], JaxFunction] | None = None
+    jax_function: Callable[..., Any] | None = None
+
+
+def scale(parameter: str, *sizes: int, tiny: int) -> dict[str, Any]:
+    """Return the fields of a workload that describe its sizes."""
+    return {"parameter": parameter, "sizes": sizes, "tiny": tiny}
 
 
 def seeded(build: Callable[[int], DerivativeSpec]) -> Callable[[int], DerivativeSpec]:
@@ -129,23 +104,3 @@ def seeded(build: Callable[[int], DerivativeSpec]) -> Callable[[int], Derivative
             return build(size)
 
     return built
-
-
-def on_samples(
-    make: Callable[[], nn.Module],
-    *shape: int,
-    draw: Callable[..., Tensor] = torch.randn,
-    wrt: int | str = 0,
-) -> Callable[[int], DerivativeSpec]:
-    """Return a builder of a module on random samples.
-
-    Args:
-        make: Makes the module.
-        shape: The shape of a sample.
-        draw: Draws the samples.
-        wrt: What to differentiate by.
-
-    Returns:
-        Maps a number of samples to the spec.
-    """
-    return seeded(lambda n: DerivativeSpec(make(), (draw(n, *shape),), wrt))

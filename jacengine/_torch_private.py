@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 import logging
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from types import CodeType, FunctionType
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from types import CodeType, FunctionType, MethodType
 from typing import Any, TypeVar, cast
 
 import torch
@@ -24,8 +24,6 @@ from torch.fx import GraphModule
 from torch.nn.modules import batchnorm, conv
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
-
-from jacengine._locks import TORCH_GLOBAL_LOCK
 
 # pyright: reportPrivateUsage=false
 
@@ -52,42 +50,92 @@ def buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
 def parameter_of(module: nn.Module, name: str) -> Tensor:
     """Look a parameter up now: the user may have re-assigned it or its module."""
     *path, last = name.split(".")
-    with TORCH_GLOBAL_LOCK:
-        for part in path:
-            child = module._modules[part]
-            if child is None:
-                raise AttributeError(f"the module has no submodule {part!r} any more")
-            module = child
-        found = module._parameters[last]
+    for part in path:
+        child = module._modules[part]
+        if child is None:
+            raise AttributeError(f"the module has no submodule {part!r} any more")
+        module = child
+    found = module._parameters[last]
     if found is None:
         raise AttributeError(f"the module has no parameter {name!r} any more")
     return found
 
 
-@contextmanager
-def replaced_parameters(
-    module: nn.Module, values: Mapping[str, Tensor]
-) -> Generator[None]:
-    """Put other tensors in the place of parameters, wherever the module holds them.
+def with_parameters(module: nn.Module, values: Mapping[str, Tensor]) -> nn.Module:
+    """Copy a tree of modules, with other tensors in the place of parameters.
 
-    As `torch.func.functional_call` with tied weights, which in torch 2.13 leaves its
-    tensors behind in a submodule that has two names.
+    Nothing but the objects is copied: parameters, buffers and hooks are shared. So the
+    module itself never holds the other tensors, which another thread would meet there,
+    and attributes that its code sets are set on the copy. As
+    `torch.func.functional_call` with tied weights, and for modules and parameters that
+    are held in plain attributes, lists and bound methods too.
     """
-    with TORCH_GLOBAL_LOCK:
-        new = {id(parameter_of(module, name)): value for name, value in values.items()}
-        held = [
-            (owner._parameters, name, parameter)
-            for owner in module.modules()
-            for name, parameter in owner._parameters.items()
-            if id(parameter) in new
-        ]
-        try:
-            for slots, name, parameter in held:
-                slots[name] = new[id(parameter)]  # type: ignore[assignment]
-            yield
-        finally:
-            for slots, name, parameter in held:
-                slots[name] = parameter
+    new = {id(parameter_of(module, name)): value for name, value in values.items()}
+    return _ModuleCopies(new).of(module)
+
+
+def with_own_hooks(module: nn.Module) -> nn.Module:
+    """Copy a tree of modules, so that hooks can be added that nobody else meets."""
+    return _ModuleCopies({}, own=_ModuleCopies.HOOKS).of(module)
+
+
+class _ModuleCopies:
+    """Copies of modules that share everything but some tensors.
+
+    A class and not two functions that call each other, which would be a reference
+    cycle for each call.
+    """
+
+    STANDARD = frozenset(vars(nn.Module()))
+    """The attributes that every module has."""
+    HOOKS = (
+        "_forward_hooks",
+        "_forward_hooks_with_kwargs",
+        "_forward_hooks_always_called",
+        "_forward_pre_hooks",
+        "_forward_pre_hooks_with_kwargs",
+    )
+    """Those that hooks are registered in."""
+    DEPTH, LONGEST = 3, 1000
+    """Containers that are copied, with what is in them: so many inside each other, of
+    so many entries at most."""
+
+    def __init__(self, new: Mapping[int, Tensor], own: Sequence[str] = ()) -> None:
+        self._new = new
+        self._own = ("_buffers", *own)
+        self._copies: dict[int, nn.Module] = {}
+
+    def of(self, module: nn.Module) -> nn.Module:
+        known = self._copies.get(id(module))
+        if known is not None:
+            return known
+        copy = self._copies[id(module)] = object.__new__(type(module))
+        own, new = vars(copy), self._new
+        own.update(vars(module))
+        parameters = module._parameters.items()
+        own["_parameters"] = {name: new.get(id(p), p) for name, p in parameters}
+        for name in self._own:
+            own[name] = own[name].copy()
+        own["_modules"] = {
+            name: None if child is None else self.of(child)
+            for name, child in module._modules.items()
+        }
+        for name in own.keys() - self.STANDARD:
+            own[name] = self._inside(own[name], self.DEPTH)
+        return copy
+
+    def _inside(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if kind in {dict, list, tuple} and depth and len(value) <= self.LONGEST:
+            if kind is dict:
+                pairs = value.items()
+                return {name: self._inside(held, depth - 1) for name, held in pairs}
+            return kind(self._inside(held, depth - 1) for held in value)
+        if isinstance(value, nn.Module):
+            return self.of(value)
+        if kind is MethodType and isinstance(value.__self__, nn.Module):
+            return MethodType(value.__func__, self.of(value.__self__))
+        return self._new.get(id(value), value)
 
 
 def training_flags(roots: Iterable[nn.Module]) -> tuple[bool, ...]:
@@ -108,14 +156,11 @@ def tensors_of(roots: Iterable[nn.Module]) -> list[Tensor]:
     """
     found: list[Tensor | None] = []
     waiting = [*roots]
-    with TORCH_GLOBAL_LOCK:
-        while waiting:
-            module = waiting.pop()
-            found += module._parameters.values()
-            found += module._buffers.values()
-            waiting += [
-                child for child in module._modules.values() if child is not None
-            ]
+    while waiting:
+        module = waiting.pop()
+        found += module._parameters.values()
+        found += module._buffers.values()
+        waiting += [child for child in module._modules.values() if child is not None]
     return [tensor for tensor in found if tensor is not None]
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from jacengine._torch_private import replaced_parameters
+from jacengine._torch_private import with_parameters
 
 Tensors = tuple[Tensor, ...]
 """One tensor a leaf: primals, outputs, tangents or cotangents."""
@@ -46,8 +46,7 @@ def call_with_parameters(
     kwargs: Mapping[str, Any],
 ) -> Any:
     """Call a module with some parameters replaced, tied names together."""
-    with replaced_parameters(module, parameters):
-        return module(*args, **kwargs)
+    return with_parameters(module, parameters)(*args, **kwargs)
 
 
 Vectorisation = Literal["none", "legacy", "vmap"]

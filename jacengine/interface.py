@@ -102,7 +102,10 @@ class Point:
             a leading axis of copies.
         primals: The values, detached unless `create_graph`.
         create_graph: Whether products must be differentiable in turn.
+        own: The module's own parameters, if the primals are their values and a graph
+            is to begin at them.
         module: The module whose parameters the primals are, if they are.
+        calling: Returns `function` with another module in the place of that one.
         names: The parameter name of each primal, if they are parameters.
         batch_size: How many samples are along axis 0 of every output; `None` when the
             outputs are one sample.
@@ -114,13 +117,17 @@ class Point:
     replicated: Function
     primals: Tensors
     create_graph: bool = False
+    own: Tensors | None = None
     module: nn.Module | None = None
+    calling: Callable[[nn.Module], Function] | None = None
     names: tuple[str, ...] = ()
     batch_size: int | None = None
     over_samples: Callable[..., Tensors] | None = None
 
     def tracked(self) -> Tensors:
-        """Return the primals as starting points of a new autograd graph."""
+        """Return the primals as starting points of an autograd graph."""
+        if self.own is not None:
+            return self.own
         return tuple(
             p.view_as(p)
             if self.create_graph and p.requires_grad

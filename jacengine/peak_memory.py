@@ -66,6 +66,10 @@ class _StorageCounter(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
+        if func is torch.ops.aten._efficientzerotensor.default:
+            # Scaled under a mode (the tangent of a constant with `alpha=`), a tensor of
+            # zeros without memory is a segmentation fault in torch 2.13.
+            return torch.zeros((), **(kwargs or {})).expand(*args)
         for leaf in pytree.tree_leaves((args, kwargs)):
             if isinstance(leaf, Tensor):
                 self.meet(leaf, made=False)

@@ -11,21 +11,11 @@ from typing import Any
 import torch
 
 from jacengine.bench import optional_libraries
-from jacengine.bench.baselines.memory_estimate import MemoryEstimate
 from jacengine.bench.baselines.pure_function import PureFunction
 from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.errors import UnsupportedError
 from jacengine.interface import Unsupported
 from jacengine.problem.quantity import Quantity
-
-
-def _identity(result: Any) -> Any:
-    return result
-
-
-def _always_applicable(workload: Workload, spec: DerivativeSpec) -> str | None:
-    del workload, spec
-    return None
 
 
 @dataclass(frozen=True)
@@ -39,11 +29,14 @@ class Prepared:
     """
 
     run: Callable[[], Any]
-    convert: Callable[[Any], Any] = _identity
+    convert: Callable[[Any], Any] = lambda result: result
 
     def __call__(self) -> Any:
         """Compute the derivative as tensors."""
         return self.convert(self.run())
+
+
+Prepare = Callable[[Workload, DerivativeSpec], Prepared]
 
 
 @dataclass(frozen=True)
@@ -58,48 +51,38 @@ class Baseline:
         prepare: Does everything that users do once, and leaves the spec unchanged.
         quantities: The quantities that it computes.
         libraries: The optional libraries that it imports.
-        reason_inapplicable: Returns why it does not apply, without running it.
+        reason_inapplicable: Returns why it does not apply, if so, without running it.
         smoke_test: Whether `check` runs it at the tiny size, because only a run shows
             which operators the library does not support.
-        memory: Estimates what it allocates at least, if it computes all directions at
-            once.
+        reason_too_large: Returns why its directions, all computed at once, do not fit
+            into the memory; `None` if it computes them one by one.
     """
 
     name: str
     source: str
-    prepare: Callable[[Workload, DerivativeSpec], Prepared]
+    prepare: Prepare
     quantities: frozenset[Quantity] = frozenset({"jacobian"})
     libraries: tuple[str, ...] = ()
-    reason_inapplicable: Callable[[Workload, DerivativeSpec], str | None] = (
-        _always_applicable
-    )
+    reason_inapplicable: Callable[[Workload, DerivativeSpec], str | None] | None = None
     smoke_test: bool = True
-    memory: Callable[[PureFunction], MemoryEstimate] | None = None
+    reason_too_large: Callable[[PureFunction], str | None] | None = None
 
     def missing(self) -> str | None:
         """Return which of its libraries is not installed, if any."""
         return optional_libraries.reason_missing(*self.libraries)
 
     def check(self, workload: Workload, spec: DerivativeSpec) -> Unsupported | None:
-        """Check whether it applies, without running it at the size of the spec.
-
-        Args:
-            workload: The workload.
-            spec: The derivative at the size, in the dtype and on the device to be used.
-
-        Returns:
-            `None` if it applies, else the reason.
-        """
+        """Check whether it applies, without running it at the size of the spec."""
         if spec.quantity not in self.quantities:
             computed = ", ".join(sorted(self.quantities))
             return Unsupported(f"no {spec.quantity}: it computes {computed}")
-        reason = self.reason_inapplicable(workload, spec)
+        reason = self.reason_inapplicable and self.reason_inapplicable(workload, spec)
         if reason is None and self.smoke_test:
             like: torch.Tensor = spec.args[0]
             dtype = like.dtype if like.is_floating_point() else None
             reason = _smoke_test(self, workload, like.device, dtype)
-        if reason is None and self.memory is not None:
-            reason = self.memory(PureFunction.of(spec)).reason_too_large()
+        if reason is None and self.reason_too_large is not None:
+            reason = self.reason_too_large(PureFunction.of(spec))
         return None if reason is None else Unsupported(reason)
 
 
@@ -121,6 +104,11 @@ def _smoke_test(
     except UnsupportedError as error:
         return str(error)
     except Exception as error:
-        first_line = next(iter(str(error).splitlines()), "")
-        return f"{type(error).__name__}: {first_line}"
+        return first_line(error)
     return None
+
+
+def first_line(error: Exception) -> str:
+    """Return the name of an exception, and the first line of its message."""
+    message = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {message}"

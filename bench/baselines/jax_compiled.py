@@ -19,22 +19,17 @@ from functools import partial
 from typing import Any, cast
 
 import torch
+from torch import Tensor, nn
 from torch.utils.dlpack import from_dlpack
 
 from jacengine.bench.baselines.baseline import Baseline, Prepared
-from jacengine.bench.baselines.hessian_parts import select_part
+from jacengine.bench.baselines.pure_function import select_part
 from jacengine.bench.optional_libraries import load
 from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.problem.quantity import SECOND_ORDER, Quantity
 
 _Derivative = Callable[[Callable[..., Any], Quantity], Callable[..., Any]]
 """Maps the function of one sample, or of one point, to its derivative."""
-
-
-def _jacobian(
-    transform: str, fn: Callable[..., Any], _: Quantity
-) -> Callable[..., Any]:
-    return cast("Callable[..., Any]", getattr(load("jax"), transform)(fn))
 
 
 def _hessian(fn: Callable[..., Any], quantity: Quantity) -> Callable[..., Any]:
@@ -70,17 +65,28 @@ def _compiled(
     """Compile the derivative by running it once."""
     assert workload.jax_function is not None
     jax = _started()
-    function = workload.jax_function(spec)
-    transformed = derivative(function.fn, spec.quantity)
-    if any(axis is not None for axis in function.in_axes):
-        transformed = jax.vmap(transformed, in_axes=function.in_axes)
+    fn = partial(workload.jax_function, spec)
+    module = spec.fn if isinstance(spec.fn, nn.Module) else nn.Module()
+    params = {name: _array(p) for name, p in module.named_parameters()}
+    args = list(map(_array, spec.args))
+    # What is differentiated comes first, and has the sample axis unless samples share
+    # it, as they share parameters.
+    axes: list[int | None] = [spec.batch_dim] * len(args)
+    if spec.wrt == "params":
+        args, axes = [params, *args], [None, *axes]
+    elif params:
+        of_params, args, axes = fn, [*args, params], [*axes, None]
+        fn = partial(lambda x, params: of_params(params, x))
+    transformed = derivative(fn, spec.quantity)
+    if spec.batch_dim is not None:
+        transformed = jax.vmap(transformed, in_axes=tuple(axes))
     compiled = jax.jit(transformed)
 
     def run() -> Any:
-        return jax.block_until_ready(compiled(function.primal, *function.rest))
+        return jax.block_until_ready(compiled(*args))
 
     run()
-    return Prepared(run, lambda result: _tensors(result, function.primal))
+    return Prepared(run, lambda result: _tensors(result, args[0]))
 
 
 @functools.cache
@@ -97,6 +103,10 @@ def _started() -> Any:
     return jax
 
 
+def _array(tensor: Tensor) -> Any:
+    return load("jax.numpy").array(tensor.detach().cpu().numpy())
+
+
 def _tensors(result: Any, primal: Any) -> Any:
     """Return the arrays as tensors on the same memory, parameters in their order."""
     if isinstance(result, dict):
@@ -108,50 +118,38 @@ def _baseline(
     name: str,
     source: str,
     derivative: _Derivative,
-    quantities: frozenset[Quantity],
-    libraries: tuple[str, ...] = ("jax",),
+    libraries: tuple[str, ...],
+    *quantities: Quantity,
 ) -> Baseline:
     return Baseline(
         name,
         source,
         partial(_compiled, derivative),
-        quantities,
+        frozenset(quantities),
         libraries,
         _reason_inapplicable,
         smoke_test=False,
     )
 
 
-_JACOBIAN: frozenset[Quantity] = frozenset({"jacobian"})
-_FOLX = ("folx", "jax")
-_LAPLACIAN: frozenset[Quantity] = frozenset({"laplacian"})
-_dense, _sparse = (partial(_forward_laplacian, threshold) for threshold in (0, 6))
+def _jax(name: str, derivative: _Derivative, *quantities: Quantity) -> Baseline:
+    source = f"JAX documentation: {name}, vmap, jit"
+    return _baseline(f"jax.jit({name})", source, derivative, ("jax",), *quantities)
 
-JAX_JACOBIANS: tuple[Baseline, ...] = tuple(
-    _baseline(
-        f"jax.jit({mode})",
-        f"JAX documentation: {mode}, vmap, jit",
-        partial(_jacobian, mode),
-        _JACOBIAN,
-    )
-    for mode in ("jacrev", "jacfwd")
+
+def _folx(name: str, sparsity_threshold: int) -> Baseline:
+    derivative = partial(_forward_laplacian, sparsity_threshold)
+    libraries = ("folx", "jax")
+    return _baseline(name, "folx documentation", derivative, libraries, "laplacian")
+
+
+JAX_JACOBIANS: tuple[Baseline, ...] = (
+    _jax("jacrev", lambda fn, _: load("jax").jacrev(fn), "jacobian"),
+    _jax("jacfwd", lambda fn, _: load("jax").jacfwd(fn), "jacobian"),
 )
 JAX_HESSIANS: tuple[Baseline, ...] = (
-    _baseline(
-        "jax.jit(hessian)",
-        "JAX documentation: hessian, vmap, jit",
-        _hessian,
-        SECOND_ORDER,
-    ),
-    _baseline(
-        "folx.forward_laplacian", "folx documentation", _dense, _LAPLACIAN, _FOLX
-    ),
+    _jax("hessian", _hessian, *SECOND_ORDER),
+    _folx("folx.forward_laplacian", 0),
     # Derivatives that stay sparse, as folx recommends for wave functions.
-    _baseline(
-        "folx.forward_laplacian(sparse)",
-        "folx documentation",
-        _sparse,
-        _LAPLACIAN,
-        _FOLX,
-    ),
+    _folx("folx.forward_laplacian(sparse)", 6),
 )

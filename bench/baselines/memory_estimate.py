@@ -1,14 +1,13 @@
 """Memory estimates of methods that compute all directions at once.
 
-Libraries start such a computation without a look at its size; the estimate skips those
-that would exhaust the memory.
+Libraries start such a computation without a look at its size; a lower bound of what
+they allocate skips those that would exhaust the memory.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,44 +18,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from jacengine.bench.baselines.pure_function import PureFunction
 from jacengine.selection.budget import format_bytes, to_bytes
 
-_FREE_SHARE = 0.5
-"""Share of the free memory that the lower bound may reach."""
 
-
-@dataclass(frozen=True)
-class MemoryEstimate:
-    """A lower bound of what a vectorised method allocates.
-
-    Attributes:
-        directions: The number of tangents or cotangents that are propagated together.
-        bytes: The bytes that they need at least.
-        device: Where they are allocated.
-    """
-
-    directions: int
-    bytes: int
-    device: torch.device
-
-    def reason_too_large(self) -> str | None:
-        """Return how much does not fit, if it does not."""
-        if self.bytes <= to_bytes(_FREE_SHARE, self.device):
-            return None
-        return (
-            f"all {self.directions} directions at once need at least "
-            f"{format_bytes(self.bytes)}, more than half of what is free"
-        )
-
-
-def of_jacobian(pure: PureFunction, *, forward: bool, mapped: bool) -> MemoryEstimate:
-    """Estimate a Jacobian whose directions are propagated together.
+def of_jacobian(pure: PureFunction, *, forward: bool, mapped: bool) -> str | None:
+    """Return how much does not fit, if the directions of a Jacobian do not.
 
     Args:
         pure: The function.
         forward: Whether directions are tangents, and not cotangents.
         mapped: Whether the method maps over samples, which then share directions.
-
-    Returns:
-        The estimate.
     """
     output, largest = _largest_tensor(pure)
     if forward:
@@ -71,28 +40,36 @@ def of_jacobian(pure: PureFunction, *, forward: bool, mapped: bool) -> MemoryEst
         # Batched matrix products copy the tangent of the weight for each sample.
         weight = max(p.nbytes for p in pure.primal.values())
         needed = max(needed, directions * len(output) * weight)
-    return MemoryEstimate(directions, needed, output.device)
+    return _reason_too_large(directions, needed, output.device)
 
 
 def of_hessian(
     pure: PureFunction, *, count: Callable[[PureFunction], int], looped: bool
-) -> MemoryEstimate:
-    """Estimate a Hessian whose directions are propagated together.
+) -> str | None:
+    """Return how much does not fit, if the directions of a Hessian do not.
 
     Args:
         pure: The function.
         count: Counts the directions that are propagated together.
         looped: Whether samples are computed one by one.
-
-    Returns:
-        The estimate.
     """
     output, largest = _largest_tensor(pure)
     directions = count(pure)
     samples = 1 if looped else pure.batch_size or 1
     row = pure.in_size * samples * output.dtype.itemsize
     share = largest * samples // (pure.batch_size or 1)
-    return MemoryEstimate(directions, 2 * directions * max(share, row), output.device)
+    return _reason_too_large(
+        directions, 2 * directions * max(share, row), output.device
+    )
+
+
+def _reason_too_large(directions: int, needed: int, device: torch.device) -> str | None:
+    if needed <= to_bytes(0.5, device):
+        return None
+    return (
+        f"all {directions} directions at once need at least {format_bytes(needed)}, "
+        "more than half of what is free"
+    )
 
 
 def _largest_tensor(pure: PureFunction) -> tuple[Tensor, int]:

@@ -24,9 +24,13 @@ import torch
 from torch import Tensor, nn
 
 from jacengine.bench.baselines.baseline import Baseline, Prepared
+from jacengine.bench.baselines.pure_function import trainable
 from jacengine.bench.optional_libraries import load
 from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.errors import UnsupportedError
+
+_EXAMPLE = "BackPACK's example of batched Jacobians"
+_OPACUS, _PROTOTYPE = "Opacus documentation", "torch.nn.utils._per_sample_grad"
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,13 @@ def _expanded_weights(module: nn.Module) -> _Library:
     return _Library(per_sample(module), "grad_sample")
 
 
-def _output_by_output(
+def _by_output(
     prepare: Callable[[nn.Module], _Library], _: Workload, spec: DerivativeSpec
 ) -> Prepared:
     """Take one backward pass for each output of a sample."""
     module = copy.deepcopy(cast("nn.Module", spec.fn))
     library = prepare(module)
-    params = _trainable(module)
+    params = trainable(module)
 
     def run() -> dict[str, Tensor]:
         output = library.forward(*spec.args)
@@ -113,7 +117,7 @@ def _square_root(_: Workload, spec: DerivativeSpec) -> Prepared:
     backpack = load("backpack")
     module = backpack.extend(copy.deepcopy(cast("nn.Module", spec.fn)))
     loss = backpack.extend(nn.MSELoss(reduction="sum"))
-    params = _trainable(module)
+    params = trainable(module)
     extension = load("backpack.extensions").SqrtGGNExact()
 
     def run() -> dict[str, Tensor]:
@@ -136,23 +140,8 @@ def _reason_no_samples(_: Workload, spec: DerivativeSpec) -> str | None:
     return None
 
 
-def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: p for name, p in module.named_parameters() if p.requires_grad}
-
-
 def _pop_gradient(parameter: Any, attribute: str) -> Tensor:
-    """Remove the gradients that a library stored, so that nothing is added to them.
-
-    Args:
-        parameter: A parameter of the copy that the library works on.
-        attribute: The attribute that it fills.
-
-    Returns:
-        The gradient of each sample, detached.
-
-    Raises:
-        UnsupportedError: It stored nothing.
-    """
+    """Remove and return what a library stored, so that nothing is added to it."""
     found = getattr(parameter, attribute, None)
     if found is None:
         raise UnsupportedError(
@@ -165,31 +154,19 @@ def _pop_gradient(parameter: Any, attribute: str) -> Tensor:
     return gradient
 
 
-def _baseline(
-    name: str,
-    source: str,
-    prepare: Callable[[Workload, DerivativeSpec], Prepared],
-    libraries: tuple[str, ...],
-) -> Baseline:
-    return Baseline(
+PER_SAMPLE_GRADIENTS: tuple[Baseline, ...] = tuple(
+    Baseline(
         name,
         source,
         prepare,
         libraries=libraries,
         reason_inapplicable=_reason_no_samples,
     )
-
-
-_batch_grad = partial(_output_by_output, _backpack)
-_grad_sample_module = partial(_output_by_output, _opacus)
-_call_for_per_sample_grads = partial(_output_by_output, _expanded_weights)
-_EXAMPLE = "BackPACK's example of batched Jacobians"
-_OPACUS, _PROTOTYPE = "Opacus documentation", "torch.nn.utils._per_sample_grad"
-
-PER_SAMPLE_GRADIENTS: tuple[Baseline, ...] = (
-    _baseline("backpack.BatchGrad", _EXAMPLE, _batch_grad, ("backpack",)),
-    _baseline("backpack.SqrtGGNExact", _EXAMPLE, _square_root, ("backpack",)),
-    _baseline("opacus.GradSampleModule", _OPACUS, _grad_sample_module, ("opacus",)),
-    _baseline("ExpandedWeights", _PROTOTYPE, _call_for_per_sample_grads, ()),
+    for name, source, prepare, libraries in (
+        ("backpack.BatchGrad", _EXAMPLE, partial(_by_output, _backpack), ("backpack",)),
+        ("backpack.SqrtGGNExact", _EXAMPLE, _square_root, ("backpack",)),
+        ("opacus.GradSampleModule", _OPACUS, partial(_by_output, _opacus), ("opacus",)),
+        ("ExpandedWeights", _PROTOTYPE, partial(_by_output, _expanded_weights), ()),
+    )
 )
 """In the order in which tables show them."""

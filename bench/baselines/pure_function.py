@@ -1,4 +1,4 @@
-"""A derivative in the form that `torch.func` needs: a pure function of the primal."""
+"""A derivative in the form that transforms need: a pure function of the primal."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from jacengine.bench.workload import DerivativeSpec
+from jacengine.problem.quantity import Quantity
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,11 @@ class PureFunction:
         fn = spec.fn
         if spec.wrt == "params":
             module = cast("nn.Module", fn)
-            named = module.named_parameters()
-            params = {name: p.detach() for name, p in named if p.requires_grad}
 
             def with_params(primal: dict[str, Tensor], *args: Any) -> Tensor:
                 return cast("Tensor", functional_call(module, primal, args))
 
+            params = {name: p.detach() for name, p in trainable(module).items()}
             return cls(with_params, params, spec.args, batch_size, by_params=True)
         index = cast("int", spec.wrt)
         if isinstance(fn, nn.Module):
@@ -95,17 +95,37 @@ class PureFunction:
         """The sample axis of `primal` and of each of `rest`, as for `vmap`."""
         return (None if self.by_params else 0, *(0 for _ in self.rest))
 
-    def summed(self, primal: Any) -> Tensor:
-        """Sum the outputs over the samples.
 
-        The gradient of this sum by the input of a sample is that of the sample alone:
-        the usual method for the Jacobian of a batch in reverse mode.
-        """
-        return self.of_primal(primal).sum(0)
+def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters that gradients are computed by."""
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
-    def shifted(self, offset: Tensor) -> Tensor:
-        """Return the outputs with one offset added to the input of every sample.
 
-        Its derivative at zero is that of each sample: the same in forward mode.
-        """
-        return self.of_primal(self.primal + offset)
+def select_part(hessian: Callable[..., Any], quantity: Quantity) -> Callable[..., Any]:
+    """Select the diagonal or the trace from whole Hessians, of tensors or JAX arrays.
+
+    Args:
+        hessian: Maps a point, and anything else, to the Hessian there: `(*out, *in,
+            *in)`, or for a dict of parameters `(*out, *p, *q)` by both names.
+        quantity: The part; a whole Hessian, or a Jacobian, is returned as it is.
+    """
+    if quantity in {"jacobian", "hessian"}:
+        return hessian
+
+    def part_of(H: Any, primal: Any) -> Any:
+        """Return the diagonal `(*out, *in)` of a block, or its trace `(*out)`."""
+        out, size = H.shape[: H.ndim - 2 * primal.ndim], math.prod(primal.shape)
+        diagonal = H.reshape(*out, size, size).diagonal(0, -2, -1)
+        if quantity == "laplacian":
+            return diagonal.sum(-1)
+        return diagonal.reshape(*out, *primal.shape)
+
+    def part(primal: Any, *rest: Any) -> Any:
+        H = hessian(primal, *rest)
+        if not isinstance(primal, dict):
+            return part_of(H, primal)
+        named = cast("dict[str, Any]", primal)
+        blocks = {name: part_of(H[name][name], x) for name, x in named.items()}
+        return sum(blocks.values()) if quantity == "laplacian" else blocks
+
+    return part

@@ -1,9 +1,4 @@
-"""Second derivatives by PyTorch: nested transforms, two gradients, Hessian products.
-
-Nested transforms compute the whole Hessian, of which a diagonal or a trace is taken.
-Unmapped, they treat a batch as one point with a Hessian of mostly zeros, so users loop
-over samples.
-"""
+"""Second derivatives by PyTorch without its transforms: two gradients, or products."""
 
 from __future__ import annotations
 
@@ -13,65 +8,16 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd import functional
-from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
+from torch.func import grad, jvp, vmap
 from torch.utils import _pytree as pytree
 
-from jacengine.bench.baselines import memory_estimate
 from jacengine.bench.baselines.baseline import Baseline, Prepared
-from jacengine.bench.baselines.hessian_parts import select_part
+from jacengine.bench.baselines.memory_estimate import of_hessian
 from jacengine.bench.baselines.pure_function import PureFunction
-from jacengine.bench.baselines.torch_jacobians import (
-    Transform,
-    detached,
-    mapped,
-    of_tensors,
-    reason_no_samples,
-)
+from jacengine.bench.baselines.torch_transforms import TUTORIAL, detached
 from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.errors import UnsupportedError
 from jacengine.problem.quantity import SECOND_ORDER
-
-
-def _reverse_twice(fn: Callable[..., Any]) -> Callable[..., Any]:
-    return jacrev(jacrev(fn))
-
-
-def _forward_twice(fn: Callable[..., Any]) -> Callable[..., Any]:
-    return jacfwd(jacfwd(fn))
-
-
-def _functional(fn: Callable[..., Any], *, vectorize: bool) -> Callable[..., Any]:
-    """Compute the Hessian of a single output, and add the axes of that output."""
-    out_shape = torch.Size()
-
-    def recorded(*args: Any) -> Tensor:
-        nonlocal out_shape
-        output: Tensor = fn(*args)
-        out_shape = output.shape
-        return output
-
-    derived = of_tensors(functional.hessian, vectorize=vectorize)(recorded)
-
-    def with_output_axes(*args: Any) -> Any:
-        H = derived(*args)
-        return pytree.tree_map(lambda block: block.reshape(*out_shape, *block.shape), H)
-
-    return with_output_axes
-
-
-def _looped(transform: Transform, _: Workload, spec: DerivativeSpec) -> Prepared:
-    """Transform the function of one sample, and loop over the samples."""
-    pure = PureFunction.of(spec)
-    part = select_part(transform(pure.one_sample), spec.quantity)
-
-    def run() -> Any:
-        if pure.batch_size is None:
-            return detached(part(pure.primal, *pure.rest))
-        samples = (part(*sample) for sample in pure.samples())
-        return detached(pytree.tree_map(lambda *same: torch.stack(same), *samples))
-
-    return Prepared(run)
 
 
 def _reason_grad_twice(_: Workload, spec: DerivativeSpec) -> str | None:
@@ -156,74 +102,22 @@ def _hessian_diagonal(fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return vmap(along)(axes.reshape(-1, *x.shape)).reshape(x.shape)
 
 
-def _inputs(pure: PureFunction) -> int:
-    return pure.in_size
-
-
-def _inputs_by_outputs(pure: PureFunction) -> int:
-    return pure.in_size * pure.out_shape.numel()
-
-
-def _pairs_of_inputs(pure: PureFunction) -> int:
-    return pure.in_size**2
-
-
 def _largest_parameter(pure: PureFunction) -> int:
     sizes = [p.numel() for p in pure.primal.values()] if pure.by_params else []
     return max(sizes, default=pure.in_size)
 
 
-_Count = Callable[[PureFunction], int]
-"""Counts the directions that are propagated together."""
-_TUTORIAL = "PyTorch tutorial: Jacobians, Hessians, hvp, vhp, and more"
-
-
-def _loop(
-    name: str, module: str, transform: Transform, count: _Count | None
-) -> Baseline:
-    estimate = count and partial(memory_estimate.of_hessian, count=count, looped=True)
-    prepare, source = partial(_looped, transform), f"{module} documentation"
-    return Baseline(name, source, prepare, SECOND_ORDER, memory=estimate)
-
-
-def _vmap(name: str, transform: Transform, count: _Count) -> Baseline:
-    return Baseline(
-        name,
-        _TUTORIAL,
-        partial(mapped, transform),
-        SECOND_ORDER,
-        reason_inapplicable=reason_no_samples,
-        memory=partial(memory_estimate.of_hessian, count=count, looped=False),
-    )
-
-
-_functional_loop = partial(_functional, vectorize=False)
-_functional_batched = partial(_functional, vectorize=True)
-_AUTOGRAD, _FUNC = "torch.autograd.functional", "torch.func"
-
-HESSIANS: tuple[Baseline, ...] = (
-    Baseline(
-        "grad(grad.sum())",
-        "PyTorch forum and DeepXDE",
-        _grad_twice,
-        SECOND_ORDER,
-        reason_inapplicable=_reason_grad_twice,
-    ),
-    _loop("functional.hessian", _AUTOGRAD, _functional_loop, None),
-    _loop("functional.hessian(vectorize)", _AUTOGRAD, _functional_batched, _inputs),
-    _loop("torch.func.hessian", _FUNC, hessian, _inputs_by_outputs),
-    _loop("jacrev(jacrev)", _FUNC, _reverse_twice, _inputs_by_outputs),
-    _vmap("vmap(hessian)", hessian, _inputs_by_outputs),
-    _vmap("vmap(jacrev(jacrev))", _reverse_twice, _inputs_by_outputs),
-    _vmap("vmap(jacfwd(jacfwd))", _forward_twice, _pairs_of_inputs),
-    Baseline(
-        "vmap(hvp)",
-        _TUTORIAL,
-        _mapped_hvp,
-        frozenset({"hessian_diagonal", "laplacian"}),
-        memory=partial(
-            memory_estimate.of_hessian, count=_largest_parameter, looped=False
-        ),
-    ),
+GRAD_TWICE = Baseline(
+    "grad(grad.sum())",
+    "PyTorch forum and DeepXDE",
+    _grad_twice,
+    SECOND_ORDER,
+    reason_inapplicable=_reason_grad_twice,
 )
-"""In the order in which tables show them."""
+MAPPED_HVP = Baseline(
+    "vmap(hvp)",
+    TUTORIAL,
+    _mapped_hvp,
+    frozenset({"hessian_diagonal", "laplacian"}),
+    reason_too_large=partial(of_hessian, count=_largest_parameter, looped=False),
+)

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from jacengine.bench.optional_libraries import load
-from jacengine.bench.workload import DerivativeSpec, JaxFunction, Workload, seeded
-from jacengine.bench.workloads.jax_functions import in_jax
-from jacengine.bench.workloads.perceptrons import jax_mlp, mlp, mlp_in_jax
+from jacengine.bench.workload import DerivativeSpec, Workload, scale
+from jacengine.bench.workloads.models import mlp, mlp_in_jax
 
 
 class _ResidualFlow(nn.Module):
@@ -23,24 +22,6 @@ class _ResidualFlow(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shift: Tensor = self.g(x)
         return x + shift
-
-
-def _flow_jacobian(spec: DerivativeSpec) -> Tensor:
-    """Return the Jacobian `I + W2 diag(1 - tanh(W1 x + b1)^2) W1`."""
-    params = dict(cast("nn.Module", spec.fn).named_parameters())
-    x: Tensor = spec.args[0]
-    with torch.no_grad():
-        inner = x @ params["g.0.weight"].T + params["g.0.bias"]
-        slope = 1 - inner.tanh() ** 2
-        weights = params["g.2.weight"] * slope.unsqueeze(1)
-        identity = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-        return identity + weights @ params["g.0.weight"]
-
-
-def _flow_in_jax(spec: DerivativeSpec) -> JaxFunction:
-    g = jax_mlp(3, "g.")
-    module = cast("nn.Module", spec.fn)
-    return in_jax(spec, lambda params, x: x + g(params, x), module)
 
 
 class _Equilibrium(nn.Module):
@@ -65,33 +46,16 @@ class _Equilibrium(nn.Module):
         return z
 
 
-def _equilibrium_jacobian(spec: DerivativeSpec) -> Tensor:
-    """Return `(I - D W)^-1 D U`, `D = diag(1 - z^2)`: implicit differentiation."""
-    layer = cast("_Equilibrium", spec.fn)
-    with torch.no_grad():
-        z = layer(spec.args[0])
-        slope = (1 - z**2).unsqueeze(-1)
-        identity = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
-        by_state = identity - slope * layer.state.weight
-        J: Tensor = torch.linalg.solve(by_state, slope * layer.input.weight)
-        return J
+def _equilibrium_in_jax(_: DerivativeSpec, params: dict[str, Any], x: Any) -> Any:
+    jnp = load("jax.numpy")
+    injected = params["input.weight"] @ x
 
+    def step(z: Any, _: None) -> tuple[Any, None]:
+        inner = params["state.weight"] @ z + params["state.bias"] + injected
+        return jnp.tanh(inner), None
 
-def _equilibrium_in_jax(spec: DerivativeSpec) -> JaxFunction:
-    jax, jnp = load("jax"), load("jax.numpy")
-
-    layer = cast("_Equilibrium", spec.fn)
-
-    def fixed_point(params: dict[str, Any], x: Any) -> Any:
-        injected = params["input.weight"] @ x
-
-        def step(z: Any, _: None) -> tuple[Any, None]:
-            inner = params["state.weight"] @ z + params["state.bias"] + injected
-            return jnp.tanh(inner), None
-
-        return jax.lax.scan(step, jnp.zeros_like(x), length=layer.steps)[0]
-
-    return in_jax(spec, fixed_point, layer)
+    steps = _Equilibrium.steps
+    return load("jax.lax").scan(step, jnp.zeros_like(x), length=steps)[0]
 
 
 DYNAMICS: tuple[Workload, ...] = (
@@ -101,12 +65,9 @@ DYNAMICS: tuple[Workload, ...] = (
         "residual networks, 2019, https://arxiv.org/abs/1811.00995",
         use="A normalizing flow's likelihood takes the log-determinant of each layer's "
         "Jacobian.",
-        parameter="dimension",
-        sizes=(8, 64, 256),
-        tiny=3,
-        build=seeded(lambda d: DerivativeSpec(_ResidualFlow(d), (torch.randn(64, d),))),
-        closed_form=_flow_jacobian,
-        jax_function=_flow_in_jax,
+        **scale("dimension", 8, 64, 256, tiny=3),
+        build=lambda d: DerivativeSpec(_ResidualFlow(d), (torch.randn(64, d),)),
+        jax_function=lambda spec, params, x: x + mlp_in_jax(spec, params, x, "g."),
     ),
     Workload(
         name="deep_equilibrium",
@@ -115,11 +76,8 @@ DYNAMICS: tuple[Workload, ...] = (
         "https://arxiv.org/abs/1909.01377",
         use="How the equilibrium follows its input: for stability and regularisation, "
         "through all the steps of the solver.",
-        parameter="units",
-        sizes=(8, 32, 128),
-        tiny=2,
-        build=seeded(lambda n: DerivativeSpec(_Equilibrium(n), (torch.randn(32, n),))),
-        closed_form=_equilibrium_jacobian,
+        **scale("units", 8, 32, 128, tiny=2),
+        build=lambda n: DerivativeSpec(_Equilibrium(n), (torch.randn(32, n),)),
         jax_function=_equilibrium_in_jax,
     ),
     Workload(
@@ -129,12 +87,8 @@ DYNAMICS: tuple[Workload, ...] = (
         "https://arxiv.org/abs/1806.07366",
         use="Implicit solvers take the right-hand side's Jacobian in every step, and "
         "continuous flows its trace.",
-        parameter="state size d",
-        sizes=(8, 64, 256),
-        tiny=3,
-        build=seeded(
-            lambda d: DerivativeSpec(mlp(d, 64, 64, d), (torch.randn(64, d),))
-        ),
+        **scale("state size d", 8, 64, 256, tiny=3),
+        build=lambda d: DerivativeSpec(mlp(d, 64, 64, d), (torch.randn(64, d),)),
         jax_function=mlp_in_jax,
     ),
 )

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from jacengine.bench.optional_libraries import load
-from jacengine.bench.workload import (
-    DerivativeSpec,
-    JaxFunction,
-    Workload,
-    on_samples,
-    seeded,
-)
-from jacengine.bench.workloads.jax_functions import in_jax
+from jacengine.bench.workload import DerivativeSpec, Workload, scale
 
 
 class _Mixture(nn.Module):
@@ -39,54 +32,18 @@ class _Mixture(nn.Module):
         return self.joint(x).logsumexp(-1)
 
 
-def _mixture_jacobian(spec: DerivativeSpec) -> dict[str, Tensor]:
-    """Return the derivatives by the posterior of the components."""
-    mixture = cast("_Mixture", spec.fn)
-    x: Tensor = spec.args[0]
-    with torch.no_grad():
-        posterior = mixture.joint(x).softmax(-1)
-        scales = mixture.log_scales.exp()
-        deviations = (x.unsqueeze(-2) - mixture.means) / scales
-        return {
-            "logits": posterior - mixture.logits.softmax(0),
-            "means": posterior.unsqueeze(-1) * deviations / scales,
-            "log_scales": posterior.unsqueeze(-1) * (deviations**2 - 1),
-        }
-
-
 def _score(dimension: int) -> DerivativeSpec:
     where = torch.randn(256, dimension)
     return DerivativeSpec(_Mixture(16, dimension), (where,), quantity="laplacian")
 
 
-def _score_divergence(spec: DerivativeSpec) -> Tensor:
-    """Return the divergence from the mean and the spread of the component scores.
-
-    The score is their mean, weighted by the posterior.
-    """
-    mixture = cast("_Mixture", spec.fn)
-    x: Tensor = spec.args[0]
-    with torch.no_grad():
-        posterior = mixture.joint(x).softmax(-1)
-        precisions = (-2 * mixture.log_scales).exp()
-        scores = (mixture.means - x.unsqueeze(-2)) * precisions
-        mean = (posterior.unsqueeze(-1) * scores).sum(-2)
-        spread = (posterior * scores.square().sum(-1)).sum(-1) - mean.square().sum(-1)
-        return spread - posterior @ precisions.sum(-1)
-
-
-def _mixture_in_jax(spec: DerivativeSpec) -> JaxFunction:
-    jax, jnp = load("jax"), load("jax.numpy")
-
-    def density(params: dict[str, Any], x: Any) -> Any:
-        log_scales = params["log_scales"]
-        deviations = (x - params["means"]) / jnp.exp(log_scales)
-        exponents = -(deviations**2) / 2 - log_scales
-        constant = math.log(2 * math.pi) * x.shape[-1] / 2
-        joint = jax.nn.log_softmax(params["logits"]) + exponents.sum(-1) - constant
-        return jax.scipy.special.logsumexp(joint)
-
-    return in_jax(spec, density, cast("nn.Module", spec.fn))
+def _mixture_in_jax(_: DerivativeSpec, params: dict[str, Any], x: Any) -> Any:
+    jax, log_scales = load("jax"), params["log_scales"]
+    deviations = (x - params["means"]) / load("jax.numpy").exp(log_scales)
+    exponents = -(deviations**2) / 2 - log_scales
+    constant = math.log(2 * math.pi) * x.shape[-1] / 2
+    joint = jax.nn.log_softmax(params["logits"]) + exponents.sum(-1) - constant
+    return jax.scipy.special.logsumexp(joint)
 
 
 MIXTURES: tuple[Workload, ...] = (
@@ -97,11 +54,8 @@ MIXTURES: tuple[Workload, ...] = (
         "https://arxiv.org/abs/1807.10129 (here with diagonal covariances)",
         use="Each observation's score gives the Fisher information: standard errors of "
         "the parameters, natural gradients, score tests.",
-        parameter="samples",
-        sizes=(500, 4000, 20_000),
-        tiny=3,
-        build=on_samples(lambda: _Mixture(16, 8), 8, wrt="params"),
-        closed_form=_mixture_jacobian,
+        **scale("samples", 500, 4000, 20_000, tiny=3),
+        build=lambda n: DerivativeSpec(_Mixture(16, 8), (torch.randn(n, 8),), "params"),
         jax_function=_mixture_in_jax,
     ),
     Workload(
@@ -111,11 +65,8 @@ MIXTURES: tuple[Workload, ...] = (
         "https://arxiv.org/abs/1905.07088, estimate",
         use="Score matching fits a density without its normalisation: its objective "
         "takes the divergence of the score at every sample.",
-        parameter="dimension d",
-        sizes=(2, 8, 32),
-        tiny=3,
-        build=seeded(_score),
-        closed_form=_score_divergence,
+        **scale("dimension d", 2, 8, 32, tiny=3),
+        build=_score,
         jax_function=_mixture_in_jax,
     ),
 )

@@ -1,12 +1,12 @@
-"""Feed-forward networks, by their inputs."""
+"""Networks by their inputs: feed-forward ones, and ones on sequences."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.workload import DerivativeSpec, Workload, on_samples, seeded
-from jacengine.bench.workloads.perceptrons import mlp, mlp_in_jax
+from jacengine.bench.workload import DerivativeSpec, Workload, scale
+from jacengine.bench.workloads.models import conv_classifier, mlp, mlp_in_jax
 
 
 class _Residual(nn.Module):
@@ -20,17 +20,6 @@ class _Residual(nn.Module):
         for block in self.blocks:
             x = x + block(x)
         return x
-
-
-def _image_classifier() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(1, 8, 3, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(8, 16, 3, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(16 * 7 * 7, 10),
-    )
 
 
 class _GraphConvolution(nn.Module):
@@ -59,6 +48,26 @@ def _graph(nodes: int) -> DerivativeSpec:
     return DerivativeSpec(net, (torch.randn(nodes, 8),), batch_dim=None)
 
 
+def transformer_layer() -> nn.Module:
+    """Make an encoder layer of width 32 with 4 heads."""
+    return nn.TransformerEncoderLayer(
+        32, nhead=4, dim_feedforward=64, dropout=0.0, batch_first=True
+    )
+
+
+class LastState(nn.Module):
+    """The last hidden state of an LSTM."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(6, 24, batch_first=True)
+
+    def forward(self, sequence: Tensor) -> Tensor:
+        """Read a sequence."""
+        states: Tensor = self.lstm(sequence)[0]
+        return states[..., -1, :]
+
+
 NETWORKS: tuple[Workload, ...] = (
     Workload(
         name="mlp_classifier",
@@ -66,12 +75,8 @@ NETWORKS: tuple[Workload, ...] = (
         "learning with Jacobian regularization, 2019, https://arxiv.org/abs/1908.02729",
         use="Jacobian regularisation penalises the class scores' derivatives by the "
         "inputs, to make a network robust.",
-        parameter="samples",
-        sizes=(64, 512, 2048),
-        tiny=3,
-        build=seeded(
-            lambda n: DerivativeSpec(mlp(64, 128, 128, 10), (torch.randn(n, 64),))
-        ),
+        **scale("samples", 64, 512, 2048, tiny=3),
+        build=lambda n: DerivativeSpec(mlp(64, 128, 128, 10), (torch.randn(n, 64),)),
         jax_function=mlp_in_jax,
     ),
     Workload(
@@ -81,12 +86,8 @@ NETWORKS: tuple[Workload, ...] = (
         "https://arxiv.org/abs/1710.11379",
         use="The Jacobian of a decoder gives the metric of its latent space, for "
         "distances and geodesics.",
-        parameter="samples",
-        sizes=(64, 512, 4096),
-        tiny=2,
-        build=seeded(
-            lambda n: DerivativeSpec(mlp(8, 64, 64, 256), (torch.randn(n, 8),))
-        ),
+        **scale("samples", 64, 512, 4096, tiny=2),
+        build=lambda n: DerivativeSpec(mlp(8, 64, 64, 256), (torch.randn(n, 8),)),
         jax_function=mlp_in_jax,
     ),
     Workload(
@@ -94,12 +95,8 @@ NETWORKS: tuple[Workload, ...] = (
         origin="MLP 512-256-128-4, many inputs, few outputs",
         use="Sensitivity analysis ranks hundreds of inputs of a surrogate model by "
         "their effect on a few quantities of interest.",
-        parameter="samples",
-        sizes=(64, 512, 4096),
-        tiny=2,
-        build=seeded(
-            lambda n: DerivativeSpec(mlp(512, 256, 128, 4), (torch.randn(n, 512),))
-        ),
+        **scale("samples", 64, 512, 4096, tiny=2),
+        build=lambda n: DerivativeSpec(mlp(512, 256, 128, 4), (torch.randn(n, 512),)),
         jax_function=mlp_in_jax,
     ),
     Workload(
@@ -108,11 +105,9 @@ NETWORKS: tuple[Workload, ...] = (
         "auto-encoders, 2011",
         use="Contractive autoencoders penalise the derivatives of the reconstruction "
         "by the pixels, through a bottleneck of 16.",
-        parameter="samples",
-        sizes=(1, 8, 32),
-        tiny=1,
-        build=seeded(
-            lambda n: DerivativeSpec(mlp(784, 128, 16, 128, 784), (torch.rand(n, 784),))
+        **scale("samples", 1, 8, 32, tiny=1),
+        build=lambda n: DerivativeSpec(
+            mlp(784, 128, 16, 128, 784), (torch.rand(n, 784),)
         ),
         jax_function=mlp_in_jax,
     ),
@@ -122,11 +117,9 @@ NETWORKS: tuple[Workload, ...] = (
         "S. Ganguli, Resurrecting the sigmoid, 2017, https://arxiv.org/abs/1711.04735",
         use="The singular values of the input-output Jacobian say whether signals and "
         "gradients survive the depth.",
-        parameter="residual blocks",
-        sizes=(8, 32, 128),
-        tiny=2,
-        build=seeded(
-            lambda blocks: DerivativeSpec(_Residual(32, blocks), (torch.randn(32, 32),))
+        **scale("residual blocks", 8, 32, 128, tiny=2),
+        build=lambda blocks: DerivativeSpec(
+            _Residual(32, blocks), (torch.randn(32, 32),)
         ),
     ),
     Workload(
@@ -136,10 +129,10 @@ NETWORKS: tuple[Workload, ...] = (
         "https://arxiv.org/abs/1312.6034",
         use="Saliency maps and adversarial examples: every class score by every pixel, "
         "image by image.",
-        parameter="samples",
-        sizes=(16, 128, 512),
-        tiny=1,
-        build=on_samples(_image_classifier, 1, 28, 28, draw=torch.rand),
+        **scale("samples", 16, 128, 512, tiny=1),
+        build=lambda n: DerivativeSpec(
+            conv_classifier(1, 28), (torch.rand(n, 1, 28, 28),)
+        ),
     ),
     Workload(
         name="graph_convolution",
@@ -148,9 +141,29 @@ NETWORKS: tuple[Workload, ...] = (
         "K. Xu et al., 2018, https://arxiv.org/abs/1806.03536",
         use="Influence scores: how much each node's features move each node's classes, "
         "to see over-smoothing.",
-        parameter="nodes",
-        sizes=(32, 96, 256),
-        tiny=6,
-        build=seeded(_graph),
+        **scale("nodes", 32, 96, 256, tiny=6),
+        build=_graph,
+    ),
+)
+
+SEQUENCES: tuple[Workload, ...] = (
+    Workload(
+        name="transformer_layer",
+        origin="torch.nn.TransformerEncoderLayer, width 32, 4 heads, 8 sequences; "
+        "L. Noci et al., Signal propagation in transformers, 2022, "
+        "https://arxiv.org/abs/2206.03126",
+        use="How a signal, or its gradient, spreads through depth: a layer's outputs "
+        "by its inputs.",
+        **scale("tokens", 4, 8, 24, tiny=1),
+        build=lambda n: DerivativeSpec(transformer_layer(), (torch.randn(8, n, 32),)),
+    ),
+    Workload(
+        name="lstm_memory",
+        origin="torch.nn.LSTM with 24 units on 32 sequences; R. Pascanu, T. Mikolov, "
+        "Y. Bengio, 2013, https://arxiv.org/abs/1211.5063",
+        use="What the last state still remembers of every input, and whether gradients "
+        "vanish on the way.",
+        **scale("steps", 8, 24, 96, tiny=2),
+        build=lambda steps: DerivativeSpec(LastState(), (torch.randn(32, steps, 6),)),
     ),
 )

@@ -9,59 +9,29 @@ from torch import Tensor, nn
 from torch.func import jvp
 
 from jacengine.bench.optional_libraries import load
-from jacengine.bench.workload import DerivativeSpec, JaxFunction, Workload, seeded
-from jacengine.bench.workloads.jax_functions import in_jax
-from jacengine.bench.workloads.perceptrons import jax_mlp, mlp
+from jacengine.bench.workload import DerivativeSpec, Workload, scale
+from jacengine.bench.workloads.models import mlp, mlp_in_jax
 
 
-def _reactions(y: Any, stack: Any) -> Any:
+def kinetics(y: Any, xp: Any = torch) -> Any:
     """Return the rates of Robertson's three species, of tensors or JAX arrays."""
     slow, fast, back = 0.04, 3e7, 1e4
     a, b, c = y[..., 0], y[..., 1], y[..., 2]
-    return stack(
-        [
-            back * b * c - slow * a,
-            slow * a - back * b * c - fast * b**2,
-            fast * b**2,
-        ],
-        -1,
-    )
-
-
-def kinetics(y: Tensor) -> Tensor:
-    """Return the rates of change of Robertson's three species."""
-    return cast("Tensor", _reactions(y, torch.stack))
+    b_rate = slow * a - back * b * c - fast * b**2
+    return xp.stack([back * b * c - slow * a, b_rate, fast * b**2], -1)
 
 
 def _kinetics(cells: int) -> DerivativeSpec:
     scale = torch.tensor([1.0, 1e-4, 1.0], dtype=torch.float64)
-    return DerivativeSpec(
-        kinetics, (torch.rand(cells, 3, dtype=torch.float64) * scale,)
-    )
-
-
-def _kinetics_jacobian(spec: DerivativeSpec) -> Tensor:
-    y: Tensor = spec.args[0]
-    _, b, c = y.unbind(-1)
-    slow, none = torch.full_like(b, 0.04), torch.zeros_like(b)
-    rows = (
-        (-slow, 1e4 * c, 1e4 * b),
-        (slow, -1e4 * c - 6e7 * b, -1e4 * b),
-        (none, 6e7 * b, none),
-    )
-    return torch.stack([torch.stack(row, -1) for row in rows], -2)
-
-
-def _kinetics_in_jax(spec: DerivativeSpec) -> JaxFunction:
-    jnp = load("jax.numpy")
-    return in_jax(spec, lambda y: _reactions(y, jnp.stack))
+    y = torch.rand(cells, 3, dtype=torch.float64) * scale
+    return DerivativeSpec(kinetics, (y,))
 
 
 _FEED, _RELEASE, _DIFFUSION = 1.0, 3.4, 0.1
 
 
-def _spread(fields: Any, xp: Any) -> Any:
-    """Return the rates of the Brusselator's two fields on a periodic square."""
+def brusselator(fields: Any, xp: Any = torch) -> Any:
+    """Return the rates of two fields on a periodic square, `(2, side, side)`."""
     u, v = fields[0], fields[1]
 
     def laplacian(w: Any) -> Any:
@@ -70,17 +40,9 @@ def _spread(fields: Any, xp: Any) -> Any:
         return _DIFFUSION * w.shape[0] ** 2 * (around - 4 * w)
 
     made = u**2 * v
-    return xp.stack(
-        [
-            _FEED + made - (_RELEASE + 1) * u + laplacian(u),
-            _RELEASE * u - made + laplacian(v),
-        ]
-    )
-
-
-def brusselator(fields: Tensor) -> Tensor:
-    """Return the rates of change of the Brusselator's fields, `(2, side, side)`."""
-    return cast("Tensor", _spread(fields, torch))
+    u_rate = _FEED + made - (_RELEASE + 1) * u + laplacian(u)
+    v_rate = _RELEASE * u - made + laplacian(v)
+    return xp.stack([u_rate, v_rate])
 
 
 def _brusselator(side: int) -> DerivativeSpec:
@@ -88,29 +50,22 @@ def _brusselator(side: int) -> DerivativeSpec:
     return DerivativeSpec(brusselator, (fields,), batch_dim=None)
 
 
-def _brusselator_jacobian(spec: DerivativeSpec) -> Tensor:
-    """Return blocks of the Laplacian and of diagonals."""
-    fields: Tensor = spec.args[0]
-    u, v = fields.flatten(1)
-    side = fields.shape[1]
-    one = torch.eye(side, dtype=fields.dtype, device=fields.device)
-    line = one.roll(1, 0) + one.roll(-1, 0) - 2 * one
-    laplacian = _DIFFUSION * side**2 * (torch.kron(line, one) + torch.kron(one, line))
-    made_u, made_v = torch.diag(2 * u * v), torch.diag(u**2)
-    fed = torch.eye(side**2, dtype=fields.dtype, device=fields.device)
-    rows = (
-        torch.cat([laplacian + made_u - (_RELEASE + 1) * fed, made_v], 1),
-        torch.cat([_RELEASE * fed - made_u, laplacian - made_v], 1),
-    )
-    return torch.cat(rows).reshape(*fields.shape, *fields.shape)
-
-
-def _brusselator_in_jax(spec: DerivativeSpec) -> JaxFunction:
-    jnp = load("jax.numpy")
-    return in_jax(spec, lambda fields: _spread(fields, jnp))
-
-
 _VISCOSITY = 0.01 / torch.pi
+
+
+def _residual(solution: Any, point: Any, time: Any, jvp: Any) -> Any:
+    """Return the residual of Burgers' equation, of tensors or JAX arrays.
+
+    The solution is u(t, x); `time` is the direction of t.
+    """
+    space = 1 - time
+
+    def slope(point: Any) -> Any:
+        return jvp(solution, (point,), (space,))
+
+    u_t = jvp(solution, (point,), (time,))[1]
+    (u, u_x), (_, u_xx) = jvp(slope, (point,), (space,))
+    return u_t + u * u_x - _VISCOSITY * u_xx
 
 
 class _Burgers(nn.Module):
@@ -123,17 +78,7 @@ class _Burgers(nn.Module):
     def forward(self, points: Tensor) -> Tensor:
         time = torch.zeros_like(points)
         time[..., 0] = 1
-        space = 1 - time
-
-        def slope(points: Tensor) -> tuple[Tensor, Tensor]:
-            u, u_x = cast("list[Tensor]", jvp(self.u, (points,), (space,)))
-            return u, u_x
-
-        u_t = cast("list[Tensor]", jvp(self.u, (points,), (time,)))[1]
-        (u, u_x), (_, u_xx) = cast(
-            "list[tuple[Tensor, Tensor]]", jvp(slope, (points,), (space,))
-        )
-        return u_t + u * u_x - _VISCOSITY * u_xx
+        return cast("Tensor", _residual(self.u, points, time, jvp))
 
 
 def _pinn(points: int) -> DerivativeSpec:
@@ -141,23 +86,13 @@ def _pinn(points: int) -> DerivativeSpec:
     return DerivativeSpec(_Burgers(), (where,), wrt="params")
 
 
-def _pinn_in_jax(spec: DerivativeSpec) -> JaxFunction:
-    jax, jnp = load("jax"), load("jax.numpy")
+def _pinn_in_jax(spec: DerivativeSpec, params: dict[str, Any], point: Any) -> Any:
+    time = load("jax.numpy").zeros_like(point).at[0].set(1)
 
-    apply = jax_mlp(5, "u.")
+    def solution(point: Any) -> Any:
+        return mlp_in_jax(spec, params, point, "u.")
 
-    def residual(params: dict[str, Any], point: Any) -> Any:
-        time = jnp.zeros_like(point).at[0].set(1)
-        space = 1 - time
-
-        def slope(point: Any) -> Any:
-            return jax.jvp(lambda p: apply(params, p), (point,), (space,))
-
-        u_t = jax.jvp(lambda p: apply(params, p), (point,), (time,))[1]
-        (u, u_x), (_, u_xx) = jax.jvp(slope, (point,), (space,))
-        return u_t + u * u_x - _VISCOSITY * u_xx
-
-    return in_jax(spec, residual, cast("nn.Module", spec.fn))
+    return _residual(solution, point, time, load("jax").jvp)
 
 
 PHYSICS: tuple[Workload, ...] = (
@@ -167,24 +102,18 @@ PHYSICS: tuple[Workload, ...] = (
         "E. Hairer, G. Wanner, Solving ordinary differential equations II, 1996",
         use="A combustion or reservoir code solves stiff kinetics in every cell, and "
         "takes this Jacobian in every Newton step.",
-        parameter="cells",
-        sizes=(100, 10_000, 100_000),
-        tiny=3,
-        build=seeded(_kinetics),
-        closed_form=_kinetics_jacobian,
-        jax_function=_kinetics_in_jax,
+        **scale("cells", 100, 10_000, 100_000, tiny=3),
+        build=_kinetics,
+        jax_function=lambda _, y: kinetics(y, load("jax.numpy")),
     ),
     Workload(
         name="reaction_diffusion",
         origin="Brusselator on a periodic square, five-point stencil; E. Hairer, G. "
         "Wanner, 1996; https://docs.sciml.ai/DiffEqDocs/stable/tutorials/advanced_ode_example",
         use="Implicit time stepping: most of this Jacobian is zero.",
-        parameter="grid points a side",
-        sizes=(8, 20, 40),
-        tiny=3,
-        build=seeded(_brusselator),
-        closed_form=_brusselator_jacobian,
-        jax_function=_brusselator_in_jax,
+        **scale("grid points a side", 8, 20, 40, tiny=3),
+        build=_brusselator,
+        jax_function=lambda _, fields: brusselator(fields, load("jax.numpy")),
     ),
     Workload(
         name="pinn",
@@ -193,10 +122,8 @@ PHYSICS: tuple[Workload, ...] = (
         "https://arxiv.org/abs/2302.13163",
         use="Natural-gradient and Gauss-Newton training of physics-informed networks: "
         "the equation's residuals by the weights.",
-        parameter="collocation points",
-        sizes=(100, 500, 2000),
-        tiny=2,
-        build=seeded(_pinn),
+        **scale("collocation points", 100, 500, 2000, tiny=2),
+        build=_pinn,
         jax_function=_pinn_in_jax,
     ),
 )

@@ -1,15 +1,20 @@
-"""Second derivatives of networks by their inputs."""
+"""Second derivatives of networks and of potential energies, by their inputs."""
 
 from __future__ import annotations
 
-from typing import cast
+import functools
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from jacengine.bench.workload import DerivativeSpec, JaxFunction, Workload, seeded
-from jacengine.bench.workloads.jax_functions import in_jax
-from jacengine.bench.workloads.perceptrons import jax_mlp, mlp, mlp_in_jax
+from jacengine.bench.optional_libraries import load
+from jacengine.bench.workload import DerivativeSpec, Workload, scale
+from jacengine.bench.workloads.models import mlp, mlp_in_jax
+
+_SPACING = 1.5
+_WIDTH = 2.0
+"""Exponent of the radial basis functions `exp(-2 (r - centre)^2)`."""
 
 
 class _Sine(nn.Module):
@@ -25,19 +30,54 @@ def _solution(dimension: int) -> DerivativeSpec:
     return DerivativeSpec(net, (points,), quantity="laplacian")
 
 
-def _solution_in_jax(spec: DerivativeSpec) -> JaxFunction:
-    return mlp_in_jax(spec, activation="sin")
-
-
 def _score(dimension: int) -> DerivativeSpec:
     net = nn.Sequential(mlp(dimension, 64, 64, 1), nn.Flatten(0))
     return DerivativeSpec(net, (torch.randn(64, dimension),), quantity="hessian")
 
 
-def _score_in_jax(spec: DerivativeSpec) -> JaxFunction:
-    assert isinstance(spec.fn, nn.Sequential)
-    network = jax_mlp(len(cast("nn.Sequential", spec.fn[0])), "0.")
-    return in_jax(spec, lambda params, x: network(params, x)[0], spec.fn)
+class _Potential(nn.Module):
+    """Morse potentials, and a network of the radial basis functions of each atom."""
+
+    def __init__(self, atoms: int) -> None:
+        super().__init__()
+        every = torch.arange(atoms).expand(atoms, atoms)
+        others = every[~torch.eye(atoms, dtype=torch.bool)].reshape(atoms, -1)
+        self.register_buffer("others", others)
+        self.register_buffer("centres", torch.linspace(0.5, 4, 16))
+        self.energy = mlp(16, 32, 32, 1)
+
+    def forward(self, positions: Tensor) -> Tensor:
+        displacements = positions[self.get_buffer("others")] - positions.unsqueeze(1)
+        distances = cast("Tensor", torch.linalg.vector_norm(displacements, dim=-1))
+        from_centres = distances.unsqueeze(-1) - self.get_buffer("centres")
+        radial = (-_WIDTH * from_centres.square()).exp().sum(-2)
+        morse = (1 - (_SPACING - distances).exp()).square()
+        energy: Tensor = self.energy(radial).sum() + morse.sum() / 2
+        return energy
+
+
+def _molecule(atoms: int) -> DerivativeSpec:
+    steps = torch.arange(4)
+    grid = torch.cartesian_prod(steps, steps, steps)[:atoms]
+    positions = _SPACING * grid + 0.1 * torch.randn(atoms, 3)
+    return DerivativeSpec(
+        _Potential(atoms), (positions,), batch_dim=None, quantity="hessian"
+    )
+
+
+def _molecule_in_jax(
+    spec: DerivativeSpec, params: dict[str, Any], positions: Any
+) -> Any:
+    jax, jnp = load("jax"), load("jax.numpy")
+    buffers = cast("nn.Module", spec.fn).named_buffers()
+    constants = {name: buffer.cpu().numpy() for name, buffer in buffers}
+    displacements = positions[constants["others"]] - positions[:, None]
+    distances = jnp.linalg.norm(displacements, axis=-1)
+    from_centres = distances[..., None] - constants["centres"]
+    radial = jnp.exp(-_WIDTH * from_centres**2).sum(-2)
+    morse = (1 - jnp.exp(_SPACING - distances)) ** 2
+    energy = jax.vmap(lambda row: mlp_in_jax(spec, params, row, "energy."))
+    return energy(radial).sum() + morse.sum() / 2
 
 
 SECOND_ORDER: tuple[Workload, ...] = (
@@ -48,13 +88,9 @@ SECOND_ORDER: tuple[Workload, ...] = (
         "2025, https://arxiv.org/abs/2505.13644",
         use="The Laplacian of a network that solves a partial differential equation or "
         "is a wave function, in every step of its training.",
-        parameter="dimension d",
-        sizes=(8, 32, 128),
-        tiny=3,
-        build=seeded(
-            lambda d: DerivativeSpec(
-                mlp(d, 128, 128, 1), (torch.randn(64, d),), quantity="laplacian"
-            )
+        **scale("dimension d", 8, 32, 128, tiny=3),
+        build=lambda d: DerivativeSpec(
+            mlp(d, 128, 128, 1), (torch.randn(64, d),), quantity="laplacian"
         ),
         jax_function=mlp_in_jax,
     ),
@@ -66,11 +102,9 @@ SECOND_ORDER: tuple[Workload, ...] = (
         "https://arxiv.org/abs/2006.09661",
         use="The residual of Poisson's equation at every collocation point, in two to "
         "a hundred dimensions.",
-        parameter="dimension d",
-        sizes=(2, 10, 100),
-        tiny=2,
-        build=seeded(_solution),
-        jax_function=_solution_in_jax,
+        **scale("dimension d", 2, 10, 100, tiny=2),
+        build=_solution,
+        jax_function=functools.partial(mlp_in_jax, activation="sin"),
     ),
     Workload(
         name="mlp_hessian",
@@ -79,10 +113,21 @@ SECOND_ORDER: tuple[Workload, ...] = (
         "https://arxiv.org/abs/1811.09716",
         use="Newton's method from many starting points on a surrogate model, and the "
         "curvature of a score around each sample.",
-        parameter="inputs n",
-        sizes=(8, 32, 128),
-        tiny=3,
-        build=seeded(_score),
-        jax_function=_score_in_jax,
+        **scale("inputs n", 8, 32, 128, tiny=3),
+        build=_score,
+        jax_function=lambda spec, params, x: mlp_in_jax(spec, params, x, "0.")[0],
+    ),
+)
+
+MOLECULES: tuple[Workload, ...] = (
+    Workload(
+        name="normal_modes",
+        origin="Morse potentials and MLP 16-32-32-1 of radial bells; P. M. Morse, "
+        "1929; J. Behler, M. Parrinello, 2007; as the Hessians of MACE and AIMNet2",
+        use="The Hessian of the energy by all coordinates gives vibrations, free "
+        "energies and transition states.",
+        **scale("atoms", 6, 16, 48, tiny=3),
+        build=_molecule,
+        jax_function=_molecule_in_jax,
     ),
 )

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from jacengine.bench.optional_libraries import load
-from jacengine.bench.workload import DerivativeSpec, JaxFunction, Workload, seeded
-from jacengine.bench.workloads.jax_functions import array, in_jax
-from jacengine.bench.workloads.perceptrons import jax_mlp, mlp
+from jacengine.bench.workload import DerivativeSpec, Workload, scale
+from jacengine.bench.workloads.models import mlp, mlp_in_jax
 
 _BOND = 1.4
 _CUSP = 0.5
@@ -65,41 +64,19 @@ def _hydrogen(atoms: int) -> DerivativeSpec:
     return DerivativeSpec(Hydrogen(atoms), (electrons,), quantity="laplacian")
 
 
-def _hydrogen_laplacian(spec: DerivativeSpec) -> Tensor:
-    """Sum the contributions of the 1s states and of the Jastrow factor over electrons.
-
-    Of a sum of 1s states `p`, `laplace(log p) = laplace(p) / p - |grad(p) / p|^2`.
-    Factors of one electron and of two mix in no second derivative of their logarithm.
-    """
-    hydrogen = cast("Hydrogen", spec.fn)
-    electrons: Tensor = spec.args[0]
-    nuclear, mutual = hydrogen.distances(electrons)
-    weights = (-nuclear).softmax(-1)
-    direction = _to_nuclei(hydrogen, electrons) / nuclear.unsqueeze(-1)
-    slope = (weights.unsqueeze(-1) * direction).sum(-2)
-    states = (weights * (1 - 2 / nuclear)).sum(-1) - slope.square().sum(-1)
-    # u'' + 2 u' / r, of both electrons.
-    first = _CUSP / (1 + mutual) ** 2
-    second = -2 * _CUSP / (1 + mutual) ** 3
-    jastrow: Tensor = 2 * (second + 2 * first / mutual)
-    return states.sum(-1) + jastrow.sum(-1)
-
-
-def _hydrogen_in_jax(spec: DerivativeSpec) -> JaxFunction:
+def _hydrogen_in_jax(spec: DerivativeSpec, electrons: Any) -> Any:
     jnp = load("jax.numpy")
+    first, second = cast("Hydrogen", spec.fn).get_buffer("pairs").cpu().numpy()
+    nuclear = jnp.linalg.norm(_to_nuclei_in_jax(spec, electrons), axis=-1)
+    mutual = jnp.linalg.norm(electrons[second] - electrons[first], axis=-1)
+    # Not logsumexp: its check for infinities would end folx's sparsity.
+    states = jnp.log(jnp.exp(-nuclear).sum(-1)).sum()
+    return states + (_CUSP * mutual / (1 + mutual)).sum()
 
-    hydrogen = cast("Hydrogen", spec.fn)
-    nuclei = array(hydrogen.get_buffer("nuclei"))
-    first, second = hydrogen.get_buffer("pairs").cpu().numpy()
 
-    def wave(electrons: Any) -> Any:
-        nuclear = jnp.linalg.norm(electrons[:, None] - nuclei, axis=-1)
-        mutual = jnp.linalg.norm(electrons[second] - electrons[first], axis=-1)
-        # Not logsumexp: its check for infinities would end folx's sparsity.
-        states = jnp.log(jnp.exp(-nuclear).sum(-1)).sum()
-        return states + (_CUSP * mutual / (1 + mutual)).sum()
-
-    return in_jax(spec, wave)
+def _to_nuclei_in_jax(spec: DerivativeSpec, electrons: Any) -> Any:
+    nuclei = cast("nn.Module", spec.fn).get_buffer("nuclei").cpu().numpy()
+    return electrons[:, None] - nuclei
 
 
 class _Determinants(nn.Module):
@@ -131,24 +108,19 @@ def _quantum_net(electrons: int) -> DerivativeSpec:
     return DerivativeSpec(_Determinants(electrons), (where,), quantity="laplacian")
 
 
-def _quantum_in_jax(spec: DerivativeSpec) -> JaxFunction:
+def _quantum_in_jax(
+    spec: DerivativeSpec, params: dict[str, Any], electrons: Any
+) -> Any:
     jax, jnp = load("jax"), load("jax.numpy")
-
-    net = cast("_Determinants", spec.fn)
-    nuclei = array(net.get_buffer("nuclei"))
-    apply = jax.vmap(jax_mlp(len(net.orbitals), "orbitals."), in_axes=(None, 0))
-
-    def wave(params: dict[str, Any], electrons: Any) -> Any:
-        offsets = electrons[:, None] - nuclei
-        distances = jnp.linalg.norm(offsets, axis=-1)
-        own = jnp.concatenate([offsets.reshape(len(offsets), -1), distances], -1)
-        mean = jnp.broadcast_to(own.mean(0, keepdims=True), own.shape)
-        envelope = jnp.exp(-distances).sum(-1, keepdims=True)
-        orbitals = apply(params, jnp.concatenate([own, mean], -1)) * envelope
-        up, down = jnp.split(orbitals, 2)
-        return jnp.linalg.slogdet(up)[1] + jnp.linalg.slogdet(down)[1]
-
-    return in_jax(spec, wave, net)
+    offsets = _to_nuclei_in_jax(spec, electrons)
+    distances = jnp.linalg.norm(offsets, axis=-1)
+    own = jnp.concatenate([offsets.reshape(len(offsets), -1), distances], -1)
+    mean = jnp.broadcast_to(own.mean(0, keepdims=True), own.shape)
+    envelope = jnp.exp(-distances).sum(-1, keepdims=True)
+    apply = jax.vmap(lambda row: mlp_in_jax(spec, params, row, "orbitals."))
+    orbitals = apply(jnp.concatenate([own, mean], -1)) * envelope
+    up, down = jnp.split(orbitals, 2)
+    return jnp.linalg.slogdet(up)[1] + jnp.linalg.slogdet(down)[1]
 
 
 WAVE_FUNCTIONS: tuple[Workload, ...] = (
@@ -159,11 +131,8 @@ WAVE_FUNCTIONS: tuple[Workload, ...] = (
         "of solids, 2001",
         use="The local kinetic energy of every walker, in variational and diffusion "
         "Monte Carlo.",
-        parameter="electrons",
-        sizes=(2, 6, 16),
-        tiny=2,
-        build=seeded(_hydrogen),
-        closed_form=_hydrogen_laplacian,
+        **scale("electrons", 2, 6, 16, tiny=2),
+        build=_hydrogen,
         jax_function=_hydrogen_in_jax,
     ),
     Workload(
@@ -173,10 +142,8 @@ WAVE_FUNCTIONS: tuple[Workload, ...] = (
         "https://arxiv.org/abs/2307.08214",
         use="The local kinetic energy takes most of the time of training a neural wave "
         "function.",
-        parameter="electrons n",
-        sizes=(4, 6, 10),
-        tiny=4,
-        build=seeded(_quantum_net),
+        **scale("electrons n", 4, 6, 10, tiny=4),
+        build=_quantum_net,
         jax_function=_quantum_in_jax,
     ),
 )

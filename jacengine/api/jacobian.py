@@ -26,10 +26,10 @@ from jacengine.problem.problem import (
     Randomness,
 )
 from jacengine.selection.budget import Budget
+from jacengine.selection.candidate_result import classify_error
 from jacengine.selection.candidates import candidates
 from jacengine.selection.effort import Effort
 from jacengine.selection.eligibility import first_runnable
-from jacengine.selection.outcomes import classify_error
 from jacengine.selection.reference import Reference
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 import torch
@@ -14,14 +14,8 @@ from torch import nn
 
 from jacengine.api.plan import plan
 from jacengine.bench.workload import DerivativeSpec
-from jacengine.commands.exit_codes import CommandError
-from jacengine.commands.param_types import (
-    EXCLUDE_OPTION,
-    MEMORY_BUDGET_OPTION,
-    QUANTITIES,
-    STRATEGIES_OPTION,
-    THREADS,
-)
+from jacengine.commands import param_types as types
+from jacengine.commands.cli_group import CommandError
 from jacengine.errors import JacengineError
 from jacengine.plans.plan import Plan
 from jacengine.problem.call_spec import Wrt
@@ -44,12 +38,12 @@ from jacengine.sweep.catalogue import load_object
 )
 @click.option(
     "--quantity",
-    type=QUANTITIES,
+    type=types.QUANTITIES,
     help="What to compute; by default a Jacobian, or as in the derivative.",
 )
-@STRATEGIES_OPTION
-@EXCLUDE_OPTION
-@MEMORY_BUDGET_OPTION
+@types.STRATEGIES_OPTION
+@types.EXCLUDE_OPTION
+@types.MEMORY_BUDGET_OPTION
 @click.option(
     "--effort",
     type=click.Choice(["none", "quick", "thorough"]),
@@ -61,7 +55,9 @@ from jacengine.sweep.catalogue import load_object
     is_flag=True,
     help="Compile the fastest methods too, and use one if it is faster.",
 )
-@click.option("--threads", type=THREADS, metavar="N", help="Threads of one operator.")
+@click.option(
+    "--threads", type=types.THREADS, metavar="N", help="Threads of one operator."
+)
 @click.option(
     "--save",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -79,9 +75,9 @@ def auto_command(
     """Select a method for a model of your own, and print why.
 
     FACTORY is a function without arguments that returns the model and its arguments,
-    (fn, x) or (fn, (x, y)), or a jacengine.bench.workload.Question.
+    (fn, x) or (fn, (x, y)), or a jacengine.bench.workload.DerivativeSpec.
     """
-    derivative = _derivative(_call(factory, load_object(factory)))
+    derivative = _derivative(factory, load_object(factory))
     if threads is not None:
         torch.set_num_threads(threads)
     options["wrt"] = None if wrt is None else _wrt(wrt)
@@ -95,12 +91,7 @@ def auto_command(
 
 
 def _plan(derivative: DerivativeSpec, options: Mapping[str, Any]) -> Plan:
-    """Select a method.
-
-    Raises:
-        CommandError: The model raises an exception.
-        JacengineError: No method computes this Jacobian.
-    """
+    """Select a method; an exception of the model becomes a message."""
     try:
         return plan(derivative.fn, *derivative.args, **options)
     except JacengineError:
@@ -109,12 +100,8 @@ def _plan(derivative: DerivativeSpec, options: Mapping[str, Any]) -> Plan:
         raise CommandError(_describe("the model", error)) from error
 
 
-def _call(name: str, factory: Any) -> Any:
-    """Call a factory.
-
-    Raises:
-        CommandError: It is not callable, or raises.
-    """
+def _derivative(name: str, factory: Any) -> DerivativeSpec:
+    """Call a factory, and convert its result."""
     if isinstance(factory, DerivativeSpec):
         return factory
     if not callable(factory) or isinstance(factory, nn.Module):
@@ -123,17 +110,9 @@ def _call(name: str, factory: Any) -> Any:
             "arguments that returns (fn, args)."
         )
     try:
-        return cast("Callable[[], Any]", factory)()
+        result: Any = factory()
     except Exception as error:
         raise CommandError(_describe(name, error)) from error
-
-
-def _derivative(result: Any) -> DerivativeSpec:
-    """Convert the result of a factory.
-
-    Raises:
-        CommandError: It is neither a tuple nor a derivative.
-    """
     if isinstance(result, DerivativeSpec):
         return result
     if isinstance(result, tuple) and len(result) >= 2 and callable(result[0]):
@@ -142,7 +121,7 @@ def _derivative(result: Any) -> DerivativeSpec:
         return DerivativeSpec(fn, args, batch_dim=None)
     raise CommandError(
         f"The factory returned a {type(result).__name__}; expected (fn, x), (fn, (x, "
-        "y)) or a jacengine.bench.workload.Question."
+        "y)) or a jacengine.bench.workload.DerivativeSpec."
     )
 
 
@@ -157,5 +136,5 @@ def _describe(source: str, error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename]
     last = (own or list(frames))[-1]
-    where = f" ({Path(last.filename).name}, line {last.lineno})"
-    return f"{source} raised {type(error).__name__}: {error}{where}"
+    where = f"{Path(last.filename).name}, line {last.lineno}"
+    return f"{source} raised {type(error).__name__}: {error} ({where})"

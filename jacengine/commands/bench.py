@@ -15,10 +15,13 @@ import click
 from rich.markup import escape
 
 from jacengine.bench.workload import Workload
-from jacengine.commands.bench_options import bench_options
-from jacengine.commands.bench_request import BenchRequest
-from jacengine.commands.case_table import print_case
-from jacengine.commands.exit_codes import (
+from jacengine.commands.bench_options import (
+    bench_options,
+    measured_options,
+    shard_cases,
+    sweep_settings,
+)
+from jacengine.commands.cli_group import (
     INTERRUPTED,
     UNSOLVED,
     CommandError,
@@ -26,13 +29,11 @@ from jacengine.commands.exit_codes import (
 )
 from jacengine.commands.output import messages, output
 from jacengine.commands.progress import Progress, duration
-from jacengine.commands.regret import regret_table
-from jacengine.report.case import Case, Report, sanitize
+from jacengine.report.case import Report, sanitize
+from jacengine.report.documents import to_markdown
 from jacengine.report.machine import Machine
-from jacengine.report.markdown import to_markdown
-from jacengine.report.results import to_json
-from jacengine.report.table import to_csv
-from jacengine.report.terminal import summary_table
+from jacengine.report.results import to_csv, to_json
+from jacengine.report.terminal import print_case, regret_table, summary_table
 from jacengine.report.write import write_report
 from jacengine.sweep.candidates import find_libraries, find_strategies
 from jacengine.sweep.case_spec import CaseSpec
@@ -41,12 +42,12 @@ from jacengine.sweep.environment import machine_differences, version_differences
 from jacengine.sweep.journal import (
     FILE,
     JournalWriter,
+    Manifest,
     create_journal,
     read_journal,
     resume_journal,
 )
 from jacengine.sweep.limits import LIMITS
-from jacengine.sweep.manifest import Manifest
 from jacengine.sweep.signals import graceful_stop
 from jacengine.sweep.worker_supervisor import WorkerSupervisor
 
@@ -60,13 +61,13 @@ def bench_command(ctx: click.Context, /, **options: Any) -> None:
     Results are written to DIR case by case, so that nothing is lost, and a report at
     the end. Ctrl-C ends the sweep after the running case.
     """
-    request, folder = BenchRequest.from_options(options), options["resume"]
+    measured, folder = measured_options(options), options["resume"]
     if folder is not None:
-        request = _resume_request(ctx, request, folder)
-    settings = request.settings
+        measured = _resumed_options(ctx, measured, folder)
+    settings = sweep_settings(measured)
     workloads = load_workloads(settings.catalogue)
     specs = (
-        request.cases(workloads)
+        shard_cases(measured, workloads)
         if folder is None
         else list(read_journal(folder).remaining)
     )
@@ -88,7 +89,7 @@ def bench_command(ctx: click.Context, /, **options: Any) -> None:
         if folder is None:
             folder = _new_folder(options["out"], replace=options["replace"])
             manifest = Manifest(
-                request.options,
+                measured,
                 settings,
                 tuple(specs),
                 Machine.here(),
@@ -110,11 +111,7 @@ def _measure(
     workloads: Mapping[str, Workload],
     options: Mapping[str, Any],
 ) -> bool:
-    """Measure case after case, each written before the next.
-
-    Returns:
-        Whether Ctrl-C ended the sweep before the last case.
-    """
+    """Measure case after case; return whether Ctrl-C ended that before the last."""
     progress = Progress(len(specs), messages(), quiet=options["quiet"])
 
     def notify() -> None:
@@ -146,17 +143,17 @@ def _measure(
     return progress.finished < len(specs)
 
 
-def _resume_request(
-    ctx: click.Context, request: BenchRequest, folder: Path
-) -> BenchRequest:
-    """Return the request that the resumed sweep was started with.
+def _resumed_options(
+    ctx: click.Context, measured: Mapping[str, Any], folder: Path
+) -> dict[str, Any]:
+    """Return the options that the resumed sweep was started with.
 
     Raises:
         CommandError: An option of this command differs.
         IncomparableError: The environment differs.
     """
     source = click.core.ParameterSource.COMMANDLINE
-    given = frozenset(n for n in ctx.params if ctx.get_parameter_source(n) is source)
+    given = {n for n in ctx.params if ctx.get_parameter_source(n) is source}
     if given & {"out", "replace"}:
         raise CommandError("--resume has its own folder: omit --out and --replace.")
     manifest, machine = read_journal(folder).manifest, Machine.here()
@@ -169,15 +166,19 @@ def _resume_request(
         )
     if manifest.machine.commit != machine.commit:
         messages().print("warning: jacengine is at another commit now", style="yellow")
-    return request.resume(manifest.options, given, folder)
+    saved = manifest.options
+    for name in sorted(given & measured.keys()):
+        if measured[name] != saved.get(name):
+            raise CommandError(
+                f"{folder} was started with {name} = {saved.get(name)!r}, not "
+                f"{measured[name]!r}: one sweep cannot mix them. Resume it without "
+                "this option, or start a new one in another folder."
+            )
+    return {**measured, **saved}
 
 
 def _new_folder(out: Path | None, *, replace: bool) -> Path:
-    """Return a folder in which no results are overwritten.
-
-    Raises:
-        CommandError: It has results.
-    """
+    """Return a folder in which no results are overwritten, or raise an error."""
     if out is None:
         return Path("reports") / f"bench-{datetime.now():%Y%m%d-%H%M%S}"
     for name in (FILE, "results.json"):
@@ -191,11 +192,7 @@ def _new_folder(out: Path | None, *, replace: bool) -> Path:
 
 
 def _conclude(folder: Path, options: Mapping[str, Any], *, interrupted: bool) -> int:
-    """Write and print the report.
-
-    Returns:
-        The exit code.
-    """
+    """Write and print the report; return the exit code."""
     journal = read_journal(folder)
     console, form = messages(), options["form"]
     if journal.damaged:
@@ -218,11 +215,15 @@ def _conclude(folder: Path, options: Mapping[str, Any], *, interrupted: bool) ->
             soft_wrap=True,
         )
         return INTERRUPTED
-    unsolved = [case.name for case in journal.cases if _is_unsolved(case)]
-    if unsolved:
-        names = ", ".join(unsolved)
-        console.print(f"No correct method on: {names}", markup=False, style="red")
-    return UNSOLVED if unsolved else 0
+    names = [
+        case.name
+        for case in journal.cases
+        if not any(row.outcome == "ok" and row.kind != "library" for row in case.rows)
+    ]
+    if names:
+        text = f"No correct method on: {', '.join(names)}"
+        console.print(text, markup=False, style="red")
+    return UNSOLVED if names else 0
 
 
 def _print_report(report: Report, form: str) -> None:
@@ -235,8 +236,3 @@ def _print_report(report: Report, form: str) -> None:
         return
     write = {"json": to_json, "csv": to_csv, "markdown": to_markdown}[form]
     click.echo(write(shown), nl=False)
-
-
-def _is_unsolved(case: Case) -> bool:
-    """Return whether no strategy of jacengine computes a case correctly."""
-    return not any(row.outcome == "ok" and row.kind != "library" for row in case.rows)

@@ -10,11 +10,11 @@ from typing import get_args
 
 import click
 
-from jacengine.commands.exit_codes import REGRESSED, IncomparableError
+from jacengine.commands.cli_group import REGRESSED, IncomparableError
 from jacengine.commands.output import messages, print_records
 from jacengine.commands.param_types import FORMAT_OPTION, RUN, tolerances
 from jacengine.report.case import Report
-from jacengine.report.formatting import abbreviated, one_line, ratio, seconds, size
+from jacengine.report.formatting import abbreviated, ratio, seconds, size
 from jacengine.sweep.compare import Difference, Verdict, common_cases
 from jacengine.sweep.compare import compare as find_differences
 from jacengine.sweep.environment import require_same_machine, version_differences
@@ -82,11 +82,7 @@ def compare_command(
 
 
 def _require_common(base: Path, new: Path, common: int) -> None:
-    """Require that two runs have cases in common.
-
-    Raises:
-        IncomparableError: They have none.
-    """
+    """Require that two runs have cases in common."""
     if not common:
         raise IncomparableError(f"{base} and {new} have no case in common.")
 
@@ -94,13 +90,11 @@ def _require_common(base: Path, new: Path, common: int) -> None:
 def _warnings(base: Path, before: Report, new: Path, now: Report) -> Iterator[str]:
     """Yield what limits the comparison."""
     yield from version_differences(before.machine, now.machine)
-    names = [{case.name for case in run.cases} for run in (before, now)]
-    for path, only in ((base, names[0] - names[1]), (new, names[1] - names[0])):
-        if only:
+    for (path, run), other in (((base, before), now), ((new, now), before)):
+        names, others = ({case.name for case in r.cases} for r in (run, other))
+        if only := names - others:
             yield f"only in {path}: {abbreviated(sorted(only))}"
-    for path, run in ((base, before), (new, now)):
-        unstable = [case.name for case in run.cases if case.unstable]
-        if unstable:
+        if unstable := [case.name for case in run.cases if case.unstable]:
             yield f"unstable in {path}: {abbreviated(unstable)}"
 
 
@@ -111,8 +105,8 @@ def _cells(difference: Difference) -> dict[str, str]:
     span = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
     return {
         "verdict": difference.verdict,
-        "case": one_line(difference.case),
-        "method": one_line(difference.candidate),
+        "case": difference.case,
+        "method": difference.candidate,
         "quantity": difference.quantity,
         "base": to_text(difference.base),
         "new": to_text(difference.new),

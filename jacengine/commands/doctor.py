@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Literal
+from itertools import pairwise
+from typing import Literal, NamedTuple
 
 import click
 import psutil
@@ -34,8 +33,7 @@ COARSE_S = 1e-6
 _STYLES: dict[Status, str] = {"ok": "green", "warning": "yellow", "failure": "red"}
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """A check, its status and a message."""
 
     check: str
@@ -50,14 +48,14 @@ def doctor_command(ctx: click.Context, form: str) -> None:
     """Check the machine, the strategies, plug-ins, other libraries and the cache."""
     checks = list(run_checks())
     if form == "json":
-        print_records([asdict(check) for check in checks], form)
+        print_records([check._asdict() for check in checks], form)
     else:
         console = output()
         for label, text in Machine.here().facts():
             console.print(f"{label}: {text}", style="dim", markup=False, soft_wrap=True)
-        for check in checks:
-            style, text = _STYLES[check.status], f"{check.check}: {check.message}"
-            console.print(f"[{style}]{check.status:8}[/]{escape(text)}", soft_wrap=True)
+        for check, status, message in checks:
+            style, text = _STYLES[status], escape(f"{check}: {message}")
+            console.print(f"[{style}]{status:8}[/]{text}", soft_wrap=True)
     ctx.exit(1 if any(check.status == "failure" for check in checks) else 0)
 
 
@@ -96,8 +94,7 @@ def check_strategy(name: str) -> Check:
 
 
 def _check_threads() -> Check:
-    cores = Machine.here().cores
-    threads = torch.get_num_threads()
+    cores, threads = Machine.here().cores, torch.get_num_threads()
     message = f"{threads} of PyTorch on {cores} cores"
     if threads > cores:
         return Check("threads", "warning", f"{message}: too many; use --threads")
@@ -116,8 +113,7 @@ def _check_load() -> Check:
 
 def _check_timer() -> Check:
     readings = [time.perf_counter() for _ in range(1000)]
-    steps = [b - a for a, b in itertools.pairwise(readings) if b > a]
-    step_s = min(steps, default=1.0)
+    step_s = min((b - a for a, b in pairwise(readings) if b > a), default=1.0)
     status: Status = "warning" if step_s > COARSE_S else "ok"
     return Check("timer", status, f"its resolution is {seconds(step_s)}")
 

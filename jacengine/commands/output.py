@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Mapping, Sequence
 
 import click
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from jacengine.report.terminal import make_table
 from jacengine.selection.explain import WIDTH
 
 FORMATS = ("table", "json", "csv", "markdown")
@@ -19,38 +17,19 @@ LIST_FORMATS = ("table", "json")
 
 def output() -> Console:
     """Return the console for data."""
-    return _with_width(Console(highlight=False))
+    return _console()
 
 
 def messages() -> Console:
     """Return the console for messages."""
-    return _with_width(Console(stderr=True, highlight=False))
+    return _console(stderr=True)
 
 
-def make_table(
-    titles: Iterable[str],
-    rows: Iterable[Iterable[str]],
-    *,
-    numbers: Collection[str] = (),
-    styles: Sequence[str] = (),
-) -> Table:
-    """Make a table for the terminal.
-
-    Args:
-        titles: The titles of the columns.
-        rows: The cells of each row, without markup.
-        numbers: Titles of columns that are aligned right and never wrapped.
-        styles: The style of each row.
-    """
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in titles:
-        if title in numbers:
-            table.add_column(title, justify="right", no_wrap=True)
-        else:
-            table.add_column(title, overflow="fold")
-    for row, style in zip_longest(rows, styles):
-        table.add_row(*map(escape, row), style=style)
-    return table
+def _console(*, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    return console
 
 
 def print_records(
@@ -89,9 +68,3 @@ def print_records(
 
 def _to_text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _with_width(console: Console) -> Console:
-    if not console.is_terminal:
-        console.width = WIDTH
-    return console

@@ -39,12 +39,7 @@ class CommaSeparated(click.ParamType[tuple[_Item, ...]], Generic[_Item]):
     def __init__(
         self, item: click.ParamType[_Item], all_items: tuple[_Item, ...] = ()
     ) -> None:
-        """Describe the values.
-
-        Args:
-            item: The type of each value.
-            all_items: What the word `all` stands for, if anything.
-        """
+        """Take the type of each value, and what the word `all` stands for."""
         self._item = item
         self._all = all_items
 
@@ -54,8 +49,8 @@ class CommaSeparated(click.ParamType[tuple[_Item, ...]], Generic[_Item]):
         """Split the text, convert each value and drop duplicates."""
         if isinstance(value, tuple):
             return value
-        parts = [part.strip() for part in re.split(r",(?![^()]*\))", str(value))]
-        parts = [part for part in parts if part]
+        split = re.split(r",(?![^()]*\))", str(value))
+        parts = [part.strip() for part in split if part.strip()]
         if not parts:
             self.fail("expected a value, or several separated by commas", param, ctx)
         if self._all and "all" in parts:
@@ -65,11 +60,7 @@ class CommaSeparated(click.ParamType[tuple[_Item, ...]], Generic[_Item]):
 
 
 def device(value: str) -> str:
-    """Check that PyTorch has a device.
-
-    Raises:
-        BadParameter: It has none of this name.
-    """
+    """Check that PyTorch has a device."""
     if not re.fullmatch(r"cpu|cuda(:\d+)?", value):
         raise click.BadParameter(f"{value!r} is neither 'cpu' nor 'cuda'.")
     count = torch.cuda.device_count()
@@ -82,11 +73,7 @@ def device(value: str) -> str:
 
 
 def shard(value: str) -> tuple[int, int]:
-    """Read a shard `i/n`.
-
-    Raises:
-        BadParameter: It is none.
-    """
+    """Read a shard `i/n`."""
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", value)
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
         raise click.BadParameter(f"{value!r} is no shard, as 1/4 (the first of four)")
@@ -94,11 +81,7 @@ def shard(value: str) -> tuple[int, int]:
 
 
 def memory_budget(value: str) -> str:
-    """Check a memory budget, which is kept as text.
-
-    Raises:
-        BadParameter: It is no size.
-    """
+    """Check a memory budget, which is kept as text."""
     try:
         to_bytes(value, torch.device("cpu"))
     except ArgumentError as error:
@@ -107,11 +90,7 @@ def memory_budget(value: str) -> str:
 
 
 def tolerances(value: str) -> dict[str, float]:
-    """Read relative tolerances: `time:10%,memory:5%`.
-
-    Raises:
-        BadParameter: The text is something else.
-    """
+    """Read relative tolerances: `time:10%,memory:5%`."""
     found: dict[str, float] = {}
     for part in value.split(","):
         match = re.fullmatch(r"\s*([a-z]+)\s*:\s*(\d+(?:\.\d+)?)\s*%\s*", part)

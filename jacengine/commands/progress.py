@@ -22,13 +22,7 @@ class Progress:
     """
 
     def __init__(self, total: int, console: Console, *, quiet: bool) -> None:
-        """Prepare.
-
-        Args:
-            total: The number of cases.
-            console: Where to print.
-            quiet: Whether to print nothing.
-        """
+        """Prepare for a number of cases, which are printed unless `quiet`."""
         self.finished = 0
         self._total = total
         self._console = console

@@ -14,22 +14,17 @@ from typing import Any
 
 import click
 
-from jacengine.commands.exit_codes import CommandError
-from jacengine.errors import nearest
+from jacengine.errors import ArgumentError, nearest
 
 _NO_SETTINGS = frozenset({"help", "version", "resume", "list", "dry_run", "replace"})
 """Options that request an action."""
 
 
 def default_map(folder: Path, group: click.Group) -> dict[str, dict[str, Any]]:
-    """Read the defaults of options that hold in a folder, by command.
-
-    Args:
-        folder: The first folder to search.
-        group: The commands.
+    """Read the defaults of options that hold in a folder, by command of the group.
 
     Raises:
-        CommandError: A file cannot be read, or a key is unknown.
+        ArgumentError: A file cannot be read, or a key is unknown.
     """
     path, table = _read_nearest(folder)
     options = {name: _settable(command) for name, command in group.commands.items()}
@@ -64,7 +59,7 @@ def _read_nearest(folder: Path) -> tuple[Path, dict[str, Any]]:
             try:
                 content = tomllib.loads(path.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
-                raise CommandError(f"{path} cannot be read: {error}.") from error
+                raise ArgumentError(f"{path} cannot be read: {error}.") from error
             if path.name == "jacengine.toml":
                 return path, content
             table = content.get("tool", {}).get("jacengine")
@@ -77,7 +72,7 @@ def _require_known(path: Path, key: str, known: Iterable[str], where: str = "") 
     """Return a key as the name of an option or command."""
     name = key.replace("-", "_")
     if name not in known:
-        raise CommandError(
+        raise ArgumentError(
             f"{path}: there is no setting {key!r}{where}.{nearest(name, known)}"
         )
     return name

@@ -2,18 +2,15 @@
 
 Eager passes pay Python, functorch and the dispatcher for each operator, which for small
 tensors is most of the time. Here the whole computation (seeds, forward and backward
-passes, placing into J) is traced into one graph of plain operators, which Inductor
-fuses and compiles to machine code.
+passes, placing into J) is traced into one graph of plain operators for Inductor.
 
 A trace is of one path through the user's code. TorchDynamo's guards decide whether the
-code would take that path again: they check everything that the code reads (attributes,
-globals, closures, training flags, the inputs' shapes). So each call goes through a
-function that Dynamo has captured from the user's, of which only the guards are used: in
-the place of the outputs it computes the derivative, of the same tensors. Where a guard
-fails Dynamo captures anew, and so does this. Code that Dynamo cannot capture whole
-(branches on values, calls into other libraries) is declined.
-
-What comes out is compared with the eager method at each compilation.
+code would take that path again: they check all that it reads. So each call goes through
+a function that Dynamo has captured from the user's, of which only the guards are used:
+in the place of the outputs it computes the derivative, of the same tensors. Where a
+guard fails Dynamo captures anew, and so does this. Code that Dynamo cannot capture
+whole (branches on values, calls into other libraries) is declined. What comes out is
+compared with the eager method at each compilation.
 
 Sources: `make_fx` of the whole derivative as the target of a compiler, as AOTAutograd;
 guards: Ansel et al., PyTorch 2, 2024, https://docs.pytorch.org/assets/pytorch2-2.pdf.
@@ -23,6 +20,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -55,11 +53,7 @@ class CompiledSweep:
     """A sweep as a compiled program: one for each way through the user's code."""
 
     def __init__(self, problem: Problem, run: Run) -> None:
-        """Prepare to compile at the first call.
-
-        Args:
-            problem: What is computed.
-            run: Computes it eagerly, to trace and to compare with.
+        """Prepare to compile at the first call what `run` computes eagerly.
 
         Raises:
             UnsupportedError: What the function does is not in its graph.
@@ -83,10 +77,8 @@ class CompiledSweep:
     def __call__(self, bound: BoundFunction, into: Tensors = ()) -> Blocks:
         """Compute the blocks at a call; compile first if nothing compiled fits it.
 
-        Args:
-            bound: The function and its arguments.
-            into: Where to write the blocks, contiguous and in their shapes; made anew
-                if there are none. Another program does that.
+        They are written `into` contiguous tensors of their shapes by one program, or
+        made anew by another.
 
         Raises:
             RuntimeError: It cannot be captured or compiled, or is wrong then; or what
@@ -109,16 +101,6 @@ class CompiledSweep:
                 self._bound, self._leaves, self._into = None, [], ()
                 self._found = None
 
-    def _count(self) -> None:
-        """Count the programs that were made.
-
-        Raises:
-            RuntimeError: The function does something else again and again.
-        """
-        self._made += 1
-        if self._made > MAX_PROGRAMS:
-            raise RuntimeError(_TOO_OFTEN)
-
     def _stage(self, forward: GraphModule) -> Callable[..., Any]:
         """Make what takes the place of a graph that Dynamo captured."""
         programs: dict[bool, _Program] = {}
@@ -128,7 +110,9 @@ class CompiledSweep:
             writes = bool(self._into)
             if writes not in programs or not programs[writes].fits(inputs):
                 assert self._bound is not None
-                self._count()
+                self._made += 1
+                if self._made > MAX_PROGRAMS:
+                    raise RuntimeError(_TOO_OFTEN)
                 outputs[writes] = forward(*inputs)
                 bound = self._bound.at(self._leaves)
                 programs[writes] = _Program(bound, self._run, inputs, self._into)
@@ -144,14 +128,13 @@ class _Program:
     def __init__(
         self, bound: BoundFunction, run: Run, inputs: Sequence[Any], into: Tensors
     ) -> None:
-        """Trace and compile.
+        """Trace, compile, and compare with what `run` computes eagerly.
 
         Args:
             bound: The function at arguments that are among the inputs.
             run: Computes the blocks eagerly.
             inputs: All tensors that the user's code reads.
-            into: Where the program is to write the blocks; if there are none, it
-                returns them.
+            into: Where to write the blocks; if empty, they are returned.
 
         Raises:
             RuntimeError: It is too long, or differs from the eager result.
@@ -161,10 +144,13 @@ class _Program:
         shape: list[int] = []
 
         def traced(*arguments: Tensor) -> list[Tensor]:
-            leaves, places = arguments[: len(tensors)], arguments[len(tensors) :]
-            lines = run(bound.at(_replaced(bound.leaves, leaves)))
+            others, places = iter(arguments[: len(tensors)]), arguments[len(tensors) :]
+            leaves = [
+                next(others) if isinstance(x, Tensor) else x for x in bound.leaves
+            ]
+            lines = run(bound.at(leaves))
             shape[:] = map(len, lines)
-            blocks = [block for line in lines for block in line]
+            blocks = list(chain.from_iterable(lines))
             if not places:
                 return blocks
             for block, there in zip(blocks, places, strict=True):
@@ -176,10 +162,10 @@ class _Program:
             warnings.simplefilter("ignore")
             graph = make_fx(traced)(*tensors, *into)
             graph.graph.eliminate_dead_code()
-            if len(graph.graph.nodes) > MAX_OPERATORS:
+            count = len(graph.graph.nodes)
+            if count > MAX_OPERATORS:
                 raise RuntimeError(
-                    f"a trace of {len(graph.graph.nodes)} operators takes minutes to "
-                    "compile"
+                    f"a trace of {count} operators takes minutes to compile"
                 )
             held = _lifted(graph, place)
             values = [*tensors, *into, *(inputs[k] for k in held)]
@@ -191,7 +177,10 @@ class _Program:
         self._leaves = [(place.get(id(tensor)), tensor) for tensor in tensors]
         self._held = held
         self._lines = shape
-        self._require(self(inputs, into), right)
+        compiled = chain.from_iterable(self(inputs, into))
+        for block, eager in zip(compiled, chain.from_iterable(right), strict=True):
+            if not _close(block, eager):
+                raise RuntimeError("compiled, its result is another one")
 
     def fits(self, inputs: Sequence[Any]) -> bool:
         """Tell whether all that is no argument is what it was."""
@@ -207,18 +196,6 @@ class _Program:
         found = self._program(*values)
         blocks = iter(into or _apart(found, values))
         return [[next(blocks) for _ in range(count)] for count in self._lines]
-
-    @staticmethod
-    def _require(blocks: Blocks, eager: Blocks) -> None:
-        """Compare with the eager result.
-
-        Raises:
-            RuntimeError: It is another one.
-        """
-        for line, known in zip(blocks, eager, strict=True):
-            for block, right in zip(line, known, strict=True):
-                if not _close(block, right):
-                    raise RuntimeError("compiled, its result is another one")
 
 
 def _apart(blocks: Sequence[Tensor], values: Sequence[Tensor]) -> list[Tensor]:
@@ -242,19 +219,8 @@ def _close(block: Tensor, right: Tensor) -> bool:
     return torch.allclose(block, right, rtol=0.0, atol=allowed, equal_nan=True)
 
 
-def _replaced(leaves: Sequence[Any], tensors: Sequence[Tensor]) -> tuple[Any, ...]:
-    """Put other tensors in the place of those among some leaves."""
-    others = iter(tensors)
-    return tuple(next(others) if isinstance(x, Tensor) else x for x in leaves)
-
-
 def _lifted(graph: GraphModule, place: dict[int, int]) -> list[int]:
-    """Turn constants of a graph that are inputs into arguments of it.
-
-    Returns:
-        Which inputs those are, in the order of the arguments.
-    """
-    held: list[int] = []
+    """Turn constants of a graph that are inputs into arguments; return those."""
     arguments: dict[int, torch.fx.Node] = {}
     nodes = list(graph.graph.nodes)
     first = next(node for node in nodes if node.op not in {"placeholder", "get_attr"})
@@ -268,8 +234,7 @@ def _lifted(graph: GraphModule, place: dict[int, int]) -> list[int]:
         if k not in arguments:
             with graph.graph.inserting_before(first):
                 arguments[k] = graph.graph.placeholder(f"held_{k}")
-            held.append(k)
         node.replace_all_uses_with(arguments[k])
         graph.graph.erase_node(node)
     graph.recompile()
-    return held
+    return list(arguments)

@@ -16,11 +16,10 @@ from jacengine._torch_private import (
     leave_transforms,
     transform_depth,
 )
-from jacengine.execution.kernel_fallbacks import applied_fallbacks
 from jacengine.execution.method import Method
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
-from jacengine.problem.side_effects import preserve_side_effects
+from jacengine.problem.side_effects import preserve_side_effects, requiring_gradients
 
 
 class execution_context:  # noqa: N801 - reads as the context manager it is
@@ -43,13 +42,16 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
         problem, method = self._problem, self._method
         able = method.capabilities
         changes = problem.changes_state
-        exclusive = changes or not able.thread_safe
+        frozen = [p for p in self._bound.parameters() if not p.requires_grad]
+        exclusive = changes or not able.thread_safe or bool(frozen)
         if exclusive or torch.is_inference_mode_enabled() or method.fallbacks:
             with contextlib.ExitStack() as stack:
                 if exclusive:
                     stack.enter_context(TORCH_GLOBAL_LOCK)
                 stack.enter_context(torch.inference_mode(mode=False))
-                stack.enter_context(applied_fallbacks(method.fallbacks))
+                stack.enter_context(requiring_gradients(frozen))
+                for fallback in method.fallbacks:
+                    stack.enter_context(fallback.enter())
                 self._stack = stack.pop_all()
         self._handled = sys.exception()
         self._depth = transform_depth()

@@ -85,19 +85,10 @@ KERNEL_FALLBACKS: tuple[KernelFallback, ...] = (
 def fallback_for(error: BaseException) -> KernelFallback | None:
     """Find the fallback for an error, by the kernel that the message names."""
     message = str(error)
-    for fallback in KERNEL_FALLBACKS:
-        if any(part in message for part in fallback.messages):
-            return fallback
-    return None
-
-
-@contextmanager
-def applied_fallbacks(fallbacks: tuple[KernelFallback, ...]) -> Generator[None]:
-    """Hold several fallbacks at once."""
-    with ExitStack() as stack:
-        for fallback in fallbacks:
-            stack.enter_context(fallback.enter())
-        yield
+    fitting = (
+        f for f in KERNEL_FALLBACKS if any(part in message for part in f.messages)
+    )
+    return next(fitting, None)
 
 
 def with_fallbacks(run: Callable[[], T]) -> T:
@@ -109,10 +100,12 @@ def with_fallbacks(run: Callable[[], T]) -> T:
     fallbacks: tuple[KernelFallback, ...] = ()
     while True:
         try:
-            with applied_fallbacks(fallbacks):
+            with ExitStack() as stack:
+                for fallback in fallbacks:
+                    stack.enter_context(fallback.enter())
                 return run()
         except RuntimeError as error:
-            fallback = fallback_for(error)
-            if fallback is None or fallback in fallbacks:
+            further = fallback_for(error)
+            if further is None or further in fallbacks:
                 raise
-            fallbacks = (*fallbacks, fallback)
+            fallbacks = (*fallbacks, further)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from torch import Tensor
@@ -36,19 +36,14 @@ def first_point(problem: Problem, bound: BoundFunction, method: Method) -> Point
 
 
 def linearize(strategy: Strategy, point: Point) -> LinearMap:
-    """Linearize a strategy at a point, inside vmap over samples if need be."""
-    if point.over_samples is not None:
-        return _inside_vmap(strategy, point, point.over_samples)
-    return strategy.linearize(point)
+    """Linearize a strategy at a point, inside vmap over samples if need be.
 
-
-def _inside_vmap(
-    strategy: Strategy, point: Point, over_samples: Callable[..., Tensors]
-) -> LinearMap:
-    """Linearize each sample inside vmap, where shared inputs need no copies.
-
-    The forward pass is run again for every block of directions.
+    There shared inputs need no copies, but the forward pass is run again for every
+    block of directions.
     """
+    over_samples = point.over_samples
+    if over_samples is None:
+        return strategy.linearize(point)
 
     def of_one(function: Function, primals: Tensors, seeds: Tensors) -> Tensors:
         one = Point(function, function, primals, create_graph=point.create_graph)
@@ -68,19 +63,27 @@ def _point(
     primals = bound.primals(connected=problem.options.create_graph)
     function: Function = bound
     replicated = _copies(bound)
+    own: Tensors | None = None
     if policy is SamplePolicy.EXPAND_SHARED:
         function = bound.per_sample()
         replicated = _copies(function)
-        primals = _expanded(problem, primals, size or 1)
+        primals = tuple(
+            p.expand(size or 1, *p.shape) if spec.batch_dim is None else p
+            for p, spec in zip(primals, problem.inputs, strict=True)
+        )
     elif policy is SamplePolicy.BATCHED and not problem.shares:
         replicated = _along_samples(bound)
+    elif policy is not SamplePolicy.VMAP_SAMPLES:
+        own = bound.own_parameters()
     apart = policy not in {SamplePolicy.UNBATCHED, SamplePolicy.COUPLED_ROWS}
     return Point(
         function=function,
         replicated=replicated,
         primals=primals,
         create_graph=problem.options.create_graph,
+        own=own,
         module=problem.module,
+        calling=lambda module: replace(bound, fn=module),
         names=problem.call_spec.names,
         batch_size=size if apart else None,
         over_samples=(
@@ -108,10 +111,3 @@ def _along_samples(bound: BoundFunction) -> Function:
         return tuple(output.unflatten(0, (count, -1)) for output in outputs)
 
     return replicated
-
-
-def _expanded(problem: Problem, primals: Tensors, size: int) -> Tensors:
-    return tuple(
-        primal.expand(size, *primal.shape) if spec.batch_dim is None else primal
-        for primal, spec in zip(primals, problem.inputs, strict=True)
-    )

@@ -12,53 +12,31 @@ from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 
 
-def vjp_per_sample(
-    problem: Problem, bound: BoundFunction, method: Method, cotangents: Tensors
+def matvec(
+    problem: Problem, bound: BoundFunction, method: Method, seeds: Tensors
 ) -> Tensors:
-    """Pull one cotangent back, by a method whose passes serve all samples.
+    """Push tangents forward, or pull cotangents back, as the method's mode is.
 
     Args:
         problem: What is differentiated.
         bound: The function at the arguments.
-        method: A method of mode `vjp`.
-        cotangents: One an output, `(B, *out)`.
+        method: One of which a pass serves all samples.
+        seeds: One an input (or output), `(K, *in)`, or `(K, B, *in)` with samples.
 
     Returns:
-        One product an input, `(B, *in)`.
+        One product an output (or input), likewise.
     """
-    parts: list[Tensors] = []
-    with execution_context(problem, bound, method) as ready:
-        for point, samples in points(problem, ready, method):
-            linear_map = linearize(method.strategy, point)
-            products = linear_map(tuple(c[samples].unsqueeze(0) for c in cotangents))
-            parts.append(tuple(product.squeeze(0) for product in products))
-    return tuple(torch.cat(those) for those in zip(*parts, strict=True))
-
-
-def jvps(
-    problem: Problem, bound: BoundFunction, method: Method, tangents: Tensors
-) -> Tensors:
-    """Push tangents forward.
-
-    Args:
-        problem: What is differentiated.
-        bound: The function at the arguments.
-        method: A method of mode `jvp`.
-        tangents: One an input, `(K, *in)`, or `(K, B, *in)` where it has samples.
-
-    Returns:
-        One product an output, `(K, *out)` or `(K, B, *out)`.
-    """
-    parts: list[Tensors] = []
-    count = tangents[0].shape[0]
-    width = method.block_size or count
     sampled = [spec.batch_dim is not None for spec in problem.inputs]
+    if method.capabilities.mode == "vjp":
+        sampled = [problem.batch_size is not None] * len(seeds)
+    count = seeds[0].shape[0]
+    width = method.block_size or count
+    parts: list[Tensors] = []
     with execution_context(problem, bound, method) as ready:
         for point, samples in points(problem, ready, method):
             linear_map = linearize(method.strategy, point)
             own = [
-                t[:, samples] if s else t
-                for t, s in zip(tangents, sampled, strict=True)
+                t[:, samples] if s else t for t, s in zip(seeds, sampled, strict=True)
             ]
             each = [
                 linear_map(tuple(t[i : i + width] for t in own))

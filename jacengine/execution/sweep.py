@@ -51,13 +51,10 @@ class Sweep:
     def __init__(
         self, problem: Problem, method: Method, *, on_fake_tensors: bool = False
     ) -> None:
-        """Prepare a method.
+        """Prepare a method for a problem.
 
-        Args:
-            problem: What to compute.
-            method: How.
-            on_fake_tensors: Whether it will run on fake tensors, which have no memory
-                to adopt and no values to choose seeds by: those are built now.
+        Fake tensors have no memory to adopt and no values to choose seeds by: for
+        those, seeds are built now.
         """
         self._problem = problem
         self.method = method
@@ -76,10 +73,7 @@ class Sweep:
             traced = Sweep(problem, eager, on_fake_tensors=True)
             self._compiled = CompiledSweep(problem, lambda at: traced.run(at).blocks)
         if on_fake_tensors:
-            self._kept = {
-                number: self._seeding.seeds(block)
-                for number, block in enumerate(self._blocks)
-            }
+            self._kept = dict(enumerate(map(self._seeding.seeds, self._blocks)))
 
     @property
     def kept_bytes(self) -> int:
@@ -108,9 +102,6 @@ class Sweep:
             progress: Called after each task.
             checked: Whether to compare the products' shapes with the contract.
             pool: Where the result's memory comes from; `None`: it is new.
-
-        Returns:
-            The finished result.
         """
         if self._compiled is not None:
             with torch.inference_mode(mode=False):
@@ -139,17 +130,10 @@ class Sweep:
         result: Result,
         expected: list[tuple[int, ...]] | None,
     ) -> None:
-        """Run one task: seeds to products to their place.
+        """Run one task: seeds (of all samples) to products to their place.
 
         A function of its own, so that its products are freed before the next ones are
-        computed.
-
-        Args:
-            task: The task.
-            seeds: The seeds of its block, of all samples.
-            linear_map: The strategy's map at the task's samples.
-            result: Where products go.
-            expected: The shapes that they must have, `None` to trust the strategy.
+        computed. These must be of the `expected` shapes, unless that is `None`.
         """
         seeds = self._seeding.of_samples(seeds, task.sample_count)
         target = None
@@ -207,9 +191,8 @@ class Sweep:
     def _share_done(self, task: Task) -> float:
         """Return the share of the work that ends with a task."""
         count = self._seeding.count
-        before = task.samples.start * count
-        here = task.sample_count * task.block.stop
-        return float(before + here) / max(1, self._problem.sample_count * count)
+        done = task.samples.start * count + task.sample_count * task.block.stop
+        return float(done) / max(1, self._problem.sample_count * count)
 
     def _in_use(self, bound: BoundFunction) -> set[int]:
         """Return the storages that a result must not share: the user's, kept seeds."""
@@ -263,11 +246,7 @@ def prepare(
 ) -> Method:
     """Let a strategy do once what it can do for all calls of one signature.
 
-    Args:
-        problem: What to compute.
-        bound: An example of the function and its arguments.
-        method: How.
-        timed: Whether the strategy may make choices by measurement.
+    The arguments are an example. If `timed`, it may make choices by measurement.
 
     Returns:
         The method with the prepared strategy and its tuning.

@@ -20,7 +20,7 @@ from jacengine._torchfunc import Tensors, Vectorisation, pull_to_edges
 from jacengine.interface import Point
 from jacengine.layers.autograd_graph import graph_fingerprint
 from jacengine.layers.call_contraction import CallContraction, plan_calls
-from jacengine.layers.hook_capture import CaptureUnit, LayerCall, capture_calls
+from jacengine.layers.hook_capture import CaptureUnit, LayerCall, capturing_copy
 from jacengine.layers.parameter_uses import find_uses, uncovered_parameters
 from jacengine.layers.rules import RULES
 from jacengine.layers.sample_axis import candidate_axes
@@ -76,8 +76,9 @@ def run_captured(
         and the uses in the graph; and the parameters that have other uses.
     """
     primals = point.tracked()
-    with capture_calls(module_of(point), units) as calls:
-        outputs = point.function(*primals)
+    assert point.calling is not None
+    with capturing_copy(module_of(point), units) as (module, calls):
+        outputs = point.calling(module)(*primals)
     missed = uncovered_parameters(outputs, primals, calls) - graph_parameters
     if graph_parameters:
         uses, others = find_uses(outputs, primals, graph_parameters)

@@ -1,4 +1,4 @@
-"""Hook capture: records the calls of modules, by hooks that are removed afterwards."""
+"""Hook capture: records the calls of modules, by hooks of a copy."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from jacengine import pytrees
-from jacengine._locks import TORCH_GLOBAL_LOCK
-from jacengine._torch_private import nodes_made, version_of
+from jacengine._torch_private import nodes_made, version_of, with_own_hooks
 from jacengine.layers.parameter_views import ParameterView
 
 
@@ -72,18 +71,22 @@ class LayerCall:
 
 
 @contextmanager
-def capture_calls(
+def capturing_copy(
     root: nn.Module, units: Sequence[CaptureUnit]
-) -> Generator[list[LayerCall]]:
-    """Record every call of the units, of which `root` is the root module.
+) -> Generator[tuple[nn.Module, list[LayerCall]]]:
+    """Copy a module, with hooks that record every call of the units.
+
+    The module itself has none, which another thread that calls it would meet. The copy
+    loses its hooks at the end: a checkpoint calls it again in the backward pass.
 
     Yields:
-        The calls, in order; filled as they happen.
+        The copy, and its calls in order, filled as they happen.
     """
     calls: list[LayerCall] = []
-    with TORCH_GLOBAL_LOCK, ExitStack() as stack:
+    copy = with_own_hooks(root)
+    with ExitStack() as stack:
         for unit in units:
-            module = root.get_submodule(unit.path)
+            module = copy.get_submodule(unit.path)
             before, after = _hooks(unit, calls)
             handle = module.register_forward_pre_hook(
                 before, with_kwargs=True, prepend=True
@@ -91,7 +94,7 @@ def capture_calls(
             stack.callback(handle.remove)
             handle = module.register_forward_hook(after, with_kwargs=True)
             stack.callback(handle.remove)
-        yield calls
+        yield copy, calls
 
 
 def _hooks(

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from jacengine import pytrees
-from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine._torch_private import changes_gradients
 from jacengine._torchfunc import Tensors, call_with_parameters, pull, vjp, vmap
 from jacengine.layers.hook_capture import LayerCall
@@ -95,9 +94,8 @@ def make_rerun(call: LayerCall, split: SampleSplit, *, create_graph: bool) -> Re
 
     others: dict[str, Tensor] = {}
     if not create_graph:
-        with TORCH_GLOBAL_LOCK:
-            every = dict(module.named_parameters())
-        others = {k: p.detach() for k, p in every.items() if p.requires_grad}
+        every = module.named_parameters()
+        others = {k: p.detach() for k, p in every if p.requires_grad}
 
     def one(values: Tensors, arguments: Sequence[Tensor]) -> Tensors:
         """Run one sample."""

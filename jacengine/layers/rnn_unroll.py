@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.nn import functional as F
 
-from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine._torchfunc import Tensors
 from jacengine.layers.autograd_graph import vjp_at_edges
 from jacengine.layers.hook_capture import LayerCall
@@ -200,8 +199,7 @@ def unrolled_rerun(
     def vjp(
         parameters: Tensors, seeds: Mapping[int, Tensor]
     ) -> tuple[Tensors, Tensors]:
-        with TORCH_GLOBAL_LOCK:
-            own: dict[str, Tensor] = dict(layer.named_parameters())
+        own: dict[str, Tensor] = dict(layer.named_parameters())
         own |= zip(names, parameters, strict=True)
         returned, maps = unrolled(layer, own, arguments[0], arguments[1:])
         ends = {id(z): z for linear in maps for z in linear.outputs}

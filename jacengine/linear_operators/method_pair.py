@@ -18,8 +18,8 @@ from jacengine.linear_operators.matrix_free import (
 )
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
+from jacengine.selection.candidate_result import classify_error
 from jacengine.selection.candidates import candidates
-from jacengine.selection.outcomes import classify_error
 from jacengine.selection.reference import Reference
 from jacengine.timing import time_interleaved
 from jacengine.tolerance import TOLERANCES

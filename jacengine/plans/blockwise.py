@@ -15,7 +15,6 @@ from jacengine.execution.sweep import Sweep
 from jacengine.plans.plan import Plan, compute_nested
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.analyze import analyze
-from jacengine.problem.problem import Options
 from jacengine.results.result_layout import ResultLayout
 from jacengine.selection.budget import to_bytes
 from jacengine.selection.reference import Reference
@@ -57,17 +56,18 @@ class BlockwiseJacobian:
     def __init__(
         self, request: PlanRequest, plan: Callable[[PlanRequest], Plan]
     ) -> None:
-        """Analyze the call; no derivative is computed yet.
-
-        Args:
-            request: The call.
-            plan: Makes the plan of a piece.
-        """
+        """Analyze the call; `plan` will make the plan of each piece."""
         self.problem = analyze(
             request.fn, request.args, request.kwargs, request.options
         )
         device = self.problem.outputs[0].device
         self.budget = to_bytes(request.memory_budget, device)
+        self._whole = Piece(
+            slice(0, self.problem.sample_count),
+            slice(0, self.problem.row_count),
+            self.problem.call_spec.names,
+            None,
+        )
         self._request = request
         self._make_plan = plan
         self._out: Any = None
@@ -81,8 +81,8 @@ class BlockwiseJacobian:
     def _separable(self) -> bool:
         """Whether some of the samples alone give the same as among the others."""
         problem = self.problem
-        alone = not (problem.coupled or problem.changes_state)
-        return problem.batch_size is not None and alone
+        coupled = problem.coupled or problem.changes_state
+        return problem.batch_size is not None and not coupled
 
     def fill(self, out: Any) -> None:
         """Write the whole Jacobian, piece by piece, into the user's memory.
@@ -165,26 +165,27 @@ class BlockwiseJacobian:
             except MemoryBudgetError:
                 if most == 1:
                     raise
-                most = max(1, most // 2)
-                continue
-            position = part.stop
-            yield piece
+                most //= 2
+            else:
+                position = part.stop
+                yield piece
 
     def _of_samples(self, part: slice, budget: int) -> Piece:
         problem, request = self.problem, self._request
         bound = problem.bind(request.args, request.kwargs)
         some = bound.samples(part.start, part.stop)
         args, kwargs = problem.call_spec.structure.unflatten(list(some.leaves))
-        plan = self._plan(replace(request, args=args, kwargs=kwargs), budget)
+        plan = self._plan(budget, args=args, kwargs=kwargs)
         out = self._part_of_out(lambda block: block[part])
-        return self._piece(plan(*args, kwargs=kwargs, out=out), samples=part)
+        found = plan(*args, kwargs=kwargs, out=out)
+        return replace(self._whole, samples=part, jacobian=found)
 
     def _of_rows(self, part: slice, budget: int) -> Piece:
         problem = replace(self.problem, rows=torch.arange(part.start, part.stop))
         if problem.result_bytes > budget:
             raise MemoryBudgetError("a piece of rows exceeds the budget")
         options = replace(problem.options, rows=slice(0, part.stop - part.start))
-        plan = self._plan(self._with_options(options), budget)
+        plan = self._plan(budget, options=options)
         assert plan.chosen.method is not None
         bound = problem.bind(self._request.args, self._request.kwargs)
         sweep = Sweep(problem, plan.chosen.method)
@@ -195,22 +196,22 @@ class BlockwiseJacobian:
         # The plan was verified on its own rows, which are the first.
         reference = Reference.of(problem, bound)
         found = compute_nested(problem, bound, sweep, out=out, reference=reference)
-        return self._piece(found, rows=part)
+        return replace(self._whole, rows=part, jacobian=found)
 
     def _part_of_out(self, part_of: Callable[[Tensor], Tensor]) -> Any:
         """Return the memory of a piece in the user's, if that was given."""
         if self._out is None:
             return None
         leaves, structure = pytrees.flatten(self._out)
-        return structure.unflatten([part_of(leaf) for leaf in leaves])
+        return structure.unflatten(list(map(part_of, leaves)))
 
     def _of_parameters(self) -> Iterator[Piece]:
         request = self._request
         for names, size in self._parameter_groups():
             options = replace(self.problem.options, wrt=list(names))
-            plan = self._plan(self._with_options(options), self.budget - size)
+            plan = self._plan(self.budget - size, options=options)
             found = plan(*request.args, kwargs=request.kwargs)
-            yield self._piece(found, parameters=names)
+            yield replace(self._whole, parameters=names, jacobian=found)
 
     def _parameter_groups(self) -> Iterator[tuple[tuple[str, ...], int]]:
         """Group parameters as far as they fit together; yields names and bytes."""
@@ -227,24 +228,6 @@ class BlockwiseJacobian:
             total += size
         yield tuple(names), total
 
-    def _piece(
-        self,
-        jacobian: Any,
-        *,
-        samples: slice | None = None,
-        rows: slice | None = None,
-        parameters: tuple[str, ...] | None = None,
-    ) -> Piece:
-        problem = self.problem
-        return Piece(
-            samples or slice(0, problem.sample_count),
-            rows or slice(0, problem.row_count),
-            problem.call_spec.names if parameters is None else parameters,
-            jacobian,
-        )
-
-    def _with_options(self, options: Options) -> PlanRequest:
-        return replace(self._request, options=options)
-
-    def _plan(self, request: PlanRequest, budget: int) -> Plan:
-        return self._make_plan(replace(request, memory_budget=max(1, budget)))
+    def _plan(self, budget: int, **changes: Any) -> Plan:
+        changed = replace(self._request, memory_budget=max(1, budget), **changes)
+        return self._make_plan(changed)

@@ -14,7 +14,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import CodeType
@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from jacengine import pytrees
-from jacengine.interface import Composition
+from jacengine._version import __version__
+from jacengine.plans.request import PlanRequest
 from jacengine.plans.serialization import describe_options
-from jacengine.problem.problem import Options
 from jacengine.problem.signature import Signature
 from jacengine.registry import ENTRY_POINTS
 
@@ -34,50 +34,39 @@ SCHEMA = 2
 """Version of the key and of what is stored under it."""
 
 
-def key_of(
-    fn: Any,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    options: Options,
-    *,
-    compositions: Sequence[Composition],
-    signature: Signature,
-    settings: Mapping[str, object],
-) -> str:
-    """Write the key of a call.
-
-    Args:
-        fn: The function or module.
-        args: Its positional arguments.
-        kwargs: Its keyword arguments.
-        options: The options of the call.
-        compositions: The strategies and gradients that are considered.
-        signature: The call's signature.
-        settings: Whatever else the choice depends on (budget, effort, version).
-
-    Returns:
-        JSON, the same for equal calls.
-    """
-    leaves = pytrees.flatten_call(args, kwargs)[0]
+def key_of(request: PlanRequest, signature: Signature) -> str:
+    """Write the key of a call as JSON, the same for equal calls."""
+    settings = {
+        "budget": request.memory_budget,
+        "compiled": request.compiled,
+        "effort": request.effort,
+        "jacengine": __version__,
+    }
     key = {
         "schema": SCHEMA,
-        "settings": {name: str(value) for name, value in sorted(settings.items())},
+        "settings": {name: str(value) for name, value in settings.items()},
         "torch": torch.__version__,
         "plugins": sorted(
             f"{p.name}={p.dist.version if p.dist else '?'}"
             for p in entry_points(group=ENTRY_POINTS)
         ),
-        "machine": [platform.machine(), _processor(), *_accelerators()],
+        "machine": [
+            platform.machine(),
+            _processor(),
+            *map(torch.cuda.get_device_name, range(torch.cuda.device_count())),
+        ],
         "flags": list(map(str, signature.flags)),
-        "options": describe_options(options),
+        "options": describe_options(request.options),
         "strategies": [
             f"{type(c.strategy).__module__}:{c.strategy!r}:{c.gradient}"
-            for c in compositions
+            for c in request.compositions
         ],
         "structure": str(signature.structure.spec),
-        "leaves": [_leaf(leaf) for leaf in leaves],
+        "leaves": list(
+            map(_leaf, pytrees.flatten_call(request.args, request.kwargs)[0])
+        ),
         "training": _digest(signature.training),
-        "function": list(_function(fn)),
+        "function": list(_function(request.fn)),
     }
     return json.dumps(key, sort_keys=True)
 
@@ -93,12 +82,6 @@ def _processor() -> str:
     except OSError:  # not Linux
         pass
     return f"{name} x {os.cpu_count()}"
-
-
-def _accelerators() -> Iterator[str]:
-    if torch.cuda.is_available():
-        for index in range(torch.cuda.device_count()):
-            yield torch.cuda.get_device_name(index)
 
 
 def _leaf(leaf: object) -> str:
@@ -119,9 +102,8 @@ def _function(fn: Any, depth: int = 0) -> Iterator[str]:
         yield "partial"
         yield from _function(fn.func, depth)
         yield from (_captured(value, depth) for value in fn.args)
-        yield from (
-            f"{name}={_captured(value, depth)}" for name, value in fn.keywords.items()
-        )
+        for name, value in fn.keywords.items():
+            yield f"{name}={_captured(value, depth)}"
     elif inspect.ismethod(fn):
         yield _captured(fn.__self__, depth)
         yield from _function(fn.__func__, depth)
@@ -163,13 +145,10 @@ def _module(module: nn.Module) -> str:
         (name, f"{type(m).__module__}.{type(m).__qualname__}", m.extra_repr())
         for name, m in module.named_modules()
     ]
-    code = {_code(type(m).forward.__code__) for m in module.modules() if _own(m)}
+    forwards = {type(m).forward for m in module.modules()}
+    code = sorted(_code(f.__code__) for f in forwards if inspect.isfunction(f))
     tensors = [
         (name, _leaf(t), t.requires_grad)
         for name, t in (*module.named_parameters(), *module.named_buffers())
     ]
-    return _digest((classes, sorted(code), tensors))
-
-
-def _own(module: nn.Module) -> bool:
-    return inspect.isfunction(type(module).forward)
+    return _digest((classes, code, tensors))

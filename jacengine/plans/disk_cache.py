@@ -75,16 +75,9 @@ def keep(key: str, selection: Selection) -> None:
         )
 
 
-def entries() -> Iterator[Path]:
-    """Yield the files of the cache."""
-    place = folder()
-    if place is not None and place.is_dir():
-        yield from sorted(place.glob("*.json"))
-
-
 def described() -> Iterator[tuple[str, str, str, str]]:
     """Describe the choices: strategy, time, what for, file; `?` what is unreadable."""
-    for file in entries():
+    for file in _files():
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
             first = document["candidates"][0]
@@ -97,17 +90,18 @@ def described() -> Iterator[tuple[str, str, str, str]]:
 
 
 def clear() -> int:
-    """Delete the files of the cache.
-
-    Returns:
-        How many there were.
-    """
+    """Delete the files of the cache; return how many there were."""
     count = 0
-    for file in entries():
+    for file in _files():
         with contextlib.suppress(OSError):
             file.unlink()
             count += 1
     return count
+
+
+def _files() -> list[Path]:
+    where = folder()
+    return [] if where is None else sorted(where.glob("*.json"))
 
 
 def _place(key: str) -> Path | None:

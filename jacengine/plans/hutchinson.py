@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from jacengine.errors import ArgumentError
-from jacengine.execution.matvec import jvps
+from jacengine.execution.matvec import matvec
 from jacengine.execution.method import Method
 from jacengine.plans.planning import cached_plan
 from jacengine.plans.request import PlanRequest
@@ -45,12 +45,7 @@ class Estimate:
 
 
 def hutchinson(request: PlanRequest, *, probes: int, seed: int) -> Estimate:
-    """Estimate a Laplacian from products with random signs.
-
-    Args:
-        request: A call of quantity `laplacian`.
-        probes: The number of random directions.
-        seed: What they are drawn with.
+    """Estimate a Laplacian from products with random signs that `seed` draws.
 
     Raises:
         ArgumentError: There are too few probes to estimate an error, or no strategy of
@@ -90,7 +85,7 @@ def _quadratic_forms(
     for first in range(0, probes, width):
         count = min(width, probes - first)
         signs = random_signs(problem, count, generator)
-        products = jvps(problem, bound, method, signs)
+        products = matvec(problem, bound, method, signs)
         each = len(problem.inputs)
         for value, forms in enumerate(found):
             own = products[value * each : (value + 1) * each]

@@ -26,15 +26,13 @@ from jacengine.problem.problem import Problem
 from jacengine.problem.side_effects import preserve_side_effects
 from jacengine.problem.signature import Signature
 from jacengine.results.buffer_pool import RESULT_POOL, BufferPool
-from jacengine.selection.candidate_result import CandidateResult
+from jacengine.selection.candidate_result import CandidateResult, classify_error
 from jacengine.selection.candidates import by_composition, candidates
 from jacengine.selection.diagonal_reference import RECHECK_PASSES
 from jacengine.selection.eligibility import first_runnable
 from jacengine.selection.explain import as_frame, as_text
-from jacengine.selection.outcomes import classify_error
 from jacengine.selection.reference import Reference
 from jacengine.selection.select import Selection
-from jacengine.selection.verify import verify
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +48,8 @@ class Plan:
         problem: What it computes.
         selection: Every candidate and what became of it.
         signature: What it is bound to.
-        strategies: The candidates, tried or not.
-        fallen: What went wrong with candidates that were in use, in words.
+        compositions: The strategies and gradients considered, tried or not.
+        failures: What went wrong with candidates that were in use, in words.
     """
 
     def __init__(
@@ -231,7 +229,7 @@ def compute_nested(
     """
     result = sweep.run(bound, out=out, pool=pool)
     if reference is not None:
-        verification = verify(problem, bound, sweep.method, reference, result)
+        verification = reference.verify(problem, bound, sweep.method, result)
         if not verification.right:
             raise UnsupportedError(
                 f"{sweep.method.name} cannot compute this {problem.title}: its result "
@@ -241,8 +239,5 @@ def compute_nested(
     nested = result.nested() if out is None else out
     if not problem.options.has_aux:
         return nested
-    with (
-        torch.no_grad(),
-        preserve_side_effects(problem.devices, problem.stateful),
-    ):
+    with torch.no_grad(), preserve_side_effects(problem.devices, problem.stateful):
         return nested, bound.run(bound.leaves).aux

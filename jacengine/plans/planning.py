@@ -7,12 +7,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from jacengine._locks import TORCH_GLOBAL_LOCK
-from jacengine._version import __version__
-from jacengine.errors import (
-    JacengineError,
-    MemoryBudgetError,
-    NoStrategyError,
-)
+from jacengine.errors import JacengineError, MemoryBudgetError, NoStrategyError
 from jacengine.execution.sweep import Sweep, prepare
 from jacengine.plans import disk_cache
 from jacengine.plans.blockwise import BlockwiseJacobian
@@ -29,7 +24,6 @@ from jacengine.selection.diagonal_reference import RECHECK_PASSES
 from jacengine.selection.explain import as_text
 from jacengine.selection.reference import Reference
 from jacengine.selection.select import Selection, select
-from jacengine.selection.verify import verify
 
 _PLANS = ProcessCache()
 _SELECTIONS: OrderedDict[str, Selection] = OrderedDict()
@@ -40,10 +34,7 @@ object each time, and identified by its code."""
 def compute(request: PlanRequest, out: Any = None) -> Any:
     """Compute what is requested: plan, cache the plan, run it.
 
-    Args:
-        request: The call.
-        out: Preallocated result; if the whole exceeds the budget, it is filled in
-            blocks.
+    If the whole exceeds the budget, a preallocated `out` is filled in blocks.
 
     Raises:
         MemoryBudgetError: The result, or every right method, exceeds the budget.
@@ -69,12 +60,11 @@ def cached_plan(request: PlanRequest) -> Plan:
     options = describe_options(request.options)
     settings = (repr(budget), request.effort, request.compiled)
     key = (options, names, settings, signature.key)
-    found = _PLANS.find(key, fn)
-    if found is not None and _fits(found, budget):
-        return found
-    made = make_plan(request, by_code=True)
-    _PLANS.keep(key, made)
-    return made
+    plan = _PLANS.find(key, fn)
+    if plan is None or not _fits(plan, budget):
+        plan = make_plan(request, by_code=True)
+        _PLANS.keep(key, plan)
+    return plan
 
 
 def make_plan(
@@ -82,10 +72,8 @@ def make_plan(
 ) -> Plan:
     """Analyze a call, choose a method, and bind the choice to the signature.
 
-    Args:
-        request: The call.
-        use_cache: Whether a choice from the disk cache may be used.
-        by_code: Whether one made for other objects with the same code may be used.
+    With `use_cache`, a choice may come from the disk cache; with `by_code`, also from
+    other objects with the same code in this process.
 
     Raises:
         MemoryBudgetError: The result, or every right method, exceeds the budget.
@@ -102,7 +90,7 @@ def make_plan(
             " choose rows= or columns=, or raise memory_budget."
         )
     signature = Signature.of(fn, args, kwargs, problem.call_spec.names)
-    key = _key(request, signature)
+    key = key_of(request, signature)
     # Without timing the choice is the same everywhere, whatever others have measured.
     keeps = use_cache and request.effort != "none"
     saved = _SELECTIONS.get(key) if by_code and keeps else None
@@ -151,36 +139,17 @@ def restore_verified(
         sweep = Sweep(problem, method)
         result = sweep.run(bound, checked=True)
         reference = Reference.of(problem, bound, passes=RECHECK_PASSES)
-        if not verify(problem, bound, method, reference, result).right:
+        if not reference.verify(problem, bound, method, result).right:
             return None
     except (RuntimeError, MemoryError, JacengineError):
         return None
-    passes = method.passes(problem)
-    restored = replace(chosen, method=method, passes=passes, sweep=sweep)
-    others = [
+    restored = replace(chosen, method=method, sweep=sweep)
+    others = (result for result in saved.candidates if result is not chosen)
+    found = [
         replace(r, passes=None if r.method is None else r.method.passes(problem))
-        for r in saved.candidates
-        if r is not chosen
+        for r in (restored, *others)
     ]
-    return replace(saved, candidates=(restored, *others), source="cache")
-
-
-def _key(request: PlanRequest, signature: Signature) -> str:
-    settings = {
-        "effort": request.effort,
-        "budget": request.memory_budget,
-        "compiled": request.compiled,
-        "jacengine": __version__,
-    }
-    return key_of(
-        request.fn,
-        request.args,
-        request.kwargs,
-        request.options,
-        compositions=request.compositions,
-        signature=signature,
-        settings=settings,
-    )
+    return replace(saved, candidates=tuple(found), source="cache")
 
 
 def _fits(plan: Plan, memory_budget: Budget) -> bool:

@@ -11,10 +11,8 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
-
-from torch import nn
 
 from jacengine.plans.plan import Plan
 from jacengine.problem.side_effects import all_buffers, reachable_modules
@@ -23,11 +21,9 @@ CAPACITY = 128
 """Plans in the cache at most; the least recently used is removed first."""
 
 
-@dataclass(frozen=True)
-class _Entry:
-    function: weakref.ref[Any]
-    plan: Plan
-    stateful: tuple[int, ...]
+_Key = tuple[tuple[object, ...], int]
+_Entry = tuple[weakref.ref[Any], Plan, tuple[int, ...]]
+"""The function, its plan without it, and which of its buffers a call writes."""
 
 
 class ProcessCache:
@@ -36,9 +32,7 @@ class ProcessCache:
     def __init__(self, capacity: int = CAPACITY) -> None:
         """Begin with no plans."""
         self._capacity = capacity
-        self._entries: OrderedDict[tuple[tuple[object, ...], int], _Entry] = (
-            OrderedDict()
-        )
+        self._entries = OrderedDict[_Key, _Entry]()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -48,15 +42,14 @@ class ProcessCache:
         """Return the plan made for this very function under this key."""
         with self._lock:
             entry = self._entries.get((key, id(fn)))
-            if entry is None or entry.function() is not fn:
+            if entry is None or entry[0]() is not fn:
                 return None
             self._entries.move_to_end((key, id(fn)))
-        buffers = all_buffers(fn)
-        stateful = tuple(buffers[i] for i in entry.stateful if i < len(buffers))
+        (_, plan, written), buffers = entry, all_buffers(fn)
+        stateful = tuple(buffers[i] for i in written if i < len(buffers))
         modules = tuple(reachable_modules(fn))
-        problem = replace(entry.plan.problem, fn=fn, modules=modules, stateful=stateful)
-        signature = replace(entry.plan.signature, roots=modules)
-        plan = entry.plan
+        problem = replace(plan.problem, fn=fn, modules=modules, stateful=stateful)
+        signature = replace(plan.signature, roots=modules)
         return Plan(problem, plan.selection, signature, plan.compositions)
 
     def keep(self, key: tuple[object, ...], plan: Plan) -> None:
@@ -67,11 +60,11 @@ class ProcessCache:
             function = weakref.ref(fn, lambda _: self._entries.pop(place, None))
         except TypeError:  # built-in functions and the like
             return
-        every: list[tuple[nn.Module, str]] = all_buffers(fn)
+        written = {(id(owner), name) for owner, name in plan.problem.stateful}
         stateful = tuple(
             i
-            for i, (owner, name) in enumerate(every)
-            if any(owner is o and name == n for o, n in plan.problem.stateful)
+            for i, (owner, name) in enumerate(all_buffers(fn))
+            if (id(owner), name) in written
         )
         emptied = Plan(
             replace(plan.problem, fn=_gone, modules=(), stateful=()),
@@ -80,7 +73,7 @@ class ProcessCache:
             plan.compositions,
         )
         with self._lock:
-            self._entries[place] = _Entry(function, emptied, stateful)
+            self._entries[place] = (function, emptied, stateful)
             self._entries.move_to_end(place)
             while len(self._entries) > self._capacity:
                 self._entries.popitem(last=False)

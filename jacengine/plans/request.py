@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
+from jacengine.errors import ArgumentError
 from jacengine.interface import Composition
 from jacengine.problem.problem import Options
 from jacengine.selection.budget import Budget
-from jacengine.selection.effort import Effort, check_effort
+from jacengine.selection.effort import Effort
 
 
 @dataclass(frozen=True)
@@ -41,4 +42,6 @@ class PlanRequest:
 
     def __post_init__(self) -> None:
         """Check the effort."""
-        check_effort(self.effort)
+        if self.effort not in get_args(Effort):
+            known = ", ".join(map(repr, get_args(Effort)))
+            raise ArgumentError(f"effort={self.effort!r}: expected one of {known}.")

@@ -6,8 +6,8 @@ says is not trusted either: a method that comes from a file is verified before u
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from jacengine.errors import ArgumentError
 from jacengine.execution.kernel_fallbacks import KERNEL_FALLBACKS
 from jacengine.execution.method import Execution, Method
-from jacengine.interface import Composition, Tuning
+from jacengine.interface import Composition
 from jacengine.problem.problem import Options
 from jacengine.seeding.basis import Basis
 from jacengine.seeding.samples import SamplePolicy
@@ -40,9 +40,7 @@ def describe_options(options: Options) -> str:
     def text(value: object) -> object:
         return value.tolist() if isinstance(value, Tensor) else repr(value)
 
-    fields = {
-        f.name: text(getattr(options, f.name)) for f in dataclasses.fields(options)
-    }
+    fields = {name: text(value) for name, value in vars(options).items()}
     return json.dumps(fields, sort_keys=True)
 
 
@@ -59,13 +57,13 @@ def to_json(selection: Selection, key: str) -> str:
 
 
 def _candidate(result: CandidateResult) -> dict[str, Any]:
+    numbers = {name: getattr(result, name) for name in (*_NUMBERS, *_COUNTS)}
     return {
         "strategy": result.strategy,
         "outcome": result.outcome,
         "reason": result.reason,
         "method": None if result.method is None else _method(result.method),
-        **{name: _finite(getattr(result, name)) for name in _NUMBERS},
-        **{name: getattr(result, name) for name in _COUNTS},
+        **{k: v if v is None or math.isfinite(v) else None for k, v in numbers.items()},
     }
 
 
@@ -78,12 +76,8 @@ def _method(method: Method) -> dict[str, Any]:
         "chunk_size": method.chunk_size,
         "execution": method.execution.value,
         "fallbacks": [fallback.name for fallback in method.fallbacks],
-        "tuning": [list(pair) for pair in method.tuning],
+        "tuning": method.tuning,
     }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and abs(value) < float("inf") else None
 
 
 def read_key(text: str) -> str:
@@ -98,23 +92,17 @@ def read_key(text: str) -> str:
 def from_json(text: str, compositions: Sequence[Composition]) -> Selection:
     """Read a selection among these strategies.
 
-    Args:
-        text: The document.
-        compositions: Those that it may name.
-
     Raises:
         ArgumentError: It is damaged, or names a strategy that is not there.
     """
     document = _document(text)
     by_name = {composition.name: composition for composition in compositions}
-    candidates = [
-        _read_candidate(item, by_name) for item in _field(document, "candidates", list)
-    ]
+    items = _field(document, "candidates", list)
     effort = _field(document, "effort", str)
     if effort not in get_args(Effort):
         raise ArgumentError(f"The saved plan has an unknown effort {effort!r}.")
     return Selection(
-        tuple(candidates),
+        tuple(_read_candidate(item, by_name) for item in items),
         float(_field(document, "cost_s", (int, float))),
         _field(document, "budget", int),
         effort,
@@ -170,16 +158,11 @@ def _read_method(composition: Composition, item: Any) -> Method:
             chunk_size=_number(item["chunk_size"], int),
             execution=Execution(item["execution"]),
             fallbacks=tuple(fallbacks[name] for name in item["fallbacks"]),
-            tuning=_read_tuning(item["tuning"]),
+            tuning=tuple((str(what), str(which)) for what, which in item["tuning"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ArgumentError(
-            f"The saved plan has a malformed method: {error}"
-        ) from error
-
-
-def _read_tuning(item: Any) -> Tuning:
-    return tuple((str(what), str(which)) for what, which in item)
+        said = f"The saved plan has a malformed method: {error}"
+        raise ArgumentError(said) from error
 
 
 def _number(value: Any, kind: type) -> Any:

@@ -49,13 +49,7 @@ class BlockMatrix:
 
 
 def block_matrix(J: Any, batch_dim: int | None, out_ndim: int | None) -> BlockMatrix:
-    """Arrange the tensors of a Jacobian as a block matrix.
-
-    Args:
-        J: A tensor, or tensors in dicts, tuples or lists: of inputs, of outputs, or of
-            inputs in those of outputs.
-        batch_dim: 0 if the first axis of every tensor is the sample axis.
-        out_ndim: The number of axes of the output (of one sample).
+    """Arrange the tensors of a Jacobian, as `plot` takes it, as a block matrix.
 
     Raises:
         ArgumentError: The tensors are empty, or their shapes are inconsistent.
@@ -135,16 +129,7 @@ def _check(tensor: Any) -> None:
 def _assemble(
     grid: Mapping[str, Mapping[str, Tensor]], start: int, split: int
 ) -> BlockMatrix:
-    """Flatten every tensor to a matrix, and concatenate them.
-
-    Args:
-        grid: The tensors, by output and input.
-        start: The first axis of the output.
-        split: The first axis of the input.
-
-    Raises:
-        ArgumentError: Tensors of the same output or input differ in its shape.
-    """
+    """Concatenate flattened tensors; outputs have the axes from `start` to `split`."""
     table = [list(row.values()) for row in grid.values()]
     tensors = [tensor for row in table for tensor in row]
     shapes = [
@@ -161,10 +146,8 @@ def _assemble(
         )
     names = next(iter(grid.values()))
     columns = [Block(n, tuple(t.shape[split:])) for n, t in names.items()]
-    rows = [
-        Block(name, tuple(row[0].shape[start:split]))
-        for name, row in zip(grid, table, strict=True)
-    ]
+    outputs = zip(grid, table, strict=True)
+    rows = [Block(name, tuple(row[0].shape[start:split])) for name, row in outputs]
     widest = max((t.dtype for t in tensors), key=lambda dtype: torch.finfo(dtype).bits)
     dtype = torch.promote_types(torch.float32, widest)
     flat = [

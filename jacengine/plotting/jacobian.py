@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jacengine.errors import ArgumentError
 from jacengine.plotting.blocks import block_matrix
-from jacengine.plotting.downsampling import downsample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,6 +64,4 @@ def plot(
     # Matplotlib is slow to import, and most programs do not draw.
     from jacengine.plotting.drawing import draw  # noqa: PLC0415
 
-    pixels = downsample(blocks.matrix)
-    pattern = pixels.sparse if sparse == "auto" else sparse
-    return draw(blocks, pixels, pattern=pattern, title=title)
+    return draw(blocks, sparse=sparse, title=title)

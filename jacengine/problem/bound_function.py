@@ -92,7 +92,11 @@ class BoundFunction:
         spec = self.call_spec
         if spec.names:
             parameters = dict(zip(spec.names, primals, strict=True))
-            return self.run(self.leaves, parameters).leaves
+            replaced = any(
+                value is not parameter_of(self.module, name)
+                for name, value in parameters.items()
+            )
+            return self.run(self.leaves, parameters if replaced else None).leaves
         leaves = list(self.leaves)
         for slot, input_spec, primal in zip(
             spec.slots, spec.inputs, primals, strict=True
@@ -151,6 +155,26 @@ class BoundFunction:
         if connected:
             return tuple(found)
         return tuple(_own_memory(_ordinary(tensor).detach()) for tensor in found)
+
+    def own_parameters(self) -> Tensors | None:
+        """Return the parameters themselves, if those are the primals and record.
+
+        A graph that begins at them shows every use of them, also by another road than
+        their registration: a list of parameters, a closure, a hook. At other values
+        the function is called with the registered parameters replaced.
+        """
+        own = self.parameters()
+        return own if own and all(p.requires_grad for p in own) else None
+
+    def tracked(self) -> Tensors:
+        """Return the primals as starting points of a graph for plain autograd."""
+        return self.own_parameters() or tuple(
+            p.requires_grad_() for p in self.primals(connected=False)
+        )
+
+    def parameters(self) -> Tensors:
+        """Look the parameters that are differentiated up; none, if inputs are."""
+        return tuple(parameter_of(self.module, name) for name in self.call_spec.names)
 
     def at(self, leaves: Sequence[Any]) -> BoundFunction:
         """Return the call with other argument leaves."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,6 +112,19 @@ class preserve_side_effects:  # noqa: N801 - reads as the context manager it is
     def __exit__(self, *_: object) -> None:
         """Put back whatever changed."""
         self._state.restore()
+
+
+@contextmanager
+def requiring_gradients(parameters: Iterable[Tensor]) -> Generator[None]:
+    """Let autograd record frozen parameters that are differentiated all the same."""
+    frozen = [p for p in parameters if not p.requires_grad]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_()
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
 
 
 def all_buffers(fn: Any) -> list[tuple[nn.Module, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,34 +11,16 @@ from jacengine.report.scaling import case_names
 
 EXPECTED = ("over_budget", "unsupported", "skipped")
 """Outcomes that were predicted: the method was not run."""
-_SEVERITY = {
-    outcome: position
-    for position, outcome in enumerate(
-        (
-            "wrong",
-            "nonfinite",
-            "crash",
-            "timeout",
-            "oom",
-            "error",
-            "unstable",
-            *EXPECTED,
-        )
-    )
-}
+_SEVERE = ("wrong", "nonfinite", "crash", "timeout", "oom", "error", "unstable")
+_SEVERITY = {outcome: i for i, outcome in enumerate((*_SEVERE, *EXPECTED))}
 
 
 @dataclass(frozen=True)
 class Failure:
     """A method that fails with one outcome and reason.
 
-    Attributes:
-        method: The method.
-        kind: Its kind.
-        outcome: The outcome.
-        reason: The reason.
-        where: The names of the cases, or of whole workloads.
-        everywhere: Whether those are all.
+    `where` are the names of the cases, or of whole workloads; `everywhere` is whether
+    those are all.
     """
 
     method: str
@@ -60,22 +41,17 @@ def failures(rankings: Sequence[Ranking]) -> list[Failure]:
 
     A candidate that was stopped because it was too slow to win has not failed.
     """
-    groups: defaultdict[tuple[str, Kind, str, str], dict[Ranking, None]]
-    groups = defaultdict(dict)
+    groups: dict[tuple[str, Kind, str, str], dict[Ranking, None]] = {}
     for ranking in rankings:
         for row in ranking.rows:
             stopped = row.outcome == "skipped" and row.time_s is not None
             if row.outcome != "ok" and not stopped:
                 key = (row.strategy, row.kind, row.outcome, row.notes)
-                groups[key][ranking] = None
+                groups.setdefault(key, {})[ranking] = None
+    everywhere = len(rankings) if len(rankings) > 1 else None
     found = [
-        Failure(
-            *key,
-            tuple(case_names(list(where), rankings)),
-            len(where) == len(rankings) > 1,
-        )
+        Failure(*key, tuple(case_names([*where], rankings)), len(where) == everywhere)
         for key, where in groups.items()
     ]
-    return sorted(
-        found, key=lambda f: (_SEVERITY.get(f.outcome, 5), f.method, f.reason)
-    )
+    found.sort(key=lambda f: (_SEVERITY.get(f.outcome, 5), f.method, f.reason))
+    return found

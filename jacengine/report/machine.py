@@ -24,24 +24,16 @@ from jacengine.selection.budget import format_bytes
 
 @dataclass(frozen=True)
 class Machine:
-    """Hardware, versions and settings.
+    """Hardware, versions and settings; texts are empty where they are unknown.
 
     Attributes:
-        cpu: The processor's model.
         cores: Processors available to this process.
-        memory_bytes: Main memory.
-        gpu: The accelerator's model, empty without one.
-        system: Operating system and architecture.
-        python: Version of Python.
-        torch: Version of PyTorch.
         threads: Threads of one operator.
         instructions: The widest vector instructions that PyTorch uses.
         matmul_precision: The precision of float32 matrix products.
-        jacengine: Version of jacengine.
-        commit: The commit of its checkout, empty if it is installed.
+        commit: The commit of jacengine's checkout, empty if it is installed.
         dirty: Whether files differ from that commit.
         load: Running processes at the start, averaged over a minute.
-        date: The date, in UTC.
         libraries: Other libraries that took part, each with its version.
     """
 

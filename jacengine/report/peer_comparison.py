@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scipy.stats import gmean
 
 from jacengine.report.case import Kind, Row
-from jacengine.report.ranking import WRONG, Ranking, competitors
+from jacengine.report.ranking import WRONG, Ranking, competitors, time_ratio
 from jacengine.report.scaling import workload_series
 
 NEAR_BEST = 1.03
@@ -25,9 +25,9 @@ class PeerComparison:
     Attributes:
         name: The library.
         ratios: Its time over that of `auto`, where both are correct.
-        correct: The number of cases with a correct result.
-        wrong: The number of cases with a wrong result.
-        tried: The number of cases on which it ran.
+        correct: The number of cases with a correct result, ...
+        wrong: ... with a wrong result, ...
+        tried: ... and on which it ran.
     """
 
     name: str
@@ -104,8 +104,8 @@ def _compared(rankings: Sequence[Ranking], name: str) -> PeerComparison:
 
 def _ratios(pairs: Iterable[tuple[Ranking, Row | None, Row | None]]) -> TimeRatios:
     return [
-        (ranking, over.time_s / under.time_s)
+        (ranking, ratio)
         for ranking, over, under in pairs
-        if over is not None and under is not None
-        if over.outcome == "ok" and over.time_s and under.time_s
+        if over is not None and over.outcome == "ok"
+        if (ratio := time_ratio(over, under)) is not None
     ]

@@ -57,12 +57,12 @@ class Ranking:
     @property
     def winner(self) -> Row | None:
         """The fastest verified competitor."""
-        return self.ranked[0] if self.ranked else None
+        return next(iter(self.ranked), None)
 
     @property
     def runner_up(self) -> Row | None:
         """The second-fastest verified competitor."""
-        return self.ranked[1] if len(self.ranked) > 1 else None
+        return next(iter(self.ranked[1:]), None)
 
     @property
     def timed(self) -> tuple[Row, ...]:
@@ -71,11 +71,7 @@ class Ranking:
 
     def relative_time(self, row: Row | None) -> float | None:
         """Divide a row's time by the winner's."""
-        if row is None or self.winner is None:
-            return None
-        if not row.time_s or not self.winner.time_s:
-            return None
-        return row.time_s / self.winner.time_s
+        return time_ratio(row, self.winner)
 
     def find(self, method: str) -> Row | None:
         """Return the row that represents a method: its fastest verified one, if any."""
@@ -113,11 +109,11 @@ class Ranking:
 
         With fewer than three times each, whether the runner-up is close.
         """
-        if self.winner is None or self.runner_up is None:
-            return False
         faster, slower = self.winner, self.runner_up
+        if faster is None or slower is None:
+            return False
         if min(len(faster.times), len(slower.times)) < 3:
-            return (slower.time_s or 0.0) <= CLOSE * (faster.time_s or 0.0)
+            return self.close
         upper, lower = np.quantile(faster.times, 0.75), np.quantile(slower.times, 0.25)
         return bool(lower <= upper)
 
@@ -131,14 +127,19 @@ class Ranking:
     def pareto_front(self) -> tuple[Row, ...]:
         """The verified rows that no other beats in both time and memory."""
         front: list[Row] = []
-        for row in self.rows:  # from fast to slow: each must need less than the last
-            if row.kind == "auto" or row.outcome != "ok":
-                continue
-            if row.time_s is None or row.memory_bytes is None:
+        for row in self.timed:  # from fast to slow: each must need less than the last
+            if row.kind == "auto" or row.memory_bytes is None:
                 continue
             if not front or row.memory_bytes < (front[-1].memory_bytes or 0):
                 front.append(row)
         return tuple(front)
+
+
+def time_ratio(row: Row | None, other: Row | None) -> float | None:
+    """Divide the time of a row by that of another; `None` without one of them."""
+    if row is None or other is None or not row.time_s or not other.time_s:
+        return None
+    return row.time_s / other.time_s
 
 
 def _sort_key(row: Row) -> tuple[bool, float, float]:

@@ -7,22 +7,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
-from jacengine.report.case import Case, Row
+from jacengine.report.case import Case
 from jacengine.report.ranking import Ranking
 
 
-@dataclass(frozen=True)
-class Crossover:
-    """The size at which one competitor overtakes another.
-
-    Attributes:
-        size: Interpolated between two measured sizes.
-        before: The fastest below.
-        after: The fastest above.
-    """
+class Crossover(NamedTuple):
+    """The interpolated size at which one competitor overtakes another."""
 
     size: float
     before: str
@@ -33,9 +27,7 @@ class Crossover:
 class Series:
     """One workload in one setting, from small to large.
 
-    Attributes:
-        title: The workload, and its setting where there are several.
-        rankings: The rankings of its cases.
+    The title has the workload, and its setting where there are several.
     """
 
     title: str
@@ -49,12 +41,13 @@ class Series:
 
     def times(self, method: str) -> dict[int, float]:
         """Return the times of a method at the sizes where it is correct and timed."""
-        rows: dict[int, Row] = {}
+        times: dict[int, float] = {}
         for ranking in self.rankings:
             for row in ranking.timed:
-                if row.strategy == method and (size := ranking.case.size or 0) > 0:
-                    rows.setdefault(size, row)
-        return {size: row.time_s or math.nan for size, row in rows.items()}
+                size = ranking.case.size or 0
+                if row.strategy == method and size > 0 and row.time_s:
+                    times.setdefault(size, row.time_s)
+        return times
 
     def slope(self, method: str) -> float | None:
         """Fit the power of the size with which a method's time grows."""

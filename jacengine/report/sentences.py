@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
 from statistics import median
 
 from jacengine.report.case import COMPILED, Kind, Report
@@ -93,15 +92,14 @@ def ranking_sentence(ranking: Ranking) -> str:
     winner, second = ranking.winner, ranking.runner_up
     if winner is None:
         correct = [name(row.strategy) for row in ranking.rows if row.outcome == "ok"]
-        if correct:
-            return f"{enumerated(correct)} agree; nothing was timed."
-        return _failure(ranking)
+        untimed = f"{enumerated(correct)} agree; nothing was timed."
+        return untimed if correct else _failure(ranking)
     text = f"{name(winner.strategy)} is the fastest: {seconds(winner.time_s)}"
     lead = ranking.relative_time(second)
     if second is not None and lead is not None:
-        noise = ranking.within_noise
-        text += f", {'within noise of' if noise else f'{ratio(lead)} as fast as'} "
-        text += name(second.strategy)
+        factor = f"{ratio(lead)} as fast as"
+        compared = "within noise of" if ranking.within_noise else factor
+        text += f", {compared} {name(second.strategy)}"
     if ranking.speedup is not None and ranking.find(BASELINE) not in {winner, second}:
         about = "about " if ranking.extrapolated else ""
         text += f" and {about}{ratio(ranking.speedup)} as fast as {name(BASELINE)}"
@@ -167,8 +165,7 @@ def _against_libraries(speedups: TimeRatios, method: str) -> str:
         verb = f"takes {ratio(1 / mean)} the time of" if slower else "is as fast as"
         result = f"{verb} {library}, as a geometric mean over {cases}"
     text = f"{name(method)} {result}"
-    losses = [item for item in speedups if item[1] < 1 / NEAR_BEST]
-    if losses:
+    if losses := [item for item in speedups if item[1] < 1 / NEAR_BEST]:
         where, factor = min(losses, key=lambda item: item[1])
         best = where.best("library")
         text += (
@@ -184,11 +181,9 @@ def _each_library(rankings: Sequence[Ranking]) -> str:
     peers = peer_comparisons(rankings)
     if len(peers) < 2:
         return ""
-    listed = [
-        f"{name(peer.name)} {ratio(peer.mean)} on {len(peer.ratios)}"
-        for peer in peers[:_MAX_PEERS]
-    ]
-    more = f" (the nearest of {len(peers)})" if len(peers) > len(listed) else ""
+    shown = peers[:_MAX_PEERS]
+    listed = [f"{name(p.name)} {ratio(p.mean)} on {len(p.ratios)}" for p in shown]
+    more = f" (the nearest of {len(peers)})" if len(peers) > len(shown) else ""
     return (
         f"Against each other library, over the problems that both solve, {name('auto')}"
         " is this many times as fast, as a geometric mean: "
@@ -198,27 +193,22 @@ def _each_library(rankings: Sequence[Ranking]) -> str:
 
 def _only_auto(ranking: Ranking) -> bool:
     """Whether other libraries were tried and none of them has a correct result."""
-    return (
-        ranking.best("auto") is not None
-        and ranking.best("library") is None
-        and any(r.kind == "library" and r.outcome != "skipped" for r in ranking.rows)
-    )
+    tried = any(r.kind == "library" and r.outcome != "skipped" for r in ranking.rows)
+    return tried and bool(ranking.best("auto")) and not ranking.best("library")
 
 
 def _cases(
     text: str, chosen: Sequence[Ranking], rankings: Sequence[Ranking] = ()
 ) -> str:
-    """Count the chosen cases within a text and list them after it.
-
-    Args:
-        text: With `{}` for the number of cases.
-        chosen: The cases.
-        rankings: All cases, to name a workload once if all of its sizes are chosen.
-    """
+    """Insert the number of the chosen cases for `{}` in a text, and list them after."""
     if not chosen:
         return ""
-    listed = abbreviated([name(text) for text in case_names(chosen, rankings)])
-    return f"{text.format(count(len(chosen), 'problem'))}: {listed}."
+    return f"{text.format(count(len(chosen), 'problem'))}: {_where(chosen, rankings)}."
+
+
+def _where(chosen: Sequence[Ranking], rankings: Sequence[Ranking]) -> str:
+    """List cases; of the `rankings`, a workload once if all of its sizes are chosen."""
+    return abbreviated([name(text) for text in case_names(chosen, rankings)])
 
 
 def _wins(rankings: Sequence[Ranking]) -> str:
@@ -228,8 +218,7 @@ def _wins(rankings: Sequence[Ranking]) -> str:
     total = count(sum(number for _, number in won), "problem")
     listed = [f"{name(method)} on {number}" for method, number in won[:_MAX_WINNERS]]
     listed[0] = f"{name(won[0][0])} is the fastest on {won[0][1]} of {total}"
-    others = won[_MAX_WINNERS:]
-    if others:
+    if others := won[_MAX_WINNERS:]:
         listed.append(f"{len(others)} others on {sum(n for _, n in others)}")
     return f"{enumerated(listed)}."
 
@@ -245,8 +234,7 @@ def _speedups(rankings: Sequence[Ranking]) -> str:
         f"{count(len(found), 'problem')}, and {ratio(largest)} at most, on "
         f"{name(where.case.name)}"
     )
-    extrapolated = sum(ranking.extrapolated for _, ranking in found)
-    if extrapolated:
+    if extrapolated := sum(ranking.extrapolated for _, ranking in found):
         text += f" (the loop's time is extrapolated on {extrapolated})"
     return f"{text}."
 
@@ -272,8 +260,7 @@ def _memory(rankings: Sequence[Ranking]) -> str:
         f"The fastest is also the one with the least memory on {frugal or 'none'} of "
         f"{count(len(known), 'problem')}"
     )
-    others = [r for r in known if len(r.pareto_front) > 1]
-    if others:
+    if others := [r for r in known if len(r.pareto_front) > 1]:
         where = max(others, key=_saving)
         least = where.pareto_front[-1]
         text += (
@@ -293,39 +280,35 @@ def _saving(ranking: Ranking) -> float:
 def _tally(rankings: Sequence[Ranking], kind: Kind) -> str:
     """Count the outcomes of all methods of a kind."""
     tried = [r for r in rankings if r.rows]
-    outcomes = [ranking.outcomes(kind) for ranking in tried]
-    every = list(chain.from_iterable(found.elements() for found in outcomes))
-    if not every:
+    every = sum((ranking.outcomes(kind) for ranking in tried), Counter[str]())
+    total = every.total()
+    if not total:
         return ""
-    correct, unsupported = every.count("ok"), every.count("unsupported")
-    wrong = sum(outcome in WRONG for outcome in every)
+    correct, unsupported = every["ok"], every["unsupported"]
+    wrong = sum(every[outcome] for outcome in WRONG)
     nouns = ("strategy", "strategies")
     if kind == "library":
         nouns = ("method of other libraries", "methods of other libraries")
     return (
-        f"Of {len(every)} combinations of "
+        f"Of {total} combinations of "
         f"{count(len(competitors(tried, kind)), *nouns)} with "
         f"{count(len(tried), 'problem')}, {correct} "
         f"{'agrees' if correct == 1 else 'agree'} with plain autograd ({wrong} wrong, "
-        f"{unsupported} unsupported, {len(every) - correct - wrong - unsupported} not "
+        f"{unsupported} unsupported, {total - correct - wrong - unsupported} not "
         "finished)."
     )
 
 
 def _wrong(rankings: Sequence[Ranking], kind: Kind) -> str:
     """List the methods of a kind with wrong results, and where."""
-    found: defaultdict[str, list[Ranking]] = defaultdict(list)
+    found: dict[str, list[Ranking]] = {}
     for ranking in rankings:
         for row in ranking.rows:
             if row.outcome in WRONG and row.kind == kind:
-                found[row.strategy].append(ranking)
+                found.setdefault(row.strategy, []).append(ranking)
     if not found:
         return ""
-    listed = [
-        f"{name(method)} on "
-        + abbreviated([name(text) for text in case_names(where, rankings)])
-        for method, where in found.items()
-    ]
+    listed = [f"{name(m)} on {_where(cases, rankings)}" for m, cases in found.items()]
     source = " of other libraries" if kind == "library" else ""
     return f"Wrong results{source} were detected and excluded: {'; '.join(listed)}."
 

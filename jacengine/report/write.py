@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from jacengine.report.case import Report, sanitize
-from jacengine.report.html import to_html
-from jacengine.report.markdown import to_markdown
-from jacengine.report.results import to_json
-from jacengine.report.table import to_csv
+from jacengine.report.documents import to_html, to_markdown
+from jacengine.report.results import to_csv, to_json
 
 _WRITERS = {
     "results.json": to_json,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -15,20 +16,17 @@ Budget = int | float | str | None
 _DECIMAL = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS = _DECIMAL | {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
+_CGROUP = Path("/sys/fs/cgroup")
+
 DEFAULT_SHARE = 0.8
 """Share of the free memory that a call may take when no budget is given."""
 
 
 def to_bytes(budget: Budget, device: torch.device) -> int:
-    """Read a budget.
+    """Read a budget of a device's memory in bytes.
 
-    Args:
-        budget: Bytes (`int`), a size (`"512MiB"`), a fraction of what is free (`0.5`),
-            or `None` for the default share of it.
-        device: Whose memory is meant.
-
-    Returns:
-        Bytes.
+    It is bytes (`int`), a size (`"512MiB"`), a fraction of what is free (`0.5`), or
+    `None` for the default share of that.
 
     Raises:
         ArgumentError: It is none of these, or not positive.
@@ -70,30 +68,21 @@ def free_bytes(device: torch.device) -> int:
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
-            device
-        )
-        return free + cached
+        reserved = torch.cuda.memory_reserved(device)
+        return free + reserved - torch.cuda.memory_allocated(device)
     available = psutil.virtual_memory().available
     limit = _cgroup_free()
     return available if limit is None else min(available, limit)
 
 
 def _cgroup_free() -> int | None:
-    places = (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        (
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        ),
-    )
-    for limit_file, usage_file in places:
-        try:
-            limit = int(Path(limit_file).read_text())
-            usage = int(Path(usage_file).read_text())
-        except (OSError, ValueError):  # no such group, or "max"
-            continue
-        return max(limit - usage, 0)
+    for limit_file, usage_file in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        with contextlib.suppress(OSError, ValueError):  # no such group, or "max"
+            limit = int((_CGROUP / limit_file).read_text())
+            return max(limit - int((_CGROUP / usage_file).read_text()), 0)
     return None
 
 

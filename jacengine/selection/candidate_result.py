@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import torch
+
+from jacengine.errors import JacengineError, UnsupportedError
 from jacengine.execution.method import Execution, Method
 from jacengine.execution.sweep import Sweep
 from jacengine.interface import Passes
@@ -38,7 +42,6 @@ class CandidateResult:
         outcome: Whether it may be used, or why not.
         reason: Why not, in words.
         method: The method in full, once it was known to run.
-        chunk_size: Directions a pass.
         largest_chunk: The most directions a pass that the budget allows.
         memory_model: Its memory as a function of the chunk.
         passes: Predicted passes.
@@ -93,7 +96,7 @@ class CandidateResult:
         notes = [self.reason, *(() if self.method is None else self.method.notes)]
         if self.into_s is not None:
             notes.append(f"into out=: {format_seconds(self.into_s)}")
-        return "; ".join(note for note in notes if note)
+        return "; ".join(filter(None, notes))
 
     def changed(self, problem: Problem, method: Method) -> CandidateResult:
         """Return the result of another method that is not timed yet."""
@@ -112,3 +115,34 @@ class CandidateResult:
             times=(),
             sweep=None,
         )
+
+
+def classify_error(error: Exception) -> tuple[Outcome, str]:
+    """Turn what a strategy raised into an outcome and a reason."""
+    message = str(error).strip()
+    said = re.split(r"(?<=[.!])\s|\n", message, maxsplit=1)[0].rstrip(".")
+    reason = f"{type(error).__name__}: {said}"
+    operator = _operator_in(message)
+    if operator and operator not in reason:
+        reason = f"{operator}: {reason}"
+    runtime = isinstance(error, RuntimeError)
+    # On CPU torch raises a plain RuntimeError for a refused allocation.
+    refused = runtime and "can't allocate memory" in message
+    if refused or isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return "oom", reason
+    declined = isinstance(error, UnsupportedError)
+    ours = isinstance(error, JacengineError) and not declined
+    return "unsupported" if runtime and not ours else "error", reason
+
+
+def _operator_in(message: str) -> str | None:
+    """Find the name of the operator that an error message of torch complains of."""
+    for pattern in (
+        r"(aten::[A-Za-z_0-9.]*[A-Za-z_0-9])",
+        r"derivative for '([A-Za-z_0-9:.]+)'",
+        r"forward AD with ([A-Za-z_0-9:.]+)",
+    ):
+        found = re.search(pattern, message)
+        if found:
+            return found[1]
+    return None

@@ -1,7 +1,10 @@
 """The candidates of a problem: the product of all axes, the most promising first.
 
 Eligibility, chunk and slice variants, compiled variants and the methods behind a linear
-operator are filters of this stream or changes of its members.
+operator are filters of this stream or changes of its members. Their order is that of a
+cost model, from facts alone, counted in forward passes on one direction. It only
+decides which candidate is tried first and what `effort="none"` takes; measurements
+decide everything else.
 """
 
 from __future__ import annotations
@@ -11,9 +14,19 @@ from itertools import groupby
 
 from jacengine.execution.method import Method
 from jacengine.interface import Composition
+from jacengine.problem.gradient import GradientMode
 from jacengine.problem.problem import Problem
 from jacengine.seeding.samples import SamplePolicy, sample_policies
-from jacengine.selection.cost_model import predicted_cost
+from jacengine.task import balanced
+
+LAUNCH = 20.0
+"""A pass costs this many directions before it computes anything."""
+ARITHMETIC = {"jvp": 1.5, "vjp": 2.0, "trace": 1.0}
+"""Arithmetic of one direction, by mode; a VJP is of inputs and of weights ..."""
+WITHOUT_WEIGHT_GRADIENTS = 0.8
+"""... unless weight gradients are not formed."""
+EXPANDED = 1.5
+"""Expanded shared inputs turn matrix products into batched ones."""
 
 
 def candidates(
@@ -22,23 +35,19 @@ def candidates(
     """Yield the methods there are for a problem, in the order of the cost model.
 
     The methods of one composition follow each other, the best sample policy first. A
-    composition without a right sample policy has none.
-
-    Args:
-        problem: What to compute.
-        compositions: The strategies and gradients to consider.
-        coupled: Whether all samples are to be one point, as linear operators need it.
+    composition without a right sample policy has none. With `coupled`, all samples are
+    one point, as linear operators need it.
     """
-    found: list[tuple[float, int, tuple[Method, ...]]] = []
-    for place, composition in enumerate(compositions):
-        methods = tuple(
-            Method(composition.strategy, composition.gradient, policy)
-            for policy in _policies(problem, composition, coupled=coupled)
-        )
-        if methods:
-            found.append((predicted_cost(problem, methods[0]), place, methods))
-    for _, _, methods in sorted(found, key=lambda item: item[:2]):
-        yield from methods
+    groups: list[tuple[Method, ...]] = []
+    for composition in compositions:
+        policies = sample_policies(problem, composition.capabilities)
+        if coupled and problem.batch_size is not None:
+            policies = (SamplePolicy.COUPLED_ROWS,)
+        strategy, gradient = composition.strategy, composition.gradient
+        if policies:
+            groups.append(tuple(Method(strategy, gradient, p) for p in policies))
+    for group in sorted(groups, key=lambda group: predicted_cost(problem, group[0])):
+        yield from group
 
 
 def by_composition(methods: Iterator[Method]) -> Iterator[tuple[Method, ...]]:
@@ -47,9 +56,22 @@ def by_composition(methods: Iterator[Method]) -> Iterator[tuple[Method, ...]]:
         yield tuple(group)
 
 
-def _policies(
-    problem: Problem, composition: Composition, *, coupled: bool
-) -> tuple[SamplePolicy, ...]:
-    if coupled and problem.batch_size is not None:
-        return (SamplePolicy.COUPLED_ROWS,)
-    return sample_policies(problem, composition.capabilities)
+def predicted_cost(problem: Problem, method: Method) -> float:
+    """Predict the cost of one Jacobian, in forward passes on one direction."""
+    directions = method.directions(problem)
+    blocks = sum(1 for _ in balanced(directions, method.block_size))
+    passes = method.composition.passes(blocks)
+    launched = passes.forward + passes.backward
+    replays = max(1, launched // max(1, blocks))
+    able = method.capabilities
+    arithmetic = ARITHMETIC[able.mode]
+    if able.per_sample_shared:
+        arithmetic = WITHOUT_WEIGHT_GRADIENTS
+    cost = LAUNCH * launched + directions * arithmetic * replays
+    if method.gradient is GradientMode.JVP:
+        cost *= max(1, problem.column_count)
+    if method.sample_policy is SamplePolicy.EXPAND_SHARED:
+        cost *= EXPANDED
+    if method.sample_policy is SamplePolicy.SAMPLE_LOOP:
+        cost *= problem.sample_count
+    return cost

@@ -9,8 +9,9 @@ about as much as a selection does.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -21,14 +22,14 @@ from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.gradient_specs import diagonal_rows, gradients
 from jacengine.problem.problem import Problem
 from jacengine.results.result import Result
-from jacengine.selection.random_cotangents import draw_cotangents, generator
-from jacengine.selection.reference_context import reference_context
 from jacengine.selection.verification import (
     CANCELLATION,
     SPLIT_NOISE,
     Expected,
     Verification,
     compare,
+    draw_cotangents,
+    reference_context,
 )
 from jacengine.tolerance import TOLERANCES, least_precise
 
@@ -74,45 +75,39 @@ class DiagonalReference:
     def of(
         cls, problem: Problem, bound: BoundFunction, passes: int | None
     ) -> DiagonalReference:
-        """Compute the diagonal at a call's arguments.
-
-        Args:
-            problem: What is computed.
-            bound: The function at the arguments.
-            passes: Backward passes that this may take; `None` computes all entries.
-        """
+        """Compute the diagonal in so many backward passes, `None` for all entries."""
         count = sum(spec.size for spec in problem.inputs)
         wanted = torch.arange(count) if problem.columns is None else problem.columns
-        each = sum(spec.size for spec in problem.values)
-        each *= problem.sample_count if problem.shares else 1
+        sizes = [spec.size for spec in problem.values]
+        each = sum(sizes) * (problem.sample_count if problem.shares else 1)
         most = wanted.numel() if passes is None else max(1, passes // max(1, each))
         columns = None
         if wanted.numel() > most:
-            drawn = torch.randperm(wanted.numel(), generator=generator(0))[:most]
+            generator = torch.Generator().manual_seed(0)
+            drawn = torch.randperm(wanted.numel(), generator=generator)[:most]
             columns = wanted = wanted[drawn.sort().values]
-        specs = (*problem.inputs, *problem.values)
-        dtype = least_precise(spec.dtype for spec in specs)
-        eps = torch.finfo(dtype).eps
-        counts = [spec.size for spec in problem.values]
+        dtype = least_precise(s.dtype for s in (*problem.inputs, *problem.values))
 
-        def diagonals(
-            change: Callable[[Tensor], Tensor],
-        ) -> tuple[Tensors, Tensors, float]:
-            with reference_context(problem):
+        def diagonals(shake: int | None) -> tuple[Tensors, Tensors, float]:
+            with reference_context(problem, bound):
+                primals = bound.tracked()
+                if shake is not None:
+                    eps = torch.finfo(dtype).eps
+                    primals = _rounded_differently(primals, eps, shake)
                 return with_fallbacks(
-                    functools.partial(_diagonals, problem, bound, wanted, change)
+                    functools.partial(_diagonals, problem, bound, wanted, primals)
                 )
 
-        values, rows, noise = diagonals(_untouched)
+        values, rows, noise = diagonals(None)
         return cls(
             columns,
-            draw_cotangents(problem.sample_count, counts, seed=0),
+            draw_cotangents(problem.sample_count, sizes, seed=0),
             values,
             rows,
             problem.part == "trace",
             noise,
             dtype,
-            shaken=lambda seed: diagonals(functools.partial(_shake, eps, seed))[0],
+            shaken=lambda seed: diagonals(seed)[0],
         )
 
     def restricted(self, problem: Problem) -> Problem:
@@ -169,87 +164,69 @@ class DiagonalReference:
         return compare([value], [expected], self.dtype)
 
 
-def _untouched(primal: Tensor) -> Tensor:
-    return primal
-
-
-def _shake(eps: float, seed: int, primal: Tensor) -> Tensor:
-    """Round each entry differently."""
-    drawn = torch.randint(-1, 2, primal.shape, generator=generator(seed))
-    return primal * (1 + eps * drawn.to(primal))
+def _rounded_differently(primals: Tensors, eps: float, seed: int) -> Tensors:
+    generator = torch.Generator().manual_seed(seed)
+    changes = [torch.randint(-1, 2, p.shape, generator=generator) for p in primals]
+    return tuple(
+        (p.detach() * (1 + eps * change.to(p))).requires_grad_()
+        for p, change in zip(primals, changes, strict=True)
+    )
 
 
 def _diagonals(
-    problem: Problem,
-    bound: BoundFunction,
-    columns: Tensor,
-    change: Callable[[Tensor], Tensor],
+    problem: Problem, bound: BoundFunction, columns: Tensor, primals: Tensors
 ) -> tuple[Tensors, Tensors, float]:
-    """Compute the diagonal of each value at some columns, of primals after a change.
+    """Compute the diagonal of each value at some columns.
 
     Returns:
         The diagonals, the largest entries beside them, and the rounding they show.
     """
-    primals = tuple(
-        change(p).detach().requires_grad_() for p in bound.primals(connected=False)
-    )
     outputs = bound(*primals)
-    samples = problem.sample_count
+    samples, count = problem.sample_count, columns.numel()
     found = [
-        torch.zeros(samples, leaf.size, columns.numel(), dtype=torch.float64)
-        for leaf in problem.values
+        torch.zeros(samples, spec.size, count, dtype=torch.float64)
+        for spec in problem.values
     ]
     largest = [torch.zeros_like(target) for target in found]
     watched = min(samples, NOISE_SAMPLES)
-    square = torch.zeros(watched, columns.numel(), columns.numel(), dtype=torch.float64)
+    square = torch.zeros(watched, count, count, dtype=torch.float64)
     noise = 0.0
+    # One backward pass serves all samples, unless they share an input.
+    step = 1 if problem.shares else max(1, samples)
+    starts = range(0, samples, step)
     for value, (target, beside) in enumerate(zip(found, largest, strict=True)):
         for entry in range(target.shape[1]):
-            for place, column in enumerate(columns.tolist()):
-                for some in _together(problem):
-                    wanted = _Entry(value, entry, column, some)
-                    seeds = wanted.cotangents(problem, outputs)
-                    row = _row(problem, pull(outputs, primals, seeds), some)
-                    target[some, entry, place] = row[:, column]
-                    finite = row.nan_to_num(0.0, 0.0, 0.0)
-                    beside[some, entry, place] = finite.abs().amax(1)
-                    if some.start < watched:
-                        seen = slice(some.start, min(some.stop, watched))
-                        square[seen, place] = row[: seen.stop - seen.start][:, columns]
+            for (place, column), start in product(enumerate(columns.tolist()), starts):
+                some = slice(start, start + step)
+                seeds = _cotangents(problem, outputs, (value, entry, column), some)
+                row = _row(problem, pull(outputs, primals, seeds), some)
+                target[some, entry, place] = row[:, column]
+                finite = row.nan_to_num(0.0, 0.0, 0.0)
+                beside[some, entry, place] = finite.abs().amax(1)
+                if start < watched:
+                    seen = slice(start, min(some.stop, watched))
+                    square[seen, place] = row[: seen.stop - start][:, columns]
             uneven = (square - square.mT).nan_to_num().abs()
             noise = max(noise, float(uneven.max()) if uneven.numel() else 0.0)
     return tuple(found), tuple(largest), noise
 
 
-def _together(problem: Problem) -> Iterator[slice]:
-    """Yield the samples that one backward pass serves: all, unless they share."""
-    step = 1 if problem.shares else max(1, problem.sample_count)
-    for start in range(0, problem.sample_count, step):
-        yield slice(start, start + step)
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One entry of a gradient, of some samples."""
-
-    value: int
-    entry: int
-    column: int
-    samples: slice
-
-    def cotangents(self, problem: Problem, outputs: Tensors) -> Tensors:
-        """Return the cotangents of the gradient that select it."""
-        joined = problem.options.layout == "flat"
-        parts = gradients(problem.values, problem.inputs, joined=joined)
-        seeds: list[Tensor] = []
-        for output, part in zip(outputs, parts, strict=True):
-            seed = torch.zeros(output.shape, dtype=output.dtype, device=output.device)
-            local = self.column - part.start
-            if part.value == self.value and 0 <= local < part.count:
-                whole = seed.view(problem.sample_count, part.entries, part.count)
-                whole[self.samples, self.entry, local] = 1
-            seeds.append(seed)
-        return tuple(seeds)
+def _cotangents(
+    problem: Problem, outputs: Tensors, chosen: tuple[int, int, int], some: slice
+) -> Tensors:
+    """Return those that select the gradient of a value's entry by an input's entry."""
+    value, entry, column = chosen
+    joined = problem.options.layout == "flat"
+    parts = gradients(problem.values, problem.inputs, joined=joined)
+    seeds: list[Tensor] = []
+    for output, part in zip(outputs, parts, strict=True):
+        seed = torch.zeros(output.shape, dtype=output.dtype, device=output.device)
+        local = column - part.start
+        if part.value == value and 0 <= local < part.count:
+            whole = seed.view(problem.sample_count, part.entries, part.count)
+            whole[some, entry, local] = 1
+        seeds.append(seed)
+    return tuple(seeds)
 
 
 def _row(problem: Problem, products: Tensors, some: slice) -> Tensor:
@@ -257,8 +234,8 @@ def _row(problem: Problem, products: Tensors, some: slice) -> Tensor:
     count = some.stop - some.start
     parts = [
         g.detach().reshape(1, -1).expand(count, -1)
-        if leaf.batch_dim is None
+        if spec.batch_dim is None
         else g.detach().reshape(problem.sample_count, -1)[some]
-        for g, leaf in zip(products, problem.inputs, strict=True)
+        for g, spec in zip(products, problem.inputs, strict=True)
     ]
     return torch.cat(parts, dim=1).to("cpu", torch.float64)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
-
-from jacengine.errors import ArgumentError
+from typing import Literal
 
 Effort = Literal["none", "quick", "thorough"]
 
@@ -28,8 +26,6 @@ class EffortLimits:
         early_rounds: Rounds that are run in any case ...
         near_factor: ... with all candidates within this factor of the best ...
         brief_s: ... or that take no longer than this; those are also never stopped.
-        contender_factor: A candidate races on while it is within this factor of the
-            leader.
         peak_factor: The peak memory is measured of those within this factor.
     """
 
@@ -43,22 +39,8 @@ class EffortLimits:
     near_factor: float
     brief_s: float
     peak_factor: float
-    contender_factor: float = 1.5
 
 
-_QUICK = EffortLimits(
-    min_s=0.16,
-    factor=7,
-    rounds=8,
-    stop_factor=2.5,
-    skip_factor=3.0,
-    implausible_factor=30.0,
-    early_rounds=1,
-    # A first run of a large result waits for memory pages that are touched first.
-    near_factor=6.0,
-    brief_s=0.0,
-    peak_factor=1 + NOISE,
-)
 _THOROUGH = EffortLimits(
     min_s=20.0,
     factor=200,
@@ -74,19 +56,18 @@ _THOROUGH = EffortLimits(
 LIMITS: dict[Effort, EffortLimits] = {
     # Takes the first right candidate in the order of the cost model.
     "none": replace(_THOROUGH, min_s=float("inf"), rounds=0),
-    "quick": _QUICK,
+    "quick": EffortLimits(
+        min_s=0.16,
+        factor=7,
+        rounds=8,
+        stop_factor=2.5,
+        skip_factor=3.0,
+        implausible_factor=30.0,
+        early_rounds=1,
+        # A first run of a large result waits for memory pages that are touched first.
+        near_factor=6.0,
+        brief_s=0.0,
+        peak_factor=1 + NOISE,
+    ),
     "thorough": _THOROUGH,
 }
-
-
-def check_effort(effort: object) -> None:
-    """Refuse an effort that is not known.
-
-    Raises:
-        ArgumentError: It is none of those there are.
-    """
-    if effort not in get_args(Effort):
-        raise ArgumentError(
-            f"effort={effort!r}: expected one of "
-            f"{', '.join(map(repr, get_args(Effort)))}."
-        )

@@ -14,22 +14,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from jacengine.execution.kernel_fallbacks import fallback_for
-from jacengine.execution.matvec import vjp_per_sample
+from jacengine.execution.matvec import matvec
 from jacengine.execution.method import Method
 from jacengine.execution.sweep import compute, prepare
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.seeding.samples import SamplePolicy, sliceable
 from jacengine.selection.budget import format_bytes
-from jacengine.selection.candidate_result import CandidateResult
+from jacengine.selection.candidate_result import CandidateResult, classify_error
 from jacengine.selection.memory_model import (
     first_directions,
     first_slices,
+    fit_affine,
     fit_chunked,
     fit_memory_model,
     peak_on_fake_tensors,
 )
-from jacengine.selection.outcomes import classify_error
 from jacengine.selection.reference import Reference
 from jacengine.timing import seconds
 
@@ -52,13 +52,8 @@ def check_eligibility(
 ) -> CandidateResult:
     """Try a candidate and choose its largest comfortable chunk within the budget.
 
-    Args:
-        problem: What to compute.
-        bound: The function at the arguments to try it on.
-        methods: The candidate with each sample policy, the best first.
-        reference: What its products must be.
-        budget: Bytes.
-        timed: Whether to forecast its time.
+    `methods` are the candidate with each sample policy, the best first. If `timed`, its
+    time is forecast.
 
     Returns:
         A result that is `ok` so far, with method and predicted peak; or why not.
@@ -74,9 +69,8 @@ def check_eligibility(
         peaks = [peak_on_fake_tensors(problem, bound, method) for method in methods]
         least = min((peak for peak in peaks if peak is not None), default=0)
         if least > budget:
-            return _in_slices(
-                problem, attempt, _over_budget(name, least, budget), budget
-            )
+            over = _over_budget(name, least, budget)
+            return _in_slices(problem, attempt, over, budget)
     result = attempt()
     method = result.method
     if result.outcome != "over_budget" or method is None:
@@ -99,18 +93,11 @@ def first_runnable(
 
     Shared inputs are expanded over samples by vmap, whose rules differ from the plain
     operator's now and then (`Embedding` forgets its padding), so that sample policy
-    must reproduce the reference, or the next one is taken.
-
-    Args:
-        problem: What to compute.
-        bound: The function at the arguments to try it on.
-        methods: The candidate with each sample policy, the best first.
-        reference: What its products must be.
-        timed: Whether the strategy may make choices by measurement.
-        slice_size: Samples that go through the function at once, `None` for all.
+    must reproduce the reference, or the next one is taken. If `timed`, the strategy may
+    make choices by measurement.
 
     Returns:
-        The method; or what the last attempt raised.
+        The method that runs, or what the last one raised.
     """
     raised: Exception = RuntimeError("no sample policy of this strategy is right here")
     for candidate in methods:
@@ -188,14 +175,7 @@ def _in_slices(
     whole: CandidateResult,
     budget: int,
 ) -> CandidateResult:
-    """Try slices of samples, where not even one direction of all samples fits.
-
-    Args:
-        problem: What is computed.
-        attempt: Tries the candidate with a `slice_size`.
-        whole: The result with all samples at once, and what that needs.
-        budget: Bytes.
-    """
+    """Try slices of samples, where not even one direction of all samples fits."""
     room = budget - problem.result_bytes
     beside = (whole.predicted_bytes or 0) - problem.result_bytes
     size = int(problem.sample_count * room / max(1, beside))
@@ -210,8 +190,9 @@ def _in_slices(
 def _require_right(
     problem: Problem, bound: BoundFunction, method: Method, reference: Reference
 ) -> None:
-    products = vjp_per_sample(problem, bound, method, reference.seeds)
-    verification = reference.judge_products(problem, products)
+    seeds = tuple(seed.unsqueeze(0) for seed in reference.seeds)
+    products = [p.squeeze(0) for p in matvec(problem, bound, method, seeds)]
+    verification = reference.judge_products(problem, tuple(products))
     if not verification.right:
         complaint = verification.complaint
         raise RuntimeError(f"wrong under vmap over samples: {complaint}")
@@ -230,16 +211,11 @@ def _forecast(problem: Problem, bound: BoundFunction, method: Method) -> float:
 
     An underestimate: a pass on few directions costs more a direction than one on many.
     """
-    device = problem.outputs[0].device
-    times: dict[int, float] = {}
     few, some = first_slices(problem, bound, method)
-    for count in (1, 4):
-        part = first_directions(few, method, count)
-        directions = method.directions(part)
-        if directions not in times:
-            run = functools.partial(compute, part, some, method)
-            taken = seconds(run, device) / few.sample_count
-            times[directions] = taken * problem.sample_count
-    (first, low), (last, high) = min(times.items()), max(times.items())
-    slope = max(0.0, (high - low) / (last - first)) if last > first else 0.0
-    return low + max(0, method.directions(problem) - first) * slope
+
+    def measure(part: Problem, _: int) -> float:
+        run = functools.partial(compute, part, some, method)
+        return seconds(run, problem.outputs[0].device) / few.sample_count
+
+    fitted = fit_affine(few, method, (1, 4), measure)
+    return fitted.at(method.directions(problem)) * problem.sample_count

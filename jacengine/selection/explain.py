@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from jacengine.problem.problem import Problem
 from jacengine.selection.budget import format_bytes
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 WIDTH = 110
 """Columns of the table where no terminal says how many there are."""
 
+_NUMBERS = ("chunk", "passes", "time", "of best", "peak", "predicted")
+_MEASURED = ("time_s", "first_s", "runs", "predicted_bytes", "peak_bytes", "error")
+_STYLES = {"ok": "", "wrong": "red", "nonfinite": "red", "error": "red"}
+
 
 def table(selection: Selection) -> Table:
     """Lay a selection out, the chosen candidate first."""
@@ -26,48 +31,35 @@ def table(selection: Selection) -> Table:
     from rich.table import Table  # noqa: PLC0415
 
     drawn = Table(box=None, header_style="bold", pad_edge=False, expand=False)
-    for title, side in (
-        ("strategy", "left"),
-        ("chunk", "right"),
-        ("passes", "right"),
-        ("time", "right"),
-        ("of best", "right"),
-        ("peak", "right"),
-        ("predicted", "right"),
-        ("outcome", "left"),
-        ("notes", "left"),
-    ):
+    for title in ("strategy", *_NUMBERS, "outcome", "notes"):
         drawn.add_column(
             title,
-            justify="right" if side == "right" else "left",
+            justify="right" if title in _NUMBERS else "left",
             no_wrap=title not in {"notes", "passes"},
             overflow="fold",
         )
     ranked = selection.ranked
     best = ranked[0].time_s if ranked else None
     for i, result in enumerate(selection.candidates):
-        style = "bold green" if ranked and i == 0 else _style(result)
+        chosen = bool(ranked) and i == 0
+        style = "bold green" if chosen else _STYLES.get(result.outcome, "dim")
         drawn.add_row(*map(escape, _cells(result, best)), style=style)
     return drawn
 
 
-def _style(result: CandidateResult) -> str:
-    return {"ok": "", "wrong": "red", "nonfinite": "red", "error": "red"}.get(
-        result.outcome, "dim"
-    )
-
-
 def _cells(result: CandidateResult, best: float | None) -> tuple[str, ...]:
-    passes = result.passes
+    def written(value: Any, write: Callable[[Any], str] = str) -> str:
+        return "" if value is None else write(value)
+
     relative = result.time_s / best if result.time_s and best else None
     return (
         result.strategy,
-        "" if result.chunk_size is None else str(result.chunk_size),
-        "" if passes is None else f"{passes.forward} fwd, {passes.backward} bwd",
-        "" if result.time_s is None else format_seconds(result.time_s),
-        "" if relative is None else f"{relative:.2f}",
-        "" if result.peak_bytes is None else format_bytes(result.peak_bytes),
-        "" if result.predicted_bytes is None else format_bytes(result.predicted_bytes),
+        written(result.chunk_size),
+        written(result.passes, lambda p: f"{p.forward} fwd, {p.backward} bwd"),
+        written(result.time_s, format_seconds),
+        written(relative, "{:.2f}".format),
+        written(result.peak_bytes, format_bytes),
+        written(result.predicted_bytes, format_bytes),
         result.outcome,
         result.notes,
     )
@@ -102,13 +94,12 @@ def summary(problem: Problem, selection: Selection) -> str:
             f"{selection.doubt:.0%}. Some operator is silently not differentiable, "
             "unless that is intended."
         )
-    break_even = selection.break_even
-    paid = (
-        f"; against the slowest right method it has paid for itself after {break_even} "
-        f"call{'s' if break_even != 1 else ''}"
-        if break_even is not None
-        else ""
-    )
+    paid, calls = "", selection.break_even
+    if calls is not None:
+        paid = (
+            "; against the slowest right method it has paid for itself after "
+            f"{calls} call{'s' if calls != 1 else ''}"
+        )
     lines.append(
         f"Chosen: {chosen.strategy} ({how}). The selection took "
         f"{format_seconds(selection.cost_s)}{paid}."
@@ -137,35 +128,16 @@ def as_frame(selection: Selection) -> pd.DataFrame:
     """Return the candidates as a data frame, one row each, the chosen one first."""
     import pandas as pd  # noqa: PLC0415 - slow to import, and auto() needs none of it
 
-    columns = [
-        "strategy",
-        "outcome",
-        "reason",
-        "chunk_size",
-        "forward_passes",
-        "backward_passes",
-        "time_s",
-        "first_s",
-        "runs",
-        "predicted_bytes",
-        "peak_bytes",
-        "error",
-    ]
     rows = [
-        (
-            result.strategy,
-            result.outcome,
-            result.notes,
-            result.chunk_size,
-            None if result.passes is None else result.passes.forward,
-            None if result.passes is None else result.passes.backward,
-            result.time_s,
-            result.first_s,
-            result.runs,
-            result.predicted_bytes,
-            result.peak_bytes,
-            result.error,
-        )
+        {
+            "strategy": result.strategy,
+            "outcome": result.outcome,
+            "reason": result.notes,
+            "chunk_size": result.chunk_size,
+            "forward_passes": result.passes and result.passes.forward,
+            "backward_passes": result.passes and result.passes.backward,
+            **{name: getattr(result, name) for name in _MEASURED},
+        }
         for result in selection.candidates
     ]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows)

@@ -8,10 +8,10 @@ estimator, a `detach`, `padding_idx`. So a disagreement is reported and decides 
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import math
 
-from jacengine._torchfunc import Tensors
+import torch
+
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.problem.side_effects import preserve_side_effects
@@ -36,54 +36,49 @@ def disagreement(
     mixed = problem.joined and problem.shares and not problem.call_spec.names
     if problem.columns is not None or mixed or allowed is None:
         return None
-    found: list[float] = []
+    smallest = math.inf
     for seed in range(DIRECTIONS):
-        off = _along(problem, bound, reference, seed)
-        if off is None or off <= allowed:
+        found = _along(problem, bound, reference, seed)
+        if found is None or found <= allowed:
             return None
-        found.append(off)
-    return min(found)
+        smallest = min(smallest, found)
+    return smallest
 
 
 def _along(
     problem: Problem, bound: BoundFunction, reference: Reference, seed: int
 ) -> float | None:
-    """Return the relative disagreement along one direction."""
+    """Return the relative disagreement along one direction, `None` if undefined."""
     generator = torch.Generator().manual_seed(seed)
     primals = bound.primals(connected=False)
-    tangents = tuple(
+    tangents = [
         torch.randn(p.shape, generator=generator, dtype=torch.float32).to(p)
         for p in primals
-    )
+    ]
     eps = max(torch.finfo(p.dtype).eps for p in primals)
     size = max((float(p.abs().max()) for p in primals if p.numel()), default=0.0)
-    step = eps ** (1 / 3) * max(1.0, size)
+    step = float(eps ** (1 / 3)) * max(1.0, size)
 
-    def projected(scale: float) -> Tensor:
-        moved: Tensors = tuple(
-            p + scale * step * t for p, t in zip(primals, tangents, strict=True)
-        )
+    def projected(scale: float) -> float:
+        moved = (p + scale * step * t for p, t in zip(primals, tangents, strict=True))
         with torch.no_grad(), preserve_side_effects(problem.devices, problem.stateful):
             outputs = bound(*moved)
-        return torch.stack(
-            [
-                (u.to(torch.float64) * o.to(torch.float64)).sum()
-                for u, o in zip(reference.seeds, outputs, strict=True)
-            ]
-        ).sum()
+        return sum(
+            float((u.double() * output.double()).sum())
+            for u, output in zip(reference.seeds, outputs, strict=True)
+        )
 
-    differences = float(projected(1.0) - projected(-1.0)) / (2 * step)
-    sizes = [spec.size for spec in problem.inputs]
-    products = (
-        reference.products[0].split(sizes, 1) if problem.joined else reference.products
-    )
+    difference = (projected(1.0) - projected(-1.0)) / (2 * step)
+    products = reference.products
+    if problem.joined:
+        products = products[0].split([spec.size for spec in problem.inputs], 1)
     terms = [
-        (g.to(torch.float64) * t.to(torch.float64).reshape(g.shape[0], -1))
+        g.double() * t.double().reshape(g.shape[0], -1)
         for g, t in zip(products, tangents, strict=True)
     ]
-    derivative = float(sum(float(term.sum()) for term in terms))
-    scale = sum(float(term.square().sum()) for term in terms) ** 0.5
-    largest = max(abs(differences), abs(derivative), scale)
-    if largest == 0 or not abs(differences) + abs(derivative) < float("inf"):
+    derivative = sum(float(term.sum()) for term in terms)
+    scale = math.sqrt(sum(float(term.square().sum()) for term in terms))
+    largest = max(abs(difference), abs(derivative), scale)
+    if largest == 0 or not math.isfinite(abs(difference) + abs(derivative)):
         return None
-    return float(abs(differences - derivative) / largest)
+    return abs(difference - derivative) / largest

@@ -7,29 +7,14 @@ writes to those, or changes about the modules (training flags, hooks, `requires_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from jacengine._torch_private import hooks_of
 from jacengine.problem.bound_function import BoundFunction
-
-
-@dataclass(frozen=True)
-class _Module:
-    module: nn.Module
-    training: bool
-    hooks: tuple[tuple[dict[int, Any], dict[int, Any]], ...]
-
-
-@dataclass(frozen=True)
-class _Parameter:
-    parameter: Tensor
-    requires_grad: bool
-    grad: Tensor | None
 
 
 class Isolation:
@@ -49,16 +34,11 @@ class Isolation:
             for leaf in bound.leaves
         )
         self.bound = replace(bound, leaves=copies)
-        self._modules = [
-            _Module(m, m.training, tuple((kept, dict(kept)) for kept in hooks_of(m)))
-            for root in roots
-            for m in root.modules()
-        ]
-        self._parameters = [
-            _Parameter(p, p.requires_grad, p.grad)
-            for root in roots
-            for p in root.parameters()
-        ]
+        modules = [module for root in roots for module in root.modules()]
+        parameters = [p for root in roots for p in root.parameters()]
+        self._training = [(module, module.training) for module in modules]
+        self._hooks = [(h, dict(h)) for module in modules for h in hooks_of(module)]
+        self._parameters = [(p, p.requires_grad, p.grad) for p in parameters]
 
     def restore(self) -> str | None:
         """Restore what a candidate changed.
@@ -66,40 +46,29 @@ class Isolation:
         Returns:
             What that was, in words; `None` if nothing.
         """
-        found = {self._arguments(), self._flags(), self._gradients()} - {None}
-        return ", ".join(sorted(str(what) for what in found)) or None
+        return ", ".join(sorted(set(self._restored()))) or None
 
-    def _arguments(self) -> str | None:
-        changed = None
+    def _restored(self) -> Iterator[str]:
         for copy, original in zip(self.bound.leaves, self._originals, strict=True):
             if not isinstance(copy, Tensor) or copy is original:
                 continue
             if not torch.equal(copy.nan_to_num(), original.nan_to_num()):
                 with torch.no_grad():
                     copy.copy_(original)
-                changed = "arguments"
-        return changed
-
-    def _flags(self) -> str | None:
-        changed = None
-        for kept in self._modules:
-            if kept.module.training != kept.training:
-                kept.module.training = kept.training
-                changed = "training flags"
-            for now, before in kept.hooks:
-                if now != before:
-                    now.clear()
-                    now.update(before)
-                    changed = "hooks"
-        return changed
-
-    def _gradients(self) -> str | None:
-        changed = None
-        for kept in self._parameters:
-            if kept.parameter.requires_grad != kept.requires_grad:
-                kept.parameter.requires_grad_(kept.requires_grad)
-                changed = "requires_grad"
-            if kept.parameter.grad is not kept.grad:
-                kept.parameter.grad = kept.grad
-                changed = "gradients"
-        return changed
+                yield "arguments"
+        for module, training in self._training:
+            if module.training != training:
+                module.training = training
+                yield "training flags"
+        for hooks, before in self._hooks:
+            if hooks != before:
+                hooks.clear()
+                hooks.update(before)
+                yield "hooks"
+        for parameter, requires_grad, grad in self._parameters:
+            if parameter.requires_grad != requires_grad:
+                parameter.requires_grad_(requires_grad)
+                yield "requires_grad"
+            if parameter.grad is not grad:
+                parameter.grad = grad
+                yield "gradients"

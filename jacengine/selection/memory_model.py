@@ -9,7 +9,8 @@ predicted by the same run on fake tensors, which have sizes and no memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,8 +31,8 @@ PROBES = (2, 4)
 
 
 @dataclass(frozen=True)
-class AffineBytes:
-    """Bytes as an affine function of the directions a pass."""
+class Affine:
+    """Bytes or seconds as an affine function of a number of directions."""
 
     fixed: float
     per_direction: float
@@ -51,8 +52,8 @@ class MemoryModel:
             `None` where that was not measured: then bounded from above by `whole`.
     """
 
-    whole: AffineBytes
-    chunked: AffineBytes | None = None
+    whole: Affine
+    chunked: Affine | None = None
 
     def peak(self, problem: Problem, method: Method, chunk_size: int) -> int:
         """Predict the peak of a whole Jacobian in chunks."""
@@ -67,18 +68,44 @@ class MemoryModel:
     ) -> int | None:
         """Return the largest balanced chunk that fits, `None` if not even one does."""
         directions = max(1, method.directions(problem))
-        low, high = 0, min(directions, method.capabilities.max_directions or directions)
-        if self.peak(problem, method, high) <= budget:
-            return high
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self.peak(problem, method, middle) <= budget:
-                low = middle
-            else:
-                high = middle
-        if low == 0:
+        most = min(directions, method.capabilities.max_directions or directions)
+        if self.peak(problem, method, most) <= budget:
+            return most
+        fitting = bisect_right(
+            range(1, most), budget, key=lambda size: self.peak(problem, method, size)
+        )
+        if fitting == 0:
             return None
-        return max(int(b.stop - b.start) for b in balanced(directions, low))
+        return balanced_chunk(directions, fitting)
+
+
+def balanced_chunk(directions: int, most: int) -> int:
+    """Return the largest block when directions are split into balanced ones."""
+    return max((b.stop - b.start for b in balanced(directions, most)), default=most)
+
+
+def fit_affine(
+    problem: Problem,
+    method: Method,
+    counts: Iterable[int],
+    measure: Callable[[Problem, int], float],
+    *,
+    blocks: int = 1,
+) -> Affine:
+    """Fit what `measure` finds of a method's first few directions.
+
+    It is called with a part of the problem, of some `blocks`, and the directions a
+    block of it, for each of these `counts`.
+    """
+    found: dict[int, float] = {}
+    for count in counts:
+        part = first_directions(problem, method, blocks * count)
+        size = max(1, -(-method.directions(part) // blocks))
+        if size not in found:  # there may be fewer directions
+            found[size] = measure(part, size)
+    (first, low), (last, high) = min(found.items()), max(found.items())
+    slope = max(0.0, (high - low) / (last - first)) if last > first else 0.0
+    return Affine(low - first * slope, slope)
 
 
 def fit_memory_model(
@@ -86,31 +113,29 @@ def fit_memory_model(
 ) -> MemoryModel:
     """Measure what a method allocates on its first few directions, in one block."""
     if method.capabilities.max_directions == 1:
-        return fit_chunked(problem, bound, method, MemoryModel(AffineBytes(0, 0)))
+        return fit_chunked(problem, bound, method, MemoryModel(Affine(0, 0)))
     one_block = replace(method, chunk_size=None)
-    peaks = {}
-    for count in PROBES:
-        part = first_directions(problem, method, count)
-        directions = method.directions(part)
-        if directions not in peaks:
-            peaks[directions] = _measured(part, bound, one_block)
-    return MemoryModel(_fitted(peaks, _unseeded(problem, method)))
+
+    def peak(part: Problem, _: int) -> int:
+        return _measured(part, bound, one_block)
+
+    return MemoryModel(
+        _seeded(problem, method, fit_affine(problem, method, PROBES, peak))
+    )
 
 
 def fit_chunked(
     problem: Problem, bound: BoundFunction, method: Method, model: MemoryModel
 ) -> MemoryModel:
     """Measure what a pass allocates beside the result, in runs of two blocks."""
-    peaks = {}
-    for count in (1,) if method.capabilities.max_directions == 1 else PROBES:
-        part = first_directions(problem, method, 2 * count)
-        directions = method.directions(part)
-        # The chunk that makes two blocks of them, unless there are too few.
-        chunk = max(1, -(-directions // 2))
-        if chunk not in peaks:
-            peak = _measured(part, bound, replace(method, chunk_size=chunk))
-            peaks[chunk] = peak - part.result_bytes
-    return replace(model, chunked=_fitted(peaks, _unseeded(problem, method)))
+
+    def beside(part: Problem, chunk_size: int) -> int:
+        chunked = replace(method, chunk_size=chunk_size)
+        return _measured(part, bound, chunked) - part.result_bytes
+
+    single = method.capabilities.max_directions == 1
+    fitted = fit_affine(problem, method, (1,) if single else PROBES, beside, blocks=2)
+    return replace(model, chunked=_seeded(problem, method, fitted))
 
 
 def _measured(problem: Problem, bound: BoundFunction, method: Method) -> int:
@@ -118,6 +143,14 @@ def _measured(problem: Problem, bound: BoundFunction, method: Method) -> int:
     with peak_memory(problem.outputs[0].device) as peak:
         compute(few, some, method)
     return peak.bytes + problem.result_bytes - few.result_bytes
+
+
+def _seeded(problem: Problem, method: Method, fitted: Affine) -> Affine:
+    """Add the bytes of a seed that the probes' directions do not have."""
+    if method.capabilities.max_directions == 1:
+        return fitted
+    missing = method.seeds(problem).missing_bytes(2 * PROBES[-1])
+    return Affine(fitted.fixed, fitted.per_direction + missing)
 
 
 def peak_on_fake_tensors(
@@ -169,16 +202,3 @@ def first_slices(
     count = 2 * max(part.stop - part.start for part in parts)
     spec = replace(problem.call_spec, batch_size=count)
     return replace(problem, call_spec=spec), bound.samples(0, count)
-
-
-def _unseeded(problem: Problem, method: Method) -> int:
-    """Count the bytes of a seed that the probes' directions do not have."""
-    if method.capabilities.max_directions == 1:
-        return 0
-    return method.seeds(problem).missing_bytes(2 * PROBES[-1])
-
-
-def _fitted(peaks: Mapping[int, int], unseeded: int) -> AffineBytes:
-    (first, low), (last, high) = min(peaks.items()), max(peaks.items())
-    slope = max(0.0, (high - low) / (last - first)) if last > first else 0.0
-    return AffineBytes(low - first * slope, slope + unseeded)

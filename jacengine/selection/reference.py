@@ -17,20 +17,23 @@ from torch import Tensor
 
 from jacengine._torchfunc import Tensors, pull
 from jacengine.execution.kernel_fallbacks import with_fallbacks
+from jacengine.execution.method import Execution, Method
+from jacengine.execution.sweep import compute
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.results.result import Projection, Result
 from jacengine.selection.diagonal_reference import SELECTION_PASSES, DiagonalReference
-from jacengine.selection.random_cotangents import draw_cotangents, generator
-from jacengine.selection.reference_context import reference_context
 from jacengine.selection.verification import (
+    CANCELLATION,
+    ELSEWHERE,
+    SPLIT_NOISE,
     Expected,
     Verification,
     compare,
-    floors,
-    largest,
+    draw_cotangents,
+    reference_context,
 )
-from jacengine.tolerance import least_precise
+from jacengine.tolerance import TOLERANCES, least_precise
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class Reference:
         diagonal: The reference of a diagonal or a trace, if that is computed.
     """
 
-    cotangents: tuple[Tensor, ...]
-    products: tuple[Tensor, ...]
+    cotangents: Tensors
+    products: Tensors
     noise: tuple[float, ...]
     seeds: Tensors
     dtype: torch.dtype
@@ -65,12 +68,8 @@ class Reference:
     ) -> Reference:
         """Compute the projection at a function's arguments.
 
-        Args:
-            problem: What is computed.
-            bound: The function at the arguments.
-            seed: Of the projection.
-            passes: Backward passes that the reference of a diagonal may take; `None`
-                for as many as all of its entries need.
+        The reference of a diagonal may take so many backward passes; `None` for as many
+        as all of its entries need.
         """
         diagonal = None
         if problem.part != "whole":
@@ -78,67 +77,80 @@ class Reference:
             # Candidates pull back whatever rows they choose: the projection is of all.
             problem = replace(problem, rows=None, columns=None)
         rows = problem.rows
-        counts = (
-            [spec.size for spec in problem.outputs] if rows is None else [len(rows)]
-        )
-        cotangents = draw_cotangents(problem.sample_count, counts, seed)
-        with reference_context(problem):
+        sizes = [spec.size for spec in problem.outputs] if rows is None else [len(rows)]
+        cotangents = draw_cotangents(problem.sample_count, sizes, seed)
+        with reference_context(problem, bound):
             seeds, products, halves = with_fallbacks(
                 functools.partial(_project, problem, bound, cotangents, seed)
             )
         noise = tuple(
-            largest(one + other - whole)
+            _largest(one + other - whole)
             for whole, one, other in zip(products, *halves, strict=True)
         )
-        specs = (*problem.inputs, *problem.outputs)
-        dtype = least_precise(spec.dtype for spec in specs)
+        dtype = least_precise(s.dtype for s in (*problem.inputs, *problem.outputs))
         return cls(cotangents, products, noise, seeds, dtype, diagonal)
+
+    def verify(
+        self, problem: Problem, bound: BoundFunction, method: Method, result: Result
+    ) -> Verification:
+        """Judge a result; a diagonal of which some entries are known, by those."""
+        diagonal = self.diagonal
+        if diagonal is None or diagonal.columns is None:
+            return self.judge(result)
+        # What is compiled computes the whole, and was compared with the eager sweep.
+        eager = replace(method, execution=Execution.EAGER)
+        return diagonal.judge(compute(diagonal.restricted(problem), bound, eager))
 
     def judge(self, result: Result) -> Verification:
         """Compare the projection of a result."""
         if self.diagonal is not None:
             return self.diagonal.judge(result)
-        projections = [
-            _summed(projection) if product.shape[0] == 1 else projection
-            for projection, product in zip(
-                result.project(self.cotangents), self.products, strict=True
-            )
-        ]
-        return self._compare(projections)
-
-    def judge_products(self, problem: Problem, products: Tensors) -> Verification:
-        """Compare what a VJP makes of the same cotangents.
-
-        Args:
-            problem: What is computed.
-            products: One an input, `(B, *in)`; those of shared inputs too.
-        """
-        flat = [
-            product.detach().reshape(product.shape[0], spec.size)
-            for product, spec in zip(products, problem.inputs, strict=True)
-        ]
-        summed = [
-            part.sum(0, keepdim=True) if spec.batch_dim is None else part
-            for part, spec in zip(flat, problem.inputs, strict=True)
-        ]
         return self._compare(
             [
-                Projection(got, torch.full_like(got, largest(got)))
+                _summed(projection) if product.shape[0] == 1 else projection
+                for projection, product in zip(
+                    result.project(self.cotangents), self.products, strict=True
+                )
+            ]
+        )
+
+    def judge_products(self, problem: Problem, products: Tensors) -> Verification:
+        """Compare what a VJP makes of `seeds`: `(B, *in)`, of shared inputs too."""
+        summed = []
+        for product, spec in zip(products, problem.inputs, strict=True):
+            flat = product.detach().reshape(product.shape[0], spec.size)
+            shared = spec.batch_dim is None
+            summed.append(flat.sum(0, keepdim=True) if shared else flat)
+        return self._compare(
+            [
+                Projection(got, torch.full_like(got, _largest(got)))
                 for got in _chosen_columns(problem, summed)
             ]
         )
 
     def _compare(self, projections: Sequence[Projection]) -> Verification:
+        """Compare, and tolerate cancellation and autograd's own rounding."""
+        eps, tolerance = torch.finfo(self.dtype).eps, TOLERANCES[self.dtype].projection
+        own, elsewhere = (min(k * eps, tolerance) for k in (CANCELLATION, ELSEWHERE))
+        scales = [_largest(p.scale) for p in projections]
+        overall = max(scales, default=0.0)
         expected = [
-            Expected(product, torch.maximum(p.scale.to(product), product.abs()), floor)
-            for p, product, floor in zip(
-                projections,
-                self.products,
-                floors(projections, self.noise, self.dtype),
-                strict=True,
+            Expected(
+                product,
+                torch.maximum(p.scale.to(product), product.abs()),
+                floor=own * scale + SPLIT_NOISE * noise + elsewhere * overall,
+            )
+            for p, product, scale, noise in zip(
+                projections, self.products, scales, self.noise, strict=True
             )
         ]
         return compare([p.value for p in projections], expected, self.dtype)
+
+
+def _largest(tensor: Tensor) -> float:
+    """Return the largest finite magnitude, zero if there is none."""
+    known = tensor[tensor.isfinite()].abs()
+    return float(known.max()) if known.numel() else 0.0
 
 
 def _summed(projection: Projection) -> Projection:
@@ -150,7 +162,7 @@ def _summed(projection: Projection) -> Projection:
 
 
 def _project(
-    problem: Problem, bound: BoundFunction, cotangents: tuple[Tensor, ...], seed: int
+    problem: Problem, bound: BoundFunction, cotangents: Tensors, seed: int
 ) -> tuple[Tensors, Tensors, list[Tensors]]:
     """Pull the cotangents of rows back by plain reverse mode.
 
@@ -158,10 +170,11 @@ def _project(
         The cotangents of the outputs; their products; and the products of two halves of
         them, which have no entry in common, so that they are an exact sum.
     """
-    primals = tuple(p.requires_grad_() for p in bound.primals(connected=False))
+    primals = bound.tracked()
     outputs = bound(*primals)
     seeds = _of_outputs(problem, cotangents, outputs)
-    masks = tuple(torch.rand(u.shape, generator=generator(seed)) < 0.5 for u in seeds)
+    generator = torch.Generator().manual_seed(seed)
+    masks = [torch.rand(u.shape, generator=generator) < 0.5 for u in seeds]
     halves = [
         tuple(u * (m == side).to(u) for u, m in zip(seeds, masks, strict=True))
         for side in (True, False)
@@ -173,24 +186,20 @@ def _project(
     return seeds, products, parts
 
 
-def _of_outputs(
-    problem: Problem, cotangents: tuple[Tensor, ...], outputs: tuple[Tensor, ...]
-) -> tuple[Tensor, ...]:
+def _of_outputs(problem: Problem, cotangents: Tensors, outputs: Tensors) -> Tensors:
     """Turn cotangents of the chosen rows into cotangents of the outputs."""
-    if problem.rows is None:
-        flat = list(cotangents)
-    else:
+    if problem.rows is not None:
         sizes = [spec.size for spec in problem.outputs]
         every = torch.zeros(cotangents[0].shape[0], sum(sizes), dtype=torch.float64)
         every.index_add_(1, problem.rows, cotangents[0])
-        flat = list(every.split(sizes, dim=1))
+        cotangents = every.split(sizes, dim=1)
     return tuple(
         part.to(output).reshape(output.shape)
-        for part, output in zip(flat, outputs, strict=True)
+        for part, output in zip(cotangents, outputs, strict=True)
     )
 
 
-def _by_column_group(problem: Problem, products: Tensors) -> tuple[Tensor, ...]:
+def _by_column_group(problem: Problem, products: Tensors) -> Tensors:
     """Flatten cotangents of the inputs to `(S, N)`, the chosen columns of them."""
     size = problem.sample_count
     flat = [
@@ -200,7 +209,7 @@ def _by_column_group(problem: Problem, products: Tensors) -> tuple[Tensor, ...]:
     return _chosen_columns(problem, flat)
 
 
-def _chosen_columns(problem: Problem, flat: list[Tensor]) -> tuple[Tensor, ...]:
+def _chosen_columns(problem: Problem, flat: list[Tensor]) -> Tensors:
     if not problem.joined:
         return tuple(flat)
     size = max(part.shape[0] for part in flat)

@@ -13,21 +13,26 @@ import psutil
 from jacengine.interface import Composition
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
-from jacengine.selection.budget_enforcement import ranked_within
+from jacengine.selection.budget import format_bytes
 from jacengine.selection.candidate_result import CandidateResult
-from jacengine.selection.candidates import by_composition, candidates
-from jacengine.selection.cost_model import predicted_cost
+from jacengine.selection.candidates import by_composition, candidates, predicted_cost
 from jacengine.selection.effort import LIMITS, Effort
 from jacengine.selection.eligibility import check_eligibility
 from jacengine.selection.finite_differences import disagreement
 from jacengine.selection.isolation import Isolation
 from jacengine.selection.race import Race
+from jacengine.selection.ranking import ranking
 from jacengine.selection.reference import Reference
+from jacengine.selection.variants import narrower_variant
 from jacengine.timing import warm_up
 
 BUSY = 0.9
 """Load a core above which times are not to be trusted: on CPU a parallel region then
 waits for a core's time slice, which costs more than the work itself."""
+CLOSE = 0.5
+"""Share of the budget from which a predicted peak is measured, since predictions
+extrapolate: where one phase of a pass outgrows another, peaks are above the line
+through small ones."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +97,9 @@ def select(
 ) -> Selection:
     """Choose the fastest method that is right and fits.
 
-    Args:
-        problem: What to compute.
-        bound: The function at the arguments to try methods on.
-        compositions: The strategies and gradients to consider.
-        budget: Bytes that a candidate may allocate, its result included.
-        effort: `"none"` times nothing and takes the first right one in the order of
-            the cost model.
-        compiled: Whether the fastest methods take part compiled too.
-        clock: Seconds, for the selection's own cost.
+    A candidate may allocate `budget` bytes, its result included. Effort `"none"` times
+    nothing and takes the first right one in the order of the cost model. If `compiled`,
+    the fastest methods take part compiled too.
     """
     with warnings.catch_warnings():
         # Of candidates that will not be chosen: a slow batching rule, a resized buffer.
@@ -114,18 +113,13 @@ def select(
         )
         _enter_all(race, isolation, compositions, budget, timed=effort != "none")
         race.run(compiled=compiled)
-        ranked = ranked_within(race, [c.name for c in compositions], budget)
+        ranked = _ranked_within(race, [c.name for c in compositions], budget)
         doubt = None
         if effort == "thorough":
             doubt = disagreement(problem, isolation.bound, reference)
-        return Selection(
-            (*ranked, *race.out),
-            clock() - started,
-            budget,
-            effort,
-            load=load,
-            doubt=doubt,
-        )
+        cost_s = clock() - started
+        found = (*ranked, *race.out)
+        return Selection(found, cost_s, budget, effort, load=load, doubt=doubt)
 
 
 def _enter_all(
@@ -158,3 +152,29 @@ def _enter_all(
             reason = "no sample policy of this strategy is right here"
             reason = reason if refusal is None else refusal.reason
             race.out.append(CandidateResult(composition.name, "unsupported", reason))
+
+
+def _ranked_within(
+    race: Race, order: Sequence[str], budget: int
+) -> list[CandidateResult]:
+    """Rank those in a race; the first is far within the budget, or measured to be.
+
+    What takes too much is out, and tried with fewer directions.
+    """
+    while True:
+        ranked = ranking(race.running, order)
+        leader = next(iter(ranked), None)
+        if leader is None or (leader.predicted_bytes or 0) < CLOSE * budget:
+            return ranked
+        if leader.compiled:  # its peak cannot be measured, and was predicted with room
+            return ranked
+        if leader.peak_bytes is None:
+            race.measure_peak(leader)
+        elif leader.peak_bytes <= budget:
+            return ranked
+        else:
+            took, allowed = format_bytes(leader.peak_bytes), format_bytes(budget)
+            race.remove(leader, "over_budget", f"took {took}, of {allowed}")
+            narrower = narrower_variant(race.problem, leader, budget)
+            if narrower is not None:
+                race.enter(narrower, float("inf"))

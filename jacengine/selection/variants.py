@@ -15,7 +15,7 @@ from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.seeding.samples import sliceable
 from jacengine.selection.candidate_result import CandidateResult
-from jacengine.task import balanced
+from jacengine.selection.memory_model import balanced_chunk
 
 OTHER_CHUNKS = (1 / 4, 1 / 16, 4)
 """The leader is also tried with its chunk times these; none is always the fastest."""
@@ -43,7 +43,7 @@ def chunk_variants(
     largest = leader.largest_chunk or chunk
     for factor in OTHER_CHUNKS:
         wanted = min(largest, max(1, round(chunk * factor)))
-        other = next((b.stop - b.start for b in balanced(directions, wanted)), chunk)
+        other = balanced_chunk(directions, wanted)
         if other not in {chunk, 1}:
             yield leader.changed(problem, replace(method, chunk_size=other))
 
@@ -86,3 +86,18 @@ def compiled_variants(
             seen.add(result.strategy)
             compiled = replace(result.method, execution=Execution.COMPILED)
             yield result.changed(problem, compiled)
+
+
+def narrower_variant(
+    problem: Problem, result: CandidateResult, budget: int
+) -> CandidateResult | None:
+    """Return a candidate with a chunk that should fit, `None` if there is none."""
+    method, chunk = result.method, result.chunk_size
+    if method is None or result.memory_model is None or chunk is None or chunk == 1:
+        return None
+    size = problem.result_bytes
+    beside = max(1, (result.peak_bytes or 0) - size)
+    share = max(0.0, (budget - size) / beside)
+    fewer = max(1, min(chunk - 1, int(chunk * share)))
+    chunk_size = balanced_chunk(method.directions(problem), fewer)
+    return result.changed(problem, replace(method, chunk_size=chunk_size))

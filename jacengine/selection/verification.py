@@ -1,14 +1,20 @@
-"""Comparison of projections with the reference, and what it showed."""
+"""Comparison of projections with a reference, and how a reference is computed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from jacengine.results.result import Projection
+from jacengine._locks import TORCH_GLOBAL_LOCK
+from jacengine._torchfunc import Tensors
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.problem import Problem
+from jacengine.problem.side_effects import preserve_side_effects, requiring_gradients
 from jacengine.tolerance import TOLERANCES
 
 SPLIT_NOISE = 32
@@ -78,27 +84,33 @@ def compare(
     return Verification(right and finite, worst, finite)
 
 
-def largest(tensor: Tensor) -> float:
-    """Return the largest finite magnitude, zero if there is none."""
-    known = tensor[tensor.isfinite()].abs()
-    return float(known.max()) if known.numel() else 0.0
+def draw_cotangents(samples: int, counts: Sequence[int], seed: int) -> Tensors:
+    """Draw cotangents away from zero, so that an error in any entry of J shows.
 
-
-def floors(
-    projections: Sequence[Projection], noise: Sequence[float], dtype: torch.dtype
-) -> list[float]:
-    """Return the error that is tolerated in any case, of each group of columns.
-
-    Args:
-        projections: What is compared, with the scale of its terms.
-        noise: The rounding that plain autograd shows in each group.
-        dtype: The least precise dtype that is involved.
+    Returns:
+        One a group of rows, `(samples, count)`, of magnitude 0.5 to 1.5 and random
+        sign, drawn without the global generator.
     """
-    eps, tolerance = torch.finfo(dtype).eps, TOLERANCES[dtype].projection
-    overall = max((largest(p.scale) for p in projections), default=0.0)
-    return [
-        min(CANCELLATION * eps, tolerance) * largest(p.scale)
-        + SPLIT_NOISE * rounding
-        + min(ELSEWHERE * eps, tolerance) * overall
-        for p, rounding in zip(projections, noise, strict=True)
-    ]
+    generator = torch.Generator().manual_seed(seed)
+    drawn: list[Tensor] = []
+    for count in counts:
+        shape = (samples, count)
+        magnitude = torch.rand(shape, generator=generator, dtype=torch.float64)
+        sign = torch.randint(0, 2, shape, generator=generator) * 2 - 1
+        drawn.append((magnitude + 0.5) * sign)
+    return tuple(drawn)
+
+
+@contextmanager
+def reference_context(problem: Problem, bound: BoundFunction) -> Generator[None]:
+    """Record a graph, whatever mode is set; restore random state and buffers."""
+    parameters = bound.parameters()
+    exclusive = problem.changes_state or not all(p.requires_grad for p in parameters)
+    with (
+        torch.inference_mode(mode=False),
+        torch.enable_grad(),
+        TORCH_GLOBAL_LOCK if exclusive else contextlib.nullcontext(),
+        requiring_gradients(parameters),
+        preserve_side_effects(problem.devices, problem.stateful),
+    ):
+        yield

@@ -1,26 +1,31 @@
-"""The interface of candidates: run, verify and time them in the same way."""
+"""Candidates: each strategy and the choice of `auto`, run and verified in one way."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from jacengine.execution.sweep import Sweep
+from jacengine.plans.plan import Plan
 from jacengine.problem.problem import Problem
-from jacengine.report.case import Row
+from jacengine.report.case import COMPILED, Kind, Row
 from jacengine.results.result import Result
 from jacengine.results.result_layout import ResultLayout
-from jacengine.selection.outcomes import classify_error
+from jacengine.selection.candidate_result import CandidateResult, classify_error
 from jacengine.selection.reference import Reference
+from jacengine.sweep.case_spec import CaseProblem
 from jacengine.sweep.limits import Limits
 from jacengine.sweep.memory_flops import count_memory_and_flops
-from jacengine.timing import seconds
+from jacengine.task import Task
+from jacengine.timing import format_seconds, seconds
 
 
 class TooSlowError(Exception):
@@ -35,44 +40,33 @@ class TooSlowError(Exception):
         self.expected_s = expected_s
 
 
-class Candidate(ABC):
+class StructureError(ValueError):
+    """A result does not have the structure of the Jacobian."""
+
+
+class Candidate:
     """One way to compute the Jacobian of a case; a step that fails is its last.
 
     Attributes:
         row: What is known so far.
+        run: Computes the Jacobian. This is what is timed.
+        result: Converts what `run` returned, or raises a `StructureError`.
+        first_run: Runs for the first time; raises a `TooSlowError` at a time limit.
         best_s: The fastest run so far, infinite before the first.
     """
 
-    def __init__(self, row: Row) -> None:
+    def __init__(
+        self,
+        row: Row,
+        run: Callable[[], Any],
+        result: Callable[[Any], Result],
+        first_run: Callable[[float], Any] | None = None,
+    ) -> None:
         self.row = row
+        self.run = run
+        self.result = result
+        self.first_run = first_run or (lambda _: run())
         self.best_s = math.inf
-
-    @abstractmethod
-    def run(self) -> Any:
-        """Compute the Jacobian. This is what is timed."""
-
-    @abstractmethod
-    def result(self, returned: Any) -> Result:
-        """Convert what `run` returned, to be verified.
-
-        Raises:
-            ValueError: It does not have the structure of the Jacobian.
-        """
-
-    def first_run(self, limit_s: float) -> Any:
-        """Run for the first time.
-
-        Args:
-            limit_s: The time limit.
-
-        Returns:
-            The result of `run`.
-
-        Raises:
-            TooSlowError: The run exceeds the limit.
-        """
-        del limit_s
-        return self.run()
 
     @property
     def correct(self) -> bool:
@@ -82,15 +76,9 @@ class Candidate(ABC):
     def verify(
         self, reference: Reference, device: torch.device, limits: Limits, limit_s: float
     ) -> None:
-        """Run for the first time and compare the result with the reference.
+        """Run for the first time, within a limit, and compare with the reference.
 
         A short run is repeated, since a first run includes the set-up.
-
-        Args:
-            reference: The reference derivative.
-            device: The device that the candidate runs on.
-            limits: How long a case may take.
-            limit_s: The time limit of the first run.
         """
         results: list[Any] = []
         try:
@@ -102,25 +90,18 @@ class Candidate(ABC):
                 outcome = "wrong" if verdict.finite else "nonfinite"
                 self._end(outcome, verdict.complaint)
                 return
+            self.best_s = taken_s
+            if taken_s <= limits.least_s:
+                again_s = seconds(self.run, device)
+                self.best_s = min(self.best_s, again_s)
+                self.row = replace(self.row, time_s=again_s, runs=2)
         except TooSlowError as error:
             self._end("skipped", str(error))
             self.row = replace(self.row, time_s=error.expected_s)
-            return
-        except ValueError as error:
+        except StructureError as error:
             self._end("wrong", str(error))
-            return
         except Exception as error:
             self.fail(error)
-            return
-        self.best_s = taken_s
-        if taken_s <= limits.least_s:
-            try:
-                again_s = seconds(self.run, device)
-            except Exception as error:
-                self.fail(error)
-                return
-            self.best_s = min(self.best_s, again_s)
-            self.row = replace(self.row, time_s=again_s, runs=2)
 
     def fail(self, error: Exception) -> None:
         """Record an exception of a run."""
@@ -152,19 +133,69 @@ class Candidate(ABC):
         self.row = replace(self.row, outcome=outcome, notes=notes)
 
 
+def plan_candidate(plan: Plan, args: tuple[Any, ...], kind: Kind = "auto") -> Candidate:
+    """Return the choice of `auto`: a plan, called as users call it."""
+    row = _row_before_runs(plan.chosen, plan.chosen.notes)
+    name = "auto" if kind == "auto" else COMPILED
+    row = replace(row, strategy=name, kind=kind, picked=plan.strategy)
+    return Candidate(row, lambda: plan(*args), partial(result_of, plan.problem))
+
+
+def strategy_candidate(case: CaseProblem, result: CandidateResult) -> Candidate:
+    """Return a strategy with the chunk size that a selection found.
+
+    Its first run is not started if it is forecast to be too slow, and stops at the time
+    limit between two passes.
+    """
+    assert result.method is not None
+    sweep, forecast_s = Sweep(case.problem, result.method), result.forecast_s or 0.0
+
+    def first_run(limit_s: float) -> Any:
+        if forecast_s > limit_s:
+            reason = f"not run: forecast to take {format_seconds(forecast_s)}"
+            raise TooSlowError(forecast_s, reason)
+        started = time.perf_counter()
+
+        def progress(_: Task, done: float) -> None:
+            taken_s = time.perf_counter() - started
+            if done < 1 and taken_s > limit_s:
+                reason = f"stopped after {format_seconds(taken_s)}, {done:.0%} done"
+                raise TooSlowError(taken_s / max(done, 1e-9), reason)
+
+        return sweep.run(case.bound, progress=progress, checked=True).blocks
+
+    return Candidate(
+        _row_before_runs(result, "; ".join(result.method.notes)),
+        lambda: sweep.run(case.bound).blocks,
+        partial(Result, ResultLayout(case.problem)),
+        first_run,
+    )
+
+
+def _row_before_runs(result: CandidateResult, notes: str) -> Row:
+    """Return the row of a selected candidate without its measurements."""
+    row = Row.of(result)
+    return Row(
+        row.strategy,
+        "ok",
+        notes,
+        row.chunk_size,
+        row.forward_passes,
+        row.backward_passes,
+        predicted_bytes=row.predicted_bytes,
+    )
+
+
 def result_of(problem: Problem, result: Any) -> Result:
-    """Convert a nested result of a function with one output.
+    """Convert a nested result of a function with one output to blocks.
 
     Args:
         problem: The problem that the result is of.
         result: A tensor; for parameters a dict of tensors by name, of a Hessian a dict
             of such dicts.
 
-    Returns:
-        The result, in blocks.
-
     Raises:
-        ValueError: The structure or a shape differs from the expected one.
+        StructureError: The structure or a shape differs from the expected one.
     """
     names = problem.call_spec.names if problem.part != "trace" else ()
     if problem.options.quantity == "hessian":
@@ -176,7 +207,7 @@ def result_of(problem: Problem, result: Any) -> Result:
         block = blocks[row][column]
         if not isinstance(block, Tensor) or tuple(block.shape) != expected.shape:
             got = tuple(block.shape) if isinstance(block, Tensor) else type(block)
-            raise ValueError(f"it has shape {got}; expected {expected.shape}")
+            raise StructureError(f"it has shape {got}; expected {expected.shape}")
     return Result(layout, blocks)
 
 
@@ -186,5 +217,5 @@ def _by_name(result: Any, names: Sequence[str]) -> list[Any]:
         return [result]
     missing = set(names) - set(result)
     if missing:
-        raise ValueError(f"it lacks {sorted(missing)[0]}")
+        raise StructureError(f"it lacks {sorted(missing)[0]}")
     return [result[name] for name in names]

@@ -14,16 +14,18 @@ from jacengine.plans.plan import Plan
 from jacengine.problem.quantity import PARTS, TITLES, Quantity
 from jacengine.problem.signature import Signature
 from jacengine.report.case import COMPILED, Row
-from jacengine.selection.candidate_result import CandidateResult
 from jacengine.selection.candidates import candidates
 from jacengine.selection.eligibility import check_eligibility
 from jacengine.selection.select import Selection, select
 from jacengine.selection.variants import compiled_variants
-from jacengine.sweep.candidate import Candidate, TooSlowError
-from jacengine.sweep.case_problem import CaseProblem
-from jacengine.sweep.case_spec import Crashes, Settings
-from jacengine.sweep.library import LibraryCandidate
-from jacengine.sweep.strategy_candidate import PlanCandidate, StrategyCandidate
+from jacengine.sweep.candidate import (
+    Candidate,
+    TooSlowError,
+    plan_candidate,
+    strategy_candidate,
+)
+from jacengine.sweep.case_spec import CaseProblem, Crashes, Settings
+from jacengine.sweep.library import library_candidate
 
 
 def find_strategies(settings: Settings, quantity: Quantity) -> tuple[Composition, ...]:
@@ -67,13 +69,9 @@ def find_libraries(settings: Settings, quantity: Quantity) -> tuple[Baseline, ..
 
 @dataclass(frozen=True)
 class Candidates:
-    """The candidates of a case.
+    """The candidates of a case: strategies, which `auto` selects from, and libraries.
 
     Attributes:
-        case: The problem.
-        strategies: The strategies, which are the candidates of `auto` too.
-        libraries: Other libraries.
-        selection: The selection of `auto`.
         compiled: Whether the choice of `auto` is compiled too.
         announce: Called with the name of the candidate that is prepared next.
         crashes: Libraries that must not run again.
@@ -90,7 +88,7 @@ class Candidates:
     def __iter__(self) -> Iterator[Candidate | Row]:
         """Prepare one candidate after the other, `auto` first, the libraries last."""
         if self.selection.ranked:
-            yield PlanCandidate(self._plan(self.selection), self.case.derivative.args)
+            yield plan_candidate(self._plan(self.selection), self.case.derivative.args)
         for strategy in self.strategies:
             self.announce(strategy.name)
             yield self._prepare_strategy(strategy)
@@ -102,32 +100,27 @@ class Candidates:
             yield self._prepare_library(baseline)
 
     def _plan(self, selection: Selection) -> Plan:
-        derivative, problem = self.case.derivative, self.case.problem
-        signature = Signature.of(
-            derivative.fn, derivative.args, {}, problem.call_spec.names
-        )
+        spec, problem = self.case.derivative, self.case.problem
+        signature = Signature.of(spec.fn, spec.args, {}, problem.call_spec.names)
         return Plan(problem, selection, signature, self.strategies)
 
     def _compile(self) -> Candidate | Row:
         """Compile the choice of `auto`; give the reason if that is not faster."""
-        case = self.case
-        fastest = {
-            r.strategy
-            for r in compiled_variants(
-                case.problem, self.selection.ranked, self.selection.budget
-            )
-        }
+        case, budget = self.case, self.selection.budget
+        variants = compiled_variants(case.problem, self.selection.ranked, budget)
+        names = {variant.strategy for variant in variants}
+        strategies = [c for c in self.strategies if c.name in names]
         selection = select(
             case.problem,
             case.bound,
-            [c for c in self.strategies if c.name in fastest],
-            budget=self.selection.budget,
+            strategies,
+            budget=budget,
             effort="quick",
             compiled=True,
         )
         if selection.ranked and selection.ranked[0].compiled:
             plan = self._plan(selection)
-            return PlanCandidate(plan, case.derivative.args, kind="compiled")
+            return plan_candidate(plan, case.derivative.args, kind="compiled")
         tried = [result for result in selection.candidates if result.compiled]
         correct = any(result.outcome == "ok" for result in tried)
         reason = "; ".join(dict.fromkeys(r.reason for r in tried if r.reason))
@@ -136,22 +129,18 @@ class Candidates:
         return Row(COMPILED, "unsupported", reason, kind="compiled")
 
     def _prepare_strategy(self, strategy: Composition) -> Candidate | Row:
-        result = self._best_result(strategy)
-        if result.method is None or result.outcome not in {"ok", "skipped"}:
-            return Row.of(result)
-        return StrategyCandidate(self.case, result)
-
-    def _best_result(self, strategy: Composition) -> CandidateResult:
-        """Return a strategy's best result; one that was not tried is tried now."""
+        """Prepare a strategy's best method; one that was not tried is tried now."""
         found = [r for r in self.selection.candidates if r.strategy == strategy.name]
         best = min(found, key=lambda r: (r.outcome != "ok", r.time_s or math.inf))
-        if best.outcome != "skipped" or best.method is not None:
-            return best
         case, budget = self.case, self.selection.budget
-        methods = tuple(candidates(case.problem, [strategy]))
-        return check_eligibility(
-            case.problem, case.bound, methods, case.reference, budget, timed=True
-        )
+        if best.outcome == "skipped" and best.method is None:
+            methods = tuple(candidates(case.problem, [strategy]))
+            best = check_eligibility(
+                case.problem, case.bound, methods, case.reference, budget, timed=True
+            )
+        if best.method is None or best.outcome not in {"ok", "skipped"}:
+            return Row.of(best)
+        return strategy_candidate(case, best)
 
     def _prepare_library(self, baseline: Baseline) -> Candidate | Row:
         case, name = self.case, baseline.name
@@ -163,7 +152,7 @@ class Candidates:
             elif refusal := baseline.check(case.workload, case.derivative):
                 outcome, reason = "unsupported", refusal.reason
             else:
-                return LibraryCandidate(baseline, case)
+                return library_candidate(baseline, case)
         except TooSlowError as error:
             outcome, reason = "skipped", str(error)
         except Exception as error:

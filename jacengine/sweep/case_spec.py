@@ -1,10 +1,18 @@
-"""The specification of a case, and the settings that all cases of a sweep share."""
+"""A case: its specification, the settings that all cases share, and its problem."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import torch
+
+from jacengine.bench.workload import DerivativeSpec, Workload
+from jacengine.problem.analyze import analyze
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.problem import Options, Problem
+from jacengine.selection.reference import Reference
 
 Effort = Literal["quick", "thorough"]
 Crashes = Mapping[str, tuple[str, str]]
@@ -34,12 +42,10 @@ class CaseSpec:
     @property
     def name(self) -> str:
         """The name of the case, the same in every sweep: `robot_arm/64`."""
-        special = (
-            self.dtype,
-            "" if self.device == "cpu" else self.device,
-            "" if self.threads is None else f"t{self.threads}",
-        )
-        return "/".join([self.workload, str(self.size), *filter(None, special)])
+        device = "" if self.device == "cpu" else self.device
+        threads = "" if self.threads is None else f"t{self.threads}"
+        special = filter(None, (self.dtype, device, threads))
+        return "/".join([self.workload, str(self.size), *special])
 
 
 @dataclass(frozen=True)
@@ -74,3 +80,32 @@ class Settings:
             for name, value in content.items()
         }
         return cls(**values)
+
+
+@dataclass(frozen=True)
+class CaseProblem:
+    """A workload, its derivative at a size, and the reference derivative."""
+
+    workload: Workload
+    derivative: DerivativeSpec
+    problem: Problem
+    bound: BoundFunction
+    reference: Reference
+
+    @classmethod
+    def build(cls, spec: CaseSpec, workload: Workload) -> CaseProblem:
+        """Build and analyze a workload, and compute its reference derivative."""
+        derivative = workload.build(spec.size)
+        if spec.dtype or spec.device != "cpu":
+            dtype = getattr(torch, spec.dtype) if spec.dtype else None
+            derivative = derivative.to(device=spec.device, dtype=dtype)
+        options = Options(**derivative.options)
+        problem = analyze(derivative.fn, derivative.args, {}, options)
+        bound = problem.bind(derivative.args, {})
+        reference = Reference.of(problem, bound, passes=None)
+        return cls(workload, derivative, problem, bound, reference)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the outputs."""
+        return self.problem.outputs[0].device

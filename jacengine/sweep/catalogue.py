@@ -19,9 +19,6 @@ def load_object(place: str) -> Any:
     Args:
         place: As `MODULE:NAME`.
 
-    Returns:
-        The object.
-
     Raises:
         ArgumentError: The module cannot be imported or has no such name.
     """

@@ -59,11 +59,7 @@ def compare(
 ) -> list[Difference]:
     """Compare the cases that two runs have in common, candidate by candidate.
 
-    Args:
-        base: The run before.
-        new: The run now.
-        time: The relative change of a time that counts as the same.
-        memory: The relative change of peak memory that counts as the same.
+    Relative changes of up to `time` and `memory` (of its peak) count as the same.
     """
     before = {case.name: case for case in base.cases}
     found: list[Difference] = []
@@ -95,10 +91,6 @@ def confidence_interval(
 
     Percentiles of the ratios of resampled medians (B. Efron, 1979, "Bootstrap methods:
     another look at the jackknife", https://doi.org/10.1214/aos/1176344552).
-
-    Args:
-        base: Times before.
-        new: Times now.
     """
     from scipy import stats  # noqa: PLC0415 - it takes over a second to import
 
@@ -108,7 +100,6 @@ def confidence_interval(
     found = stats.bootstrap(
         (base, new),
         ratio,
-        vectorized=True,
         method="percentile",
         confidence_level=CONFIDENCE,
         n_resamples=RESAMPLES,

@@ -21,14 +21,9 @@ class OtherMachineError(ArgumentError):
 def require_same_machine(
     path: Path, machine: Machine, base_path: Path, base: Machine, *, advice: str = ""
 ) -> None:
-    """Require that two runs come from one machine.
+    """Require that two runs, given by their paths and machines, come from one machine.
 
-    Args:
-        path: The run ...
-        machine: ... and its machine.
-        base_path: The run that it is compared or merged with ...
-        base: ... and its machine.
-        advice: A last sentence of the message.
+    The advice is a last sentence of the message.
 
     Raises:
         OtherMachineError: The machines differ.
@@ -43,8 +38,10 @@ def require_same_machine(
 
 def machine_differences(one: Machine, other: Machine) -> list[str]:
     """List the differences that make times of two runs incomparable."""
+    # Clock rates are measured and vary from boot to boot.
+    cpus = (" ".join(_CLOCK_RATE.sub("", cpu).split()) for cpu in (one.cpu, other.cpu))
     pairs = [
-        ("processor", _without_clock_rate(one.cpu), _without_clock_rate(other.cpu)),
+        ("processor", *cpus),
         ("cores", str(one.cores), str(other.cores)),
         ("accelerator", one.gpu, other.gpu),
         ("system", one.system, other.system),
@@ -66,8 +63,3 @@ def version_differences(one: Machine, other: Machine) -> list[str]:
         ("float32 products", one.matmul_precision, other.matmul_precision),
     ]
     return [f"{what} {a} and {b}" for what, a, b in pairs if a != b]
-
-
-def _without_clock_rate(cpu: str) -> str:
-    """Remove the clock rate, which is measured and varies from boot to boot."""
-    return " ".join(_CLOCK_RATE.sub("", cpu).split())

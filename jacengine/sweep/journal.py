@@ -7,19 +7,75 @@ leaves at most one partial line at the end, which is dropped.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from jacengine.errors import ArgumentError
 from jacengine.report.case import Case, Report
+from jacengine.report.machine import Machine
 from jacengine.report.results import case_from_json, case_to_json
-from jacengine.sweep.case_spec import CaseSpec
-from jacengine.sweep.manifest import Manifest
+from jacengine.sweep.case_spec import CaseSpec, Settings
+from jacengine.sweep.roofline import Roofline
 
 FILE = "results.jsonl"
+SCHEMA = 2
+"""The version of the layout."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a sweep measures, and where.
+
+    Attributes:
+        options: The options of the command that started it, to resume it with.
+        settings: How cases are measured.
+        cases: All cases, in order.
+        machine: The machine.
+        command: The command that started it.
+        roofline: The rates of the device, if they were measured.
+    """
+
+    options: Mapping[str, Any]
+    settings: Settings
+    cases: tuple[CaseSpec, ...]
+    machine: Machine
+    command: str
+    roofline: Roofline | None = None
+
+    def to_json(self) -> str:
+        """Write it as one line, without the line end."""
+        return json.dumps({"sweep": SCHEMA, **asdict(self)}, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Manifest:
+        """Read the output of `to_json`.
+
+        Raises:
+            ArgumentError: It is something else, or of another version.
+        """
+        try:
+            content = json.loads(line)
+            schema = content.pop("sweep")
+            if schema == SCHEMA:
+                content["settings"] = Settings.from_json(content["settings"])
+                content["cases"] = tuple(CaseSpec(**spec) for spec in content["cases"])
+                content["machine"] = Machine(**content["machine"])
+                roofline = content["roofline"]
+                content["roofline"] = None if roofline is None else Roofline(**roofline)
+                return cls(**content)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ArgumentError(
+                "The sweep's first line is damaged: it does not say what was measured. "
+                "Start a new sweep in another folder."
+            ) from error
+        raise ArgumentError(
+            f"This sweep has layout {schema!r}; this version of jacengine reads "
+            f"{SCHEMA}. Use the version that wrote it."
+        )
 
 
 @dataclass(frozen=True)
@@ -59,9 +115,6 @@ class Journal:
 
 def read_journal(folder: Path) -> Journal:
     """Read a sweep.
-
-    Args:
-        folder: The folder of the journal.
 
     Raises:
         ArgumentError: There is no journal, or its manifest is damaged.
@@ -105,11 +158,7 @@ class JournalWriter:
 
 @contextlib.contextmanager
 def create_journal(folder: Path, manifest: Manifest) -> Generator[JournalWriter]:
-    """Create a journal.
-
-    Args:
-        folder: Its folder, which is created if missing.
-        manifest: Its first line.
+    """Create a journal, and its folder if that is missing.
 
     Yields:
         The writer.

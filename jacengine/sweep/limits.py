@@ -12,7 +12,7 @@ MIN_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a case may take.
+    """How long a case may take; by default as of a quick sweep.
 
     Attributes:
         rounds_s: Seconds of interleaved rounds ...
@@ -27,28 +27,23 @@ class Limits:
         expected_s: The typical time of a case, for forecasts.
     """
 
-    rounds_s: float
-    rounds: int
-    near: float
-    short_s: float
-    stop_factor: float
-    least_s: float
-    most_s: float
-    counted_s: float
-    case_s: float
-    expected_s: float
+    rounds_s: float = 1.0
+    rounds: int = 15
+    near: float = 10.0
+    short_s: float = 0.005
+    stop_factor: float = 30.0
+    least_s: float = 0.3
+    most_s: float = 0.6
+    counted_s: float = 0.03
+    case_s: float = 120.0
+    expected_s: float = 3.5
 
     def first_run_s(self, best_s: float) -> float:
         """Return the time limit of a first run when the best takes `best_s`."""
         return min(self.most_s, max(self.least_s, self.stop_factor * best_s))
 
     def rounds_of(self, best_s: float, candidates: int) -> int:
-        """Return in how many rounds a candidate takes part.
-
-        Args:
-            best_s: Its best time so far.
-            candidates: The number of candidates that share the time.
-        """
+        """Return in how many rounds a candidate takes part, which share the time."""
         if best_s > self.rounds_s:
             return 1
         fitting = int(self.rounds_s / candidates / max(best_s, 1e-9))
@@ -56,22 +51,10 @@ class Limits:
 
 
 LIMITS: dict[Effort, Limits] = {
-    "quick": Limits(
-        rounds_s=1.0,
-        rounds=15,
-        near=10.0,
-        short_s=0.005,
-        stop_factor=30.0,
-        least_s=0.3,
-        most_s=0.6,
-        counted_s=0.03,
-        case_s=120.0,
-        expected_s=3.5,
-    ),
+    "quick": Limits(),
     "thorough": Limits(
         rounds_s=10.0,
         rounds=25,
-        near=10.0,
         short_s=0.02,
         stop_factor=300.0,
         least_s=3.0,

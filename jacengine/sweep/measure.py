@@ -1,27 +1,27 @@
-"""The measurement of one case, from its specification to its results."""
+"""The measurement of one case: candidates are verified, timed in rounds and counted."""
 
 from __future__ import annotations
 
 import math
+import random
 import statistics
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 
 from jacengine.bench.workload import Workload
 from jacengine.errors import JacengineError
-from jacengine.report.case import Case
+from jacengine.report.case import Case, Row
 from jacengine.selection.budget import format_bytes, to_bytes
 from jacengine.selection.select import select
+from jacengine.sweep.candidate import Candidate
 from jacengine.sweep.candidates import Candidates, find_libraries, find_strategies
-from jacengine.sweep.case_problem import CaseProblem
-from jacengine.sweep.case_spec import CaseSpec, Crashes, Settings
-from jacengine.sweep.limits import LIMITS, MIN_ROUNDS
-from jacengine.sweep.run_case import run_case
+from jacengine.sweep.case_spec import CaseProblem, CaseSpec, Crashes, Settings
+from jacengine.sweep.limits import LIMITS, MIN_ROUNDS, Limits
 from jacengine.sweep.system_load import HIGH_LOAD, SystemLoad
-from jacengine.timing import warm_up
+from jacengine.timing import time_interleaved, warm_up
 
 WIDE_SPREAD = 0.3
 """Interquartile range over median above which times are doubtful."""
@@ -100,22 +100,10 @@ def _measure(
     warm_up()
     load = SystemLoad()
     selection = select(problem, built.bound, strategies, budget=budget, effort="quick")
-    rows = run_case(
-        Candidates(
-            built,
-            strategies,
-            libraries,
-            selection,
-            settings.compiled,
-            announce,
-            crashes,
-        ),
-        built.reference,
-        built.device,
-        LIMITS[settings.effort],
-        seed=settings.seed,
-        announce=announce,
+    found = Candidates(
+        built, strategies, libraries, selection, settings.compiled, announce, crashes
     )
+    rows = _run(found, built, settings, announce)
     timed = [row for row in rows if row.times and row.outcome == "ok"]
     fastest = min(timed, key=lambda row: row.time_s or math.inf, default=None)
     spread = fastest is not None and widely_spread(fastest.times)
@@ -125,6 +113,71 @@ def _measure(
         selection_s=selection.cost_s,
         unstable=load.share() > HIGH_LOAD or spread,
     )
+
+
+def _run(
+    found: Iterable[Candidate | Row],
+    case: CaseProblem,
+    settings: Settings,
+    announce: Callable[[str], None],
+) -> list[Row]:
+    """Verify all candidates, time those near the best, and count memory and FLOPs.
+
+    The best is the best of our eager candidates: compiled code may be so far ahead that
+    no other candidate would be near it, and their differences are of interest too.
+
+    Returns:
+        The rows of all, `auto` first if it took part.
+    """
+    limits = LIMITS[settings.effort]
+    candidates: list[Candidate] = []
+    rows: list[Row] = []
+    best_s = math.inf
+    for candidate in found:
+        if isinstance(candidate, Row):
+            rows.append(candidate)
+            continue
+        candidates.append(candidate)
+        limit_s = limits.first_run_s(best_s)
+        candidate.verify(case.reference, case.device, limits, limit_s)
+        eager = candidate.row.kind in {"strategy", "auto"}
+        if candidate.correct and (eager or best_s == math.inf):
+            best_s = min(best_s, candidate.best_s)
+    announce("rounds")
+    near_s = max(limits.near * best_s, limits.short_s)
+    near = [
+        candidate
+        for candidate in candidates
+        if candidate.correct
+        and (candidate.best_s <= near_s or candidate.row.kind in {"auto", "compiled"})
+    ]
+    time_candidates(near, case.device, limits, settings.seed)
+    for candidate in candidates:
+        announce(candidate.row.strategy)
+        candidate.count(case.device, limits)
+    return [*(candidate.row for candidate in candidates), *rows]
+
+
+def time_candidates(
+    candidates: Sequence[Candidate], device: torch.device, limits: Limits, seed: int
+) -> None:
+    """Time candidates in interleaved rounds; the slow ones take part in fewer."""
+    rounds = [limits.rounds_of(c.best_s, len(candidates)) for c in candidates]
+
+    def participants(times: Mapping[int, list[float]]) -> list[int]:
+        return [i for i, taken in times.items() if len(taken) < rounds[i]]
+
+    found = time_interleaved(
+        {i: candidate.run for i, candidate in enumerate(candidates)},
+        device,
+        rounds=limits.rounds,
+        participants=participants,
+        shuffle=random.Random(seed),  # noqa: S311 - an order, no secret
+    )
+    for i, times in found.times.items():
+        candidates[i].record(times)
+    for i, error in found.failures.items():
+        candidates[i].fail(error)
 
 
 def widely_spread(times: Sequence[float]) -> bool:

@@ -19,10 +19,6 @@ def count_memory_and_flops(
 ) -> tuple[int | None, int | None]:
     """Count the peak of allocated bytes and the floating-point operations of a run.
 
-    Args:
-        run: The run.
-        device: The device that it allocates on.
-
     Returns:
         Bytes and operations; `None` for both where PyTorch does not do the work.
     """

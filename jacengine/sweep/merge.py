@@ -15,10 +15,7 @@ from jacengine.sweep.journal import FILE, Journal, create_journal, read_journal
 
 
 def read_run(path: Path) -> Report:
-    """Read the report of a run.
-
-    Args:
-        path: The folder of a run, or its `results.jsonl` or `results.json`.
+    """Read the report of a run: of its folder, `results.jsonl` or `results.json`.
 
     Raises:
         ArgumentError: There is no run.
@@ -35,10 +32,7 @@ def read_run(path: Path) -> Report:
 
 
 def read_runs(paths: Sequence[Path]) -> Report:
-    """Read several runs of one machine as one report.
-
-    Args:
-        paths: The runs; of a case that several of them have, the last one counts.
+    """Read several runs of one machine as one report; of equal cases the last counts.
 
     Raises:
         OtherMachineError: Their machines differ.
@@ -59,11 +53,7 @@ def read_runs(paths: Sequence[Path]) -> Report:
 
 
 def merge_shards(folders: Sequence[Path], *, mixed: bool = False) -> Journal:
-    """Read the shards of a sweep as one.
-
-    Args:
-        folders: The folders of the shards.
-        mixed: Whether shards of different machines may be merged.
+    """Read the shards of a sweep as one, `mixed` also those of different machines.
 
     Raises:
         ArgumentError: Their settings differ, or two of them have the same case.

@@ -1,27 +1,138 @@
-"""A worker that is kept alive across cases, and replaced when it crashes or hangs."""
+"""Worker processes: started, asked and killed, and replaced when they crash or hang."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from jacengine.report.case import Case
+from jacengine.report.formatting import one_line
 from jacengine.report.results import case_from_json
 from jacengine.sweep.case_spec import CaseSpec, Crashes, Settings
-from jacengine.sweep.process import WorkerLostError, WorkerProcess
 from jacengine.sweep.roofline import Roofline
 
+STARTUP_S = 120.0
+"""Seconds that a worker may take to import everything."""
 MAX_CRASHES = 3
 """Libraries whose crashes a case survives before it fails."""
 ROOFLINE_S = 60.0
 """Seconds that the measurement of the roofline may take."""
+_TAIL_BYTES = 4096
+"""Bytes at the end of standard error that are searched for a message."""
+
+
+class WorkerLostError(Exception):
+    """The worker exited, or did not respond in time.
+
+    Attributes:
+        outcome: `crash` or `timeout`.
+    """
+
+    def __init__(self, outcome: str, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+
+
+class WorkerProcess:
+    """A running worker."""
+
+    def __init__(self, threads: int | None) -> None:
+        """Start a worker with a number of threads, or with PyTorch's default.
+
+        Raises:
+            WorkerLostError: It does not start.
+        """
+        self.threads = threads
+        command = [sys.executable, "-m", "jacengine.sweep.worker"]
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill()
+        self._process = subprocess.Popen(
+            command if threads is None else [*command, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            text=True,
+            encoding="utf-8",
+            # Ctrl-C is for the parent, which lets the worker finish its case.
+            start_new_session=True,
+        )
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+        try:
+            self.response(time.monotonic() + STARTUP_S)
+        except BaseException:
+            self.kill()
+            raise
+
+    def send(self, **request: Any) -> None:
+        """Send a request."""
+        assert self._process.stdin is not None
+        # A worker that is gone is noticed when its response is read.
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+
+    def response(self, until: float) -> dict[str, Any]:
+        """Wait for the next response until a time on the monotonic clock.
+
+        Raises:
+            WorkerLostError: It exited, or did not respond in time.
+        """
+        try:
+            line = self._lines.get(timeout=max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            raise WorkerLostError("timeout", "the time limit was reached") from None
+        if line is None:
+            raise WorkerLostError("crash", self._exit_reason())
+        try:
+            content: dict[str, Any] = json.loads(line)
+        except ValueError:
+            raise WorkerLostError("crash", "the worker sent no JSON") from None
+        return content
+
+    def kill(self) -> None:
+        """Kill it and release its streams."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with contextlib.suppress(ValueError, OSError):  # closed while reading
+            for line in self._process.stdout:
+                self._lines.put(line)
+        self._lines.put(None)
+
+    def _exit_reason(self) -> str:
+        code = self._process.wait()
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return f"the process was ended by {signal.Signals(-code).name}"
+        reason = f"the process ended with exit code {code}"
+        end = self._stderr.seek(0, 2)
+        self._stderr.seek(max(0, end - _TAIL_BYTES))
+        lines = self._stderr.read().decode("utf-8", "replace").split("\n")
+        last = next(filter(None, map(one_line, reversed(lines))), "")
+        return f"{reason}: {last}" if last else reason
 
 
 class WorkerSupervisor:
-    """Measures cases in one worker at a time, since two would disturb each other."""
+    """Measures cases in one worker at a time, since two would disturb each other.
+
+    The worker is kept alive across cases.
+    """
 
     def __init__(
         self, settings: Settings, libraries: frozenset[str], limit_s: float
@@ -42,25 +153,15 @@ class WorkerSupervisor:
         """Return the supervisor."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Kill the worker."""
         self._kill()
 
     def measure(self, spec: CaseSpec, announce: Callable[[str], None]) -> Case:
-        """Measure a case.
+        """Measure a case, and announce each candidate before it runs.
 
-        Args:
-            spec: The case.
-            announce: Called with the name of each candidate before it runs.
-
-        Returns:
-            The case. If a library crashes or hangs, its row says so; if anything else
-            does, the case fails.
+        If a library crashes or hangs, its row says so; if anything else does, the case
+        fails.
         """
         crashes: dict[str, tuple[str, str]] = {}
         candidate = ""

@@ -16,13 +16,19 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
 import jacengine
-from jacengine.bench import claims, comparison_benchmarks, test_parameters
-from jacengine.bench.comparison import LIBRARIES, Claim, Comparison, Run, baselines
-from jacengine.bench.comparison_benchmarks import (
+from jacengine.bench import claims, test_parameters
+from jacengine.bench import comparison as comparisons
+from jacengine.bench.claims import Claim
+from jacengine.bench.comparison import (
+    LIBRARIES,
     MAX_ROUNDS,
+    MIN_ROUNDS,
     OWN,
+    Comparison,
     NotComparableError,
     PreparedRuns,
+    Run,
+    baselines,
     compare,
     interleave,
     relative_error,
@@ -91,7 +97,7 @@ def four_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
         call()
         return 4.0
 
-    monkeypatch.setattr(comparison_benchmarks, "seconds", timed)
+    monkeypatch.setattr(comparisons, "seconds", timed)
 
 
 @pytest.mark.slow
@@ -153,7 +159,7 @@ def test_runs_are_interleaved_and_scaled() -> None:
     assert medians == {OWN: 24.0, "other": 40.0}
     rounds = ["part", "other"] + ["other", "part"] * benchmark.rounds
     assert order == rounds
-    assert benchmark.rounds == comparison_benchmarks.MIN_ROUNDS
+    assert benchmark.rounds == MIN_ROUNDS
 
 
 def test_a_fast_run_takes_all_rounds() -> None:

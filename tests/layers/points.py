@@ -1,5 +1,6 @@
 """Points to linearize modules at, by their parameters and for each sample."""
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ def point_of(model: nn.Module, *args: Tensor) -> Point:
         bound,
         bound.primals(connected=False),
         module=model,
+        calling=lambda module: replace(bound, fn=module),
         names=problem.call_spec.names,
         batch_size=problem.batch_size,
     )

@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 import math
 from dataclasses import replace
@@ -6,16 +8,18 @@ from pathlib import Path
 import pytest
 
 import jacengine
-from jacengine.report import read_results
+from jacengine.report import Report, Row, read_results
 from jacengine.report.case import sanitize
 from jacengine.report.results import (
     case_from_json,
     case_to_json,
     from_json,
+    to_csv,
     to_json,
 )
-from tests.report.build import REPORTS, case, example, ok
+from tests.report.build import REPORTS, case, example, ok, report
 
+FORMULA = ("=", "+", "-", "@")
 COMMITTED = Path(__file__).parents[2] / "reports"
 
 
@@ -79,3 +83,19 @@ def test_a_damaged_line_is_rejected(line: str) -> None:
 def test_another_schema_is_rejected() -> None:
     with pytest.raises(jacengine.ArgumentError, match="schema 99"):
         from_json('{"schema": 99}')
+
+
+def test_csv_has_every_candidate_and_no_formula(sanitized: Report) -> None:
+    lines = list(csv.reader(io.StringIO(to_csv(sanitized))))
+
+    assert len(lines) == 1 + sum(len(found.rows) for found in sanitized.cases)
+    assert lines[0][:3] == ["problem", "strategy", "outcome"]
+    assert len({len(line) for line in lines}) == 1
+    assert not [cell for line in lines for cell in line if cell.startswith(FORMULA)]
+
+
+def test_csv_keeps_integers_where_others_are_missing() -> None:
+    found = report(case("a", ok("b", 1.0, 300), Row("c", "error")))
+    lines = list(csv.DictReader(io.StringIO(to_csv(found))))
+
+    assert [line["peak_bytes"] for line in lines] == ["300", ""]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from jacengine.report import Case, Machine, Report, Row
 from jacengine.sweep.case_spec import CaseSpec, Settings
-from jacengine.sweep.manifest import Manifest
+from jacengine.sweep.journal import Manifest
 from jacengine.sweep.roofline import Roofline
 
 MACHINE = Machine(

@@ -4,8 +4,13 @@ import pytest
 
 from jacengine.errors import ArgumentError
 from jacengine.sweep.case_spec import CaseSpec, Settings
-from jacengine.sweep.journal import FILE, create_journal, read_journal, resume_journal
-from jacengine.sweep.manifest import Manifest
+from jacengine.sweep.journal import (
+    FILE,
+    Manifest,
+    create_journal,
+    read_journal,
+    resume_journal,
+)
 from tests.sweep.build import case, manifest, row
 
 SPECS = (CaseSpec("one", 2), CaseSpec("two", 2), CaseSpec("three", 2))

@@ -1,15 +1,22 @@
+import math
 import shutil
+from typing import NoReturn
 
 import pytest
 import torch
 
+from jacengine import timing
 from jacengine.bench.workload import DerivativeSpec, Workload
-from jacengine.report import Case
-from jacengine.selection import race
+from jacengine.report import Case, Row
+from jacengine.selection import ranking
 from jacengine.selection.candidate_result import CandidateResult
+from jacengine.sweep.candidate import Candidate
 from jacengine.sweep.case_spec import CaseSpec, Settings
-from jacengine.sweep.measure import measure, widely_spread
+from jacengine.sweep.limits import LIMITS
+from jacengine.sweep.measure import measure, time_candidates, widely_spread
 from tests.sweep.fakes import FINE
+
+LIMIT = LIMITS["quick"]
 
 
 def test_auto_and_its_strategies_are_rows() -> None:
@@ -35,7 +42,7 @@ def test_what_auto_takes_compiled(
     def cost_s(result: CandidateResult) -> float:
         return compiled_s if result.compiled else 1.0
 
-    monkeypatch.setattr(race, "_cost_s", cost_s)
+    monkeypatch.setattr(ranking, "cost_of", cost_s)
     settings = Settings(strategies=("vmap_vjp",), peers=False, compiled=True)
 
     case = measure(CaseSpec("one", 2), FINE[0], settings)
@@ -70,6 +77,52 @@ def test_widely_spread_times() -> None:
     assert not widely_spread([1.0, 9.0])
     assert not widely_spread([1.0, 1.01, 0.99, 1.0, 1.0, 1.02])
     assert widely_spread([1.0, 2.0, 1.0, 3.0, 1.0, 4.0])
+
+
+class Timed(Candidate):
+    """Takes a known time, and fails at a given run."""
+
+    def __init__(self, name: str, seconds: float, fails_at: float = math.inf) -> None:
+        def run() -> float:
+            self.runs += 1
+            if self.runs == fails_at:
+                raise TypeError("no more")
+            return seconds
+
+        def result(_: object) -> NoReturn:
+            raise NotImplementedError
+
+        super().__init__(Row(name, "ok"), run, result)
+        self.best_s = seconds
+        self.runs = 0
+
+
+@pytest.fixture
+def known_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "seconds", lambda run, _: run())
+
+
+@pytest.mark.usefixtures("known_times")
+def test_slow_candidates_take_part_in_fewer_rounds() -> None:
+    made = [Timed("fast", 1e-4), Timed("slow", 0.25), Timed("endless", 5.0)]
+
+    time_candidates(made, torch.device("cpu"), LIMIT, seed=0)
+
+    assert [candidate.runs for candidate in made] == [LIMIT.rounds, 3, 1]
+    assert made[1].row.times == (0.25,) * 3
+    assert made[1].row.time_s == 0.25
+
+
+@pytest.mark.usefixtures("known_times")
+def test_a_candidate_that_fails_in_a_round_is_out() -> None:
+    made = [Timed("fine", 1e-4), Timed("fails", 1e-4, fails_at=2)]
+
+    time_candidates(made, torch.device("cpu"), LIMIT, seed=0)
+
+    assert [len(candidate.row.times) for candidate in made] == [LIMIT.rounds, 0]
+    assert made[1].row.outcome == "error"
+    assert "no more" in made[1].row.notes
+    assert made[1].runs == 2
 
 
 def _linear() -> Workload:

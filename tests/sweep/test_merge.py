@@ -7,8 +7,7 @@ from jacengine.errors import ArgumentError
 from jacengine.report import write_report
 from jacengine.sweep.case_spec import CaseSpec, Settings
 from jacengine.sweep.environment import OtherMachineError
-from jacengine.sweep.journal import create_journal, read_journal
-from jacengine.sweep.manifest import Manifest
+from jacengine.sweep.journal import Manifest, create_journal, read_journal
 from jacengine.sweep.merge import merge_shards, read_run, read_runs, write_journal
 from tests.sweep.build import MACHINE, case, manifest, report, row
 

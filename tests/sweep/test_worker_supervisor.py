@@ -10,8 +10,7 @@ import pytest
 from jacengine.bench.baselines import BASELINES
 from jacengine.report import Case
 from jacengine.sweep.case_spec import CaseSpec, Settings
-from jacengine.sweep.process import WorkerProcess
-from jacengine.sweep.worker_supervisor import WorkerSupervisor
+from jacengine.sweep.worker_supervisor import WorkerProcess, WorkerSupervisor
 
 pytestmark = pytest.mark.slow
 KEPT = frozenset({"double loop", "vmap(jacrev)"})
@@ -100,7 +99,7 @@ def test_the_roofline_is_measured(supervisor: WorkerSupervisor) -> None:
 def test_no_worker_outlives_its_parent() -> None:
     """Kill the parent as `kill -9` does: it cannot clean up."""
     code = (
-        "from jacengine.sweep.process import WorkerProcess; import os;"
+        "from jacengine.sweep.worker_supervisor import WorkerProcess; import os;"
         "w = WorkerProcess(1); print(w._process.pid, flush=True);"
         "os.kill(os.getpid(), 9)"
     )

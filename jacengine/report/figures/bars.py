@@ -8,12 +8,13 @@ from markupsafe import Markup
 from jacengine.report.figures.axes import (
     FACTOR_FORMAT,
     STYLE,
+    colour,
+    inline_svg,
     log_axis,
     new_axes,
     row_colour,
     row_labels,
 )
-from jacengine.report.figures.svg import colour, inline_svg
 from jacengine.report.formatting import ratio, seconds, truncated
 from jacengine.report.ranking import Ranking
 

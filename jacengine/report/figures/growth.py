@@ -6,8 +6,14 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.ticker import EngFormatter, FixedLocator
 
-from jacengine.report.figures.axes import STYLE, log_axis, log_limits, new_axes
-from jacengine.report.figures.svg import colour, inline_svg
+from jacengine.report.figures.axes import (
+    STYLE,
+    colour,
+    inline_svg,
+    log_axis,
+    log_limits,
+    new_axes,
+)
 from jacengine.report.formatting import seconds, truncated
 from jacengine.report.ranking import BASELINE
 from jacengine.report.scaling import Series
@@ -45,10 +51,8 @@ def growth_figure(series: Series, *, salt: str) -> Markup | None:
             zorder=4 if dashed else 3 if method in named else 2,
             label=f"{truncated(method, _LETTERS)}  n^{series.slope(method):.1f}",
         )
-    for found in series.crossovers():
-        axes.axvline(
-            found.size, color=colour("muted"), linewidth=1, linestyle=(0, (1, 3))
-        )
+    for size, _, _ in series.crossovers():
+        axes.axvline(size, color=colour("muted"), linewidth=1, linestyle=(0, (1, 3)))
     sizes = sorted({float(size) for times in lines.values() for size in times})
     seconds_ = [time_s for times in lines.values() for time_s in times.values()]
     log_axis(axes, "x", log_limits(sizes), "{x:,.0f}")

@@ -8,26 +8,29 @@ from itertools import pairwise
 import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup
-from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter
+from matplotlib.transforms import Bbox, BboxBase
+from numpy.typing import NDArray
 
 from jacengine.problem.quantity import TITLES
 from jacengine.report.figures.axes import (
     FONT,
     STYLE,
+    colour,
+    inline_svg,
     log_axis,
     log_limits,
     new_axes,
     row_colour,
     row_labels,
 )
-from jacengine.report.figures.labels import Box, place_labels
-from jacengine.report.figures.svg import colour, inline_svg
 from jacengine.report.formatting import seconds, size
 from jacengine.report.ranking import Ranking
 
 _HEIGHT = 302
 _LETTER_WIDTH, _LINE_HEIGHT = 0.56 * FONT, 1.2 * FONT
+_GAP, _ABOVE, _NEAR = 9.0, 7.0, 3.0
+"""Pixels between a point and its label: beside it, above it, beside and above it."""
 _FAR = 4
 """A budget beyond this multiple of the highest peak is not drawn."""
 
@@ -50,26 +53,24 @@ def memory_scatter(ranking: Ranking, *, salt: str) -> Markup | None:
     log_axis(axes, "y", log_limits(values), EngFormatter("B"))
     axes.set_xlabel("time")
     axes.set_title("peak memory", pad=10)
-    in_front = [row in ranking.pareto_front for row in rows]
     points = list(zip(times, peaks, strict=True))
+    in_front = [row in ranking.pareto_front for row in rows]
     front = [point for point, good in zip(points, in_front, strict=True) if good]
     axes.step(
-        [x for x, _ in front],
-        [y for _, y in front],
+        *zip(*front, strict=True),
         where="post",
         color=colour("accent"),
         linewidth=1.5,
         linestyle=(0, (4, 3)),
     )
     colours = [row_colour(ranking, row) for row in rows]
-    faces = zip(rows, colours, strict=True)
+    measured = [row.peak_bytes is not None for row in rows]
+    faces = [c if m else "none" for c, m in zip(colours, measured, strict=True)]
     axes.scatter(
         times,
         peaks,
         s=81,
-        facecolors=[
-            "none" if row.peak_bytes is None else paint for row, paint in faces
-        ],
+        facecolors=faces,
         edgecolors=colours,
         linewidths=1.5,
         zorder=3,
@@ -85,7 +86,23 @@ def memory_scatter(ranking: Ranking, *, salt: str) -> Markup | None:
             fontsize=FONT - 1,
             color=colour(paint),
         )
-    _annotate(axes, row_labels(ranking, rows), points, in_front, front)
+    labels = row_labels(ranking, rows)
+    boxes = place_labels(
+        axes.transData.transform(points).tolist(),
+        [_LETTER_WIDTH * len(label) for label in labels],
+        in_front,
+        axes.get_window_extent(),
+        axes.transData.transform(front).tolist(),
+    )
+    for label, box, required in zip(labels, boxes, in_front, strict=True):
+        if box is not None:
+            axes.annotate(
+                label,
+                (box.x0, (box.y0 + box.y1) / 2),
+                xycoords="figure pixels",
+                va="center",
+                color=colour("ink" if required else "muted"),
+            )
     values_of_front = "; ".join(
         f"{row.strategy} {seconds(row.time_s)} {size(row.memory_bytes)}"
         for row in rows
@@ -109,34 +126,61 @@ def _limits(ranking: Ranking, highest: float) -> list[tuple[str, float, str]]:
     return found
 
 
-def _annotate(
-    axes: Axes,
-    labels: Sequence[str],
+def place_labels(
     points: Sequence[tuple[float, float]],
-    in_front: Sequence[bool],
-    front: Sequence[tuple[float, float]],
-) -> None:
-    """Label the points of the front, and the others where there is room."""
-    corners = axes.transData.transform(front)
-    boxes = place_labels(
-        [(float(x), float(y)) for x, y in axes.transData.transform(points)],
-        [(_LETTER_WIDTH * len(label), _LINE_HEIGHT) for label in labels],
-        in_front,
-        np.array(axes.get_window_extent().extents),
-        [box for a, b in pairwise(corners) for box in _step(a, b)],
-    )
-    for label, box, required in zip(labels, boxes, in_front, strict=True):
-        if box is not None:
-            axes.annotate(
-                label,
-                (box[0], (box[1] + box[3]) / 2),
-                xycoords="figure pixels",
-                va="center",
-                color=colour("ink" if required else "muted"),
-            )
+    widths: Sequence[float],
+    required: Sequence[bool],
+    frame: BboxBase,
+    front: Sequence[tuple[float, float]] = (),
+) -> list[Bbox | None]:
+    """Place a label at each point, in pixels, so that none covers another.
+
+    Args:
+        points: The positions of the points.
+        widths: The widths of the labels.
+        required: Whether a label must appear even if it covers something; the others
+            appear where there is room.
+        frame: The area for labels.
+        front: The corners of a line of steps that labels should not cover.
+
+    Returns:
+        A box, or `None` where there is no room.
+    """
+    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in points]
+    for (x0, y0), (x1, y1) in pairwise(front):
+        taken.append(Bbox.from_extents(x0, y0, x1, y0 + 1))
+        taken.append(Bbox.from_extents(x1, y1, x1 + 1, y0))
+    placed: list[Bbox | None] = [None] * len(points)
+    for i in sorted(range(len(points)), key=lambda i: not required[i]):
+        others = np.array([box.extents for box in taken[:i] + taken[i + 1 :]])
+        covered = {
+            box: overlap(box, others.reshape(-1, 4))
+            for box in _boxes(*points[i], widths[i])
+            if frame.count_contains(box.get_points()) == 2
+        }
+        best = min(covered, key=covered.__getitem__, default=None)
+        if best is not None and (required[i] or not covered[best]):
+            placed[i] = best
+            taken.append(best)
+    return placed
 
 
-def _step(start: Box, end: Box) -> tuple[Box, Box]:
-    """Return the horizontal and the vertical part of a step, as boxes."""
-    (x0, y0), (x1, y1) = start, end
-    return np.array([x0, y0, x1, y0 + 1]), np.array([x1, y1, x1 + 1, y0])
+def overlap(box: Bbox, others: NDArray[np.float64]) -> float:
+    """Sum the areas that a box shares with others, `(left, bottom, right, top)`."""
+    sides = np.minimum(box.max, others[:, 2:]) - np.maximum(box.min, others[:, :2])
+    return float(sides.clip(0).prod(axis=1).sum())
+
+
+def _boxes(x: float, y: float, width: float) -> list[Bbox]:
+    """List the boxes next to a point, the best first: beside it, above, below."""
+    corners = [
+        (left, bottom)
+        for bottom in (y - _LINE_HEIGHT / 2, y + _NEAR, y - _NEAR - _LINE_HEIGHT)
+        for left in (x + _GAP, x - _GAP - width)
+    ]
+    corners += [
+        (x - share * width, bottom)
+        for bottom in (y + _ABOVE, y - _ABOVE - _LINE_HEIGHT)
+        for share in (0.5, 0.25, 0.75, 0.0, 1.0)
+    ]
+    return [Bbox.from_bounds(*corner, width, _LINE_HEIGHT) for corner in corners]

@@ -1,7 +1,13 @@
 from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.transforms import Bbox
 
 from jacengine.report import Row
-from jacengine.report.figures.scatter import memory_scatter
+from jacengine.report.figures.scatter import memory_scatter, overlap, place_labels
 from jacengine.report.ranking import Ranking
 from tests.report.build import auto, case, example, ok
 
@@ -23,3 +29,23 @@ def test_the_same_data_give_the_same_figure() -> None:
     ranking = Ranking(example().cases[0])
 
     assert memory_scatter(ranking, salt="a") == memory_scatter(ranking, salt="a")
+
+
+points = st.tuples(st.floats(0, 400), st.floats(0, 300))
+
+
+@given(st.lists(st.tuples(points, st.booleans()), max_size=9))
+def test_labels_are_inside_and_optional_ones_cover_nothing(
+    drawn: list[tuple[tuple[float, float], bool]],
+) -> None:
+    required = [important for _, important in drawn]
+    widths = [60.0] * len(drawn)
+    frame = Bbox.from_extents(0, 0, 400, 300)
+    boxes = place_labels([point for point, _ in drawn], widths, required, frame)
+
+    for box in boxes:
+        assert box is None or frame.count_contains(box.corners()) == 4
+    pairs = combinations(zip(boxes, required, strict=True), 2)
+    for (a, a_required), (b, b_required) in pairs:
+        if a is not None and b is not None and not (a_required and b_required):
+            assert overlap(a, np.array([b.extents])) == 0

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jacengine.plotting.downsampling import downsample
+from jacengine.plotting.drawing import downsample
 
 
 def test_downsampling_keeps_the_largest_entry() -> None:

@@ -2,8 +2,9 @@ import re
 
 import pytest
 
+from jacengine.report import Report
 from jacengine.report.case import sanitize
-from jacengine.report.html import to_html
+from jacengine.report.documents import to_html, to_markdown
 from tests.report.build import (
     REPORTS,
     Page,
@@ -75,3 +76,32 @@ def test_measured_rates_are_stated() -> None:
 
     assert "8.0 GB/s" in text
     assert "100 GFLOP/s" in text
+
+
+def test_markdown_tables_keep_their_columns(sanitized: Report) -> None:
+    width = 0
+    for line in to_markdown(sanitized).splitlines():
+        cells = len(re.findall(r"(?<!\\)\|", line))
+        if not line.startswith("|"):
+            width = 0
+            continue
+        assert cells == (width or cells), line
+        width = cells
+
+
+def test_foreign_markup_is_escaped_in_markdown() -> None:
+    text = to_markdown(sanitize(hostile()))
+
+    assert not re.search(r"<\w|</", text)
+    assert not re.search(r"(?<!\\)\]\(", text)
+    assert "http://" not in text
+    assert not re.search(r"^# heading", text, re.MULTILINE)
+
+
+def test_plain_names_and_numbers_are_not_escaped_in_markdown() -> None:
+    rows = (ok("vmap(jacrev)", 1.0), ok("b", 2.0), ok("reverse_loop", 3.0))
+    text = to_markdown(sanitize(report(case("a/1", *rows))))
+
+    assert "### `a/1`" in text
+    assert "`vmap(jacrev)` is the fastest" in text
+    assert "\\" not in text

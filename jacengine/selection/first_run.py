@@ -1,0 +1,74 @@
+"""The first run of a candidate: stopped if it is too slow to win, else verified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from jacengine.execution.sweep import Progress, Sweep
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.problem import Problem
+from jacengine.results.result import Result
+from jacengine.selection.candidate_result import CandidateResult, classify_error
+from jacengine.selection.reference import Reference
+from jacengine.task import Task
+from jacengine.timing import seconds
+
+
+class _TooSlow(Exception):  # noqa: N818 - it stops a run, it reports no error
+    """Raised between two tasks of a candidate that is too slow to win."""
+
+    def __init__(self, expected_s: float) -> None:
+        super().__init__()
+        self.expected_s = expected_s
+
+
+def first_run(
+    problem: Problem,
+    bound: BoundFunction,
+    reference: Reference,
+    result: CandidateResult,
+    make_sweep: Callable[[], Sweep],
+    *,
+    limit_s: float,
+    clock: Callable[[], float],
+) -> CandidateResult:
+    """Run a candidate to the end, unless it exceeds the limit, and check its values.
+
+    `make_sweep` makes its method ready, and may raise as the run itself may.
+    """
+    computed: list[Result] = []
+    try:
+        sweep = make_sweep()
+        if result.compiled:
+            sweep.run(bound)  # compiles
+            result = replace(result, sweep=sweep)
+        progress = _limited(limit_s, clock)
+        taken = seconds(
+            lambda: computed.append(sweep.run(bound, progress=progress)),
+            problem.outputs[0].device,
+        )
+        verification = reference.verify(problem, bound, sweep.method, computed.pop())
+    except _TooSlow as stopped:
+        reason, expected = "stopped: too slow to win", stopped.expected_s
+        return replace(result, outcome="skipped", reason=reason, time_s=expected)
+    except Exception as error:
+        outcome, reason = classify_error(error)
+        return replace(result, outcome=outcome, reason=reason)
+    timed = replace(result, time_s=taken, first_s=taken, error=verification.error)
+    if verification.right:
+        return timed
+    outcome = "wrong" if verification.finite else "nonfinite"
+    return replace(timed, outcome=outcome, reason=verification.complaint)
+
+
+def _limited(limit_s: float, clock: Callable[[], float]) -> Progress:
+    """Stop a run that begins now after so many seconds, unless it is done."""
+    begun = clock()
+
+    def progress(_: Task, done: float) -> None:
+        taken = clock() - begun
+        if done < 1 and taken > limit_s:
+            raise _TooSlow(taken / done)
+
+    return progress

@@ -1,0 +1,47 @@
+"""Other threads that use the same model or torch's global state meanwhile."""
+
+import threading
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import jacengine
+from tests.problems import mlp, randn
+
+BY_NAME = [s for s in jacengine.list_strategies() if "forward" not in s]
+
+
+@pytest.mark.parametrize("strategy", [*BY_NAME, "auto"])
+def test_a_thread_that_calls_the_model_sees_the_model_alone(strategy: str) -> None:
+    model, x = mlp(3, 4, 2), randn(5, 3)
+    parameters = set(map(id, model.parameters()))
+    expected = model(x)
+    met: list[str] = []
+
+    def look(module: nn.Module, _: tuple[Tensor, ...], out: Tensor) -> None:
+        if threading.current_thread() is threading.main_thread():
+            return
+        if not {id(p) for p in module.parameters()} <= parameters:
+            met.append("foreign parameters")
+        if torch.is_grad_enabled() and not out.requires_grad:
+            met.append("no graph")
+
+    for layer in model:
+        layer.register_forward_hook(look)
+    stop = threading.Event()
+
+    def use() -> None:
+        while not stop.is_set():
+            if not torch.equal(model(x), expected):
+                met.append("another result")
+
+    user = threading.Thread(target=use)
+    user.start()
+    try:
+        for _ in range(20):
+            jacengine.jacobian(model, x, wrt="params", batch_dim=0, strategy=strategy)
+    finally:
+        stop.set()
+        user.join()
+    assert not met
