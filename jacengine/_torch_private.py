@@ -79,6 +79,14 @@ def with_own_hooks(module: nn.Module) -> nn.Module:
     return _ModuleCopies({}, own=_ModuleCopies.HOOKS).of(module)
 
 
+def own_attributes(module: nn.Module) -> dict[str, Any]:
+    """Return what a module has besides what every module has, and its hooks."""
+    found = vars(module)
+    hooks = {name: tuple(found[name].values()) for name in _ModuleCopies.HOOKS}
+    rest = found.keys() - _ModuleCopies.STANDARD
+    return {name: found[name] for name in rest} | hooks
+
+
 class _ModuleCopies:
     """Copies of modules that share everything but some tensors.
 
@@ -210,6 +218,13 @@ def holders(storages: Sequence[torch.UntypedStorage], i: int) -> tuple[int, int]
 def in_forward_mode() -> bool:
     """Tell whether a level of forward-mode AD is entered."""
     return forward_ad._current_level >= 0
+
+
+def is_wrapped(tensor: Tensor) -> bool:
+    """Tell whether a tensor belongs to a `torch.func` transform or is a dual number."""
+    if functorch.is_functorch_wrapped_tensor(tensor):
+        return True
+    return in_forward_mode() and forward_ad.unpack_dual(tensor).tangent is not None
 
 
 def transform_depth() -> int:

@@ -14,6 +14,7 @@ from jacengine.execution.execution_context import execution_context
 from jacengine.execution.linearize import first_point, linearize
 from jacengine.execution.method import Method
 from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import Problem
 from jacengine.task import balanced
 
@@ -134,6 +135,8 @@ class Linearization:
 
     def __call__(self, seeds: Tensors) -> Tensors:
         """Map `m` seeds to products, as many at a time as the strategy takes."""
+        create_graph = self._problem.options.create_graph
+        refuse_lost_derivatives(self._problem.fn, seeds, create_graph=create_graph)
         count = seeds[0].shape[0]
         size = self._method.block_size or count
         with execution_context(self._problem, self._bound, self._method):
@@ -145,7 +148,7 @@ class Linearization:
             parts[0] if len(parts) == 1 else torch.cat(parts)
             for parts in zip(*each, strict=True)
         )
-        if self._problem.options.create_graph:
+        if create_graph:
             return tuple(products)
         # The gradient that a second-order method differentiates has a graph.
         return tuple(product.detach() for product in products)

@@ -22,6 +22,7 @@ from jacengine.execution.sweep import Sweep
 from jacengine.interface import Composition
 from jacengine.plans.serialization import describe_options, to_json
 from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import Problem
 from jacengine.problem.side_effects import preserve_side_effects
 from jacengine.problem.signature import Signature
@@ -96,6 +97,8 @@ class Plan:
             MemoryError: No candidate fits into the memory that is left.
         """
         leaves = self.signature.leaves_of(self.problem.fn, args, kwargs or {})
+        create_graph = self.problem.options.create_graph
+        refuse_lost_derivatives(self.problem.fn, leaves, create_graph=create_graph)
         bound = self.problem.bind_leaves(leaves)
         try:
             return compute_nested(

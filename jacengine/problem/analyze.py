@@ -24,6 +24,7 @@ from jacengine.problem.bound_function import BoundFunction, Output, bind
 from jacengine.problem.call_spec import TensorSpec, describe_call
 from jacengine.problem.gradient_specs import diagonal_rows, gradient_leaves
 from jacengine.problem.independence import coupled_by_value, coupled_by_vjp
+from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import (
     Entries,
     LayoutOption,
@@ -58,8 +59,9 @@ def analyze(
     """
     _check_function(fn, kwargs, options)
     spec = describe_call(fn, args, kwargs, options.wrt, options.batch_dim)
+    leaves = pytrees.flatten_call(args, kwargs)[0]
+    refuse_lost_derivatives(fn, leaves, create_graph=options.create_graph)
     with torch.inference_mode(mode=False), torch.enable_grad():
-        leaves = pytrees.flatten_call(args, kwargs)[0]
         bound = bind(fn, spec, leaves, has_aux=options.has_aux)
         _check_tensors(bound)
         devices = {i.device for i in spec.inputs if i.device.type == "cuda"}

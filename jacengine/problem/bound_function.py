@@ -15,6 +15,7 @@ from jacengine._torchfunc import Tensors, call_with_parameters, vmap
 from jacengine.errors import OutputTypeError, RandomnessError
 from jacengine.problem.call_spec import CallSpec
 from jacengine.problem.gradient import GradientMode, compute_gradient, join_inputs
+from jacengine.problem.nesting import EVALUATIONS
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,14 @@ class BoundFunction:
                 tensors.
         """
         args, kwargs = self.call_spec.structure.unflatten(leaves)
-        if parameters is None:
-            returned = self.fn(*args, **kwargs)
-        else:
-            returned = call_with_parameters(self.module, parameters, args, kwargs)
+        EVALUATIONS.depth += 1
+        try:
+            if parameters is None:
+                returned = self.fn(*args, **kwargs)
+            else:
+                returned = call_with_parameters(self.module, parameters, args, kwargs)
+        finally:
+            EVALUATIONS.depth -= 1
         aux = None
         if self.has_aux:
             if not isinstance(returned, tuple) or len(returned) != 2:

@@ -8,9 +8,7 @@ it was, also after an exception.
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine._torch_private import buffers_of, version_of
+from jacengine.problem.references import references_of
 
 _CPU = torch.device("cpu")
 
@@ -139,34 +138,8 @@ def all_buffers(fn: Any) -> list[tuple[nn.Module, str]]:
 
 
 def reachable_modules(fn: Any) -> list[nn.Module]:
-    """Find the modules behind a callable: itself, its closure, its globals, `self`."""
-    found: dict[int, nn.Module] = {}
-    for value in _referenced(fn):
-        if isinstance(value, nn.Module):
-            found[id(value)] = value
-    return list(found.values())
-
-
-def _referenced(fn: Any) -> Iterator[Any]:
-    yield fn
-    if isinstance(fn, functools.partial):
-        yield from _referenced(fn.func)
-        yield from fn.args
-        yield from fn.keywords.values()
-    elif inspect.ismethod(fn):
-        yield fn.__self__
-        yield from _referenced(fn.__func__)
-    elif inspect.isfunction(fn):
-        for cell in fn.__closure__ or ():
-            try:
-                value = cell.cell_contents
-            except ValueError:  # a name that is bound later
-                continue
-            yield value
-            if inspect.isfunction(value):
-                yield from _referenced(value)
-        for name in fn.__code__.co_names:
-            yield fn.__globals__.get(name)
+    """Find the modules behind a callable."""
+    return list(references_of(fn).modules)
 
 
 def _rng_state(device: torch.device) -> Tensor:
