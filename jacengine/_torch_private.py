@@ -79,12 +79,21 @@ def with_own_hooks(module: nn.Module) -> nn.Module:
     return _ModuleCopies({}, own=_ModuleCopies.HOOKS).of(module)
 
 
-def own_attributes(module: nn.Module) -> dict[str, Any]:
-    """Return what a module has besides what every module has, and its hooks."""
-    found = vars(module)
-    hooks = {name: tuple(found[name].values()) for name in _ModuleCopies.HOOKS}
-    rest = found.keys() - _ModuleCopies.STANDARD
-    return {name: found[name] for name in rest} | hooks
+OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+"""The attributes that every module has."""
+
+
+def own_attributes(owner: Any) -> dict[str, Any]:
+    """Return what an object has besides what every module has."""
+    found = vars(owner)
+    if not isinstance(owner, nn.Module):
+        return dict(found)
+    return {name: found[name] for name in found.keys() - OF_EVERY_MODULE}
+
+
+def forward_hooks_of(module: nn.Module) -> list[Any]:
+    """List the hooks that take part in a module's forward pass."""
+    return [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
 
 
 class _ModuleCopies:
@@ -94,8 +103,6 @@ class _ModuleCopies:
     cycle for each call.
     """
 
-    STANDARD = frozenset(vars(nn.Module()))
-    """The attributes that every module has."""
     HOOKS = (
         "_forward_hooks",
         "_forward_hooks_with_kwargs",
@@ -128,7 +135,7 @@ class _ModuleCopies:
             name: None if child is None else self.of(child)
             for name, child in module._modules.items()
         }
-        for name in own.keys() - self.STANDARD:
+        for name in own.keys() - OF_EVERY_MODULE:
             own[name] = self._inside(own[name], self.DEPTH)
         return copy
 

@@ -32,7 +32,7 @@ def global_state() -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "precision": torch.get_float32_matmul_precision(),
-        "oneDNN": (cpu.enabled, cpu.deterministic, cpu.allow_tf32),
+        "oneDNN": (cpu.enabled, cpu.deterministic, getattr(cpu, "allow_tf32", None)),
         "cuDNN": torch.backends.cudnn.enabled,
         "encoder fast path": torch.backends.mha.get_fastpath_enabled(),
         "flash": torch.backends.cuda.flash_sdp_enabled(),

@@ -24,7 +24,6 @@ from jacengine.plans.serialization import describe_options, to_json
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import Problem
-from jacengine.problem.side_effects import preserve_side_effects
 from jacengine.problem.signature import Signature
 from jacengine.results.buffer_pool import RESULT_POOL, BufferPool
 from jacengine.selection.candidate_result import CandidateResult, classify_error
@@ -242,5 +241,5 @@ def compute_nested(
     nested = result.nested() if out is None else out
     if not problem.options.has_aux:
         return nested
-    with torch.no_grad(), preserve_side_effects(problem.devices, problem.stateful):
+    with torch.no_grad(), problem.preserve_side_effects():
         return nested, bound.run(bound.leaves).aux

@@ -67,11 +67,12 @@ def analyze(
         devices = {i.device for i in spec.inputs if i.device.type == "cuda"}
         with (
             TORCH_GLOBAL_LOCK,
-            preserve_side_effects(devices, all_buffers(fn)) as state,
+            preserve_side_effects(devices, all_buffers(fn), fn) as state,
         ):
             with peak_memory(_device(bound)) as peak:
                 seen, tracked = _look(bound)
             stochastic, stateful = state.drawn, state.changed_buffers()
+            writes_attributes = state.attributes_changed
             if stochastic and options.randomness == "error":
                 raise RandomnessError(
                     "The function draws random numbers (dropout in training mode, for "
@@ -111,6 +112,7 @@ def analyze(
         columns=columns,
         stochastic=stochastic,
         stateful=stateful,
+        writes_attributes=writes_attributes,
         coupled=coupled,
         forward_bytes=peak.bytes,
         modules=tuple(reachable_modules(fn)),

@@ -16,6 +16,7 @@ from jacengine.problem.bound_function import BoundFunction, bind
 from jacengine.problem.call_spec import CallSpec, TensorSpec, Wrt
 from jacengine.problem.gradient import GradientMode
 from jacengine.problem.quantity import PARTS, SECOND_ORDER, TITLES, Part, Quantity
+from jacengine.problem.side_effects import preserve_side_effects
 
 Entries = Tensor | slice | None
 """Chosen entries of the flattened outputs (`rows=`) or inputs (`columns=`)."""
@@ -69,6 +70,8 @@ class Problem:
         columns: The chosen input entries over all inputs flattened; `None` for all.
         stochastic: Whether the function draws random numbers.
         stateful: The buffers that a call writes.
+        writes_attributes: Whether a call changes attributes of modules or objects, or
+            draws from random generators of the user's.
         coupled: Whether a sample's output depends on other samples.
         forward_bytes: What one recorded forward pass allocates.
         modules: The modules that are reachable from the function.
@@ -84,6 +87,7 @@ class Problem:
     columns: Tensor | None
     stochastic: bool
     stateful: tuple[tuple[nn.Module, str], ...]
+    writes_attributes: bool
     coupled: bool
     forward_bytes: int
     modules: tuple[nn.Module, ...]
@@ -125,8 +129,13 @@ class Problem:
 
     @functools.cached_property
     def changes_state(self) -> bool:
-        """Whether a call draws random numbers or writes buffers."""
-        return self.stochastic or bool(self.stateful)
+        """Whether a call draws random numbers or writes buffers or attributes."""
+        return self.stochastic or bool(self.stateful) or self.writes_attributes
+
+    def preserve_side_effects(self) -> preserve_side_effects:
+        """Return the context that puts back whatever a call changes."""
+        fn = self.fn if self.writes_attributes else None
+        return preserve_side_effects(self.devices, self.stateful, fn)
 
     @functools.cached_property
     def joined(self) -> bool:

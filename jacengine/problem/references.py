@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jacengine._torch_private import own_attributes
+from jacengine._torch_private import forward_hooks_of, own_attributes
 
 MOST, LONGEST = 10_000, 1000
 """Objects that are looked at, and entries of a container that is looked into."""
@@ -102,6 +102,7 @@ def _is_plain(value: Any) -> bool:
 def _of_module(module: nn.Module) -> Iterator[Any]:
     """Yield what a module refers to besides parameters, buffers and submodules."""
     yield from own_attributes(module).values()
+    yield from forward_hooks_of(module)
     forward = type(module).forward
     if isinstance(forward, FunctionType) and not forward.__module__.startswith("torch"):
         yield forward

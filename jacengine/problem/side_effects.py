@@ -16,10 +16,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jacengine._torch_private import buffers_of, version_of
-from jacengine.problem.references import references_of
+from jacengine._torch_private import (
+    OF_EVERY_MODULE,
+    buffers_of,
+    own_attributes,
+    version_of,
+)
+from jacengine.problem.references import LONGEST, references_of
 
 _CPU = torch.device("cpu")
+COPIED = 2**26
+"""Bytes of a tensor in an attribute up to which it is restored if it is written."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +59,92 @@ class Buffer:
             self.tensor.copy_(self.copy)
 
 
+class Attributes:
+    """The attributes of one module or object, as they were.
+
+    Containers and tensors among them are compared and restored by their contents too.
+    """
+
+    def __init__(self, owner: Any) -> None:
+        """Record them; those that every module has are recorded as buffers are."""
+        self._all = vars(owner)
+        self._own = own_attributes(owner)
+        self._contents = {
+            name: value.copy()
+            for name, value in self._own.items()
+            if type(value) in {list, dict, set} and len(value) <= LONGEST
+        }
+        self._tensors = [
+            (value, version_of(value), value.detach().clone())
+            for value in self._own.values()
+            if type(value) is Tensor and value.nbytes <= COPIED
+        ]
+
+    @property
+    def changed(self) -> bool:
+        """Whether one was set, deleted or written since."""
+        return (
+            any(self._all.get(name, self) is not v for name, v in self._own.items())
+            or self._added() != []
+            or any(
+                not _same_contents(self._own[name], kept)
+                for name, kept in self._contents.items()
+            )
+            or any(version_of(tensor) != known for tensor, known, _ in self._tensors)
+        )
+
+    def restore(self) -> None:
+        """Put them back."""
+        for name in self._added():
+            del self._all[name]
+        self._all.update(self._own)
+        for name, kept in self._contents.items():
+            value = self._own[name]
+            if not _same_contents(value, kept):
+                value.clear()
+                value.extend(kept) if isinstance(value, list) else value.update(kept)
+        for tensor, known, copy in self._tensors:
+            if version_of(tensor) != known:
+                with torch.no_grad():
+                    tensor.copy_(copy)
+
+    def _added(self) -> list[str]:
+        return [
+            name
+            for name in self._all.keys() - self._own.keys()
+            if name not in OF_EVERY_MODULE
+        ]
+
+
+def _same_contents(value: Any, kept: Any) -> bool:
+    if len(value) != len(kept):
+        return False
+    if isinstance(value, dict):
+        return all(value.get(key, kept) is held for key, held in kept.items())
+    if isinstance(value, set):
+        return bool(value == kept)
+    return all(now is held for now, held in zip(value, kept, strict=True))
+
+
 @dataclass
 class State:
-    """The random generators and buffers at one moment."""
+    """The random generators, buffers and attributes at one moment."""
 
-    generators: dict[torch.device, Tensor]
-    buffers: list[Buffer] = field(default_factory=list)
+    generators: list[RandomState]
+    buffers: list[Buffer] = field(default_factory=list[Buffer])
+    attributes: list[Attributes] = field(default_factory=list[Attributes])
 
     @property
     def drawn(self) -> bool:
         """Whether random numbers were drawn since."""
-        return any(
-            not torch.equal(_rng_state(device), state)
-            for device, state in self.generators.items()
+        return any(generator.drawn for generator in self.generators)
+
+    @property
+    def attributes_changed(self) -> bool:
+        """Whether attributes were changed, or a generator of the user's was used."""
+        return any(attributes.changed for attributes in self.attributes) or any(
+            isinstance(state.source, torch.Generator) and state.drawn
+            for state in self.generators
         )
 
     def changed_buffers(self) -> tuple[tuple[nn.Module, str], ...]:
@@ -73,16 +153,50 @@ class State:
 
     def restore(self) -> None:
         """Put back whatever changed."""
-        for device, state in self.generators.items():
-            if not torch.equal(_rng_state(device), state):
-                _set_rng_state(device, state)
+        for generator in self.generators:
+            generator.restore()
         for buffer in self.buffers:
             if buffer.changed:
                 buffer.restore()
+        for attributes in self.attributes:
+            if attributes.changed:
+                attributes.restore()
+
+
+class RandomState:
+    """The state of one random generator, as it was."""
+
+    def __init__(self, source: torch.device | torch.Generator) -> None:
+        """Record the state of a device's generator or of one of the user's."""
+        self.source = source
+        self._known = self._now()
+
+    @property
+    def drawn(self) -> bool:
+        """Whether random numbers were drawn since."""
+        return not torch.equal(self._now(), self._known)
+
+    def restore(self) -> None:
+        """Put the state back."""
+        if not self.drawn:
+            return
+        if isinstance(self.source, torch.Generator):
+            self.source.set_state(self._known)
+        elif self.source.type == "cuda":
+            torch.cuda.set_rng_state(self._known, self.source)
+        else:
+            torch.set_rng_state(self._known)
+
+    def _now(self) -> Tensor:
+        if isinstance(self.source, torch.Generator):
+            return self.source.get_state()
+        if self.source.type == "cuda":
+            return torch.cuda.get_rng_state(self.source)
+        return torch.get_rng_state()
 
 
 class preserve_side_effects:  # noqa: N801 - reads as the context manager it is
-    """Record generators and buffers, and put them back at the end.
+    """Record generators, buffers and attributes, and put them back at the end.
 
     A class and not a generator, because every call of a plan enters it.
     """
@@ -91,21 +205,36 @@ class preserve_side_effects:  # noqa: N801 - reads as the context manager it is
         self,
         devices: Iterable[torch.device],
         buffers: Iterable[tuple[nn.Module, str]],
+        fn: Any = None,
     ) -> None:
+        """Prepare.
+
+        Args:
+            devices: Accelerators whose generators are recorded, besides the CPU's.
+            buffers: The buffers to record.
+            fn: A function: the attributes of all modules and objects, and the
+                generators, that it refers to are recorded too.
+        """
         self._devices = devices
         self._buffers = buffers
+        self._fn = fn
 
     def __enter__(self) -> State:
         """Record."""
-        generators = {_CPU: torch.get_rng_state()}
-        generators |= {device: _rng_state(device) for device in self._devices}
+        sources: list[torch.device | torch.Generator] = [_CPU, *self._devices]
+        attributes: list[Attributes] = []
+        if self._fn is not None:
+            found = references_of(self._fn)
+            sources += found.generators
+            owners = [m for module in found.modules for m in module.modules()]
+            attributes = [Attributes(owner) for owner in (*owners, *found.objects)]
         kept: list[Buffer] = []
         for owner, name in self._buffers:
             tensor = buffers_of(owner).get(name)
             if tensor is not None:
                 copy = tensor.detach().clone()
                 kept.append(Buffer(owner, name, tensor, version_of(tensor), copy))
-        self._state = State(generators, kept)
+        self._state = State([RandomState(s) for s in sources], kept, attributes)
         return self._state
 
     def __exit__(self, *_: object) -> None:
@@ -140,16 +269,3 @@ def all_buffers(fn: Any) -> list[tuple[nn.Module, str]]:
 def reachable_modules(fn: Any) -> list[nn.Module]:
     """Find the modules behind a callable."""
     return list(references_of(fn).modules)
-
-
-def _rng_state(device: torch.device) -> Tensor:
-    if device.type == "cuda":
-        return torch.cuda.get_rng_state(device)
-    return torch.get_rng_state()
-
-
-def _set_rng_state(device: torch.device, state: Tensor) -> None:
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state, device)
-    else:
-        torch.set_rng_state(state)

@@ -14,7 +14,6 @@ import torch
 
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
-from jacengine.problem.side_effects import preserve_side_effects
 from jacengine.selection.reference import Reference
 from jacengine.tolerance import TOLERANCES, least_precise
 
@@ -61,7 +60,7 @@ def _along(
 
     def projected(scale: float) -> float:
         moved = (p + scale * step * t for p, t in zip(primals, tangents, strict=True))
-        with torch.no_grad(), preserve_side_effects(problem.devices, problem.stateful):
+        with torch.no_grad(), problem.preserve_side_effects():
             outputs = bound(*moved)
         return sum(
             float((u.double() * output.double()).sum())

@@ -14,7 +14,7 @@ from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine._torchfunc import Tensors
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
-from jacengine.problem.side_effects import preserve_side_effects, requiring_gradients
+from jacengine.problem.side_effects import requiring_gradients
 from jacengine.tolerance import TOLERANCES
 
 SPLIT_NOISE = 32
@@ -111,6 +111,6 @@ def reference_context(problem: Problem, bound: BoundFunction) -> Generator[None]
         torch.enable_grad(),
         TORCH_GLOBAL_LOCK if exclusive else contextlib.nullcontext(),
         requiring_gradients(parameters),
-        preserve_side_effects(problem.devices, problem.stateful),
+        problem.preserve_side_effects(),
     ):
         yield
