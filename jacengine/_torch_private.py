@@ -47,6 +47,11 @@ def buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
     return module._buffers
 
 
+def parameters_of(module: nn.Module) -> dict[str, nn.Parameter | None]:
+    """Return a module's own parameters."""
+    return module._parameters
+
+
 def parameter_of(module: nn.Module, name: str) -> Tensor:
     """Look a parameter up now: the user may have re-assigned it or its module."""
     *path, last = name.split(".")

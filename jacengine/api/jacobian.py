@@ -13,7 +13,7 @@ from jacengine.execution.method import Method
 from jacengine.execution.sweep import Sweep
 from jacengine.interface import Composition, Strategy
 from jacengine.plans.plan import compute_nested
-from jacengine.plans.planning import cached_plan, compute
+from jacengine.plans.planning import compute
 from jacengine.problem.analyze import analyze
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.bound_function import BoundFunction
@@ -104,7 +104,7 @@ def jacobian(
                 "strategy='auto' chooses it. Name a strategy, or leave it out."
             )
         request = plan_request(fn, args, kwargs, options)
-        return cached_plan(request)(*args, kwargs=kwargs, out=out)
+        return compute(request, out)
     if isinstance(strategy, str):
         composition = known_strategies().get(strategy, "jacobian")
     elif isinstance(strategy, Strategy):

@@ -96,6 +96,10 @@ class Plan:
             MemoryError: No candidate fits into the memory that is left.
         """
         leaves = self.signature.leaves_of(self.problem.fn, args, kwargs or {})
+        return self.compute(leaves, out=out)
+
+    def compute(self, leaves: Sequence[Any], *, out: Any = None) -> Any:
+        """Compute the Jacobian at flattened arguments of this very signature."""
         create_graph = self.problem.options.create_graph
         refuse_lost_derivatives(self.problem.fn, leaves, create_graph=create_graph)
         bound = self.problem.bind_leaves(leaves)

@@ -6,8 +6,14 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import Any, NoReturn
 
+from jacengine import pytrees
 from jacengine._locks import TORCH_GLOBAL_LOCK
-from jacengine.errors import JacengineError, MemoryBudgetError, NoStrategyError
+from jacengine.errors import (
+    JacengineError,
+    MemoryBudgetError,
+    NoStrategyError,
+    PlanMismatchError,
+)
 from jacengine.execution.sweep import Sweep, prepare
 from jacengine.plans import disk_cache
 from jacengine.plans.blockwise import BlockwiseJacobian
@@ -49,7 +55,12 @@ def compute(request: PlanRequest, out: Any = None) -> Any:
             raise
         BlockwiseJacobian(request, cached_plan).fill(out)
         return out
-    return plan(*request.args, kwargs=request.kwargs, out=out)
+    leaves = pytrees.flatten_call(request.args, request.kwargs)[0]
+    try:
+        return plan.compute(leaves, out=out)
+    except PlanMismatchError:  # outputs whose shape depends on values
+        plan = make_plan(request, by_code=True)
+        return plan.compute(leaves, out=out)
 
 
 def cached_plan(request: PlanRequest) -> Plan:

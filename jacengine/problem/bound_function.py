@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from jacengine import pytrees
 from jacengine._torch_private import parameter_of
 from jacengine._torchfunc import Tensors, call_with_parameters, vmap
-from jacengine.errors import OutputTypeError, RandomnessError
+from jacengine.errors import OutputTypeError, PlanMismatchError, RandomnessError
 from jacengine.problem.call_spec import CallSpec
 from jacengine.problem.gradient import GradientMode, compute_gradient, join_inputs
 from jacengine.problem.nesting import EVALUATIONS
@@ -25,6 +25,41 @@ class Output:
     leaves: Tensors
     structure: pytrees.Structure
     aux: Any
+
+
+@dataclass(frozen=True)
+class ExpectedOutputs:
+    """What the outputs of a function must be like, as far as a method rests on it.
+
+    Attributes:
+        structure: How they nest.
+        specs: The shape (of one sample) and dtype of each.
+    """
+
+    structure: pytrees.Structure
+    specs: tuple[tuple[torch.Size, torch.dtype], ...]
+
+    def check(
+        self, outputs: Sequence[Tensor], structure: pytrees.Structure, size: int | None
+    ) -> None:
+        """Compare the outputs of an evaluation.
+
+        Raises:
+            PlanMismatchError: They are others.
+        """
+        skipped = 0 if size is None else 1
+        got = tuple((output.shape[skipped:], output.dtype) for output in outputs)
+        counts = {output.shape[:skipped] for output in outputs}
+        samples = torch.Size(() if size is None else (size,))
+        if got != self.specs or counts != {samples} or structure != self.structure:
+            expected = [f"{(*samples, *shape)} {dtype}" for shape, dtype in self.specs]
+            found = [f"{tuple(output.shape)} {output.dtype}" for output in outputs]
+            raise PlanMismatchError(
+                "The function returns something else than it did when it was analyzed: "
+                f"expected {', '.join(expected)}, nested as {self.structure.spec}; got "
+                f"{', '.join(found)}, nested as {structure.spec}. Make a plan for "
+                "these arguments, or call jacengine.auto(...), which does."
+            )
 
 
 @dataclass(frozen=True)
@@ -46,6 +81,7 @@ class BoundFunction:
         gradient: How the function's gradient is computed, if that is what is
             differentiated.
         joined: Whether the gradients by all inputs are joined along one axis.
+        expected: What the function returned when it was analyzed.
     """
 
     fn: Callable[..., Any]
@@ -56,6 +92,7 @@ class BoundFunction:
     deterministic: bool = False
     gradient: GradientMode | None = None
     joined: bool = False
+    expected: ExpectedOutputs | None = None
 
     def __call__(self, *primals: Tensor) -> Tensors:
         """Return the output tensors at these primals, or their gradient.
@@ -133,7 +170,16 @@ class BoundFunction:
             returned, aux = returned
         outputs, structure = pytrees.flatten(returned)
         _check_outputs(outputs)
+        if self.expected is not None:
+            self.expected.check(outputs, structure, self._sample_count(leaves))
         return Output(tuple(outputs), structure, aux)
+
+    def _sample_count(self, leaves: Sequence[Any]) -> int | None:
+        """Count the samples in some argument leaves."""
+        for leaf, dim in zip(leaves, self.call_spec.dims, strict=True):
+            if dim is not None:
+                return int(leaf.shape[dim])
+        return None
 
     @property
     def module(self) -> nn.Module:
@@ -271,6 +317,7 @@ def bind(
     deterministic: bool = False,
     gradient: GradientMode | None = None,
     joined: bool = False,
+    expected: ExpectedOutputs | None = None,
 ) -> BoundFunction:
     """Bind flattened arguments to the spec that describes them."""
     ordinary = tuple(map(_ordinary, leaves))
@@ -282,6 +329,7 @@ def bind(
         deterministic=deterministic,
         gradient=gradient,
         joined=joined,
+        expected=expected,
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from jacengine import pytrees
 from jacengine.problem.batch_dims import BatchDim
-from jacengine.problem.bound_function import BoundFunction, bind
+from jacengine.problem.bound_function import BoundFunction, ExpectedOutputs, bind
 from jacengine.problem.call_spec import CallSpec, TensorSpec, Wrt
 from jacengine.problem.gradient import GradientMode
 from jacengine.problem.quantity import PARTS, SECOND_ORDER, TITLES, Part, Quantity
@@ -186,6 +186,11 @@ class Problem:
         leaves = (*self.inputs, *self.outputs)
         return tuple({leaf.device for leaf in leaves if leaf.device.type == "cuda"})
 
+    @functools.cached_property
+    def _expected(self) -> ExpectedOutputs:
+        specs = ((torch.Size(spec.shape), spec.dtype) for spec in self.values)
+        return ExpectedOutputs(self.value_structure, tuple(specs))
+
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> BoundFunction:
         """Bind arguments of this signature."""
         return self.bind_leaves(pytrees.flatten_call(args, kwargs)[0])
@@ -200,4 +205,5 @@ class Problem:
             deterministic=not self.stochastic,
             gradient=self.gradient,
             joined=self.options.layout == "flat",
+            expected=self._expected,
         )

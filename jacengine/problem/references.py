@@ -12,7 +12,8 @@ import inspect
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import CodeType, FunctionType, ModuleType
+from enum import Enum
+from types import CodeType, FunctionType, ModuleType, NoneType
 from typing import Any
 
 import torch
@@ -24,6 +25,23 @@ MOST, LONGEST = 10_000, 1000
 """Objects that are looked at, and entries of a container that is looked into."""
 
 
+Named = tuple[str, Any]
+"""A value, and the name that it is referred to by."""
+PLAIN = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    NoneType,
+    Enum,
+    torch.dtype,
+    torch.device,
+)
+"""Types whose values are compared as such."""
+
+
 @dataclass(frozen=True)
 class References:
     """What was found.
@@ -33,24 +51,31 @@ class References:
         tensors: Tensors that are no module's parameters or buffers.
         generators: Random generators.
         objects: Plain objects.
+        values: Numbers, strings and the like, and the code of functions.
     """
 
     modules: tuple[nn.Module, ...]
     tensors: tuple[Tensor, ...]
     generators: tuple[torch.Generator, ...]
     objects: tuple[Any, ...]
+    values: tuple[Named, ...]
 
 
-def references_of(fn: Any) -> References:
-    """Find what a callable refers to."""
+def references_of(fn: Any, *arguments: Any) -> References:
+    """Find what a callable refers to, and arguments of it that are no tensors."""
     modules: list[nn.Module] = []
     tensors: list[Tensor] = []
     generators: list[torch.Generator] = []
     objects: list[Any] = []
+    values: list[Named] = []
     met: dict[int, Any] = {}  # with the objects: an id is unique while its object lives
-    waiting: deque[Any] = deque([fn])
-    while waiting and len(met) < MOST:
-        value = waiting.popleft()
+    waiting: deque[Named] = deque([("the function", fn)])
+    waiting += (("an argument", value) for value in arguments)
+    while waiting and len(met) + len(values) < MOST:
+        name, value = waiting.popleft()
+        if isinstance(value, PLAIN):
+            values.append((name, value))
+            continue
         if id(value) in met:
             continue
         met[id(value)] = value
@@ -64,28 +89,40 @@ def references_of(fn: Any) -> References:
                 met[id(inside)] = inside
                 waiting += _of_module(inside)
         else:
-            if _is_plain(value):
+            if isinstance(value, FunctionType):
+                values.append((f"code of {value.__qualname__}", value.__code__))
+            elif _is_plain(value):
                 objects.append(value)
-            waiting += _inside(value)
-    return References(tuple(modules), tuple(tensors), tuple(generators), tuple(objects))
+            waiting += _inside(name, value)
+    return References(
+        tuple(modules),
+        tuple(tensors),
+        tuple(generators),
+        tuple(objects),
+        tuple(values),
+    )
 
 
-def _inside(value: Any) -> Iterator[Any]:
+def _inside(name: str, value: Any) -> Iterator[Named]:
     """Yield what a value that is neither a module nor a tensor refers to."""
     if isinstance(value, functools.partial):
-        yield from (value.func, *value.args, *value.keywords.values())
+        yield name, value.func
+        yield from ((f"{name}[{i}]", held) for i, held in enumerate(value.args))
+        yield from value.keywords.items()
     elif inspect.ismethod(value):
-        yield from (value.__self__, value.__func__)
+        yield name, value.__self__
+        yield value.__name__, value.__func__
     elif isinstance(value, FunctionType):
         yield from _of_function(value)
     elif isinstance(value, Mapping | list | tuple | set | frozenset | deque):
         if len(value) <= LONGEST:
-            yield from value.values() if isinstance(value, Mapping) else value
+            pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
+            yield from ((f"{name}[{key!r:.20}]", held) for key, held in pairs)
     elif _is_plain(value):
-        yield from vars(value).values()
+        yield from vars(value).items()
         call = inspect.getattr_static(value, "__call__", None)
         if isinstance(call, FunctionType):
-            yield call
+            yield "__call__", call
 
 
 def _is_plain(value: Any) -> bool:
@@ -99,29 +136,30 @@ def _is_plain(value: Any) -> bool:
     )
 
 
-def _of_module(module: nn.Module) -> Iterator[Any]:
+def _of_module(module: nn.Module) -> Iterator[Named]:
     """Yield what a module refers to besides parameters, buffers and submodules."""
-    yield from own_attributes(module).values()
-    yield from forward_hooks_of(module)
+    yield from own_attributes(module).items()
+    yield from (("hook", hook) for hook in forward_hooks_of(module))
     forward = type(module).forward
     if isinstance(forward, FunctionType) and not forward.__module__.startswith("torch"):
-        yield forward
+        yield "forward", forward
 
 
-def _of_function(function: FunctionType) -> Iterator[Any]:
+def _of_function(function: FunctionType) -> Iterator[Named]:
     if function.__module__ and function.__module__.partition(".")[0] == "torch":
         return
-    for cell in function.__closure__ or ():
+    code = function.__code__
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
-            yield cell.cell_contents
+            yield name, cell.cell_contents
         except ValueError:  # a name that is bound later
             continue
-    yield from function.__defaults__ or ()
-    yield from (function.__kwdefaults__ or {}).values()
-    for name in _names(function.__code__):
+    yield from (("a default", value) for value in function.__defaults__ or ())
+    yield from (function.__kwdefaults__ or {}).items()
+    for name in _names(code):
         value = function.__globals__.get(name)
         if not isinstance(value, ModuleType | type | None):
-            yield value
+            yield name, value
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -13,7 +13,8 @@ from jacengine import pytrees
 from jacengine._torch_private import parameter_of, training_flags
 from jacengine.errors import PlanMismatchError
 from jacengine.problem.call_spec import argument_labels
-from jacengine.problem.side_effects import reachable_modules
+from jacengine.problem.fingerprint import Fingerprint, fingerprint
+from jacengine.problem.references import references_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class Signature:
         leaves: Shape, dtype and device of each tensor; the type of anything else.
         parameters: Name, shape and dtype of the parameters that are differentiated.
         training: The training flags of all modules.
+        state: What the function rests on besides: numbers and code that it refers to,
+            classes, parameters and buffers of its modules. A plan does not compare it,
+            which would refuse functions that count their calls; a cache does.
         flags: Settings of torch that change values or speed.
         roots: The modules that the function can be seen to use.
     """
@@ -33,6 +37,7 @@ class Signature:
     leaves: tuple[object, ...]
     parameters: tuple[tuple[str, tuple[int, ...], torch.dtype], ...]
     training: tuple[bool, ...]
+    state: Fingerprint = field(compare=False, repr=False)
     flags: tuple[object, ...]
     roots: tuple[nn.Module, ...] = field(compare=False, repr=False)
 
@@ -46,21 +51,22 @@ class Signature:
     ) -> Signature:
         """Take the signature of a call that differentiates the parameters named."""
         leaves, structure = pytrees.flatten_call(args, kwargs)
-        roots = tuple(reachable_modules(fn))
+        found = references_of(fn, *_objects(leaves))
         return cls(
             structure,
             tuple(map(_describe, leaves)),
             _parameters(fn, names),
-            training_flags(roots),
+            training_flags(found.modules),
+            fingerprint(found),
             _flags(),
-            roots,
+            found.modules,
         )
 
     @property
     def key(self) -> tuple[object, ...]:
         """What can be compared and hashed of it, to find a plan by."""
         spec = str(self.structure.spec)
-        return (spec, self.leaves, self.training, self.flags)
+        return (spec, self.leaves, self.training, self.state, self.flags)
 
     def leaves_of(
         self, fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -125,6 +131,10 @@ def _describe(leaf: object) -> object:
     if isinstance(leaf, Tensor):
         return (leaf.shape, leaf.dtype, leaf.device)
     return type(leaf)
+
+
+def _objects(leaves: Sequence[Any]) -> list[Any]:
+    return [leaf for leaf in leaves if not isinstance(leaf, Tensor)]
 
 
 def _words(described: object) -> str:

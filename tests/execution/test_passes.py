@@ -32,7 +32,9 @@ STRATEGIES = {s.name: s for s in BUILTIN if s.capabilities.mode != "trace"}
 
 
 class Tally:
-    """What was counted so far."""
+    """What was counted so far, not in attributes, which are restored."""
+
+    __slots__ = ("backward", "forward")
 
     def __init__(self) -> None:
         self.forward = 0

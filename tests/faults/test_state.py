@@ -1,0 +1,161 @@
+"""What a function changes or depends on besides its arguments."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import jacengine
+from tests.problems import mlp, randn
+
+NORM = nn.BatchNorm1d(3, dtype=torch.float64)
+LISTED, NAMED = [NORM], {"norm": NORM}
+
+
+class Solver:
+    """An object that holds a module."""
+
+    def __init__(self) -> None:
+        self.norm = NORM
+
+    def residual(self, x: Tensor) -> Tensor:
+        result: Tensor = self.norm(x)
+        return result
+
+
+SOLVER = Solver()
+
+
+def helper(x: Tensor) -> Tensor:
+    return SOLVER.residual(x)
+
+
+def by_default(x: Tensor, norm: nn.Module = NORM) -> Tensor:
+    result: Tensor = norm(x)
+    return result
+
+
+ROADS: dict[str, Callable[[Tensor], Any]] = {
+    "helper": lambda x: 2 * helper(x),
+    "default": by_default,
+    "list": lambda x: 2 * LISTED[0](x),
+    "dict": lambda x: 2 * NAMED["norm"](x),
+    "object": lambda x: 2 * SOLVER.norm(x),
+    "method": SOLVER.residual,
+}
+
+
+@pytest.mark.parametrize("fn", ROADS.values(), ids=ROADS)
+def test_running_statistics_stay_wherever_the_module_is(
+    fn: Callable[[Tensor], Any],
+) -> None:
+    before = [b.clone() for b in NORM.buffers()]
+    jacengine.auto(fn, randn(5, 3))
+    assert all(map(torch.equal, before, NORM.buffers()))
+
+
+class Caching(nn.Module):
+    """A module that keeps activations and counts in plain attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2, dtype=torch.float64)
+        self.calls, self.last, self.kept = 0, torch.zeros(2), list[Tensor]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        self.last = torch.tanh(self.layer(x))
+        self.kept.append(self.last)
+        return self.last
+
+
+@pytest.mark.parametrize("strategy", jacengine.list_strategies())
+def test_attributes_stay(strategy: str) -> None:
+    model, x = Caching(), randn(5, 3)
+    last = model.last
+    found = jacengine.jacobian(model, x, strategy=strategy, wrt="params", batch_dim=0)
+    assert (model.calls, model.kept) == (0, [])
+    assert model.last is last
+    slope = (1 - torch.tanh(model.layer(x)) ** 2).detach()
+    torch.testing.assert_close(found["layer.bias"], torch.diag_embed(slope))
+
+
+def test_attributes_stay_where_inputs_are_differentiated() -> None:
+    model, x = Caching(), randn(5, 3)
+    found = jacengine.auto(model, x, batch_dim=0)
+    assert (model.calls, model.kept) == (0, [])
+    slope = (1 - torch.tanh(model.layer(x)) ** 2).detach()
+    torch.testing.assert_close(found, slope[:, :, None] * model.layer.weight.detach())
+
+
+def test_a_generator_of_ones_own_is_said_to_be_random_and_restored() -> None:
+    generator = torch.Generator().manual_seed(3)
+    before = generator.get_state()
+
+    def fn(x: Tensor) -> Tensor:
+        return x * torch.rand(3, generator=generator, dtype=x.dtype)
+
+    with pytest.raises(jacengine.RandomnessError):
+        jacengine.auto(fn, randn(3))
+    found = jacengine.auto(fn, randn(3), randomness="same")
+    assert torch.equal(generator.get_state(), before)
+    drawn = torch.rand(3, generator=generator, dtype=torch.float64)
+    torch.testing.assert_close(found, torch.diag(drawn))
+
+
+class Switch(nn.Module):
+    """A module whose attribute decides what it computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mode = "sin"
+        self.layer = nn.Linear(3, 3, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.layer(x)
+        if self.mode == "coupled":
+            return h - h.mean(0)
+        return h.sin() if self.mode == "sin" else h[:, :2].exp()
+
+
+def test_auto_notices_another_branch() -> None:
+    model, x = Switch(), randn(4, 3)
+    assert jacengine.auto(model, x, batch_dim=0).shape == (4, 3, 3)
+    model.mode = "exp"
+    assert jacengine.auto(model, x, batch_dim=0).shape == (4, 2, 3)
+    model.mode = "coupled"
+    with pytest.raises(jacengine.CoupledSamplesError):
+        jacengine.auto(model, x, batch_dim=0)
+
+
+def test_auto_notices_an_edited_module() -> None:
+    model, x = mlp(3, 3, 3), randn(4, 3)
+    jacengine.auto(model, x, wrt="params", batch_dim=0)
+    model[2].weight = model[0].weight
+    found = jacengine.auto(model, x, wrt="params", batch_dim=0)
+    assert set(found) == {name for name, _ in model.named_parameters()}
+    jacengine.auto(model, x, batch_dim=0)
+    model[1] = nn.BatchNorm1d(3, dtype=torch.float64)
+    with pytest.raises(jacengine.CoupledSamplesError):
+        jacengine.auto(model, x, batch_dim=0)
+
+
+def test_a_plan_notices_outputs_of_another_shape() -> None:
+    model, x = Switch(), randn(4, 3)
+    plan = jacengine.plan(model, x, batch_dim=0)
+    model.mode = "exp"
+    with pytest.raises(jacengine.PlanMismatchError, match=r", 2\) torch"):
+        plan(x)
+
+
+def test_auto_plans_anew_where_values_decide_the_shape() -> None:
+    def positive(x: Tensor) -> Tensor:
+        return x[x > 0] ** 2
+
+    x, y = torch.tensor([1.0, -1.0, 2.0]), torch.tensor([-1.0, 3.0, -2.0])
+    assert jacengine.auto(positive, x).shape == (2, 3)
+    torch.testing.assert_close(
+        jacengine.auto(positive, y), torch.tensor([[0.0, 6.0, 0.0]])
+    )
