@@ -145,7 +145,7 @@ def _module(module: nn.Module) -> str:
         (name, f"{type(m).__module__}.{type(m).__qualname__}", m.extra_repr())
         for name, m in module.named_modules()
     ]
-    forwards = {type(m).forward for m in module.modules()}
+    forwards = {inspect.getattr_static(m, "forward") for m in module.modules()}
     code = sorted(_code(f.__code__) for f in forwards if inspect.isfunction(f))
     tensors = [
         (name, _leaf(t), t.requires_grad)

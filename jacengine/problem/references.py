@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from types import CodeType, FunctionType, ModuleType, NoneType
@@ -24,6 +25,12 @@ from jacengine._torch_private import forward_hooks_of, own_attributes
 MOST, LONGEST = 10_000, 1000
 """Objects that are looked at, and entries of a container that is looked into."""
 
+
+LIBRARIES = (sys.stdlib_module_names | {"torch", "numpy"}) - {
+    *("argparse", "collections", "functools", "types")
+}
+"""Where objects are from that are not looked into: locks, loggers, files. Namespaces,
+mappings and wrapped functions of the standard library are."""
 
 Named = tuple[str, Any]
 """A value, and the name that it is referred to by."""
@@ -114,12 +121,13 @@ def _inside(name: str, value: Any) -> Iterator[Named]:
         yield value.__name__, value.__func__
     elif isinstance(value, FunctionType):
         yield from _of_function(value)
-    elif isinstance(value, Mapping | list | tuple | set | frozenset | deque):
+    # Other mappings run code of the user's (loaders, databases) when they are read.
+    elif isinstance(value, dict | list | tuple | set | frozenset | deque):
         if len(value) <= LONGEST:
-            pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
-            yield from ((f"{name}[{key!r:.20}]", held) for key, held in pairs)
+            held = list(value.values() if isinstance(value, dict) else value)
+            yield from ((f"{name}[{i}]", entry) for i, entry in enumerate(held))
     elif _is_plain(value):
-        yield from vars(value).items()
+        yield from vars(value).copy().items()
         call = inspect.getattr_static(value, "__call__", None)
         if isinstance(call, FunctionType):
             yield "__call__", call
@@ -127,20 +135,15 @@ def _inside(name: str, value: Any) -> Iterator[Named]:
 
 def _is_plain(value: Any) -> bool:
     """Tell whether a value is an instance of a class of the user's."""
-    kind = type(value)
-    library = kind.__module__.partition(".")[0] in {"torch", "numpy", "builtins"}
-    return (
-        hasattr(value, "__dict__")
-        and not library
-        and not isinstance(value, type | ModuleType | FunctionType)
-    )
+    library = type(value).__module__.partition(".")[0] in LIBRARIES
+    return not library and hasattr(value, "__dict__") and not isinstance(value, type)
 
 
 def _of_module(module: nn.Module) -> Iterator[Named]:
     """Yield what a module refers to besides parameters, buffers and submodules."""
     yield from own_attributes(module).items()
     yield from (("hook", hook) for hook in forward_hooks_of(module))
-    forward = type(module).forward
+    forward = inspect.getattr_static(module, "forward", None)
     if isinstance(forward, FunctionType) and not forward.__module__.startswith("torch"):
         yield "forward", forward
 
@@ -158,7 +161,7 @@ def _of_function(function: FunctionType) -> Iterator[Named]:
     yield from (function.__kwdefaults__ or {}).items()
     for name in _names(code):
         value = function.__globals__.get(name)
-        if not isinstance(value, ModuleType | type | None):
+        if not isinstance(value, ModuleType | type | NoneType):
             yield name, value
 
 

@@ -77,7 +77,9 @@ class Attributes:
         self._tensors = [
             (value, version_of(value), value.detach().clone())
             for value in self._own.values()
-            if type(value) is Tensor and value.nbytes <= COPIED
+            if type(value) is Tensor
+            and value.layout == torch.strided
+            and value.nbytes <= COPIED
         ]
 
     @property

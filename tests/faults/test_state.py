@@ -1,6 +1,7 @@
 """What a function changes or depends on besides its arguments."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -159,3 +160,53 @@ def test_auto_plans_anew_where_values_decide_the_shape() -> None:
     torch.testing.assert_close(
         jacengine.auto(positive, y), torch.tensor([[0.0, 6.0, 0.0]])
     )
+
+
+class Unread(Mapping[str, Tensor]):
+    """A mapping that must not be read, as one that loads a file for each entry."""
+
+    def __getitem__(self, key: str) -> Tensor:
+        raise RuntimeError("read")
+
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError("read")
+
+    def __len__(self) -> int:
+        return 1
+
+
+class Holding(nn.Module):
+    """A module that holds all sorts of things in plain attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2, dtype=torch.float64)
+        self.sparse = torch.eye(2, dtype=torch.float64).to_sparse()
+        self.by_parameter = {self.layer.weight: 1, None: 2}
+        self.itself: list[Any] = [self]
+        self.itself.append(self.itself)
+        self.unread, self.event = Unread(), threading.Event()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.event.set()
+        result: Tensor = (self.sparse @ self.layer(x).T).T
+        return result
+
+
+def test_whatever_a_module_holds_is_no_obstacle() -> None:
+    model, x = Holding(), randn(5, 3)
+    found = jacengine.auto(model, x, batch_dim=0)
+    torch.testing.assert_close(found, model.layer.weight.detach().expand(5, 2, 3))
+    assert model.event.is_set(), "objects of the standard library are not restored"
+
+
+@pytest.mark.parametrize("wrt", ["inputs", "params"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_traced_modules(wrt: str) -> None:
+    model, x = mlp(3, 4, 2), randn(5, 3)
+    traced: Any = torch.jit.trace(model, x)
+    found = jacengine.auto(traced, x, wrt=wrt, batch_dim=0)
+    expected = jacengine.jacobian(
+        model, x, wrt=wrt, batch_dim=0, strategy="reverse_loop"
+    )
+    torch.testing.assert_close(found, expected)
