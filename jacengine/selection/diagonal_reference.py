@@ -22,9 +22,13 @@ from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.gradient_specs import diagonal_rows, gradients
 from jacengine.problem.problem import Problem
 from jacengine.results.result import Result
+from jacengine.selection.rounding import (
+    ROUNDING_FACTOR,
+    rounded_differently,
+    rounding_changes,
+)
 from jacengine.selection.verification import (
     CANCELLATION,
-    SPLIT_NOISE,
     Expected,
     Verification,
     compare,
@@ -37,13 +41,8 @@ SELECTION_PASSES = 128
 """Backward passes that a selection spends on its reference ..."""
 RECHECK_PASSES = 16
 """... and that are spent on a method that was found right before."""
-NOISE_SAMPLES = 4
-"""Samples whose rounding is measured, by how far their Hessian is from symmetric."""
 MARGINAL = 1e-2
-"""Relative errors up to which it is measured whether they are rounding ..."""
-SHAKE_FACTOR, SHAKES = 8, 2
-"""... which is tolerated up to this multiple of the change of plain autograd's own
-result when its inputs are rounded differently, in so many ways."""
+"""Relative errors up to which it is measured whether they are rounding."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,8 @@ class DiagonalReference:
         rows: The largest entry of the Hessian's row that each of them is in: a diagonal
             that cancels to nothing carries the rounding of what it is made of.
         trace: Whether only the sum of the diagonal is computed.
-        noise: How far from symmetric plain autograd's own Hessian is.
         dtype: The least precise dtype among inputs and outputs.
-        shaken: Computes the diagonals with the inputs rounded differently.
+        rounded: Computes the diagonals again, rounded in another of many ways.
     """
 
     columns: Tensor | None
@@ -67,9 +65,8 @@ class DiagonalReference:
     values: Tensors
     rows: Tensors
     trace: bool
-    noise: float
     dtype: torch.dtype
-    shaken: Callable[[int], Tensors] = field(compare=False, repr=False)
+    rounded: Callable[[int], Tensors] = field(compare=False, repr=False)
 
     @classmethod
     def of(
@@ -88,26 +85,26 @@ class DiagonalReference:
             columns = wanted = wanted[drawn.sort().values]
         dtype = least_precise(s.dtype for s in (*problem.inputs, *problem.values))
 
-        def diagonals(shake: int | None) -> tuple[Tensors, Tensors, float]:
+        def diagonals() -> tuple[Tensors, Tensors]:
             with reference_context(problem, bound):
                 primals = bound.tracked()
-                if shake is not None:
-                    eps = torch.finfo(dtype).eps
-                    primals = _rounded_differently(primals, eps, shake)
                 return with_fallbacks(
                     functools.partial(_diagonals, problem, bound, wanted, primals)
                 )
 
-        values, rows, noise = diagonals(None)
+        def rounded(variant: int) -> Tensors:
+            with rounded_differently(variant):
+                return diagonals()[0]
+
+        values, rows = diagonals()
         return cls(
             columns,
             draw_cotangents(problem.sample_count, sizes, seed=0),
             values,
             rows,
             problem.part == "trace",
-            noise,
             dtype,
-            shaken=lambda seed: diagonals(seed)[0],
+            rounded,
         )
 
     def restricted(self, problem: Problem) -> Problem:
@@ -130,18 +127,15 @@ class DiagonalReference:
 
     @functools.cached_property
     def _rounding(self) -> list[Tensor]:
-        """The effect of rounding the inputs on each value's diagonals or traces."""
-        changes = [torch.zeros(v.shape[0], v.shape[1], 1) for v in self.values]
-        for seed in range(SHAKES):
-            for k, (other, known) in enumerate(
-                zip(self.shaken(seed), self.values, strict=True)
-            ):
-                change = (other - known).nan_to_num(0.0, 0.0, 0.0)
+        """The effect of rounding on each value's diagonals or traces."""
+        found = [torch.zeros(v.shape[0], v.shape[1], 1) for v in self.values]
+        for variant in rounding_changes(self.rounded, self.values):
+            for k, change in enumerate(variant):
                 total = change.sum(2, keepdim=True).abs()
                 if not self.trace:
                     total = change.abs().amax(2, keepdim=True)
-                changes[k] = torch.maximum(changes[k], total)
-        return changes
+                found[k] = torch.maximum(found[k], total)
+        return found
 
     def _compare(self, value: Tensor, rounding: Sequence[Tensor]) -> Verification:
         """Compare a projection, with a tolerance for each value's rounding too."""
@@ -156,7 +150,7 @@ class DiagonalReference:
             if self.trace:
                 values, scales = (t.sum(2, keepdim=True) for t in (values, scales))
             weights = u.unsqueeze(2)
-            tolerated = SPLIT_NOISE * self.noise + SHAKE_FACTOR * changes
+            tolerated = ROUNDING_FACTOR * changes
             known = known + (weights * values).sum(1)
             scale = scale + (weights * scales).square().sum(1)
             floor = floor + (weights * tolerated).square().sum(1)
@@ -164,22 +158,13 @@ class DiagonalReference:
         return compare([value], [expected], self.dtype)
 
 
-def _rounded_differently(primals: Tensors, eps: float, seed: int) -> Tensors:
-    generator = torch.Generator().manual_seed(seed)
-    changes = [torch.randint(-1, 2, p.shape, generator=generator) for p in primals]
-    return tuple(
-        (p.detach() * (1 + eps * change.to(p))).requires_grad_()
-        for p, change in zip(primals, changes, strict=True)
-    )
-
-
 def _diagonals(
     problem: Problem, bound: BoundFunction, columns: Tensor, primals: Tensors
-) -> tuple[Tensors, Tensors, float]:
+) -> tuple[Tensors, Tensors]:
     """Compute the diagonal of each value at some columns.
 
     Returns:
-        The diagonals, the largest entries beside them, and the rounding they show.
+        The diagonals, and the largest entries beside them.
     """
     outputs = bound(*primals)
     samples, count = problem.sample_count, columns.numel()
@@ -188,9 +173,6 @@ def _diagonals(
         for spec in problem.values
     ]
     largest = [torch.zeros_like(target) for target in found]
-    watched = min(samples, NOISE_SAMPLES)
-    square = torch.zeros(watched, count, count, dtype=torch.float64)
-    noise = 0.0
     # One backward pass serves all samples, unless they share an input.
     step = 1 if problem.shares else max(1, samples)
     starts = range(0, samples, step)
@@ -203,12 +185,7 @@ def _diagonals(
                 target[some, entry, place] = row[:, column]
                 finite = row.nan_to_num(0.0, 0.0, 0.0)
                 beside[some, entry, place] = finite.abs().amax(1)
-                if start < watched:
-                    seen = slice(start, min(some.stop, watched))
-                    square[seen, place] = row[: seen.stop - start][:, columns]
-            uneven = (square - square.mT).nan_to_num().abs()
-            noise = max(noise, float(uneven.max()) if uneven.numel() else 0.0)
-    return tuple(found), tuple(largest), noise
+    return tuple(found), tuple(largest)
 
 
 def _cotangents(

@@ -19,6 +19,9 @@ from jacengine.tolerance import TOLERANCES, least_precise
 
 DIRECTIONS = 3
 """Directions tried; each must disagree, since one may cross a kink."""
+LOST_DIGITS = 64
+"""Multiples of eps by which the function's values may be off, of the terms of their
+weighted sum: near an optimum nothing else is left of a difference."""
 
 
 def disagreement(
@@ -58,16 +61,20 @@ def _along(
     size = max((float(p.abs().max()) for p in primals if p.numel()), default=0.0)
     step = float(eps ** (1 / 3)) * max(1.0, size)
 
-    def projected(scale: float) -> float:
+    def projected(scale: float) -> tuple[float, float]:
         moved = (p + scale * step * t for p, t in zip(primals, tangents, strict=True))
         with torch.no_grad(), problem.preserve_side_effects():
             outputs = bound(*moved)
-        return sum(
-            float((u.double() * output.double()).sum())
+        terms = [
+            u.double() * output.double()
             for u, output in zip(reference.seeds, outputs, strict=True)
-        )
+        ]
+        total = sum(float(term.sum()) for term in terms)
+        return total, sum(float(term.abs().sum()) for term in terms)
 
-    difference = (projected(1.0) - projected(-1.0)) / (2 * step)
+    (ahead, terms_ahead), (behind, _) = projected(1.0), projected(-1.0)
+    difference = (ahead - behind) / (2 * step)
+    rounding = LOST_DIGITS * eps * terms_ahead / step
     products = reference.products
     if problem.joined:
         products = products[0].split([spec.size for spec in problem.inputs], 1)
@@ -80,4 +87,4 @@ def _along(
     largest = max(abs(difference), abs(derivative), scale)
     if largest == 0 or not math.isfinite(abs(difference) + abs(derivative)):
         return None
-    return abs(difference - derivative) / largest
+    return max(0.0, abs(difference - derivative) - rounding) / largest

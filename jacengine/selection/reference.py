@@ -9,8 +9,8 @@ and reverse mode legitimately differ, reverse mode is the reference.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -23,10 +23,14 @@ from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.results.result import Projection, Result
 from jacengine.selection.diagonal_reference import SELECTION_PASSES, DiagonalReference
+from jacengine.selection.rounding import (
+    ROUNDING_FACTOR,
+    rounded_differently,
+    rounding_changes,
+)
 from jacengine.selection.verification import (
     CANCELLATION,
     ELSEWHERE,
-    SPLIT_NOISE,
     Expected,
     Verification,
     compare,
@@ -44,17 +48,17 @@ class Reference:
         cotangents: One a group of rows, `(S, R)`.
         products: One a group of columns, `(S, N)`, summed over samples (`S = 1`) where
             the input is shared.
-        noise: The rounding that plain autograd shows in each group of columns.
         seeds: The cotangents as those of the outputs, `(S, *out)` or `(*out)`.
         dtype: The least precise dtype among inputs and outputs.
+        rounded: Computes the products again, rounded in another of many ways.
         diagonal: The reference of a diagonal or a trace, if that is computed.
     """
 
     cotangents: Tensors
     products: Tensors
-    noise: tuple[float, ...]
     seeds: Tensors
     dtype: torch.dtype
+    rounded: Callable[[int], Tensors] = field(compare=False, repr=False)
     diagonal: DiagonalReference | None = None
 
     @classmethod
@@ -79,16 +83,20 @@ class Reference:
         rows = problem.rows
         sizes = [spec.size for spec in problem.outputs] if rows is None else [len(rows)]
         cotangents = draw_cotangents(problem.sample_count, sizes, seed)
-        with reference_context(problem, bound):
-            seeds, products, halves = with_fallbacks(
-                functools.partial(_project, problem, bound, cotangents, seed)
-            )
-        noise = tuple(
-            _largest(one + other - whole)
-            for whole, one, other in zip(products, *halves, strict=True)
-        )
+
+        def project() -> tuple[Tensors, Tensors]:
+            with reference_context(problem, bound):
+                return with_fallbacks(
+                    functools.partial(_project, problem, bound, cotangents)
+                )
+
+        def rounded(variant: int) -> Tensors:
+            with rounded_differently(variant):
+                return project()[1]
+
+        seeds, products = project()
         dtype = least_precise(s.dtype for s in (*problem.inputs, *problem.outputs))
-        return cls(cotangents, products, noise, seeds, dtype, diagonal)
+        return cls(cotangents, products, seeds, dtype, rounded, diagonal)
 
     def verify(
         self, problem: Problem, bound: BoundFunction, method: Method, result: Result
@@ -130,6 +138,20 @@ class Reference:
 
     def _compare(self, projections: Sequence[Projection]) -> Verification:
         """Compare, and tolerate cancellation and autograd's own rounding."""
+        verification = self._compared(projections, [0.0] * len(projections))
+        if verification.right or not verification.finite:
+            return verification
+        return self._compared(projections, self._rounding)
+
+    @functools.cached_property
+    def _rounding(self) -> list[float]:
+        """The effect of rounding on the products, in each group of columns."""
+        variants = rounding_changes(self.rounded, self.products)
+        return [_largest(torch.stack(each)) for each in zip(*variants, strict=True)]
+
+    def _compared(
+        self, projections: Sequence[Projection], rounding: Sequence[float]
+    ) -> Verification:
         eps, tolerance = torch.finfo(self.dtype).eps, TOLERANCES[self.dtype].projection
         own, elsewhere = (min(k * eps, tolerance) for k in (CANCELLATION, ELSEWHERE))
         scales = [_largest(p.scale) for p in projections]
@@ -138,10 +160,10 @@ class Reference:
             Expected(
                 product,
                 torch.maximum(p.scale.to(product), product.abs()),
-                floor=own * scale + SPLIT_NOISE * noise + elsewhere * overall,
+                floor=own * scale + ROUNDING_FACTOR * change + elsewhere * overall,
             )
-            for p, product, scale, noise in zip(
-                projections, self.products, scales, self.noise, strict=True
+            for p, product, scale, change in zip(
+                projections, self.products, scales, rounding, strict=True
             )
         ]
         return compare([p.value for p in projections], expected, self.dtype)
@@ -162,28 +184,17 @@ def _summed(projection: Projection) -> Projection:
 
 
 def _project(
-    problem: Problem, bound: BoundFunction, cotangents: Tensors, seed: int
-) -> tuple[Tensors, Tensors, list[Tensors]]:
+    problem: Problem, bound: BoundFunction, cotangents: Tensors
+) -> tuple[Tensors, Tensors]:
     """Pull the cotangents of rows back by plain reverse mode.
 
     Returns:
-        The cotangents of the outputs; their products; and the products of two halves of
-        them, which have no entry in common, so that they are an exact sum.
+        The cotangents of the outputs, and their products.
     """
     primals = bound.tracked()
     outputs = bound(*primals)
     seeds = _of_outputs(problem, cotangents, outputs)
-    generator = torch.Generator().manual_seed(seed)
-    masks = [torch.rand(u.shape, generator=generator) < 0.5 for u in seeds]
-    halves = [
-        tuple(u * (m == side).to(u) for u, m in zip(seeds, masks, strict=True))
-        for side in (True, False)
-    ]
-    products, *parts = (
-        _by_column_group(problem, pull(outputs, primals, some))
-        for some in (seeds, *halves)
-    )
-    return seeds, products, parts
+    return seeds, _by_column_group(problem, pull(outputs, primals, seeds))
 
 
 def _of_outputs(problem: Problem, cotangents: Tensors, outputs: Tensors) -> Tensors:

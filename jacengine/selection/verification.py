@@ -17,9 +17,6 @@ from jacengine.problem.problem import Problem
 from jacengine.problem.side_effects import requiring_gradients
 from jacengine.tolerance import TOLERANCES
 
-SPLIT_NOISE = 32
-"""Multiples that are tolerated of what plain autograd itself differs by when the same
-cotangent is pulled back in two parts: rounding that no dtype tells of (autocast)."""
 CANCELLATION, ELSEWHERE = 1e3, 64
 """Multiples of eps that are tolerated, of the largest entry of the same input's
 projection and of all inputs': entries that cancel to almost nothing carry the rounding
