@@ -16,6 +16,7 @@ from jacengine.plans.request import PlanRequest
 from jacengine.problem.analyze import analyze
 from jacengine.problem.problem import Problem
 from jacengine.results.result_layout import nest_gradient
+from jacengine.selection.finite_differences import disagreement, warn_of
 from jacengine.selection.reference import Reference
 
 
@@ -40,6 +41,7 @@ def multiply_hessian(request: PlanRequest, vector: Any) -> Any:
             problem, bound, reference, request.compositions, "jvp", timed=False
         )
         products = Linearization(problem, bound, method)(seeds)
+    warn_of(disagreement(problem, bound, reference), problem.title)
     return nest_gradient(problem, [product.squeeze(0) for product in products])
 
 

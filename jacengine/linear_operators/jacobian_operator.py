@@ -24,6 +24,7 @@ from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.problem.signature import Signature
 from jacengine.results.huge_pages import allocate
+from jacengine.selection.finite_differences import disagreement, warn_of
 from jacengine.selection.reference import Reference
 
 if TYPE_CHECKING:
@@ -210,6 +211,8 @@ def make_operator(request: PlanRequest, *, timed: bool) -> JacobianOperator:
     problem = analyze(fn, args, kwargs, request.options)
     bound = problem.bind(args, kwargs)
     reference = Reference.of(problem, bound)
+    if problem.gradient is not None:
+        warn_of(disagreement(problem, bound, reference), problem.title)
     signature = Signature.of(fn, args, kwargs, problem.call_spec.names)
     for composition in request.compositions:
         contracts = composition.capabilities.per_sample_shared

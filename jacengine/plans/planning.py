@@ -28,6 +28,7 @@ from jacengine.problem.signature import Signature
 from jacengine.selection.budget import Budget, format_bytes, to_bytes
 from jacengine.selection.diagonal_reference import RECHECK_PASSES
 from jacengine.selection.explain import as_text
+from jacengine.selection.finite_differences import disagreement, warn_of
 from jacengine.selection.reference import Reference
 from jacengine.selection.select import Selection, select
 
@@ -110,6 +111,7 @@ def make_plan(
     if saved is not None:
         restored = restore_verified(problem, request, saved, budget)
         if restored is not None:
+            warn_of(restored.doubt, problem.title)
             return Plan(problem, restored, signature, request.compositions)
     bound = problem.bind(args, kwargs)
     with TORCH_GLOBAL_LOCK:  # changes that candidates make to modules are undone
@@ -123,6 +125,7 @@ def make_plan(
         )
     if not selection.ranked:
         _raise_no_method(problem, selection, budget)
+    warn_of(selection.doubt, problem.title)
     _SELECTIONS[key] = selection.without_sweeps()
     while len(_SELECTIONS) > CAPACITY:
         _SELECTIONS.popitem(last=False)
@@ -152,6 +155,9 @@ def restore_verified(
         reference = Reference.of(problem, bound, passes=RECHECK_PASSES)
         if not reference.verify(problem, bound, method, result).right:
             return None
+        doubt = saved.doubt
+        if problem.gradient is not None:
+            doubt = disagreement(problem, bound, reference)
     except (RuntimeError, MemoryError, JacengineError):
         return None
     restored = replace(chosen, method=method, sweep=sweep)
@@ -160,7 +166,7 @@ def restore_verified(
         replace(r, passes=None if r.method is None else r.method.passes(problem))
         for r in (restored, *others)
     ]
-    return replace(saved, candidates=tuple(found), source="cache")
+    return replace(saved, candidates=tuple(found), source="cache", doubt=doubt)
 
 
 def _fits(plan: Plan, memory_budget: Budget) -> bool:

@@ -122,7 +122,7 @@ def classify_error(error: Exception) -> tuple[Outcome, str]:
     message = str(error).strip()
     said = re.split(r"(?<=[.!])\s|\n", message, maxsplit=1)[0].rstrip(".")
     reason = f"{type(error).__name__}: {said}"
-    operator = _operator_in(message)
+    operator = operator_in(message)
     if operator and operator not in reason:
         reason = f"{operator}: {reason}"
     runtime = isinstance(error, RuntimeError)
@@ -135,7 +135,7 @@ def classify_error(error: Exception) -> tuple[Outcome, str]:
     return "unsupported" if runtime and not ours else "error", reason
 
 
-def _operator_in(message: str) -> str | None:
+def operator_in(message: str) -> str | None:
     """Find the name of the operator that an error message of torch complains of."""
     for pattern in (
         r"(aten::[A-Za-z_0-9.]*[A-Za-z_0-9])",

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from jacengine._torchfunc import Tensors, pull
-from jacengine.execution.kernel_fallbacks import with_fallbacks
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.gradient_specs import diagonal_rows, gradients
 from jacengine.problem.problem import Problem
@@ -33,7 +32,7 @@ from jacengine.selection.verification import (
     Verification,
     compare,
     draw_cotangents,
-    reference_context,
+    plain_autograd,
 )
 from jacengine.tolerance import TOLERANCES, least_precise
 
@@ -86,11 +85,8 @@ class DiagonalReference:
         dtype = least_precise(s.dtype for s in (*problem.inputs, *problem.values))
 
         def diagonals() -> tuple[Tensors, Tensors]:
-            with reference_context(problem, bound):
-                primals = bound.tracked()
-                return with_fallbacks(
-                    functools.partial(_diagonals, problem, bound, wanted, primals)
-                )
+            run = functools.partial(_diagonals, problem, bound, wanted)
+            return plain_autograd(problem, bound, run)
 
         def rounded(variant: int) -> Tensors:
             with rounded_differently(variant):
@@ -159,13 +155,14 @@ class DiagonalReference:
 
 
 def _diagonals(
-    problem: Problem, bound: BoundFunction, columns: Tensor, primals: Tensors
+    problem: Problem, bound: BoundFunction, columns: Tensor
 ) -> tuple[Tensors, Tensors]:
     """Compute the diagonal of each value at some columns.
 
     Returns:
         The diagonals, and the largest entries beside them.
     """
+    primals = bound.tracked()
     outputs = bound(*primals)
     samples, count = problem.sample_count, columns.numel()
     found = [

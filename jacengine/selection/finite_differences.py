@@ -4,24 +4,43 @@ An operator that is silently not differentiable (a detour through NumPy or `.ite
 `torch.special.bessel_j0`) gives every method the same wrong Jacobian. Differences along
 a random direction show it. They also differ where that is intended: a straight-through
 estimator, a `detach`, `padding_idx`. So a disagreement is reported and decides nothing.
+
+Of second derivatives, the gradient is what differences are taken of: one that comes
+from a backward pass which is itself not differentiable is a constant to autograd.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
+from jacengine._torchfunc import Tensors, pull
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.selection.reference import Reference
+from jacengine.selection.verification import reference_context
 from jacengine.tolerance import TOLERANCES, least_precise
 
 DIRECTIONS = 3
 """Directions tried; each must disagree, since one may cross a kink."""
+NARROWER = 8
+"""By how much a second step is smaller. Between two that cross a kink, differences vary
+with the step; those of a smooth function do not."""
 LOST_DIGITS = 64
 """Multiples of eps by which the function's values may be off, of the terms of their
 weighted sum: near an optimum nothing else is left of a difference."""
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """A central difference, and what rounding may have changed in it."""
+
+    value: float
+    rounding: float
 
 
 def disagreement(
@@ -40,51 +59,103 @@ def disagreement(
         return None
     smallest = math.inf
     for seed in range(DIRECTIONS):
-        found = _along(problem, bound, reference, seed)
-        if found is None or found <= allowed:
+        found = _along(problem, bound, reference, seed, allowed)
+        if found is None:
             return None
         smallest = min(smallest, found)
-    return smallest
+    return smallest if _sees_every_use(problem, bound, reference) else None
+
+
+def warn_of(doubt: float | None, title: str) -> None:
+    """Warn of a disagreement, if there is one."""
+    if doubt is not None:
+        warnings.warn(
+            f"jacengine: the {title} by autograd and by finite differences differ by "
+            f"{doubt:.0%}. Some operator, or its backward pass, is silently not "
+            "differentiable (through NumPy, .item(), .detach() or a kernel of its "
+            "own), so every method may be wrong in the same way, unless that is "
+            "intended.",
+            stacklevel=3,
+        )
 
 
 def _along(
-    problem: Problem, bound: BoundFunction, reference: Reference, seed: int
+    problem: Problem,
+    bound: BoundFunction,
+    reference: Reference,
+    seed: int,
+    allowed: float,
 ) -> float | None:
-    """Return the relative disagreement along one direction, `None` if undefined."""
+    """Return the relative disagreement along one direction, if it is doubtful."""
     generator = torch.Generator().manual_seed(seed)
     primals = bound.primals(connected=False)
-    tangents = [
+    tangents = tuple(
         torch.randn(p.shape, generator=generator, dtype=torch.float32).to(p)
         for p in primals
-    ]
-    eps = max(torch.finfo(p.dtype).eps for p in primals)
-    size = max((float(p.abs().max()) for p in primals if p.numel()), default=0.0)
-    step = float(eps ** (1 / 3)) * max(1.0, size)
-
-    def projected(scale: float) -> tuple[float, float]:
-        moved = (p + scale * step * t for p, t in zip(primals, tangents, strict=True))
-        with torch.no_grad(), problem.preserve_side_effects():
-            outputs = bound(*moved)
-        terms = [
-            u.double() * output.double()
-            for u, output in zip(reference.seeds, outputs, strict=True)
-        ]
-        total = sum(float(term.sum()) for term in terms)
-        return total, sum(float(term.abs().sum()) for term in terms)
-
-    (ahead, terms_ahead), (behind, _) = projected(1.0), projected(-1.0)
-    difference = (ahead - behind) / (2 * step)
-    rounding = LOST_DIGITS * eps * terms_ahead / step
+    )
     products = reference.products
     if problem.joined:
         products = products[0].split([spec.size for spec in problem.inputs], 1)
     terms = [
-        g.double() * t.double().reshape(g.shape[0], -1)
+        g.double().flatten() * t.double().flatten()
         for g, t in zip(products, tangents, strict=True)
     ]
     derivative = sum(float(term.sum()) for term in terms)
     scale = math.sqrt(sum(float(term.square().sum()) for term in terms))
-    largest = max(abs(difference), abs(derivative), scale)
-    if largest == 0 or not math.isfinite(abs(difference) + abs(derivative)):
+    eps = max(torch.finfo(p.dtype).eps for p in primals)
+    size = max((float(p.abs().max()) for p in primals if p.numel()), default=0.0)
+    step = float(eps ** (1 / 3)) * max(1.0, size)
+    values: list[float] = []
+    for narrowed in (step, step / NARROWER):
+        found = _difference(problem, bound, reference, (primals, tangents), narrowed)
+        off = abs(found.value - derivative)
+        largest = max(abs(found.value), abs(derivative), scale)
+        if not math.isfinite(off) or off - found.rounding <= allowed * largest:
+            return None
+        values.append(found.value)
+    wide, narrow = values
+    if abs(wide - narrow) > abs(narrow - derivative) / 2:
         return None
-    return max(0.0, abs(difference - derivative) - rounding) / largest
+    return abs(narrow - derivative) / max(abs(narrow), abs(derivative), scale)
+
+
+def _difference(
+    problem: Problem,
+    bound: BoundFunction,
+    reference: Reference,
+    line: tuple[Tensors, Tensors],
+    step: float,
+) -> _Difference:
+    """Take the central difference of the projected function along a line."""
+    totals: list[float] = []
+    terms: list[Tensor] = []
+    for sign in (1, -1):
+        moved = (p + sign * step * t for p, t in zip(*line, strict=True))
+        with torch.no_grad(), problem.preserve_side_effects():
+            outputs = bound(*moved)
+        terms = [
+            (u.double() * output.detach().double()).flatten()
+            for u, output in zip(reference.seeds, outputs, strict=True)
+        ]
+        totals.append(sum(float(term.sum()) for term in terms))
+    eps = max(torch.finfo(p.dtype).eps for p in line[0])
+    size = math.sqrt(sum(float(term.square().sum()) for term in terms))
+    return _Difference(
+        (totals[0] - totals[1]) / (2 * step), LOST_DIGITS * eps * size / step
+    )
+
+
+def _sees_every_use(
+    problem: Problem, bound: BoundFunction, reference: Reference
+) -> bool:
+    """Tell whether the function depends on values in the place of its parameters.
+
+    Differences need those; uses by another road than the registration (a closure) keep
+    the module's own.
+    """
+    if not problem.call_spec.names:
+        return True
+    with reference_context(problem, bound):
+        primals = tuple(p.requires_grad_() for p in bound.primals(connected=False))
+        products = pull(bound(*primals), primals, reference.seeds)
+    return reference.judge_pulled(problem, products).right

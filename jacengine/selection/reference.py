@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from jacengine._torchfunc import Tensors, pull
-from jacengine.execution.kernel_fallbacks import with_fallbacks
 from jacengine.execution.method import Execution, Method
 from jacengine.execution.sweep import compute
 from jacengine.problem.bound_function import BoundFunction
@@ -35,7 +34,7 @@ from jacengine.selection.verification import (
     Verification,
     compare,
     draw_cotangents,
-    reference_context,
+    plain_autograd,
 )
 from jacengine.tolerance import TOLERANCES, least_precise
 
@@ -85,10 +84,8 @@ class Reference:
         cotangents = draw_cotangents(problem.sample_count, sizes, seed)
 
         def project() -> tuple[Tensors, Tensors]:
-            with reference_context(problem, bound):
-                return with_fallbacks(
-                    functools.partial(_project, problem, bound, cotangents)
-                )
+            run = functools.partial(_project, problem, bound, cotangents)
+            return plain_autograd(problem, bound, run)
 
         def rounded(variant: int) -> Tensors:
             with rounded_differently(variant):
@@ -129,12 +126,23 @@ class Reference:
             flat = product.detach().reshape(product.shape[0], spec.size)
             shared = spec.batch_dim is None
             summed.append(flat.sum(0, keepdim=True) if shared else flat)
+        return self._judge_columns(_chosen_columns(problem, summed))
+
+    def judge_pulled(self, problem: Problem, products: Tensors) -> Verification:
+        """Compare what plain reverse mode makes of `seeds`."""
+        return self._judge_columns(_by_column_group(problem, products))
+
+    def _judge_columns(self, columns: Tensors) -> Verification:
         return self._compare(
-            [
-                Projection(got, torch.full_like(got, _largest(got)))
-                for got in _chosen_columns(problem, summed)
-            ]
+            [Projection(got, torch.full_like(got, _largest(got))) for got in columns]
         )
+
+    def rounding_along(self, tangent: Tensor) -> float:
+        """Return the rounding that is tolerated of the products with a tangent."""
+        sizes = [product.numel() for product in self.products]
+        parts = tangent.flatten().split(sizes)
+        terms = zip(self._rounding, parts, strict=True)
+        return ROUNDING_FACTOR * sum(each * float(part.norm()) for each, part in terms)
 
     def _compare(self, projections: Sequence[Projection]) -> Verification:
         """Compare, and tolerate cancellation and autograd's own rounding."""

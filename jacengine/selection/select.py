@@ -115,7 +115,7 @@ def select(
         race.run(compiled=compiled)
         ranked = _ranked_within(race, [c.name for c in compositions], budget)
         doubt = None
-        if effort == "thorough":
+        if effort == "thorough" or problem.gradient is not None:
             doubt = disagreement(problem, isolation.bound, reference)
         cost_s = clock() - started
         found = (*ranked, *race.out)

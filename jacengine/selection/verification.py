@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine._torchfunc import Tensors
+from jacengine.errors import JacengineError, UnsupportedError
+from jacengine.execution.kernel_fallbacks import with_fallbacks
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.problem.side_effects import requiring_gradients
+from jacengine.selection.candidate_result import operator_in
 from jacengine.tolerance import TOLERANCES
+
+T = TypeVar("T")
 
 CANCELLATION, ELSEWHERE = 1e3, 64
 """Multiples of eps that are tolerated, of the largest entry of the same input's
@@ -96,6 +102,27 @@ def draw_cotangents(samples: int, counts: Sequence[int], seed: int) -> Tensors:
         sign = torch.randint(0, 2, shape, generator=generator) * 2 - 1
         drawn.append((magnitude + 0.5) * sign)
     return tuple(drawn)
+
+
+def plain_autograd(problem: Problem, bound: BoundFunction, run: Callable[[], T]) -> T:
+    """Run plain autograd, without the kernels that lack a formula.
+
+    Raises:
+        UnsupportedError: An operator has no derivative.
+        RuntimeError: What the function itself raises.
+    """
+    try:
+        with reference_context(problem, bound):
+            return with_fallbacks(run)
+    except RuntimeError as error:
+        operator = operator_in(str(error))
+        if operator is None or isinstance(error, JacengineError):
+            raise
+        raise UnsupportedError(
+            f"Torch cannot differentiate the function for its {problem.title}: "
+            f"{operator} has no derivative. Write what it computes with other "
+            f"operators. Torch says: {error}"
+        ) from error
 
 
 @contextmanager

@@ -5,6 +5,7 @@ The reference is a double loop of plain `torch.autograd.grad`; see `reference`.
 
 import functools
 import re
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 import torch
@@ -87,8 +88,20 @@ def test_auto_is_always_right(scenario: Scenario, quantity: Quantity) -> None:
     case = case_of(scenario, quantity)
     wanted = _curvatures(scenario.name).expected(quantity, case.options)
     torch.manual_seed(1)
-    result = automatically(quantity, case, effort="none")
+    with _doubted(scenario.name):
+        result = automatically(quantity, case, effort="none")
     assert_same(result, wanted, _tolerance(scenario))
+
+
+def _doubted(name: str) -> AbstractContextManager[object]:
+    """Expect a warning where finite differences disagree with torch itself.
+
+    Its second derivative of `_weight_norm_interface` is wrong in 2.13.
+    """
+    cut = ("detach", "no_grad_block", "weight_norm")
+    if name.startswith(cut):
+        return pytest.warns(UserWarning, match="finite differences differ")
+    return nullcontext()
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)

@@ -18,7 +18,8 @@ def _through_numpy(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("fn", [_scaled_by_its_sum, _through_numpy])
 def test_silently_not_differentiable(fn: object) -> None:
     x = torch.tensor([0.4, 1.3, -0.7], dtype=torch.float64)
-    found = jacengine.benchmark(fn, x, strategies=["reverse_loop", "batched_grad"])  # type: ignore[arg-type]
+    with pytest.warns(UserWarning, match="finite differences differ"):
+        found = jacengine.benchmark(fn, x, strategies=["reverse_loop", "batched_grad"])  # type: ignore[arg-type]
     assert found.plan.selection.doubt is not None
     assert "finite differences disagree" in str(found)
 
