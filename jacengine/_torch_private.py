@@ -207,9 +207,29 @@ def version_of(tensor: Tensor) -> int:
     return -1 if tensor.is_inference() else tensor._version
 
 
+def components_of(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Return the dense tensors that a tensor of any layout consists of."""
+    if tensor.layout == torch.strided:
+        return (tensor,)
+    if tensor.layout == torch.sparse_coo:
+        return (tensor._indices(), tensor._values())
+    if tensor.layout in {torch.sparse_csr, torch.sparse_bsr}:
+        return (tensor.crow_indices(), tensor.col_indices(), tensor.values())
+    if tensor.layout in {torch.sparse_csc, torch.sparse_bsc}:
+        return (tensor.ccol_indices(), tensor.row_indices(), tensor.values())
+    return (tensor.to_dense(),)
+
+
 def without_storage(tensor: Tensor) -> bool:
     """Tell whether a tensor is one of the zeros that torch keeps no memory for."""
     return tensor._is_zerotensor()
+
+
+def address_of(tensor: Tensor) -> int | None:
+    """Return where the memory of a tensor begins; `None` if it has none of its own."""
+    with suppress(RuntimeError, NotImplementedError):  # sparse tensors, subclasses
+        return tensor.untyped_storage().data_ptr()
+    return None
 
 
 def storage_key(storage: torch.UntypedStorage) -> int:

@@ -69,7 +69,7 @@ def pull_to_edges(
         return (None,) * len(edges)
 
     def pulled(*chosen: Tensor) -> tuple[Tensor | None, ...]:
-        return torch.autograd.grad(
+        found = torch.autograd.grad(
             [outputs[i] for i in reached],
             list(edges),
             chosen,
@@ -78,6 +78,8 @@ def pull_to_edges(
             allow_unused=True,
             is_grads_batched=vectorisation == "legacy",
         )
+        found = cast("tuple[Tensor | None, ...]", found)
+        return tuple(g if g is None else dense(g) for g in found)
 
     chosen = [cotangents[i] for i in reached]
     if vectorisation != "vmap":
@@ -128,6 +130,13 @@ def pull(
         )
     directions = cotangents[0].shape[:1] if batched else torch.Size()
     return tuple(
-        primal.new_zeros(()).expand(directions + primal.shape) if g is None else g
+        primal.new_zeros(()).expand(directions + primal.shape)
+        if g is None
+        else dense(g)
         for primal, g in zip(primals, found, strict=True)
     )
+
+
+def dense(gradient: Tensor) -> Tensor:
+    """Return a gradient as a dense tensor; `Embedding(sparse=True)` makes others."""
+    return gradient if gradient.layout == torch.strided else gradient.to_dense()

@@ -1,7 +1,7 @@
 """Nested containers of tensors: flattened and unflattened.
 
-PyTorch's own pytrees, and plain `@dataclass` instances on top, which PyTorch takes
-for leaves unless the user registers them.
+PyTorch's own pytrees, and plain `@dataclass` instances and the mappings of the standard
+library on top, which PyTorch takes for leaves unless the user registers them.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections import ChainMap, UserDict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
@@ -19,19 +21,47 @@ from jacengine._torch_private import pytree
 
 
 @dataclass(frozen=True)
-class DataclassSpec:
-    """A dataclass instance inside a tree: an emptied template and its fields."""
+class RecordSpec:
+    """A dataclass instance or a mapping inside a tree: its type and its fields."""
 
     template: Any = dataclasses.field(compare=False, repr=False)
     kind: type[Any]
     fields: Structure
 
     def rebuild(self, leaves: Sequence[Any]) -> Any:
-        """Return a copy of the template with these leaves in its fields."""
+        """Return an object of the type with these leaves in its fields."""
+        values = self.fields.unflatten(leaves)
+        if issubclass(self.kind, MappingProxyType | ChainMap):
+            return self.kind(values)
         instance = copy.copy(self.template)
-        for name, value in self.fields.unflatten(leaves).items():
+        if issubclass(self.kind, UserDict):
+            instance.data = values
+            return instance
+        for name, value in values.items():
             object.__setattr__(instance, name, value)
         return instance
+
+
+def _fields_of(leaf: Any) -> dict[Any, Any] | None:
+    """Return what an instance of a dataclass, or a mapping, holds."""
+    if isinstance(leaf, UserDict | MappingProxyType | ChainMap):
+        return dict(leaf)
+    if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
+        return {f.name: getattr(leaf, f.name) for f in dataclasses.fields(leaf)}
+    return None
+
+
+def _emptied(leaf: Any, names: Iterable[str]) -> Any:
+    """Copy an instance without what it holds."""
+    if isinstance(leaf, MappingProxyType | ChainMap):
+        return None
+    empty = copy.copy(leaf)
+    if isinstance(leaf, UserDict):
+        empty.data = {}
+        return empty
+    for name in names:
+        object.__setattr__(empty, name, None)
+    return empty
 
 
 @dataclass(frozen=True)
@@ -39,14 +69,14 @@ class Structure:
     """How a flat list of leaves nests.
 
     Attributes:
-        spec: The pytree, with dataclass instances as leaves.
+        spec: The pytree, with dataclass instances and mappings as leaves.
         records: Those instances, by leaf.
         call_of_tensors: A call with one tensor an argument, which is what most calls
             are and is unflattened at once.
     """
 
     spec: pytree.TreeSpec
-    records: tuple[DataclassSpec | None, ...]
+    records: tuple[RecordSpec | None, ...]
     call_of_tensors: bool = dataclasses.field(default=False, compare=False)
 
     @property
@@ -82,21 +112,18 @@ LEAF = Structure(pytree.tree_flatten(0)[1], (None,))
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
-    """Flatten a tree, looking into plain dataclass instances too."""
+    """Flatten a tree, looking into plain dataclass instances and mappings too."""
     if isinstance(tree, Tensor):
         return [tree], LEAF
     outer, spec = pytree.tree_flatten(tree)
     leaves: list[Any] = []
-    records: list[DataclassSpec | None] = []
+    records: list[RecordSpec | None] = []
     for leaf in outer:
-        if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
-            values = {f.name: getattr(leaf, f.name) for f in dataclasses.fields(leaf)}
+        values = _fields_of(leaf)
+        if values is not None:
             inner, fields = flatten(values)
             leaves += inner
-            emptied = copy.copy(leaf)
-            for name in values:
-                object.__setattr__(emptied, name, None)
-            records.append(DataclassSpec(emptied, type(leaf), fields))
+            records.append(RecordSpec(_emptied(leaf, values), type(leaf), fields))
         else:
             leaves.append(leaf)
             records.append(None)
@@ -123,10 +150,11 @@ def paths(tree: Any) -> list[str]:
     names: list[str] = []
     for path, leaf in pytree.tree_flatten_with_path(tree)[0]:
         name = pytree.keystr(path)
-        if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
-            for f in dataclasses.fields(leaf):
-                inner = paths(getattr(leaf, f.name))
-                names += [f"{name}.{f.name}{rest}" for rest in inner]
+        values = _fields_of(leaf)
+        if values is not None:
+            item = "{}.{}" if dataclasses.is_dataclass(leaf) else "{}[{!r}]"
+            for field, value in values.items():
+                names += [item.format(name, field) + rest for rest in paths(value)]
         else:
             names.append(name)
     return names

@@ -127,5 +127,5 @@ def warm_up() -> None:
 
     It takes a second, which is no candidate's fault.
     """
-    one = torch.ones(1)
+    one = torch.ones(1, device="cpu")
     torch.func.jacfwd(torch.func.jacrev(torch.sin))(one)

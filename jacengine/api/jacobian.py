@@ -30,6 +30,7 @@ from jacengine.selection.candidate_result import classify_error
 from jacengine.selection.candidates import candidates
 from jacengine.selection.effort import Effort
 from jacengine.selection.eligibility import first_runnable
+from jacengine.selection.finite_differences import disagreement, warn_of
 from jacengine.selection.reference import Reference
 
 
@@ -117,6 +118,8 @@ def jacobian(
     problem = analyze(fn, args, kwargs or {}, options)
     bound = problem.bind(args, kwargs or {})
     reference = Reference.of(problem, bound)
+    if not reference.certain:
+        warn_of(disagreement(problem, bound, reference), problem.title)
     with warnings.catch_warnings():
         # Torch's own, of operators under vmap; the result is verified.
         warnings.filterwarnings("ignore", message="There is a performance drop")

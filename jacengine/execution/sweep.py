@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jacengine._torch_private import tensors_of
+from jacengine._torch_private import address_of, tensors_of
 from jacengine._torchfunc import Tensors
 from jacengine.errors import StrategyError
 from jacengine.execution.compiled import CompiledSweep
@@ -199,8 +199,7 @@ class Sweep:
         held = tensors_of(self._problem.modules)
         held += [leaf for leaf in bound.leaves if isinstance(leaf, Tensor)]
         held += [seed for seeds in self._kept.values() for seed in seeds]
-        dense = (tensor for tensor in held if tensor.layout == torch.strided)
-        return {tensor.untyped_storage().data_ptr() for tensor in dense}
+        return {address for t in held if (address := address_of(t)) is not None}
 
     def _product_shapes(self, point: Point, task: Task) -> list[tuple[int, ...]]:
         """Return the shapes of a task's products."""

@@ -128,7 +128,7 @@ def _mul(node: Node, position: int) -> SavedOperand | None:
 
 
 def _shift(node: Node, factor: float) -> SavedOperand:
-    zeros = torch.zeros(()).expand(made_shape(node))
+    zeros = torch.zeros((), device="cpu").expand(made_shape(node))
     layer = EquivalentLayer(_build_broadcast, (Shift, float(factor)))
     return SavedOperand(layer, zeros)
 

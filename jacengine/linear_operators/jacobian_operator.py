@@ -164,7 +164,7 @@ class JacobianOperator:
             )
 
         push, pull = numpy(self.__matmul__), numpy(self.pull)
-        dtype = torch.empty(0, dtype=like.dtype).numpy().dtype
+        dtype = torch.empty(0, dtype=like.dtype, device="cpu").numpy().dtype
         return LinearOperator(
             self.shape,
             matvec=push,
@@ -211,7 +211,7 @@ def make_operator(request: PlanRequest, *, timed: bool) -> JacobianOperator:
     problem = analyze(fn, args, kwargs, request.options)
     bound = problem.bind(args, kwargs)
     reference = Reference.of(problem, bound)
-    if problem.gradient is not None:
+    if not reference.certain:
         warn_of(disagreement(problem, bound, reference), problem.title)
     signature = Signature.of(fn, args, kwargs, problem.call_spec.names)
     for composition in request.compositions:

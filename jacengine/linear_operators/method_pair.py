@@ -99,7 +99,9 @@ def vjp_agrees(matrix: ImplicitMatrix, problem: Problem, reference: Reference) -
 def jvp_agrees(matrix: ImplicitMatrix, problem: Problem, reference: Reference) -> bool:
     """Compare one product, projected, with plain reverse mode."""
     generator = torch.Generator().manual_seed(0)
-    v = torch.randn(matrix.shape[1], 1, generator=generator).to(matrix.like)
+    v = torch.randn(matrix.shape[1], 1, generator=generator, device="cpu").to(
+        matrix.like
+    )
     cotangent = _cotangent(reference, problem).to(matrix.like)
     got = cotangent * matrix.push(v).detach()
     wanted = torch.cat([g.flatten() for g in reference.products]) * v.flatten()

@@ -181,7 +181,9 @@ class BlockwiseJacobian:
         return replace(self._whole, samples=part, jacobian=found)
 
     def _of_rows(self, part: slice, budget: int) -> Piece:
-        problem = replace(self.problem, rows=torch.arange(part.start, part.stop))
+        problem = replace(
+            self.problem, rows=torch.arange(part.start, part.stop, device="cpu")
+        )
         if problem.result_bytes > budget:
             raise MemoryBudgetError("a piece of rows exceeds the budget")
         options = replace(problem.options, rows=slice(0, part.stop - part.start))

@@ -86,7 +86,9 @@ def _processor() -> str:
 
 def _leaf(leaf: object) -> str:
     if isinstance(leaf, Tensor):
-        return f"{tuple(leaf.shape)} {leaf.stride()} {leaf.dtype} {leaf.device}"
+        strided = leaf.layout == torch.strided
+        layout = leaf.stride() if strided else leaf.layout
+        return f"{tuple(leaf.shape)} {layout} {leaf.dtype} {leaf.device}"
     return type(leaf).__qualname__
 
 

@@ -156,7 +156,7 @@ def restore_verified(
         if not reference.verify(problem, bound, method, result).right:
             return None
         doubt = saved.doubt
-        if problem.gradient is not None:
+        if not reference.certain:
             doubt = disagreement(problem, bound, reference)
     except (RuntimeError, MemoryError, JacengineError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
@@ -37,6 +38,7 @@ from jacengine.problem.side_effects import (
     all_buffers,
     preserve_side_effects,
     reachable_modules,
+    same_values,
 )
 
 
@@ -212,23 +214,13 @@ def _look(bound: BoundFunction) -> tuple[Output, Tensors]:
         leaves, bound.leaves, versions, bound.call_spec.labels, strict=True
     ):
         # By value too: writes past autograd (.data, NumPy) are not counted.
-        if _version(leaf) != before or not _same(leaf, original):
+        written = isinstance(leaf, Tensor) and not same_values(leaf, original)
+        if _version(leaf) != before or written:
             raise MutatedInputError(
                 f"The function changes {label} in place, so it would differ from one "
                 "pass to the next. Clone it inside the function first."
             )
     return seen, tuple(tracked)
-
-
-def _same(leaf: object, original: object) -> bool:
-    if not isinstance(leaf, Tensor) or not isinstance(original, Tensor):
-        return True
-    if leaf.layout != torch.strided:
-        return True
-    seen, given = leaf.detach(), original.detach()
-    return torch.equal(seen, given) or bool(
-        torch.equal(seen.nan_to_num(), given.nan_to_num())
-    )
 
 
 def _device(bound: BoundFunction) -> torch.device:
@@ -271,8 +263,9 @@ def _coupled(
     *,
     stochastic: bool,
 ) -> bool:
-    if tracked:
-        return coupled_by_vjp(seen.leaves, tracked, batch_size)
+    with contextlib.suppress(NotImplementedError):  # it has no reverse mode
+        if tracked:
+            return coupled_by_vjp(seen.leaves, tracked, batch_size)
     if stochastic:
         # Nothing to pull back to, and another draw each time: claim nothing.
         return True
@@ -316,7 +309,9 @@ def _indices(selection: Entries, name: str, count: int) -> Tensor | None:
         return None
     if isinstance(selection, slice):
         try:
-            return torch.tensor(range(*selection.indices(count)), dtype=torch.int64)
+            return torch.tensor(
+                range(*selection.indices(count)), dtype=torch.int64, device="cpu"
+            )
         except (TypeError, ValueError) as error:
             raise ArgumentError(f"{name}={selection!r}: {error}.") from error
     if not isinstance(selection, Tensor) or selection.dtype not in (

@@ -12,7 +12,12 @@ from torch import Tensor, nn
 from jacengine import pytrees
 from jacengine._torch_private import parameter_of
 from jacengine._torchfunc import Tensors, call_with_parameters, vmap
-from jacengine.errors import OutputTypeError, PlanMismatchError, RandomnessError
+from jacengine.errors import (
+    InputTypeError,
+    OutputTypeError,
+    PlanMismatchError,
+    RandomnessError,
+)
 from jacengine.problem.call_spec import CallSpec
 from jacengine.problem.gradient import GradientMode, compute_gradient, join_inputs
 from jacengine.problem.nesting import EVALUATIONS
@@ -148,8 +153,10 @@ class BoundFunction:
         """Call the function on these argument leaves, with these parameters replaced.
 
         Raises:
+            InputTypeError: It uses a tensor that autograd refuses.
             OutputTypeError: It returned something other than real floating-point
                 tensors.
+            RuntimeError: What the function itself raises.
         """
         args, kwargs = self.call_spec.structure.unflatten(leaves)
         EVALUATIONS.depth += 1
@@ -158,6 +165,13 @@ class BoundFunction:
                 returned = self.fn(*args, **kwargs)
             else:
                 returned = call_with_parameters(self.module, parameters, args, kwargs)
+        except RuntimeError as error:
+            if "Inference tensors cannot be saved" not in str(error):
+                raise
+            raise InputTypeError(
+                "The function uses a tensor that was made under torch.inference_mode() "
+                "and cannot take part in autograd. Make it outside of it, or clone it."
+            ) from error
         finally:
             EVALUATIONS.depth -= 1
         aux = None
@@ -336,7 +350,8 @@ def bind(
 def _ordinary(leaf: Any) -> Any:
     """Copy an inference tensor, which autograd refuses, into an ordinary one."""
     if isinstance(leaf, Tensor) and leaf.is_inference():
-        return leaf.clone()
+        with torch.inference_mode(mode=False):
+            return leaf.clone()
     return leaf
 
 

@@ -87,7 +87,7 @@ def diagonal_rows(
     first = 0
     for part in gradients(values, inputs, joined=options.layout == "flat"):
         own = columns[(columns >= part.start) & (columns < part.start + part.count)]
-        entry = torch.arange(part.entries).unsqueeze(1) * part.count
+        entry = torch.arange(part.entries, device="cpu").unsqueeze(1) * part.count
         found.append((first + entry + (own - part.start)).flatten())
         first += part.entries * part.count
     return torch.cat(found)

@@ -19,7 +19,7 @@ from jacengine.tolerance import TOLERANCES
 
 def splits(batch_size: int) -> Iterator[Tensor]:
     """Yield masks over samples such that every ordered pair is split by one."""
-    index = torch.arange(batch_size)
+    index = torch.arange(batch_size, device="cpu")
     for bit in range(max(batch_size - 1, 0).bit_length()):
         chosen = (index >> bit) & 1 == 1
         yield chosen
@@ -30,7 +30,10 @@ def random_cotangent(
     output: Tensor, chosen: Tensor, generator: torch.Generator
 ) -> Tensor:
     """Draw a cotangent of an output that is zero outside the chosen samples."""
-    drawn = torch.rand(output.shape, generator=generator, dtype=torch.float32) + 0.5
+    drawn = (
+        torch.rand(output.shape, generator=generator, dtype=torch.float32, device="cpu")
+        + 0.5
+    )
     mask = chosen.view(-1, *[1] * (output.dim() - 1))
     return (drawn * mask).to(output)
 

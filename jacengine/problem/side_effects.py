@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from jacengine._torch_private import (
     OF_EVERY_MODULE,
     buffers_of,
+    components_of,
     own_attributes,
     version_of,
 )
@@ -49,7 +50,7 @@ class Buffer:
         return (
             now is not self.tensor
             or version_of(self.tensor) != self.version
-            or not torch.equal(self.tensor, self.copy)
+            or not same_values(self.tensor, self.copy)
         )
 
     def restore(self) -> None:
@@ -57,6 +58,20 @@ class Buffer:
         buffers_of(self.owner)[self.name] = self.tensor
         with torch.no_grad():
             self.tensor.copy_(self.copy)
+
+
+def same_values(tensor: Tensor, copy: Tensor) -> bool:
+    """Tell whether a tensor of any layout has the values of its copy; NaN are equal."""
+    if tensor.is_meta:
+        return True
+    parts, known = components_of(tensor.detach()), components_of(copy.detach())
+    if [part.shape for part in parts] != [part.shape for part in known]:
+        return False
+    pairs = zip(parts, known, strict=True)
+    return all(
+        torch.equal(one, other) or torch.equal(one.nan_to_num(), other.nan_to_num())
+        for one, other in pairs
+    )
 
 
 class Attributes:

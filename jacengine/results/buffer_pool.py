@@ -58,7 +58,7 @@ class BufferPool:
                 if self._free(i) and self._storages[i].nbytes() == count:
                     storage = self._storages.pop(i)
                     self._storages.append(storage)
-                    there = torch.empty(0, dtype=dtype)
+                    there = torch.empty(0, dtype=dtype, device="cpu")
                     return there.set_(storage, 0, shape, strides)
             made = allocate(shape, dtype=dtype, device=device)
             if type(made) is Tensor:  # a fake tensor has no memory

@@ -59,7 +59,7 @@ class DiagonalIndices:
         self.gradients = tuple(gradients(problem.values, problem.inputs, joined=joined))
         count = sum(spec.size for spec in problem.inputs)
         chosen = problem.columns
-        self._columns = torch.arange(count) if chosen is None else chosen
+        self._columns = torch.arange(count, device="cpu") if chosen is None else chosen
         self._order = None if chosen is None else torch.argsort(chosen)
         self._rows = problem.rows
         self._device = problem.outputs[0].device
@@ -94,7 +94,7 @@ class DiagonalIndices:
                 column, start, width = self._group(number)
                 where = block.start + which - start
                 own = columns[which] - gradient.start
-                complete = torch.equal(where, torch.arange(width))
+                complete = torch.equal(where, torch.arange(width, device="cpu"))
                 pair, index = self._pair(which, own), self._index(where)
                 found.append(
                     DiagonalEntries(gradient, *pair, column, index, None, complete)
@@ -104,7 +104,11 @@ class DiagonalIndices:
     def _in_rows(self, block: slice) -> list[DiagonalEntries]:
         found: list[DiagonalEntries] = []
         rows = self._rows
-        wanted = torch.arange(block.start, block.stop) if rows is None else rows[block]
+        wanted = (
+            torch.arange(block.start, block.stop, device="cpu")
+            if rows is None
+            else rows[block]
+        )
         first = 0
         for number, gradient in enumerate(self.gradients):
             last = first + gradient.entries * gradient.count
@@ -116,7 +120,9 @@ class DiagonalIndices:
                 own = gradient.start + local % gradient.count
                 value = local // gradient.count
                 where = value * width + self._rank(own) - start
-                complete = torch.equal(where, torch.arange(gradient.entries * width))
+                complete = torch.equal(
+                    where, torch.arange(gradient.entries * width, device="cpu")
+                )
                 values = value.to(self._device) if gradient.entries > 1 else None
                 pair, index = self._pair(which, own), self._index(where)
                 found.append(

@@ -71,7 +71,7 @@ class DifferentiableResult(MatrixResult):
         """Scatter single entries into zeros."""
         size, rows, columns = self.layout.blocks[key].extent
         total = self._entries[key][0][3].new_zeros(size, rows, columns)
-        every = torch.arange(size).unsqueeze(1)
+        every = torch.arange(size, device="cpu").unsqueeze(1)
         for samples, row, column, values in self._entries[key]:
             total = total.index_put((every[samples], row, column), values)
         return total

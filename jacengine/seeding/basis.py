@@ -146,9 +146,13 @@ class Basis:
         """Return the problem of the first columns or rows."""
         if mode == "vjp":
             rows = _every(problem.rows, problem.row_count)[:count]
-            return replace(problem, rows=torch.as_tensor(rows, dtype=torch.int64))
+            return replace(
+                problem, rows=torch.as_tensor(rows, dtype=torch.int64, device="cpu")
+            )
         columns = _every(problem.columns, problem.column_count)[:count]
-        return replace(problem, columns=torch.as_tensor(columns, dtype=torch.int64))
+        return replace(
+            problem, columns=torch.as_tensor(columns, dtype=torch.int64, device="cpu")
+        )
 
 
 def _every(chosen: Tensor | None, count: int) -> Tensor | range:
@@ -159,8 +163,8 @@ def _of_every_sample(
     outputs: Sequence[TensorSpec], rows: Tensor, batch_size: int
 ) -> Tensor:
     """Find entry `(b, r)` among all outputs of the whole batch flattened."""
-    sample = torch.arange(batch_size).unsqueeze(1)
-    found = torch.zeros(batch_size, rows.numel(), dtype=torch.int64)
+    sample = torch.arange(batch_size, device="cpu").unsqueeze(1)
+    found = torch.zeros(batch_size, rows.numel(), dtype=torch.int64, device="cpu")
     offset = 0
     for spec in outputs:
         inside = (rows >= offset) & (rows < offset + spec.size)

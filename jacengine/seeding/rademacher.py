@@ -21,12 +21,12 @@ def random_signs(problem: Problem, count: int, generator: torch.Generator) -> Te
         One an input, `(K, *in)`, or `(K, B, *in)` where it has samples.
     """
     sizes = [spec.size for spec in problem.inputs]
-    chosen = torch.zeros(sum(sizes))
+    chosen = torch.zeros(sum(sizes), device="cpu")
     chosen[slice(None) if problem.columns is None else problem.columns] = 1
     drawn: list[Tensor] = []
     for spec, mask in zip(problem.inputs, chosen.split(sizes), strict=True):
         samples = () if spec.batch_dim is None else (problem.sample_count,)
         shape = (count, *samples, *spec.shape)
-        signs = torch.randint(0, 2, shape, generator=generator) * 2 - 1
+        signs = torch.randint(0, 2, shape, generator=generator, device="cpu") * 2 - 1
         drawn.append((signs * mask.view(spec.shape)).to(spec.device, spec.dtype))
     return tuple(drawn)

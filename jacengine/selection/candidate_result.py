@@ -141,6 +141,7 @@ def operator_in(message: str) -> str | None:
         r"(aten::[A-Za-z_0-9.]*[A-Za-z_0-9])",
         r"derivative for '([A-Za-z_0-9:.]+)'",
         r"forward AD with ([A-Za-z_0-9:.]+)",
+        r"your custom (autograd.Function) to use it with backward mode",
     ):
         found = re.search(pattern, message)
         if found:

@@ -73,26 +73,30 @@ class DiagonalReference:
     ) -> DiagonalReference:
         """Compute the diagonal in so many backward passes, `None` for all entries."""
         count = sum(spec.size for spec in problem.inputs)
-        wanted = torch.arange(count) if problem.columns is None else problem.columns
+        wanted = (
+            torch.arange(count, device="cpu")
+            if problem.columns is None
+            else problem.columns
+        )
         sizes = [spec.size for spec in problem.values]
         each = sum(sizes) * (problem.sample_count if problem.shares else 1)
         most = wanted.numel() if passes is None else max(1, passes // max(1, each))
         columns = None
         if wanted.numel() > most:
             generator = torch.Generator().manual_seed(0)
-            drawn = torch.randperm(wanted.numel(), generator=generator)[:most]
+            drawn = torch.randperm(wanted.numel(), generator=generator, device="cpu")[
+                :most
+            ]
             columns = wanted = wanted[drawn.sort().values]
         dtype = least_precise(s.dtype for s in (*problem.inputs, *problem.values))
 
-        def diagonals() -> tuple[Tensors, Tensors]:
-            run = functools.partial(_diagonals, problem, bound, wanted)
-            return plain_autograd(problem, bound, run)
+        diagonals = functools.partial(_diagonals, problem, bound, wanted)
 
         def rounded(variant: int) -> Tensors:
-            with rounded_differently(variant):
-                return diagonals()[0]
+            run = rounded_differently(variant).applied_to(diagonals)
+            return plain_autograd(problem, bound, run)[0]
 
-        values, rows = diagonals()
+        values, rows = plain_autograd(problem, bound, diagonals)
         return cls(
             columns,
             draw_cotangents(problem.sample_count, sizes, seed=0),
@@ -115,7 +119,9 @@ class DiagonalReference:
         """Compare the projection of a result, of the restricted problem."""
         projections = result.project(self.cotangents)
         value = torch.cat([p.value for p in projections], dim=1)
-        verification = self._compare(value, [torch.zeros(1, 1, 1)] * len(self.values))
+        verification = self._compare(
+            value, [torch.zeros(1, 1, 1, device="cpu")] * len(self.values)
+        )
         marginal = verification.finite and verification.error <= MARGINAL
         if verification.right or not marginal:
             return verification
@@ -124,7 +130,9 @@ class DiagonalReference:
     @functools.cached_property
     def _rounding(self) -> list[Tensor]:
         """The effect of rounding on each value's diagonals or traces."""
-        found = [torch.zeros(v.shape[0], v.shape[1], 1) for v in self.values]
+        found = [
+            torch.zeros(v.shape[0], v.shape[1], 1, device="cpu") for v in self.values
+        ]
         for variant in rounding_changes(self.rounded, self.values):
             for k, change in enumerate(variant):
                 total = change.sum(2, keepdim=True).abs()
@@ -137,7 +145,7 @@ class DiagonalReference:
         """Compare a projection, with a tolerance for each value's rounding too."""
         tolerance = TOLERANCES[self.dtype].projection
         cancelled = min(CANCELLATION * torch.finfo(self.dtype).eps, tolerance)
-        known = torch.zeros((), dtype=torch.float64)
+        known = torch.zeros((), dtype=torch.float64, device="cpu")
         scale, floor = known, known
         for u, diagonal, rows, changes in zip(
             self.cotangents, self.values, self.rows, rounding, strict=True
@@ -166,7 +174,7 @@ def _diagonals(
     outputs = bound(*primals)
     samples, count = problem.sample_count, columns.numel()
     found = [
-        torch.zeros(samples, spec.size, count, dtype=torch.float64)
+        torch.zeros(samples, spec.size, count, dtype=torch.float64, device="cpu")
         for spec in problem.values
     ]
     largest = [torch.zeros_like(target) for target in found]

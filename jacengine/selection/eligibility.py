@@ -215,7 +215,7 @@ def _forecast(problem: Problem, bound: BoundFunction, method: Method) -> float:
 
     def measure(part: Problem, _: int) -> float:
         run = functools.partial(compute, part, some, method)
-        return seconds(run, problem.outputs[0].device) / few.sample_count
+        return seconds(run, problem.outputs[0].device) / max(1, few.sample_count)
 
     fitted = fit_affine(few, method, (1, 4), measure)
     return fitted.at(method.directions(problem)) * problem.sample_count

@@ -90,7 +90,9 @@ def _along(
     generator = torch.Generator().manual_seed(seed)
     primals = bound.primals(connected=False)
     tangents = tuple(
-        torch.randn(p.shape, generator=generator, dtype=torch.float32).to(p)
+        torch.randn(p.shape, generator=generator, dtype=torch.float32, device="cpu").to(
+            p
+        )
         for p in primals
     )
     products = reference.products

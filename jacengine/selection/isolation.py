@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from jacengine._torch_private import hooks_of
 from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.side_effects import same_values
 
 
 class Isolation:
@@ -52,7 +53,7 @@ class Isolation:
         for copy, original in zip(self.bound.leaves, self._originals, strict=True):
             if not isinstance(copy, Tensor) or copy is original:
                 continue
-            if not torch.equal(copy.nan_to_num(), original.nan_to_num()):
+            if not same_values(copy, original):
                 with torch.no_grad():
                     copy.copy_(original)
                 yield "arguments"

@@ -22,6 +22,10 @@ from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.results.result import Projection, Result
 from jacengine.selection.diagonal_reference import SELECTION_PASSES, DiagonalReference
+from jacengine.selection.forward_projection import (
+    lacks_reverse_mode,
+    push_projection,
+)
 from jacengine.selection.rounding import (
     ROUNDING_FACTOR,
     rounded_differently,
@@ -49,6 +53,8 @@ class Reference:
             the input is shared.
         seeds: The cotangents as those of the outputs, `(S, *out)` or `(*out)`.
         dtype: The least precise dtype among inputs and outputs.
+        certain: Whether autograd is taken at its word. Second derivatives, and what
+            is computed by forward mode, are to be compared with finite differences.
         rounded: Computes the products again, rounded in another of many ways.
         diagonal: The reference of a diagonal or a trace, if that is computed.
     """
@@ -57,6 +63,7 @@ class Reference:
     products: Tensors
     seeds: Tensors
     dtype: torch.dtype
+    certain: bool
     rounded: Callable[[int], Tensors] = field(compare=False, repr=False)
     diagonal: DiagonalReference | None = None
 
@@ -83,17 +90,16 @@ class Reference:
         sizes = [spec.size for spec in problem.outputs] if rows is None else [len(rows)]
         cotangents = draw_cotangents(problem.sample_count, sizes, seed)
 
-        def project() -> tuple[Tensors, Tensors]:
-            run = functools.partial(_project, problem, bound, cotangents)
-            return plain_autograd(problem, bound, run)
+        project = functools.partial(_project, problem, bound, cotangents)
 
         def rounded(variant: int) -> Tensors:
-            with rounded_differently(variant):
-                return project()[1]
+            run = rounded_differently(variant).applied_to(project)
+            return plain_autograd(problem, bound, run)[1]
 
-        seeds, products = project()
+        seeds, products, pulled = plain_autograd(problem, bound, project)
+        certain = pulled and problem.gradient is None
         dtype = least_precise(s.dtype for s in (*problem.inputs, *problem.outputs))
-        return cls(cotangents, products, seeds, dtype, rounded, diagonal)
+        return cls(cotangents, products, seeds, dtype, certain, rounded, diagonal)
 
     def verify(
         self, problem: Problem, bound: BoundFunction, method: Method, result: Result
@@ -193,23 +199,33 @@ def _summed(projection: Projection) -> Projection:
 
 def _project(
     problem: Problem, bound: BoundFunction, cotangents: Tensors
-) -> tuple[Tensors, Tensors]:
+) -> tuple[Tensors, Tensors, bool]:
     """Pull the cotangents of rows back by plain reverse mode.
 
     Returns:
-        The cotangents of the outputs, and their products.
+        The cotangents of the outputs, their products, and whether those are by reverse
+        mode indeed: by forward mode, if the function has no other.
     """
     primals = bound.tracked()
     outputs = bound(*primals)
     seeds = _of_outputs(problem, cotangents, outputs)
-    return seeds, _by_column_group(problem, pull(outputs, primals, seeds))
+    pulled = True
+    try:
+        products = pull(outputs, primals, seeds)
+    except NotImplementedError as error:
+        if problem.gradient is not None or not lacks_reverse_mode(error):
+            raise
+        products, pulled = push_projection(problem, bound, seeds), False
+    return seeds, _by_column_group(problem, products), pulled
 
 
 def _of_outputs(problem: Problem, cotangents: Tensors, outputs: Tensors) -> Tensors:
     """Turn cotangents of the chosen rows into cotangents of the outputs."""
     if problem.rows is not None:
         sizes = [spec.size for spec in problem.outputs]
-        every = torch.zeros(cotangents[0].shape[0], sum(sizes), dtype=torch.float64)
+        every = torch.zeros(
+            cotangents[0].shape[0], sum(sizes), dtype=torch.float64, device="cpu"
+        )
         every.index_add_(1, problem.rows, cotangents[0])
         cotangents = every.split(sizes, dim=1)
     return tuple(

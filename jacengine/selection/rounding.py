@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ from jacengine._torch_private import (
 )
 from jacengine._torchfunc import Tensors
 from jacengine.errors import JacengineError
+
+T = TypeVar("T")
 
 VARIANTS = 3
 """How many times a computation is repeated with other roundings: in one, or two, the
@@ -88,6 +90,15 @@ class rounded_differently(TorchDispatchMode):  # noqa: N801 - reads as a context
                 if _storage(tensor) not in known:
                     self._change(tensor)
         return result
+
+    def applied_to(self, run: Callable[[], T]) -> Callable[[], T]:
+        """Return a computation with its operators rounded in this way."""
+
+        def rounded() -> T:
+            with self:
+                return run()
+
+        return rounded
 
     def _change(self, tensor: Tensor) -> None:
         value = torch.view_as_real(tensor) if tensor.is_complex() else tensor

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import psutil
+import torch
 
 from jacengine.interface import Composition
 from jacengine.problem.bound_function import BoundFunction
@@ -101,7 +102,7 @@ def select(
     nothing and takes the first right one in the order of the cost model. If `compiled`,
     the fastest methods take part compiled too.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.inference_mode(mode=False):
         # Of candidates that will not be chosen: a slow batching rule, a resized buffer.
         warnings.simplefilter("ignore")
         warm_up()
@@ -115,7 +116,7 @@ def select(
         race.run(compiled=compiled)
         ranked = _ranked_within(race, [c.name for c in compositions], budget)
         doubt = None
-        if effort == "thorough" or problem.gradient is not None:
+        if effort == "thorough" or not reference.certain:
             doubt = disagreement(problem, isolation.bound, reference)
         cost_s = clock() - started
         found = (*ranked, *race.out)

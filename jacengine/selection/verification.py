@@ -74,7 +74,9 @@ def compare(
     right, finite, worst = True, True, 0.0
     for value, wanted in zip(values, expected, strict=True):
         known = wanted.value.isfinite()
-        floor = torch.as_tensor(wanted.floor, dtype=wanted.scale.dtype)
+        floor = torch.as_tensor(
+            wanted.floor, dtype=wanted.scale.dtype, device=known.device
+        )
         floor = floor.expand_as(wanted.value)[known]
         got = value.to(wanted.value)[known]
         finite &= bool(got.isfinite().all())
@@ -98,8 +100,10 @@ def draw_cotangents(samples: int, counts: Sequence[int], seed: int) -> Tensors:
     drawn: list[Tensor] = []
     for count in counts:
         shape = (samples, count)
-        magnitude = torch.rand(shape, generator=generator, dtype=torch.float64)
-        sign = torch.randint(0, 2, shape, generator=generator) * 2 - 1
+        magnitude = torch.rand(
+            shape, generator=generator, dtype=torch.float64, device="cpu"
+        )
+        sign = torch.randint(0, 2, shape, generator=generator, device="cpu") * 2 - 1
         drawn.append((magnitude + 0.5) * sign)
     return tuple(drawn)
 

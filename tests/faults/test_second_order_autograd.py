@@ -117,7 +117,7 @@ class Referring(nn.Module):
         super().__init__()
         self.w = nn.Parameter(randn(4))
         w = self.w
-        self.other = lambda: w
+        self.other: Callable[[], Tensor] = lambda: w
 
     def forward(self, x: Tensor) -> Tensor:
         return (x * self.w * self.other()).sin().sum(-1)

@@ -129,14 +129,16 @@ def _modes_agree(flat: Callable[..., Tensors], jets: list[Jet]) -> bool:
     with torch.enable_grad():
         primals = tuple(jet.primal.detach() for jet in jets)
         generator = torch.Generator().manual_seed(0)
-        weights = torch.randn(jets[0].tangents.shape[0], generator=generator)
+        weights = torch.randn(
+            jets[0].tangents.shape[0], generator=generator, device="cpu"
+        )
         tangents = tuple(
             torch.tensordot(weights.to(primal), jet.dense_tangents().detach(), 1)
             for jet, primal in zip(jets, primals, strict=True)
         )
         first, second = _derivatives(flat, primals, tangents)
         cotangents = tuple(
-            torch.randn(y.shape, generator=generator).to(y) for y in first
+            torch.randn(y.shape, generator=generator, device="cpu").to(y) for y in first
         )
 
         def slope(*z: Tensor) -> Tensor:
