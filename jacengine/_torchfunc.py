@@ -69,7 +69,7 @@ def pull_to_edges(
         return (None,) * len(edges)
 
     def pulled(*chosen: Tensor) -> tuple[Tensor | None, ...]:
-        found = torch.autograd.grad(
+        every = torch.autograd.grad(
             [outputs[i] for i in reached],
             list(edges),
             chosen,
@@ -78,7 +78,7 @@ def pull_to_edges(
             allow_unused=True,
             is_grads_batched=vectorisation == "legacy",
         )
-        found = cast("tuple[Tensor | None, ...]", found)
+        found = cast("tuple[Tensor | None, ...]", every)
         return tuple(g if g is None else dense(g) for g in found)
 
     chosen = [cotangents[i] for i in reached]

@@ -32,6 +32,7 @@ from jacengine.selection.effort import Effort
 from jacengine.selection.eligibility import first_runnable
 from jacengine.selection.finite_differences import disagreement, warn_of
 from jacengine.selection.reference import Reference
+from jacengine.selection.repeatability import refuse_unrepeatable
 
 
 def jacobian(
@@ -84,8 +85,8 @@ def jacobian(
 
     Raises:
         ArgumentError: An option does not fit the call.
-        JacengineError: See `jacengine.errors`; among them `UnsupportedError` if the
-            method cannot compute this one, with the reason.
+        UnsupportedError: The method cannot compute this one, with the reason.
+        JacengineError: See `jacengine.errors`.
 
     Example:
         >>> import torch, jacengine
@@ -126,7 +127,11 @@ def jacobian(
         warnings.filterwarnings("ignore", message="An output with one or more elements")
         method = _runnable(problem, bound, composition, reference)
         sweep = Sweep(problem, replace(method, chunk_size=chunk_size))
-        return compute_nested(problem, bound, sweep, out=out, reference=reference)
+        try:
+            return compute_nested(problem, bound, sweep, out=out, reference=reference)
+        except UnsupportedError:
+            refuse_unrepeatable(problem, bound)
+            raise
 
 
 def auto(

@@ -65,7 +65,7 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
             torch.set_grad_enabled(mode=recorded)
         if able.trusted and not changes:
             return self._bound
-        self._side_effects = problem.preserve_side_effects()
+        self._side_effects = problem.preserve_side_effects(trusted=able.trusted)
         state = self._side_effects.__enter__()
         return replace(self._bound, reset=state.restore) if changes else self._bound
 

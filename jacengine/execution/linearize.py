@@ -83,7 +83,7 @@ def _point(
         create_graph=problem.options.create_graph,
         own=own,
         module=problem.module,
-        calling=lambda module: replace(bound, fn=module),
+        calling=lambda module: replace(bound, fn=module, plain=bound.fn),
         names=problem.call_spec.names,
         batch_size=size if apart else None,
         over_samples=(

@@ -30,6 +30,7 @@ from jacengine.selection.diagonal_reference import RECHECK_PASSES
 from jacengine.selection.explain import as_text
 from jacengine.selection.finite_differences import disagreement, warn_of
 from jacengine.selection.reference import Reference
+from jacengine.selection.repeatability import refuse_unrepeatable
 from jacengine.selection.select import Selection, select
 
 _PLANS = ProcessCache()
@@ -90,6 +91,7 @@ def make_plan(
     Raises:
         MemoryBudgetError: The result, or every right method, exceeds the budget.
         NoStrategyError: No candidate computes it.
+        RandomnessError: That is because the function differs from call to call.
     """
     fn, args, kwargs = request.fn, request.args, request.kwargs
     problem = analyze(fn, args, kwargs, request.options)
@@ -124,6 +126,7 @@ def make_plan(
             compiled=request.compiled,
         )
     if not selection.ranked:
+        refuse_unrepeatable(problem, bound)
         _raise_no_method(problem, selection, budget)
     warn_of(selection.doubt, problem.title)
     _SELECTIONS[key] = selection.without_sweeps()

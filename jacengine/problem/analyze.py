@@ -34,6 +34,7 @@ from jacengine.problem.problem import (
     Randomness,
 )
 from jacengine.problem.quantity import PARTS, SECOND_ORDER
+from jacengine.problem.random_draws import watch_draws
 from jacengine.problem.side_effects import (
     all_buffers,
     preserve_side_effects,
@@ -69,12 +70,17 @@ def analyze(
         devices = {i.device for i in spec.inputs if i.device.type == "cuda"}
         with (
             TORCH_GLOBAL_LOCK,
-            preserve_side_effects(devices, all_buffers(fn), fn) as state,
+            preserve_side_effects(None, all_buffers(fn), fn) as state,
         ):
-            with peak_memory(_device(bound)) as peak:
-                seen, tracked = _look(bound)
-            stochastic, stateful = state.drawn, state.changed_buffers()
-            writes_attributes = state.attributes_changed
+            default = preserve_side_effects(devices, ())
+            with default as before, watch_draws() as draws:
+                with peak_memory(_device(bound)) as peak:
+                    seen, tracked = _look(bound)
+                if not draws.drawn:  # another thread may have, whose draws stay
+                    before.defaults.clear()
+            stochastic = draws.drawn or state.own_drawn
+            stateful = state.changed_buffers()
+            writes_attributes = state.attributes_changed or state.own_drawn
             if stochastic and options.randomness == "error":
                 raise RandomnessError(
                     "The function draws random numbers (dropout in training mode, for "

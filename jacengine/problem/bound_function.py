@@ -21,6 +21,7 @@ from jacengine.errors import (
 from jacengine.problem.call_spec import CallSpec
 from jacengine.problem.gradient import GradientMode, compute_gradient, join_inputs
 from jacengine.problem.nesting import EVALUATIONS
+from jacengine.problem.random_draws import watch_draws
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class BoundFunction:
             differentiated.
         joined: Whether the gradients by all inputs are joined along one axis.
         expected: What the function returned when it was analyzed.
+        plain: The function without the hooks that `fn` has, if it has.
     """
 
     fn: Callable[..., Any]
@@ -98,6 +100,7 @@ class BoundFunction:
     gradient: GradientMode | None = None
     joined: bool = False
     expected: ExpectedOutputs | None = None
+    plain: Callable[..., Any] | None = None
 
     def __call__(self, *primals: Tensor) -> Tensors:
         """Return the output tensors at these primals, or their gradient.
@@ -111,13 +114,20 @@ class BoundFunction:
             return self._differentiated(primals)
         before = torch.get_rng_state()
         output = self._differentiated(primals)
-        if not torch.equal(before, torch.get_rng_state()):
+        if not torch.equal(before, torch.get_rng_state()) and self._draws(primals):
             torch.set_rng_state(before)
             raise RandomnessError(
                 "The function draws random numbers now, which it did not when it was "
                 "analyzed. Make a plan anew with randomness='same', or call .eval()."
             )
         return output
+
+    def _draws(self, primals: Tensors) -> bool:
+        """Tell whether the function draws random numbers: another thread may have."""
+        plain = self if self.plain is None else replace(self, fn=self.plain)
+        with watch_draws() as draws:
+            plain._differentiated(primals)
+        return bool(draws.drawn)
 
     def _differentiated(self, primals: Tensors) -> Tensors:
         """Return what is differentiated: the outputs, or their gradient."""

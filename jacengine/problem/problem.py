@@ -132,10 +132,14 @@ class Problem:
         """Whether a call draws random numbers or writes buffers or attributes."""
         return self.stochastic or bool(self.stateful) or self.writes_attributes
 
-    def preserve_side_effects(self) -> preserve_side_effects:
-        """Return the context that puts back whatever a call changes."""
+    def preserve_side_effects(self, *, trusted: bool = True) -> preserve_side_effects:
+        """Return the context that puts back whatever a call changes.
+
+        What is not trusted may draw random numbers that the function does not.
+        """
         fn = self.fn if self.writes_attributes else None
-        return preserve_side_effects(self.devices, self.stateful, fn)
+        devices = self.devices if self.stochastic or not trusted else None
+        return preserve_side_effects(devices, self.stateful, fn)
 
     @functools.cached_property
     def joined(self) -> bool:

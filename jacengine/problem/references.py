@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine._torch_private import forward_hooks_of, own_attributes
+from jacengine.problem.random_draws import is_generator
 
 MOST, LONGEST = 10_000, 1000
 """Objects that are looked at, and entries of a container that is looked into."""
@@ -56,14 +57,14 @@ class References:
     Attributes:
         modules: The modules that are not inside one that was found before.
         tensors: Tensors that are no module's parameters or buffers.
-        generators: Random generators.
+        generators: Random generators of torch, NumPy and Python.
         objects: Plain objects.
         values: Numbers, strings and the like, and the code of functions.
     """
 
     modules: tuple[nn.Module, ...]
     tensors: tuple[Tensor, ...]
-    generators: tuple[torch.Generator, ...]
+    generators: tuple[Any, ...]
     objects: tuple[Any, ...]
     values: tuple[Named, ...]
 
@@ -72,7 +73,7 @@ def references_of(fn: Any, *arguments: Any) -> References:
     """Find what a callable refers to, and arguments of it that are no tensors."""
     modules: list[nn.Module] = []
     tensors: list[Tensor] = []
-    generators: list[torch.Generator] = []
+    generators: list[Any] = []
     objects: list[Any] = []
     values: list[Named] = []
     met: dict[int, Any] = {}  # with the objects: an id is unique while its object lives
@@ -88,7 +89,7 @@ def references_of(fn: Any, *arguments: Any) -> References:
         met[id(value)] = value
         if isinstance(value, Tensor):
             tensors.append(value)
-        elif isinstance(value, torch.Generator):
+        elif is_generator(value):
             generators.append(value)
         elif isinstance(value, nn.Module):
             modules.append(value)

@@ -23,9 +23,14 @@ from jacengine._torch_private import (
     own_attributes,
     version_of,
 )
+from jacengine.problem.random_draws import (
+    RandomSource,
+    RandomState,
+    default_sources,
+    own_sources,
+)
 from jacengine.problem.references import LONGEST, references_of
 
-_CPU = torch.device("cpu")
 COPIED = 2**26
 """Bytes of a tensor in an attribute up to which it is restored if it is written."""
 
@@ -147,22 +152,20 @@ def _same_contents(value: Any, kept: Any) -> bool:
 class State:
     """The random generators, buffers and attributes at one moment."""
 
-    generators: list[RandomState]
+    defaults: list[RandomState]
+    own: list[RandomState]
     buffers: list[Buffer] = field(default_factory=list[Buffer])
     attributes: list[Attributes] = field(default_factory=list[Attributes])
 
     @property
-    def drawn(self) -> bool:
-        """Whether random numbers were drawn since."""
-        return any(generator.drawn for generator in self.generators)
+    def own_drawn(self) -> bool:
+        """Whether a generator was used that is not one of torch's default ones."""
+        return any(state.drawn for state in self.own)
 
     @property
     def attributes_changed(self) -> bool:
-        """Whether attributes were changed, or a generator of the user's was used."""
-        return any(attributes.changed for attributes in self.attributes) or any(
-            isinstance(state.source, torch.Generator) and state.drawn
-            for state in self.generators
-        )
+        """Whether attributes of modules or objects were changed."""
+        return any(attributes.changed for attributes in self.attributes)
 
     def changed_buffers(self) -> tuple[tuple[nn.Module, str], ...]:
         """List the buffers written or replaced since."""
@@ -170,7 +173,7 @@ class State:
 
     def restore(self) -> None:
         """Put back whatever changed."""
-        for generator in self.generators:
+        for generator in (*self.defaults, *self.own):
             generator.restore()
         for buffer in self.buffers:
             if buffer.changed:
@@ -178,38 +181,6 @@ class State:
         for attributes in self.attributes:
             if attributes.changed:
                 attributes.restore()
-
-
-class RandomState:
-    """The state of one random generator, as it was."""
-
-    def __init__(self, source: torch.device | torch.Generator) -> None:
-        """Record the state of a device's generator or of one of the user's."""
-        self.source = source
-        self._known = self._now()
-
-    @property
-    def drawn(self) -> bool:
-        """Whether random numbers were drawn since."""
-        return not torch.equal(self._now(), self._known)
-
-    def restore(self) -> None:
-        """Put the state back."""
-        if not self.drawn:
-            return
-        if isinstance(self.source, torch.Generator):
-            self.source.set_state(self._known)
-        elif self.source.type == "cuda":
-            torch.cuda.set_rng_state(self._known, self.source)
-        else:
-            torch.set_rng_state(self._known)
-
-    def _now(self) -> Tensor:
-        if isinstance(self.source, torch.Generator):
-            return self.source.get_state()
-        if self.source.type == "cuda":
-            return torch.cuda.get_rng_state(self.source)
-        return torch.get_rng_state()
 
 
 class preserve_side_effects:  # noqa: N801 - reads as the context manager it is
@@ -220,14 +191,15 @@ class preserve_side_effects:  # noqa: N801 - reads as the context manager it is
 
     def __init__(
         self,
-        devices: Iterable[torch.device],
+        devices: Iterable[torch.device] | None,
         buffers: Iterable[tuple[nn.Module, str]],
         fn: Any = None,
     ) -> None:
         """Prepare.
 
         Args:
-            devices: Accelerators whose generators are recorded, besides the CPU's.
+            devices: Accelerators whose default generators are recorded, besides the
+                CPU's; `None` if none is, since other threads draw from them too.
             buffers: The buffers to record.
             fn: A function: the attributes of all modules and objects, and the
                 generators, that it refers to are recorded too.
@@ -238,11 +210,12 @@ class preserve_side_effects:  # noqa: N801 - reads as the context manager it is
 
     def __enter__(self) -> State:
         """Record."""
-        sources: list[torch.device | torch.Generator] = [_CPU, *self._devices]
+        defaults = [] if self._devices is None else default_sources(self._devices)
+        own: list[RandomSource] = []
         attributes: list[Attributes] = []
         if self._fn is not None:
             found = references_of(self._fn)
-            sources += found.generators
+            own = own_sources(found.generators)
             owners = [m for module in found.modules for m in module.modules()]
             attributes = [Attributes(owner) for owner in (*owners, *found.objects)]
         kept: list[Buffer] = []
@@ -251,7 +224,12 @@ class preserve_side_effects:  # noqa: N801 - reads as the context manager it is
             if tensor is not None:
                 copy = tensor.detach().clone()
                 kept.append(Buffer(owner, name, tensor, version_of(tensor), copy))
-        self._state = State([RandomState(s) for s in sources], kept, attributes)
+        self._state = State(
+            [RandomState(source) for source in defaults],
+            [RandomState(source) for source in own],
+            kept,
+            attributes,
+        )
         return self._state
 
     def __exit__(self, *_: object) -> None:

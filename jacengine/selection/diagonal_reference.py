@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import product
 
@@ -23,7 +24,6 @@ from jacengine.problem.problem import Problem
 from jacengine.results.result import Result
 from jacengine.selection.rounding import (
     ROUNDING_FACTOR,
-    rounded_differently,
     rounding_changes,
 )
 from jacengine.selection.verification import (
@@ -56,7 +56,7 @@ class DiagonalReference:
             that cancels to nothing carries the rounding of what it is made of.
         trace: Whether only the sum of the diagonal is computed.
         dtype: The least precise dtype among inputs and outputs.
-        rounded: Computes the diagonals again, rounded in another of many ways.
+        computed: Computes the diagonals again, while a context is entered.
     """
 
     columns: Tensor | None
@@ -65,7 +65,9 @@ class DiagonalReference:
     rows: Tensors
     trace: bool
     dtype: torch.dtype
-    rounded: Callable[[int], Tensors] = field(compare=False, repr=False)
+    computed: Callable[[AbstractContextManager[object]], Tensors] = field(
+        compare=False, repr=False
+    )
 
     @classmethod
     def of(
@@ -90,13 +92,13 @@ class DiagonalReference:
             columns = wanted = wanted[drawn.sort().values]
         dtype = least_precise(s.dtype for s in (*problem.inputs, *problem.values))
 
-        diagonals = functools.partial(_diagonals, problem, bound, wanted)
+        def diagonals(
+            context: AbstractContextManager[object],
+        ) -> tuple[Tensors, Tensors]:
+            run = functools.partial(_diagonals, problem, bound, wanted, context)
+            return plain_autograd(problem, bound, run)
 
-        def rounded(variant: int) -> Tensors:
-            run = rounded_differently(variant).applied_to(diagonals)
-            return plain_autograd(problem, bound, run)[0]
-
-        values, rows = plain_autograd(problem, bound, diagonals)
+        values, rows = diagonals(nullcontext())
         return cls(
             columns,
             draw_cotangents(problem.sample_count, sizes, seed=0),
@@ -104,7 +106,7 @@ class DiagonalReference:
             rows,
             problem.part == "trace",
             dtype,
-            rounded,
+            lambda context: diagonals(context)[0],
         )
 
     def restricted(self, problem: Problem) -> Problem:
@@ -133,7 +135,7 @@ class DiagonalReference:
         found = [
             torch.zeros(v.shape[0], v.shape[1], 1, device="cpu") for v in self.values
         ]
-        for variant in rounding_changes(self.rounded, self.values):
+        for variant in rounding_changes(self.computed, self.values):
             for k, change in enumerate(variant):
                 total = change.sum(2, keepdim=True).abs()
                 if not self.trace:
@@ -163,15 +165,26 @@ class DiagonalReference:
 
 
 def _diagonals(
-    problem: Problem, bound: BoundFunction, columns: Tensor
+    problem: Problem,
+    bound: BoundFunction,
+    columns: Tensor,
+    context: AbstractContextManager[object],
 ) -> tuple[Tensors, Tensors]:
-    """Compute the diagonal of each value at some columns.
+    """Compute the diagonal of each value at some columns, inside a context.
 
     Returns:
         The diagonals, and the largest entries beside them.
     """
-    primals = bound.tracked()
-    outputs = bound(*primals)
+    with context:
+        primals = bound.tracked()
+        outputs = bound(*primals)
+        return _by_passes(problem, outputs, primals, columns)
+
+
+def _by_passes(
+    problem: Problem, outputs: Tensors, primals: Tensors, columns: Tensor
+) -> tuple[Tensors, Tensors]:
+    """Pull back each entry of the gradient that a diagonal entry is in."""
     samples, count = problem.sample_count, columns.numel()
     found = [
         torch.zeros(samples, spec.size, count, dtype=torch.float64, device="cpu")

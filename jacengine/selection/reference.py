@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -28,7 +29,6 @@ from jacengine.selection.forward_projection import (
 )
 from jacengine.selection.rounding import (
     ROUNDING_FACTOR,
-    rounded_differently,
     rounding_changes,
 )
 from jacengine.selection.verification import (
@@ -55,7 +55,7 @@ class Reference:
         dtype: The least precise dtype among inputs and outputs.
         certain: Whether autograd is taken at its word. Second derivatives, and what
             is computed by forward mode, are to be compared with finite differences.
-        rounded: Computes the products again, rounded in another of many ways.
+        computed: Computes the products again, while a context is entered.
         diagonal: The reference of a diagonal or a trace, if that is computed.
     """
 
@@ -64,7 +64,9 @@ class Reference:
     seeds: Tensors
     dtype: torch.dtype
     certain: bool
-    rounded: Callable[[int], Tensors] = field(compare=False, repr=False)
+    computed: Callable[[AbstractContextManager[object]], Tensors] = field(
+        compare=False, repr=False
+    )
     diagonal: DiagonalReference | None = None
 
     @classmethod
@@ -90,16 +92,24 @@ class Reference:
         sizes = [spec.size for spec in problem.outputs] if rows is None else [len(rows)]
         cotangents = draw_cotangents(problem.sample_count, sizes, seed)
 
-        project = functools.partial(_project, problem, bound, cotangents)
+        def project(
+            context: AbstractContextManager[object],
+        ) -> tuple[Tensors, Tensors, bool]:
+            run = functools.partial(_project, problem, bound, cotangents, context)
+            return plain_autograd(problem, bound, run)
 
-        def rounded(variant: int) -> Tensors:
-            run = rounded_differently(variant).applied_to(project)
-            return plain_autograd(problem, bound, run)[1]
-
-        seeds, products, pulled = plain_autograd(problem, bound, project)
+        seeds, products, pulled = project(nullcontext())
         certain = pulled and problem.gradient is None
         dtype = least_precise(s.dtype for s in (*problem.inputs, *problem.outputs))
-        return cls(cotangents, products, seeds, dtype, certain, rounded, diagonal)
+        return cls(
+            cotangents,
+            products,
+            seeds,
+            dtype,
+            certain,
+            lambda c: project(c)[1],
+            diagonal,
+        )
 
     def verify(
         self, problem: Problem, bound: BoundFunction, method: Method, result: Result
@@ -160,7 +170,7 @@ class Reference:
     @functools.cached_property
     def _rounding(self) -> list[float]:
         """The effect of rounding on the products, in each group of columns."""
-        variants = rounding_changes(self.rounded, self.products)
+        variants = rounding_changes(self.computed, self.products)
         return [_largest(torch.stack(each)) for each in zip(*variants, strict=True)]
 
     def _compared(
@@ -198,24 +208,28 @@ def _summed(projection: Projection) -> Projection:
 
 
 def _project(
-    problem: Problem, bound: BoundFunction, cotangents: Tensors
+    problem: Problem,
+    bound: BoundFunction,
+    cotangents: Tensors,
+    context: AbstractContextManager[object],
 ) -> tuple[Tensors, Tensors, bool]:
-    """Pull the cotangents of rows back by plain reverse mode.
+    """Pull the cotangents of rows back by plain reverse mode, inside a context.
 
     Returns:
         The cotangents of the outputs, their products, and whether those are by reverse
         mode indeed: by forward mode, if the function has no other.
     """
-    primals = bound.tracked()
-    outputs = bound(*primals)
-    seeds = _of_outputs(problem, cotangents, outputs)
     pulled = True
-    try:
-        products = pull(outputs, primals, seeds)
-    except NotImplementedError as error:
-        if problem.gradient is not None or not lacks_reverse_mode(error):
-            raise
-        products, pulled = push_projection(problem, bound, seeds), False
+    with context:
+        primals = bound.tracked()
+        outputs = bound(*primals)
+        seeds = _of_outputs(problem, cotangents, outputs)
+        try:
+            products = pull(outputs, primals, seeds)
+        except NotImplementedError as error:
+            if problem.gradient is not None or not lacks_reverse_mode(error):
+                raise
+            products, pulled = push_projection(problem, bound, seeds), False
     return seeds, _by_column_group(problem, products), pulled
 
 

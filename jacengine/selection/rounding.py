@@ -10,8 +10,10 @@ near an optimum) comes from the terms that it is made of, whatever their precisi
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,14 +27,16 @@ from jacengine._torch_private import (
 from jacengine._torchfunc import Tensors
 from jacengine.errors import JacengineError
 
-T = TypeVar("T")
-
 VARIANTS = 3
 """How many times a computation is repeated with other roundings: in one, or two, the
 changes may happen to cancel."""
 ROUNDING_FACTOR = 16
 """Multiples that are tolerated of the largest change: operators sum many terms, and
 round each partial sum."""
+
+REPEATABLE = 0.5
+"""Share of these changes that the same computation may differ by when it is repeated:
+threads may sum in another order each time."""
 
 _EXACT = 2**10
 """Magnitude up to which integers are taken to be exact: indices, counts, masks."""
@@ -41,28 +45,38 @@ _MULTIPLIER = 0x9E3779B97F4A7C15
 
 
 def rounding_changes(
-    rounded: Callable[[int], Tensors], known: Tensors
+    computed: Callable[[AbstractContextManager[object]], Tensors], known: Tensors
 ) -> list[Tensors]:
     """Compute a result rounded differently, and by how much it changes.
 
     Args:
-        rounded: Computes the result in one of many roundings.
+        computed: Computes the result while a context is entered.
         known: The result in the usual one.
 
     Returns:
         The changes of each tensor in each of `VARIANTS` roundings, zero where one is
-        not finite; none at all if the function fails then.
+        not finite. None at all if the function fails then, or if it is another one at
+        each call, so that rounding is not what the changes come from.
     """
+    none = tuple(torch.zeros_like(value) for value in known)
     found: list[Tensors] = []
+    contexts: list[AbstractContextManager[object]] = [nullcontext()]
+    contexts += map(rounded_differently, range(VARIANTS))
     with contextlib.suppress(RuntimeError, JacengineError):
-        for variant in range(VARIANTS):
-            found.append(
-                tuple(
-                    (other - value).nan_to_num(0.0, 0.0, 0.0)
-                    for other, value in zip(rounded(variant), known, strict=True)
-                )
+        for context in contexts:
+            pairs = zip(computed(context), known, strict=True)
+            change = tuple(
+                (other - value).nan_to_num(0.0, 0.0, 0.0) for other, value in pairs
             )
-    return found or [tuple(torch.zeros_like(value) for value in known)]
+            found.append(change)
+    if not found:
+        return [none]
+    again, *changed = map(_size, found)
+    return found[1:] if again < REPEATABLE * max(changed, default=0.0) else [none]
+
+
+def _size(change: Tensors) -> float:
+    return math.hypot(*(float(part.norm()) for part in change))
 
 
 class rounded_differently(TorchDispatchMode):  # noqa: N801 - reads as a context manager
@@ -90,15 +104,6 @@ class rounded_differently(TorchDispatchMode):  # noqa: N801 - reads as a context
                 if _storage(tensor) not in known:
                     self._change(tensor)
         return result
-
-    def applied_to(self, run: Callable[[], T]) -> Callable[[], T]:
-        """Return a computation with its operators rounded in this way."""
-
-        def rounded() -> T:
-            with self:
-                return run()
-
-        return rounded
 
     def _change(self, tensor: Tensor) -> None:
         value = torch.view_as_real(tensor) if tensor.is_complex() else tensor
