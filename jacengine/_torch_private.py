@@ -96,6 +96,11 @@ def own_attributes(owner: Any) -> dict[str, Any]:
     return {name: found[name] for name in found.keys() - OF_EVERY_MODULE}
 
 
+def is_own_attribute(name: str) -> bool:
+    """Tell whether an attribute is not one that every module has."""
+    return name not in OF_EVERY_MODULE
+
+
 def forward_hooks_of(module: nn.Module) -> list[Any]:
     """List the hooks that take part in a module's forward pass."""
     return [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
@@ -218,6 +223,28 @@ def components_of(tensor: Tensor) -> tuple[Tensor, ...]:
     if tensor.layout in {torch.sparse_csc, torch.sparse_bsc}:
         return (tensor.ccol_indices(), tensor.row_indices(), tensor.values())
     return (tensor.to_dense(),)
+
+
+def set_version(tensor: Tensor, version: int) -> None:
+    """Set how often a tensor was written in place, after its values were put back."""
+    if version < 0:
+        return
+    counter: Any = torch._C._autograd._unsafe_set_version_counter  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        counter((tensor,), (version,))
+    except TypeError:  # before torch 2.7
+        counter(tensor, version)
+
+
+def tensor_hooks(tensor: Tensor) -> dict[int, Any]:
+    """Return the hooks on a tensor's gradient; a copy, if there are none."""
+    found = tensor._backward_hooks
+    return {} if found is None else found
+
+
+def set_onednn(enabled: bool) -> None:
+    """Switch the kernels of oneDNN on or off."""
+    torch._C._set_mkldnn_enabled(enabled)
 
 
 def without_storage(tensor: Tensor) -> bool:

@@ -76,8 +76,9 @@ class Capabilities:
         tunable: Whether it has something to prepare: see `Strategy.prepare`.
         vmappable: Whether it can be linearized and applied inside `torch.func.vmap`.
         trusted: Whether it neither writes to nor keeps a product that it has returned,
-            so that the product may become the result without a copy, and draws no
-            random numbers itself. Saves copies and checks.
+            so that the product may become the result without a copy, and changes
+            nothing: no random numbers, no primals, modules or settings of torch. What
+            is not trusted is guarded, by copies of all that at each call.
     """
 
     mode: Mode

@@ -16,6 +16,8 @@ from jacengine._torch_private import (
     leave_transforms,
     transform_depth,
 )
+from jacengine.errors import StrategyError
+from jacengine.execution.guard import Guard
 from jacengine.execution.method import Method
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
@@ -36,6 +38,7 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
         self._method = method
         self._stack: contextlib.ExitStack | None = None
         self._side_effects: preserve_side_effects | None = None
+        self._guard: Guard | None = None
 
     def __enter__(self) -> BoundFunction:
         """Apply the settings."""
@@ -43,7 +46,7 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
         able = method.capabilities
         changes = problem.changes_state
         frozen = [p for p in self._bound.parameters() if not p.requires_grad]
-        exclusive = changes or not able.thread_safe or bool(frozen)
+        exclusive = changes or not (able.thread_safe and able.trusted) or bool(frozen)
         if exclusive or torch.is_inference_mode_enabled() or method.fallbacks:
             with contextlib.ExitStack() as stack:
                 if exclusive:
@@ -67,15 +70,24 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
             return self._bound
         self._side_effects = problem.preserve_side_effects(trusted=able.trusted)
         state = self._side_effects.__enter__()
+        if not able.trusted:
+            self._guard = Guard(problem, self._bound)
         return replace(self._bound, reset=state.restore) if changes else self._bound
 
     def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
-        """Restore everything, also after an interruption."""
+        """Restore everything, also after an interruption.
+
+        Raises:
+            StrategyError: The strategy has changed what is the user's.
+        """
         interruption = interruption_of(error, self._handled)
         if error is not None:
             leave_transforms(self._depth)
             self._restore_forward_mode()
+        changed: str | None = None
         try:
+            if self._guard is not None:
+                changed = self._guard.restore()
             if self._side_effects is not None:
                 self._side_effects.__exit__()
         finally:
@@ -85,6 +97,11 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
                 self._stack.close()
         if interruption is not None and interruption is not error:
             raise interruption
+        if changed is not None and error is None:
+            raise StrategyError(
+                f"{self._method.name} changes what is the user's: {changed}. It was put"
+                " back, and the result is not used."
+            )
 
     def _restore_forward_mode(self) -> None:
         """Leave forward mode, unless the user or another thread is in it."""

@@ -8,6 +8,7 @@ it was, also after an exception.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ from jacengine.problem.random_draws import (
 )
 from jacengine.problem.references import LONGEST, references_of
 
+CONTAINERS = {list, dict, set, OrderedDict}
+"""Types of attributes whose contents are compared and restored."""
 COPIED = 2**26
 """Bytes of a tensor in an attribute up to which it is restored if it is written."""
 
@@ -85,35 +88,43 @@ class Attributes:
     Containers and tensors among them are compared and restored by their contents too.
     """
 
-    def __init__(self, owner: Any) -> None:
-        """Record them; those that every module has are recorded as buffers are."""
+    def __init__(self, owner: Any, *, whole: bool = False) -> None:
+        """Record them.
+
+        Those that every module has are left out (buffers are recorded as such), unless
+        the `whole` is wanted.
+        """
         self._all = vars(owner)
-        self._own = own_attributes(owner)
+        self._own = self._all.copy() if whole else own_attributes(owner)
+        self._left_out = frozenset[str]() if whole else OF_EVERY_MODULE
         self._contents = {
             name: value.copy()
             for name, value in self._own.items()
-            if type(value) in {list, dict, set} and len(value) <= LONGEST
+            if type(value) in CONTAINERS and len(value) <= LONGEST
         }
-        self._tensors = [
-            (value, version_of(value), value.detach().clone())
-            for value in self._own.values()
+        self._tensors = {
+            name: (value, version_of(value), value.detach().clone())
+            for name, value in self._own.items()
             if type(value) is Tensor
             and value.layout == torch.strided
             and value.nbytes <= COPIED
-        ]
+        }
 
-    @property
-    def changed(self) -> bool:
-        """Whether one was set, deleted or written since."""
-        return (
-            any(self._all.get(name, self) is not v for name, v in self._own.items())
-            or self._added() != []
-            or any(
-                not _same_contents(self._own[name], kept)
-                for name, kept in self._contents.items()
-            )
-            or any(version_of(tensor) != known for tensor, known, _ in self._tensors)
-        )
+    def changes(self) -> list[str]:
+        """Name those that were set, deleted or written since."""
+        found = [n for n, v in self._own.items() if self._all.get(n, self) is not v]
+        found += self._added()
+        found += [
+            name
+            for name, kept in self._contents.items()
+            if not _same_contents(self._own[name], kept)
+        ]
+        found += [
+            name
+            for name, (tensor, known, _) in self._tensors.items()
+            if version_of(tensor) != known
+        ]
+        return found
 
     def restore(self) -> None:
         """Put them back."""
@@ -125,7 +136,7 @@ class Attributes:
             if not _same_contents(value, kept):
                 value.clear()
                 value.extend(kept) if isinstance(value, list) else value.update(kept)
-        for tensor, known, copy in self._tensors:
+        for tensor, known, copy in self._tensors.values():
             if version_of(tensor) != known:
                 with torch.no_grad():
                     tensor.copy_(copy)
@@ -134,7 +145,7 @@ class Attributes:
         return [
             name
             for name in self._all.keys() - self._own.keys()
-            if name not in OF_EVERY_MODULE
+            if name not in self._left_out
         ]
 
 
@@ -165,7 +176,7 @@ class State:
     @property
     def attributes_changed(self) -> bool:
         """Whether attributes of modules or objects were changed."""
-        return any(attributes.changed for attributes in self.attributes)
+        return any(attributes.changes() for attributes in self.attributes)
 
     def changed_buffers(self) -> tuple[tuple[nn.Module, str], ...]:
         """List the buffers written or replaced since."""
@@ -179,7 +190,7 @@ class State:
             if buffer.changed:
                 buffer.restore()
         for attributes in self.attributes:
-            if attributes.changed:
+            if attributes.changes():
                 attributes.restore()
 
 

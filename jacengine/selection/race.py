@@ -122,13 +122,6 @@ class Race:
         self.running.remove(result)
         self.out.append(replace(result, outcome=outcome, reason=reason))
 
-    def disqualify(self, strategy: str, reason: str) -> None:
-        """Put a strategy out that broke its contract."""
-        dropped = [r for r in (*self.running, *self.out) if r.strategy == strategy]
-        self.running = [r for r in self.running if r.strategy != strategy]
-        self.out = [r for r in self.out if r.strategy != strategy]
-        self.out.append(replace(dropped[0], outcome="error", reason=reason))
-
     def run(self, *, compiled: bool = False) -> None:
         """Race those near the best, in rounds; measure what memory they take."""
         if not self.running:

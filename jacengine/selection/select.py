@@ -20,7 +20,6 @@ from jacengine.selection.candidates import by_composition, candidates, predicted
 from jacengine.selection.effort import LIMITS, Effort
 from jacengine.selection.eligibility import check_eligibility
 from jacengine.selection.finite_differences import disagreement
-from jacengine.selection.isolation import Isolation
 from jacengine.selection.race import Race
 from jacengine.selection.ranking import ranking
 from jacengine.selection.reference import Reference
@@ -107,17 +106,14 @@ def select(
         warnings.simplefilter("ignore")
         warm_up()
         started, load = clock(), psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
-        isolation = Isolation(bound, problem.modules)
-        reference = Reference.of(problem, isolation.bound)
-        race = Race(
-            problem, isolation.bound, reference, LIMITS[effort], clock, budget=budget
-        )
-        _enter_all(race, isolation, compositions, budget, timed=effort != "none")
+        reference = Reference.of(problem, bound)
+        race = Race(problem, bound, reference, LIMITS[effort], clock, budget=budget)
+        _enter_all(race, compositions, budget, timed=effort != "none")
         race.run(compiled=compiled)
         ranked = _ranked_within(race, [c.name for c in compositions], budget)
         doubt = None
         if effort == "thorough" or not reference.certain:
-            doubt = disagreement(problem, isolation.bound, reference)
+            doubt = disagreement(problem, bound, reference)
         cost_s = clock() - started
         found = (*ranked, *race.out)
         return Selection(found, cost_s, budget, effort, load=load, doubt=doubt)
@@ -125,7 +121,6 @@ def select(
 
 def _enter_all(
     race: Race,
-    isolation: Isolation,
     compositions: Sequence[Composition],
     budget: int,
     *,
@@ -144,9 +139,6 @@ def _enter_all(
             problem, race.bound, methods, race.reference, budget, timed=timed
         )
         race.enter(result, cost)
-        changed = isolation.restore()
-        if changed is not None:
-            race.disqualify(name, f"changes what is the user's: {changed}")
     for composition in compositions:
         if composition.name not in met:
             refusal = composition.strategy.check(problem)

@@ -115,17 +115,6 @@ def test_without_timing_the_first_right_one_is_taken() -> None:
     assert "a right method was found" in str(race.reason_to_skip(0.0))
 
 
-@pytest.mark.parametrize("where", ["running", "out"])
-def test_an_expelled_strategy_is_an_error(where: str) -> None:
-    race = _race(Clock())
-    setattr(race, where, [_record("vmap_vjp", 1.0)])
-    race.disqualify("vmap_vjp", "changes what is the user's: hooks")
-    assert race.running == []
-    assert [(r.outcome, r.reason) for r in race.out] == [
-        ("error", "changes what is the user's: hooks")
-    ]
-
-
 @pytest.mark.parametrize(
     ("times", "leader", "expected"),
     [
