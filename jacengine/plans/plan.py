@@ -21,6 +21,7 @@ from jacengine.execution.method import Method
 from jacengine.execution.sweep import Sweep
 from jacengine.interface import Composition
 from jacengine.plans.serialization import describe_options, to_json
+from jacengine.plans.shared_memory import refuse_shared_memory
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import Problem
@@ -231,8 +232,11 @@ def compute_nested(
     """Compute a Jacobian, nested (and with `aux`) as the user expects.
 
     Raises:
+        ArgumentError: `out` shares memory with what the function reads.
         UnsupportedError: It does not agree with `reference`, if that was given.
     """
+    if out is not None:
+        refuse_shared_memory(problem, bound, out)
     result = sweep.run(bound, out=out, pool=pool)
     if reference is not None:
         verification = reference.verify(problem, bound, sweep.method, result)
@@ -245,5 +249,6 @@ def compute_nested(
     nested = result.nested() if out is None else out
     if not problem.options.has_aux:
         return nested
-    with torch.no_grad(), problem.preserve_side_effects():
+    recorded = problem.options.create_graph
+    with torch.set_grad_enabled(recorded), problem.preserve_side_effects():
         return nested, bound.run(bound.leaves).aux
