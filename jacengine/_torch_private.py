@@ -174,6 +174,23 @@ def training_flags(roots: Iterable[nn.Module]) -> tuple[bool, ...]:
     return tuple(flags)
 
 
+def parameter_numbers(module: nn.Module) -> tuple[int, ...]:
+    """Return the number of each parameter of a module in order, tied ones alike.
+
+    Called at every call of a plan: see `tensors_of`.
+    """
+    numbers: dict[int, int] = {}
+    found: list[int] = []
+    waiting = [module]
+    while waiting:
+        inside = waiting.pop()
+        for parameter in inside._parameters.values():
+            if parameter is not None:
+                found.append(numbers.setdefault(id(parameter), len(numbers)))
+        waiting += [child for child in inside._modules.values() if child is not None]
+    return tuple(found)
+
+
 def tensors_of(roots: Iterable[nn.Module]) -> list[Tensor]:
     """List the parameters and buffers of modules, some of them more than once.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from jacengine import pytrees
-from jacengine._torch_private import parameter_of, training_flags
+from jacengine._torch_private import parameter_numbers, parameter_of, training_flags
 from jacengine.errors import PlanMismatchError
 from jacengine.problem.call_spec import argument_labels
 from jacengine.problem.fingerprint import Fingerprint, fingerprint
@@ -25,6 +25,8 @@ class Signature:
         structure: How the arguments nest.
         leaves: Shape, dtype and device of each tensor; the type of anything else.
         parameters: Name, shape and dtype of the parameters that are differentiated.
+        tied: The number of each parameter of the module that they are of, tied ones
+            alike; nothing, if inputs are differentiated.
         training: The training flags of all modules.
         state: What the function rests on besides: numbers and code that it refers to,
             classes, parameters and buffers of its modules. A plan does not compare it,
@@ -35,7 +37,8 @@ class Signature:
 
     structure: pytrees.Structure
     leaves: tuple[object, ...]
-    parameters: tuple[tuple[str, tuple[int, ...], torch.dtype], ...]
+    parameters: tuple[tuple[str, tuple[int, ...] | None, torch.dtype | None], ...]
+    tied: tuple[int, ...]
     training: tuple[bool, ...]
     state: Fingerprint = field(compare=False, repr=False)
     flags: tuple[object, ...]
@@ -56,6 +59,7 @@ class Signature:
             structure,
             tuple(map(_describe, leaves)),
             _parameters(fn, names),
+            parameter_numbers(fn) if names else (),
             training_flags(found.modules),
             fingerprint(found),
             _flags(),
@@ -80,6 +84,7 @@ class Signature:
         if (
             structure != self.structure
             or tuple(map(_describe, leaves)) != self.leaves
+            or (self.parameters and parameter_numbers(fn) != self.tied)
             or _parameters(fn, [name for name, *_ in self.parameters])
             != self.parameters
             or training_flags(self.roots) != self.training
@@ -112,6 +117,7 @@ class Signature:
             for mine, theirs in zip(self.parameters, got.parameters, strict=True)
         ]
         rows += [
+            ("parameters, tied ones alike", self.tied, got.tied),
             ("training flags", _summary(self.training), _summary(got.training)),
             ("settings of torch", self.flags, got.flags),
         ]
@@ -146,9 +152,17 @@ def _words(described: object) -> str:
 
 def _parameters(
     fn: Any, names: Sequence[str]
-) -> tuple[tuple[str, tuple[int, ...], torch.dtype], ...]:
-    found = [(name, parameter_of(fn, name)) for name in names]
-    return tuple((name, tuple(p.shape), p.dtype) for name, p in found)
+) -> tuple[tuple[str, tuple[int, ...] | None, torch.dtype | None], ...]:
+    """Describe parameters by name; `None` for those that are gone."""
+    found: list[tuple[str, tuple[int, ...] | None, torch.dtype | None]] = []
+    for name in names:
+        try:
+            parameter = parameter_of(fn, name)
+        except (AttributeError, KeyError):
+            found.append((name, None, None))
+        else:
+            found.append((name, tuple(parameter.shape), parameter.dtype))
+    return tuple(found)
 
 
 def _summary(training: tuple[bool, ...]) -> str:

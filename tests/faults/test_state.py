@@ -210,3 +210,63 @@ def test_traced_modules(wrt: str) -> None:
         model, x, wrt=wrt, batch_dim=0, strategy="reverse_loop"
     )
     torch.testing.assert_close(found, expected)
+
+
+class TwoLayers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(3, 3, dtype=torch.float64)
+        self.b = nn.Linear(3, 3, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.b(self.a(x).tanh())
+        return result
+
+
+def tie(model: TwoLayers) -> None:
+    model.b.weight = model.a.weight
+
+
+def untie(model: TwoLayers) -> None:
+    model.b.weight = nn.Parameter(randn(3, 3, seed=4))
+
+
+def drop_bias(model: TwoLayers) -> None:
+    model.a.register_parameter("bias", None)
+
+
+def add_parameter(model: TwoLayers) -> None:
+    model.a.register_parameter("scale", nn.Parameter(randn(1)))
+
+
+def drop_layer(model: TwoLayers) -> None:
+    del model.a
+    model.a = nn.Identity()  # type: ignore[assignment]
+
+
+EDITS: dict[str, tuple[Callable[[TwoLayers], object], Callable[[TwoLayers], None]]] = {
+    "tied": (lambda _: None, tie),
+    "untied": (tie, untie),
+    "bias dropped": (lambda _: None, drop_bias),
+    "parameter added": (lambda _: None, add_parameter),
+    "layer dropped": (lambda _: None, drop_layer),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_plan_of_a_module_that_is_edited(name: str) -> None:
+    prepare, edit = EDITS[name]
+    model, x = TwoLayers(), randn(5, 3)
+    prepare(model)
+    options: Any = {"wrt": "params", "batch_dim": 0}
+    plan = jacengine.plan(model, x, **options)
+    jacengine.auto(model, x, **options)
+    edit(model)
+    with pytest.raises(jacengine.PlanMismatchError, match="parameter"):
+        plan(x)
+    if name == "parameter added":
+        return
+    again = jacengine.auto(model, x, **options)
+    wanted = jacengine.jacobian(model, x, strategy="reverse_loop", **options)
+    assert again.keys() == wanted.keys()
+    assert all(torch.allclose(again[key], wanted[key]) for key in wanted)
