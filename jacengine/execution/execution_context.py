@@ -46,8 +46,9 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
         able = method.capabilities
         changes = problem.changes_state
         frozen = [p for p in self._bound.parameters() if not p.requires_grad]
-        exclusive = changes or not (able.thread_safe and able.trusted) or bool(frozen)
-        if exclusive or torch.is_inference_mode_enabled() or method.fallbacks:
+        alone = able.thread_safe and able.trusted and not method.fallbacks
+        exclusive = changes or not alone or bool(frozen)
+        if exclusive or torch.is_inference_mode_enabled():
             with contextlib.ExitStack() as stack:
                 if exclusive:
                     stack.enter_context(TORCH_GLOBAL_LOCK)

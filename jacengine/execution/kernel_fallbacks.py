@@ -15,6 +15,8 @@ from typing import TypeVar
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from jacengine._locks import TORCH_GLOBAL_LOCK
+
 T = TypeVar("T")
 
 
@@ -101,6 +103,8 @@ def with_fallbacks(run: Callable[[], T]) -> T:
     while True:
         try:
             with ExitStack() as stack:
+                if fallbacks:  # settings of all threads
+                    stack.enter_context(TORCH_GLOBAL_LOCK)
                 for fallback in fallbacks:
                     stack.enter_context(fallback.enter())
                 return run()

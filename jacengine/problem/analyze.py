@@ -73,7 +73,7 @@ def analyze(
             preserve_side_effects(None, all_buffers(fn), fn) as state,
         ):
             default = preserve_side_effects(devices, ())
-            with default as before, watch_draws() as draws:
+            with default as before, watch_draws(devices) as draws:
                 with peak_memory(_device(bound)) as peak:
                     seen, tracked = _look(bound)
                 if not draws.drawn:  # another thread may have, whose draws stay

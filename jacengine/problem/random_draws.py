@@ -27,21 +27,26 @@ class watch_draws(TorchDispatchMode):  # noqa: N801 - reads as the context manag
         drawn: Whether there was one.
     """
 
-    def __init__(self) -> None:
-        """Begin with none."""
+    def __init__(self, devices: Iterable[torch.device] = ()) -> None:
+        """Begin with none; draws on the CPU and on these accelerators count."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.drawn: bool = False
+        self._sources = default_sources(devices)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         """Run an operator; a generator that it is given is not a default one."""
         given = (*args, *(kwargs or {}).values())
-        if torch.Tag.nondeterministic_seeded in func.tags and not any(
+        if torch.Tag.nondeterministic_seeded not in func.tags or any(
             isinstance(value, torch.Generator) for value in given
         ):
-            self.drawn = True
-        return func(*args, **(kwargs or {}))
+            return func(*args, **(kwargs or {}))
+        before = [RandomState(source) for source in self._sources]
+        result = func(*args, **(kwargs or {}))
+        # Attention without dropout, for instance, could draw and does not.
+        self.drawn |= any(state.drawn for state in before)
+        return result
 
 
 @dataclass(frozen=True)

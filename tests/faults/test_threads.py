@@ -45,3 +45,39 @@ def test_a_thread_that_calls_the_model_sees_the_model_alone(strategy: str) -> No
         stop.set()
         user.join()
     assert not met
+
+
+def attention(x: Tensor) -> Tensor:
+    return nn.functional.scaled_dot_product_attention(x, x, x)
+
+
+def test_attention_draws_no_random_numbers() -> None:
+    assert jacengine.auto(attention, randn(1, 1, 3, 4)).shape == (1, 1, 3, 4) * 2
+
+
+def test_settings_are_put_back_in_the_right_order() -> None:
+    """The same kernels are switched off in several threads at once."""
+    lstm, x = nn.LSTM(3, 4, batch_first=True), randn(2, 3, 3).float()
+    recurrent = jacengine.plan(lambda x: lstm(x)[0], x, strategies=["vmap_vjp"])
+    y = randn(1, 1, 3, 4).float()
+    attending = jacengine.plan(attention, y, strategies=["vmap_jvp"])
+    assert recurrent.chosen.method is not None
+    failures: list[Exception] = []
+
+    def work(number: int) -> None:
+        try:
+            for _ in range(5):
+                if number % 2:
+                    recurrent(x)
+                    jacengine.hessian(lambda y: attention(y).sum(), y)
+                else:
+                    attending(y)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []  # and the settings are checked after every test
