@@ -118,7 +118,7 @@ class Guard:
 
     def __init__(self, problem: Problem, bound: BoundFunction) -> None:
         """Record it; tensors are copied."""
-        found = references_of(problem.fn)
+        found = references_of(*problem.roots)
         arguments = [leaf for leaf in bound.leaves if isinstance(leaf, Tensor)]
         held = [*found.tensors, *tensors_of(problem.modules)]
         modules = [m for root in problem.modules for m in root.modules()]

@@ -24,6 +24,7 @@ from jacengine.plans.request import PlanRequest
 from jacengine.plans.serialization import describe_options
 from jacengine.problem.analyze import analyze
 from jacengine.problem.problem import Problem
+from jacengine.problem.references import objects_among
 from jacengine.problem.signature import Signature
 from jacengine.selection.budget import Budget, format_bytes, to_bytes
 from jacengine.selection.diagonal_reference import RECHECK_PASSES
@@ -73,7 +74,8 @@ def cached_plan(request: PlanRequest) -> Plan:
     options = describe_options(request.options)
     settings = (repr(budget), request.effort, request.compiled)
     key = (options, names, settings, signature.key)
-    plan = _PLANS.find(key, fn)
+    leaves = pytrees.flatten_call(request.args, request.kwargs)[0]
+    plan = _PLANS.find(key, fn, objects_among(leaves))
     if plan is None or not _fits(plan, budget):
         plan = make_plan(request, by_code=True)
         _PLANS.keep(key, plan)

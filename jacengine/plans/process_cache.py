@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,17 +38,28 @@ class ProcessCache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def find(self, key: tuple[object, ...], fn: Callable[..., Any]) -> Plan | None:
-        """Return the plan made for this very function under this key."""
+    def find(
+        self, key: tuple[object, ...], fn: Callable[..., Any], objects: Sequence[Any]
+    ) -> Plan | None:
+        """Return the plan made for this very function under this key.
+
+        Args:
+            key: What else it was made for.
+            fn: The function.
+            objects: Arguments of it that are no tensors.
+        """
+        roots = (fn, *objects)
         with self._lock:
             entry = self._entries.get((key, id(fn)))
             if entry is None or entry[0]() is not fn:
                 return None
             self._entries.move_to_end((key, id(fn)))
-        (_, plan, written), buffers = entry, all_buffers(fn)
+        (_, plan, written), buffers = entry, all_buffers(*roots)
         stateful = tuple(buffers[i] for i in written if i < len(buffers))
-        modules = tuple(reachable_modules(fn))
-        problem = replace(plan.problem, fn=fn, modules=modules, stateful=stateful)
+        modules = tuple(reachable_modules(*roots))
+        problem = replace(
+            plan.problem, fn=fn, roots=roots, modules=modules, stateful=stateful
+        )
         signature = replace(plan.signature, roots=modules)
         return Plan(problem, plan.selection, signature, plan.compositions)
 
@@ -63,11 +74,11 @@ class ProcessCache:
         written = {(id(owner), name) for owner, name in plan.problem.stateful}
         stateful = tuple(
             i
-            for i, (owner, name) in enumerate(all_buffers(fn))
+            for i, (owner, name) in enumerate(all_buffers(*plan.problem.roots))
             if (id(owner), name) in written
         )
         emptied = Plan(
-            replace(plan.problem, fn=_gone, modules=(), stateful=()),
+            replace(plan.problem, fn=_gone, roots=(), modules=(), stateful=()),
             plan.selection.without_sweeps(),
             replace(plan.signature, roots=()),
             plan.compositions,

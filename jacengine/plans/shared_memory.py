@@ -45,7 +45,7 @@ def _read(problem: Problem, bound: BoundFunction) -> Iterator[tuple[str, Any]]:
     yield from zip(problem.call_spec.labels, bound.leaves, strict=True)
     for tensor in tensors_of(problem.modules):
         yield "a parameter or a buffer", tensor
-    for tensor in references_of(problem.fn).tensors:
+    for tensor in references_of(*problem.roots).tensors:
         yield "a tensor that the function refers to", tensor
 
 

@@ -35,6 +35,7 @@ from jacengine.problem.problem import (
 )
 from jacengine.problem.quantity import PARTS, SECOND_ORDER
 from jacengine.problem.random_draws import watch_draws
+from jacengine.problem.references import objects_among
 from jacengine.problem.side_effects import (
     all_buffers,
     preserve_side_effects,
@@ -63,6 +64,7 @@ def analyze(
     _check_function(fn, kwargs, options)
     spec = describe_call(fn, args, kwargs, options.wrt, options.batch_dim)
     leaves = pytrees.flatten_call(args, kwargs)[0]
+    roots = (fn, *objects_among(leaves))
     refuse_lost_derivatives(fn, leaves, create_graph=options.create_graph)
     with torch.inference_mode(mode=False), torch.enable_grad():
         bound = bind(fn, spec, leaves, has_aux=options.has_aux)
@@ -70,7 +72,7 @@ def analyze(
         devices = {i.device for i in spec.inputs if i.device.type == "cuda"}
         with (
             TORCH_GLOBAL_LOCK,
-            preserve_side_effects(None, all_buffers(fn), fn) as state,
+            preserve_side_effects(None, all_buffers(*roots), roots) as state,
         ):
             default = preserve_side_effects(devices, ())
             with default as before, watch_draws(devices) as draws:
@@ -93,9 +95,9 @@ def analyze(
                 bound, seen, tracked, spec.batch_size, stochastic=stochastic
             )
     if coupled and any(leaf.batch_dim is not None for leaf in spec.inputs):
-        raise CoupledSamplesError(_coupling_advice(fn))
+        raise CoupledSamplesError(_coupling_advice(roots))
     if coupled and options.quantity in SECOND_ORDER:
-        raise CoupledSamplesError(_coupling_advice(fn))
+        raise CoupledSamplesError(_coupling_advice(roots))
     differentiated = outputs
     if options.quantity in SECOND_ORDER:
         differentiated = gradient_leaves(outputs, spec.inputs, options)
@@ -111,6 +113,7 @@ def analyze(
         rows = diagonal_rows(outputs, spec.inputs, columns, options)
     return Problem(
         fn=fn,
+        roots=roots,
         options=options,
         call_spec=spec,
         values=outputs,
@@ -123,7 +126,7 @@ def analyze(
         writes_attributes=writes_attributes,
         coupled=coupled,
         forward_bytes=peak.bytes,
-        modules=tuple(reachable_modules(fn)),
+        modules=tuple(reachable_modules(*roots)),
     )
 
 
@@ -285,11 +288,11 @@ def _coupled(
         return True
 
 
-def _coupling_advice(fn: object) -> str:
+def _coupling_advice(roots: tuple[Any, ...]) -> str:
     training = sorted(
         {
             type(module).__name__
-            for root in reachable_modules(fn)
+            for root in reachable_modules(*roots)
             for module in root.modules()
             if isinstance(module, BatchNorm)
             and (module.training or module.running_mean is None)

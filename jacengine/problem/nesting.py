@@ -7,7 +7,7 @@ function around them would find zeros.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from jacengine._torch_private import (
     transform_depth,
 )
 from jacengine.errors import UnsupportedError
-from jacengine.problem.references import references_of
+from jacengine.problem.references import objects_among, references_of
 
 
 class _Evaluations(threading.local):
@@ -33,7 +33,7 @@ EVALUATIONS = _Evaluations()
 
 
 def refuse_lost_derivatives(
-    fn: Any, leaves: Iterable[Any], *, create_graph: bool
+    fn: Any, leaves: Sequence[Any], *, create_graph: bool
 ) -> None:
     """Refuse a call whose derivative is taken in turn, where that would be lost.
 
@@ -48,7 +48,7 @@ def refuse_lost_derivatives(
     """
     if not (EVALUATIONS.depth or transform_depth() or in_forward_mode()):
         return
-    found = references_of(fn)
+    found = references_of(fn, *objects_among(leaves))
     tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     tensors += found.tensors
     if any(map(is_wrapped, tensors)):

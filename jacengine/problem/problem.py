@@ -61,6 +61,7 @@ class Problem:
 
     Attributes:
         fn: The user's function or module.
+        roots: The function, and arguments of it that are no tensors.
         options: The options of the call.
         call_spec: The inputs, and the structure of the call.
         values: What the function returns (of one sample).
@@ -78,6 +79,7 @@ class Problem:
     """
 
     fn: Callable[..., Any]
+    roots: tuple[Any, ...]
     options: Options
     call_spec: CallSpec
     values: tuple[TensorSpec, ...]
@@ -137,9 +139,9 @@ class Problem:
 
         What is not trusted may draw random numbers that the function does not.
         """
-        fn = self.fn if self.writes_attributes else None
+        roots = self.roots if self.writes_attributes else ()
         devices = self.devices if self.stochastic or not trusted else None
-        return preserve_side_effects(devices, self.stateful, fn)
+        return preserve_side_effects(devices, self.stateful, roots)
 
     @functools.cached_property
     def joined(self) -> bool:

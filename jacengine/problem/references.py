@@ -11,7 +11,7 @@ import functools
 import inspect
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from types import CodeType, FunctionType, ModuleType, NoneType
@@ -109,6 +109,11 @@ def references_of(fn: Any, *arguments: Any) -> References:
         tuple(objects),
         tuple(values),
     )
+
+
+def objects_among(leaves: Iterable[Any]) -> tuple[Any, ...]:
+    """Return the leaves that may refer to something."""
+    return tuple(leaf for leaf in leaves if not isinstance(leaf, (Tensor, *PLAIN)))
 
 
 def _inside(name: str, value: Any) -> Iterator[Named]:

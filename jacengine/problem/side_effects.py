@@ -204,7 +204,7 @@ class preserve_side_effects:  # noqa: N801 - reads as the context manager it is
         self,
         devices: Iterable[torch.device] | None,
         buffers: Iterable[tuple[nn.Module, str]],
-        fn: Any = None,
+        roots: Iterable[Any] = (),
     ) -> None:
         """Prepare.
 
@@ -212,20 +212,20 @@ class preserve_side_effects:  # noqa: N801 - reads as the context manager it is
             devices: Accelerators whose default generators are recorded, besides the
                 CPU's; `None` if none is, since other threads draw from them too.
             buffers: The buffers to record.
-            fn: A function: the attributes of all modules and objects, and the
-                generators, that it refers to are recorded too.
+            roots: A function, and objects it is given: the attributes of all modules
+                and objects, and the generators, that they refer to are recorded too.
         """
         self._devices = devices
         self._buffers = buffers
-        self._fn = fn
+        self._roots = tuple(roots)
 
     def __enter__(self) -> State:
         """Record."""
         defaults = [] if self._devices is None else default_sources(self._devices)
         own: list[RandomSource] = []
         attributes: list[Attributes] = []
-        if self._fn is not None:
-            found = references_of(self._fn)
+        if self._roots:
+            found = references_of(*self._roots)
             own = own_sources(found.generators)
             owners = [m for module in found.modules for m in module.modules()]
             attributes = [Attributes(owner) for owner in (*owners, *found.objects)]
@@ -261,17 +261,21 @@ def requiring_gradients(parameters: Iterable[Tensor]) -> Generator[None]:
             parameter.requires_grad_(False)
 
 
-def all_buffers(fn: Any) -> list[tuple[nn.Module, str]]:
-    """List the buffers of every module that a function can be seen to use."""
+def all_buffers(*roots: Any) -> list[tuple[nn.Module, str]]:
+    """List the buffers of every module that a function can be seen to use.
+
+    Args:
+        roots: The function, and objects that it is given.
+    """
     return [
         (owner, name)
-        for module in reachable_modules(fn)
+        for module in reachable_modules(*roots)
         for owner in module.modules()
         for name, tensor in buffers_of(owner).items()
         if tensor is not None
     ]
 
 
-def reachable_modules(fn: Any) -> list[nn.Module]:
-    """Find the modules behind a callable."""
-    return list(references_of(fn).modules)
+def reachable_modules(*roots: Any) -> list[nn.Module]:
+    """Find the modules behind a callable and behind objects that it is given."""
+    return list(references_of(*roots).modules)

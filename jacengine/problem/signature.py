@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from jacengine._torch_private import parameter_numbers, parameter_of, training_f
 from jacengine.errors import PlanMismatchError
 from jacengine.problem.call_spec import argument_labels
 from jacengine.problem.fingerprint import Fingerprint, fingerprint
-from jacengine.problem.references import references_of
+from jacengine.problem.references import objects_among, references_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Signature:
         state: What the function rests on besides: numbers and code that it refers to,
             classes, parameters and buffers of its modules. A plan does not compare it,
             which would refuse functions that count their calls; a cache does.
+        holders: The arguments that are modules or refer to some, by place and
+            identity: what is known of their buffers belongs to those alone.
         flags: Settings of torch that change values or speed.
         roots: The modules that the function can be seen to use.
     """
@@ -41,6 +43,7 @@ class Signature:
     tied: tuple[int, ...]
     training: tuple[bool, ...]
     state: Fingerprint = field(compare=False, repr=False)
+    holders: tuple[tuple[int, int], ...]
     flags: tuple[object, ...]
     roots: tuple[nn.Module, ...] = field(compare=False, repr=False)
 
@@ -54,7 +57,7 @@ class Signature:
     ) -> Signature:
         """Take the signature of a call that differentiates the parameters named."""
         leaves, structure = pytrees.flatten_call(args, kwargs)
-        found = references_of(fn, *_objects(leaves))
+        found = references_of(fn, *objects_among(leaves))
         return cls(
             structure,
             tuple(map(_describe, leaves)),
@@ -62,6 +65,7 @@ class Signature:
             parameter_numbers(fn) if names else (),
             training_flags(found.modules),
             fingerprint(found),
+            tuple(_with_modules(leaves)),
             _flags(),
             found.modules,
         )
@@ -70,7 +74,8 @@ class Signature:
     def key(self) -> tuple[object, ...]:
         """What can be compared and hashed of it, to find a plan by."""
         spec = str(self.structure.spec)
-        return (spec, self.leaves, self.training, self.state, self.flags)
+        rest = (self.training, self.state, self.holders, self.flags)
+        return (spec, self.leaves, *rest)
 
     def leaves_of(
         self, fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -87,6 +92,7 @@ class Signature:
             or (self.parameters and parameter_numbers(fn) != self.tied)
             or _parameters(fn, [name for name, *_ in self.parameters])
             != self.parameters
+            or any(id(leaves[place]) != known for place, known in self.holders)
             or training_flags(self.roots) != self.training
             or _flags() != self.flags
         ):
@@ -118,6 +124,7 @@ class Signature:
         ]
         rows += [
             ("parameters, tied ones alike", self.tied, got.tied),
+            ("modules among the arguments", self.holders, got.holders),
             ("training flags", _summary(self.training), _summary(got.training)),
             ("settings of torch", self.flags, got.flags),
         ]
@@ -139,8 +146,10 @@ def _describe(leaf: object) -> object:
     return type(leaf)
 
 
-def _objects(leaves: Sequence[Any]) -> list[Any]:
-    return [leaf for leaf in leaves if not isinstance(leaf, Tensor)]
+def _with_modules(leaves: Sequence[Any]) -> Iterator[tuple[int, int]]:
+    for place, leaf in enumerate(leaves):
+        if objects_among([leaf]) and references_of(leaf).modules:
+            yield place, id(leaf)
 
 
 def _words(described: object) -> str:

@@ -270,3 +270,23 @@ def test_a_plan_of_a_module_that_is_edited(name: str) -> None:
     wanted = jacengine.jacobian(model, x, strategy="reverse_loop", **options)
     assert again.keys() == wanted.keys()
     assert all(torch.allclose(again[key], wanted[key]) for key in wanted)
+
+
+def test_modules_among_the_arguments() -> None:
+    def apply(x: Tensor, norm: nn.Module) -> Tensor:
+        result: Tensor = norm(x)
+        return result
+
+    x, norms = randn(5, 3), [nn.BatchNorm1d(3, dtype=torch.float64) for _ in range(2)]
+    before = [b.clone() for n in norms for b in n.buffers()]
+    wanted = jacengine.auto(norms[0], x)
+    plan = jacengine.plan(apply, x, norms[0])
+    for _ in range(2):
+        assert torch.allclose(jacengine.auto(apply, x, norms[0]), wanted)
+    assert torch.allclose(plan(x, norms[0]), wanted)
+    keyword = jacengine.auto(apply, x, kwargs={"norm": norms[0]})
+    assert torch.allclose(keyword, wanted)
+    with pytest.raises(jacengine.PlanMismatchError, match="modules among the arg"):
+        plan(x, norms[1])
+    assert torch.allclose(jacengine.auto(apply, x, norms[1]), wanted)
+    assert all(map(torch.equal, before, (b for n in norms for b in n.buffers())))

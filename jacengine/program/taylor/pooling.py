@@ -1,6 +1,7 @@
 """Linear operators on images and other tensors whose leading axis is samples.
 
-y_t = op(t), y_s = op(s), with directions as more samples, or under `torch.func.vmap`.
+y_t = op(t), y_s = op(s), without the constant that some operators add: directions are
+more samples, or under `torch.func.vmap`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch.nn import functional as F
 
 from jacengine._torchfunc import vmap
@@ -62,6 +64,21 @@ def _vectorised(function: TaylorRule) -> TaylorRule:
     return rule
 
 
+def _adding(function: TaylorRule) -> TaylorRule:
+    """Return the rule of a function that adds a constant: its slope has none."""
+
+    def rule(x: Any, dim: int, index: Any, source: Any, **named: Any) -> Any:
+        if not isinstance(x, Jet) or any(jets_in((index, source, named))):
+            return NotImplemented
+        y = function(x.primal, dim, index, source, **named)
+        nothing = torch.zeros_like(source)
+        return x.apply_linear(
+            y, vmap(lambda t: function(t, dim, index, nothing, **named))
+        )
+
+    return rule
+
+
 def _dropout(x: Jet, p: float = 0.5, training: bool = True, **_: Any) -> Jet:
     """Return the jet as it is, in evaluation mode.
 
@@ -80,9 +97,10 @@ RULES: dict[str, TaylorRule] = {
 }
 FACTORIES: dict[str, Callable[[TaylorRule], TaylorRule]] = {
     "channel_shuffle cumsum diag diag_embed diagonal flip fliplr flipud fold gather "
-    "index_add index_select narrow pixel_shuffle pixel_unshuffle repeat "
-    "repeat_interleave roll rot90 scatter_add select take_along_dim tile trace tril "
+    "index_select narrow pixel_shuffle pixel_unshuffle repeat "
+    "repeat_interleave roll rot90 select take_along_dim tile trace tril "
     "triu unfold": _vectorised,
+    "index_add scatter_add": _adding,
     "avg_pool1d adaptive_avg_pool1d": functools.partial(_per_sample, axes=2),
     "avg_pool2d adaptive_avg_pool2d": functools.partial(_per_sample, axes=3),
     "avg_pool3d adaptive_avg_pool3d": functools.partial(_per_sample, axes=4),

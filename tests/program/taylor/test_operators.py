@@ -89,6 +89,7 @@ PRODUCTS: dict[str, Callable[[Tensor], Any]] = {
     "cholesky": lambda x: torch.linalg.cholesky(x @ x.T + torch.eye(4)),
     "matrix_exp": lambda x: torch.matrix_exp(x[:3, :3]),
 }
+SPREAD = torch.tensor([[3, 1]]).expand(4, 2)
 MOVES: dict[str, Callable[[Tensor], Any]] = {
     "add": lambda x: torch.add(x, x, alpha=3),
     "add number": lambda x: 1 + x + 2,
@@ -145,6 +146,8 @@ MOVES: dict[str, Callable[[Tensor], Any]] = {
     "table index": lambda x: x[torch.tensor([[0, 1], [2, 3]])],
     "triangle": lambda x: x[:, :4][torch.triu_indices(4, 4, 1).unbind()],
     "bool index": lambda x: x[True],
+    "index_add": lambda x: x.sin().index_add(1, SPREAD[0], point(4, 2), alpha=2).exp(),
+    "scatter_add": lambda x: x.sin().scatter_add(1, SPREAD, point(4, 2)).exp(),
     "index_select": lambda x: x.index_select(1, torch.tensor([0, 3])),
     "gather": lambda x: x.gather(1, torch.tensor([[0], [1], [2], [3]])),
     "select": lambda x: x.select(-1, 2),
