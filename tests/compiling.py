@@ -30,6 +30,7 @@ def compiled_plan(fn: Any, *args: Any, **options: Any) -> jacengine.Plan:
 
 def programs(plan: jacengine.Plan) -> int:
     """Count the programs that were compiled for a plan."""
+    assert plan._sweep is not None
     compiled = plan._sweep._compiled
     assert compiled is not None
     return compiled._made

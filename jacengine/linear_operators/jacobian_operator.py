@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -35,9 +35,12 @@ if TYPE_CHECKING:
 class Recipe:
     """How operators of a signature are made; chosen and verified once.
 
-    `matrix` makes that of a bound function, and `method` says how, in words.
+    `matrix` makes that of a bound function, and `method` says how, in words. They are
+    chosen for the `request`, `timed` or not.
     """
 
+    request: PlanRequest
+    timed: bool
     problem: Problem
     signature: Signature
     matrix: Callable[[BoundFunction], ImplicitMatrix]
@@ -58,9 +61,17 @@ class JacobianOperator:
 
     def __init__(self, recipe: Recipe, bound: BoundFunction) -> None:
         self._recipe = recipe
+        self._bound = bound
         self._matrix = recipe.matrix(bound)
         self.shape = self._matrix.shape
         self.method = recipe.method
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the call: its graph stays here, and the operator is made anew."""
+        recipe, structure = self._recipe, self._bound.call_spec.structure
+        args, kwargs = structure.unflatten(self._bound.leaves)
+        request = replace(recipe.request, args=args, kwargs=kwargs)
+        return _made_again, (request, recipe.timed)
 
     def at(
         self, *args: Any, kwargs: Mapping[str, Any] | None = None
@@ -219,7 +230,9 @@ def make_operator(request: PlanRequest, *, timed: bool) -> JacobianOperator:
         if contracts and composition.strategy.check(problem) is None:
             factored = factor_by_layers(problem, bound, composition)
             if factored is not None and vjp_agrees(factored(bound), problem, reference):
-                recipe = Recipe(problem, signature, factored, "by layers")
+                recipe = Recipe(
+                    request, timed, problem, signature, factored, "by layers"
+                )
                 return JacobianOperator(recipe, bound)
     choose = functools.partial(
         fastest, problem, bound, reference, request.compositions, timed=timed
@@ -231,7 +244,12 @@ def make_operator(request: PlanRequest, *, timed: bool) -> JacobianOperator:
         return MatrixFree(problem, jvps, Linearization(problem, bound, vjp))
 
     method = f"JVPs by {jvp.name}, VJPs by {vjp.name}"
-    return JacobianOperator(Recipe(problem, signature, matrix_free, method), bound)
+    recipe = Recipe(request, timed, problem, signature, matrix_free, method)
+    return JacobianOperator(recipe, bound)
+
+
+def _made_again(request: PlanRequest, timed: bool) -> JacobianOperator:
+    return make_operator(request, timed=timed)
 
 
 def _applied(

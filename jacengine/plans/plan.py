@@ -18,7 +18,7 @@ from jacengine.errors import (
     nearest,
 )
 from jacengine.execution.method import Method
-from jacengine.execution.sweep import Sweep
+from jacengine.execution.sweep import Sweep, prepare
 from jacengine.interface import Composition
 from jacengine.plans.serialization import describe_options, to_json
 from jacengine.plans.shared_memory import refuse_shared_memory
@@ -66,6 +66,7 @@ class Plan:
         self.signature = signature
         self.compositions = tuple(compositions)
         self.failures: tuple[str, ...] = ()
+        self._sweep: Sweep | None = None  # without: from a pickle, or a copy
         self._use(selection.ranked)
 
     @property
@@ -105,9 +106,8 @@ class Plan:
         refuse_lost_derivatives(self.problem.fn, leaves, create_graph=create_graph)
         bound = self.problem.bind_leaves(leaves)
         try:
-            return compute_nested(
-                self.problem, bound, self._sweep, out=out, pool=self._pool
-            )
+            sweep = self._sweep or self._prepare(bound)
+            return compute_nested(self.problem, bound, sweep, out=out, pool=self._pool)
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, JacengineError):
                 raise
@@ -125,6 +125,31 @@ class Plan:
         options = self.problem.options
         Path(path).write_text(to_json(self.selection, describe_options(options)))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what methods hold ready: it is made anew at the first call."""
+        plain = {c.name: c.strategy for c in self.compositions}
+
+        def emptied(result: CandidateResult) -> CandidateResult:
+            method, strategy = result.method, plain.get(result.strategy)
+            if method is not None and strategy is not None:
+                method = replace(method, strategy=strategy)
+            return replace(result, method=method, sweep=None)
+
+        candidates = tuple(map(emptied, self.selection.candidates))
+        return {
+            **vars(self),
+            "selection": replace(self.selection, candidates=candidates),
+            "_left": tuple(map(emptied, self._left)),
+            "_sweep": None,
+        }
+
+    def _prepare(self, bound: BoundFunction) -> Sweep:
+        """Make the method ready at the first call."""
+        timed = self.selection.effort != "none"
+        method = prepare(self.problem, bound, _method_of(self.chosen), timed=timed)
+        self._sweep = Sweep(self.problem, method)
+        return self._sweep
+
     @property
     def _pool(self) -> BufferPool | None:
         """The memory of results, if pooling it is negligible beside the budget."""
@@ -133,10 +158,7 @@ class Plan:
 
     def _use(self, left: tuple[CandidateResult, ...]) -> None:
         self._left = left
-        method = left[0].method
-        if method is None:
-            raise NoStrategyError(f"{left[0].strategy} has no method")
-        self._sweep = left[0].sweep or Sweep(self.problem, method)
+        self._sweep = left[0].sweep or Sweep(self.problem, _method_of(left[0]))
 
     def _fall_back(self, bound: BoundFunction, error: Exception, out: Any) -> Any:
         """Compute by the next candidate that can, and continue with it.
@@ -218,6 +240,12 @@ class Plan:
             f"{strategy} is right, but took {result.time_s / chosen.time_s:.2f} x the "
             f"time of {chosen.strategy}."
         )
+
+
+def _method_of(result: CandidateResult) -> Method:
+    if result.method is None:
+        raise NoStrategyError(f"{result.strategy} has no method")
+    return result.method
 
 
 def compute_nested(

@@ -47,6 +47,10 @@ class Signature:
     flags: tuple[object, ...]
     roots: tuple[nn.Module, ...] = field(compare=False, repr=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what a plan does not compare, and what cannot be pickled: code."""
+        return {**vars(self), "state": ()}
+
     @classmethod
     def of(
         cls,

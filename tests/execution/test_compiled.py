@@ -103,6 +103,7 @@ def test_known_programs_run_without_dynamo(monkeypatch: pytest.MonkeyPatch) -> N
     net, x = Net(), randn(5, 3)
     plan = compiled_plan(net, x, batch_dim=0)
     plan(x)
+    assert plan._sweep is not None
     compiled = plan._sweep._compiled
     assert compiled is not None
 
