@@ -6,11 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jacengine._files import read_file
 from jacengine.api.strategies import plan_request
-from jacengine.errors import PlanMismatchError
+from jacengine.errors import ArgumentError, PlanMismatchError
 from jacengine.plans.plan import Plan
 from jacengine.plans.planning import make_plan, restore_verified
-from jacengine.plans.serialization import describe_options, from_json, read_key
+from jacengine.plans.serialization import (
+    LARGEST,
+    describe_options,
+    from_json,
+    read_key,
+)
 from jacengine.problem.analyze import analyze
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
@@ -145,6 +151,7 @@ def load_plan(
 
     Raises:
         ArgumentError: The file is damaged, or holds a strategy that is not registered.
+        OSError: It cannot be read.
         PlanMismatchError: It was made with other options, or its method is not right
             for this function.
     """
@@ -160,8 +167,11 @@ def load_plan(
         quantity,
     )
     request = plan_request(fn, args, kwargs, options)
-    text = Path(path).read_text(encoding="utf-8")
-    saved = from_json(text, request.compositions)
+    try:
+        text = read_file(Path(path), LARGEST)
+        saved = from_json(text, request.compositions)
+    except (ArgumentError, UnicodeDecodeError) as error:
+        raise ArgumentError(f"{path}: {error}") from error
     saved_options, own = read_key(text), describe_options(options)
     if saved_options != own:
         raise PlanMismatchError(

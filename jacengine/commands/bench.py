@@ -36,7 +36,7 @@ from jacengine.report.results import to_csv, to_json
 from jacengine.report.terminal import print_case, regret_table, summary_table
 from jacengine.report.write import write_report
 from jacengine.sweep.candidates import find_libraries, find_strategies
-from jacengine.sweep.case_spec import CaseSpec
+from jacengine.sweep.case_spec import CATALOGUE, CaseSpec
 from jacengine.sweep.catalogue import load_workloads
 from jacengine.sweep.environment import machine_differences, version_differences
 from jacengine.sweep.journal import (
@@ -174,6 +174,12 @@ def _resumed_options(
                 f"{measured[name]!r}: one sweep cannot mix them. Resume it without "
                 "this option, or start a new one in another folder."
             )
+    catalogue = saved.get("catalogue", CATALOGUE)
+    if catalogue != CATALOGUE and "catalogue" not in given:
+        raise CommandError(
+            f"{folder} measures the catalogue {catalogue!r}, whose code would be run. "
+            f"If you trust it, name it: --resume {folder} --catalogue {catalogue}"
+        )
     return {**measured, **saved}
 
 
@@ -207,7 +213,11 @@ def _conclude(folder: Path, options: Mapping[str, Any], *, interrupted: bool) ->
             data.print(regret_table(report.cases))
         console.print(f"\nReport: {escape(str(page))}", soft_wrap=True)
     if interrupted:
-        command = shlex.join(["jacengine", "bench", "--resume", str(folder)])
+        words = ["jacengine", "bench", "--resume", str(folder)]
+        catalogue = journal.manifest.options.get("catalogue", CATALOGUE)
+        if catalogue != CATALOGUE:
+            words += ["--catalogue", catalogue]
+        command = shlex.join(words)
         console.print(
             f"Interrupted; {len(journal.cases)} of {len(journal.manifest.cases)} cases "
             f"are finished. Resume with: {command}",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import sys
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -11,6 +13,7 @@ from rich.console import Console
 
 from jacengine.commands.settings import default_map
 from jacengine.errors import JacengineError, MemoryBudgetError, NoStrategyError
+from jacengine.report.formatting import visible
 from jacengine.sweep.environment import OtherMachineError
 
 REGRESSED = 1
@@ -29,7 +32,7 @@ class CommandError(click.ClickException):
         """Print the message to standard error."""
         console = Console(file=file, stderr=file is None, highlight=False)
         console.print("error:", style="bold red", end=" ")
-        console.print(self.message, markup=False, soft_wrap=True)
+        console.print(visible(self.message), markup=False, soft_wrap=True)
 
 
 class UnsolvedError(CommandError):
@@ -54,6 +57,13 @@ _ERRORS: dict[type[JacengineError], type[CommandError]] = {
 
 class CommandGroup(click.Group):
     """A group that reads settings from files and turns errors into messages."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program; what a terminal cannot show is replaced."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command with the settings of the current folder.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -124,9 +124,8 @@ def _check_cache() -> Check:
         return Check("cache", "warning", f"disabled ({disk_cache.VARIABLE} is empty)")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.write_text("")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         return Check("cache", "warning", f"{folder} is not writable: {error.strerror}")
     return Check("cache", "ok", f"{folder} is writable")

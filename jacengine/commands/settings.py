@@ -24,7 +24,7 @@ def default_map(folder: Path, group: click.Group) -> dict[str, dict[str, Any]]:
     """Read the defaults of options that hold in a folder, by command of the group.
 
     Raises:
-        ArgumentError: A file cannot be read, or a key is unknown.
+        ArgumentError: A file cannot be read, a key is unknown, or a command is none.
     """
     path, table = _read_nearest(folder)
     options = {name: _settable(command) for name, command in group.commands.items()}
@@ -37,6 +37,11 @@ def default_map(folder: Path, group: click.Group) -> dict[str, dict[str, Any]]:
             for inner, setting in value.items():
                 name = _require_known(path, inner, options[command], f" in [{key}]")
                 defaults[command][name] = _to_text(setting)
+        elif key in options:
+            raise ArgumentError(
+                f"{path}: {key!r} is a command: expected a table of its settings, as "
+                f"in [tool.jacengine.{key}]; got {value!r}."
+            )
         else:
             common[_require_known(path, key, every)] = _to_text(value)
     return {
@@ -79,5 +84,7 @@ def _require_known(path: Path, key: str, known: Iterable[str], where: str = "") 
 
 
 def _to_text(value: Any) -> Any:
-    """Join a list as on the command line."""
-    return ",".join(map(str, value)) if isinstance(value, list) else value
+    """Write a value as on the command line, where it is checked; flags stay."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return value if isinstance(value, bool) else str(value)

@@ -11,19 +11,25 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import re
+import stat
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import platformdirs
 
+from jacengine._files import read_file, replace_file
 from jacengine.errors import ArgumentError
 from jacengine.interface import Composition
 from jacengine.plans.serialization import LARGEST, from_json, read_key, to_json
 from jacengine.selection.select import Selection
 from jacengine.timing import format_seconds
 
+_NAME = re.compile(r"[0-9a-f]{64}\.json")
+"""The names of files in the cache."""
+_UNWRITABLE: set[Path] = set()
+"""Folders that were found not to be writable, which is told once."""
 VARIABLE = "JACENGINE_CACHE_DIR"
 """Environment variable that names another folder; empty: no cache on disk."""
 
@@ -42,9 +48,7 @@ def find(key: str, compositions: Sequence[Composition]) -> Selection | None:
     if place is None:
         return None
     try:
-        if place.stat().st_size > LARGEST:
-            return None
-        text = place.read_text(encoding="utf-8")
+        text = read_file(place, LARGEST)
         if read_key(text) != key:
             return None
         found = from_json(text, compositions)
@@ -60,14 +64,11 @@ def keep(key: str, selection: Selection) -> None:
         return
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=place.parent, suffix=".tmp", delete=False
-        ) as file:
-            file.write(to_json(selection, key))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(place)
+        replace_file(place, to_json(selection, key))
     except OSError as error:
+        if place.parent in _UNWRITABLE:
+            return
+        _UNWRITABLE.add(place.parent)
         warnings.warn(
             f"jacengine: choices cannot be kept in {place.parent} ({error.strerror}); "
             f"they are found anew in each process. Set {VARIABLE} to another folder.",
@@ -79,7 +80,7 @@ def described() -> Iterator[tuple[str, str, str, str]]:
     """Describe the choices: strategy, time, what for, file; `?` what is unreadable."""
     for file in _files():
         try:
-            document = json.loads(file.read_text(encoding="utf-8"))
+            document = json.loads(read_file(file, LARGEST))
             first = document["candidates"][0]
             key = json.loads(document["key"])
             taken = first["time_s"]
@@ -90,7 +91,7 @@ def described() -> Iterator[tuple[str, str, str, str]]:
 
 
 def clear() -> int:
-    """Delete the files of the cache; return how many there were."""
+    """Delete the files of the cache, and no others; return how many there were."""
     count = 0
     for file in _files():
         with contextlib.suppress(OSError):
@@ -101,7 +102,10 @@ def clear() -> int:
 
 def _files() -> list[Path]:
     where = folder()
-    return [] if where is None else sorted(where.glob("*.json"))
+    if where is None or not where.is_dir():
+        return []
+    found = (path for path in where.iterdir() if _NAME.fullmatch(path.name))
+    return sorted(path for path in found if stat.S_ISREG(path.lstat().st_mode))
 
 
 def _place(key: str) -> Path | None:

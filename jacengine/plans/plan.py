@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from jacengine._files import replace_file
 from jacengine.errors import (
     ArgumentError,
     JacengineError,
@@ -120,10 +121,10 @@ class Plan:
         """Write the choice to a JSON file, for `jacengine.load_plan`.
 
         Args:
-            path: The file; it is replaced if it exists.
+            path: The file; it is replaced if it exists, at once.
         """
         options = self.problem.options
-        Path(path).write_text(to_json(self.selection, describe_options(options)))
+        replace_file(Path(path), to_json(self.selection, describe_options(options)))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what methods hold ready: it is made anew at the first call."""

@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 from jacengine import pytrees
 from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine.errors import (
-    JacengineError,
     MemoryBudgetError,
     NoStrategyError,
     PlanMismatchError,
@@ -152,6 +151,8 @@ def restore_verified(
     if chosen.method is None or (chosen.predicted_bytes or 0) > budget:
         return None
     bound = problem.bind(request.args, request.kwargs)
+    if chosen.method.strategy.check(problem) is not None:
+        return None
     try:
         timed = saved.effort != "none"
         method = prepare(problem, bound, chosen.method, timed=timed)
@@ -163,7 +164,7 @@ def restore_verified(
         doubt = saved.doubt
         if not reference.certain:
             doubt = disagreement(problem, bound, reference)
-    except (RuntimeError, MemoryError, JacengineError):
+    except Exception:
         return None
     restored = replace(chosen, method=method, sweep=sweep)
     others = (result for result in saved.candidates if result is not chosen)

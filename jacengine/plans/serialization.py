@@ -30,6 +30,8 @@ SEEDINGS: dict[str, SeedingPolicy] = {Basis.name: Basis()}
 LARGEST = 2**20
 """Bytes up to which a file is read."""
 
+MOST = 2**63
+"""The largest number of bytes, directions or seconds that is read."""
 _NUMBERS = ("time_s", "first_s", "forecast_s", "error")
 _COUNTS = ("predicted_bytes", "peak_bytes", "largest_chunk")
 
@@ -103,8 +105,8 @@ def from_json(text: str, compositions: Sequence[Composition]) -> Selection:
         raise ArgumentError(f"The saved plan has an unknown effort {effort!r}.")
     return Selection(
         tuple(_read_candidate(item, by_name) for item in items),
-        float(_field(document, "cost_s", (int, float))),
-        _field(document, "budget", int),
+        _number(_field(document, "cost_s", (int, float)), float),
+        _number(_field(document, "budget", int), int),
         effort,
     )
 
@@ -168,6 +170,9 @@ def _read_method(composition: Composition, item: Any) -> Method:
 def _number(value: Any, kind: type) -> Any:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise ArgumentError(f"The saved plan has {value!r} where a number belongs.")
+    least = 1 if kind is int else 0
+    fits = isinstance(value, int | float if kind is float else int)
+    if isinstance(value, bool) or not fits or not least <= value <= MOST:
+        shown = f"{value!r:.40}" if isinstance(value, float) else f"{value!s:.40}"
+        raise ArgumentError(f"The saved plan has {shown} where a number belongs.")
     return kind(value)

@@ -116,3 +116,11 @@ def redact_folders(text: str) -> str:
             text = text.replace(str(known), "/~")
     text = _WINDOWS_FOLDERS.sub("…/", _FOLDERS.sub("…/", text))
     return text.replace("/~", "…")
+
+
+def visible(text: str) -> str:
+    r"""Write control characters as `\x1b`: a terminal would obey them."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else repr(char)[1:-1]
+        for char in text
+    )

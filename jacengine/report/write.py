@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jacengine._files import replace_file
 from jacengine.report.case import Report, sanitize
 from jacengine.report.documents import to_html, to_markdown
 from jacengine.report.results import to_csv, to_json
@@ -29,10 +30,5 @@ def write_report(report: Report, folder: str | Path) -> Path:
     sanitized, folder = sanitize(report), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, write in _WRITERS.items():
-        draft = folder / f".{name}.draft"
-        try:
-            draft.write_text(write(sanitized), encoding="utf-8", newline="\n")
-            draft.replace(folder / name)
-        finally:
-            draft.unlink(missing_ok=True)
+        replace_file(folder / name, write(sanitized))
     return folder / "report.html"

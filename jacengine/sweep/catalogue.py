@@ -29,7 +29,7 @@ def load_object(place: str) -> Any:
         )
     here = str(Path.cwd())
     if here not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)  # at the end: nothing there may shadow other modules
     try:
         module = importlib.import_module(module_name)
     except Exception as error:

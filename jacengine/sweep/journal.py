@@ -14,6 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
+
+from jacengine._files import read_file
 from jacengine.errors import ArgumentError
 from jacengine.report.case import Case, Report
 from jacengine.report.machine import Machine
@@ -22,6 +25,8 @@ from jacengine.sweep.case_spec import CaseSpec, Settings
 from jacengine.sweep.roofline import Roofline
 
 FILE = "results.jsonl"
+LARGEST = 2**30
+"""Bytes up to which a journal is read."""
 SCHEMA = 2
 """The version of the layout."""
 
@@ -120,7 +125,7 @@ def read_journal(folder: Path) -> Journal:
         ArgumentError: There is no journal, or its manifest is damaged.
     """
     try:
-        text = (folder / FILE).read_bytes().decode("utf-8", "replace")
+        text = read_file(folder / FILE, LARGEST, errors="replace")
     except OSError as error:
         raise ArgumentError(
             f"There is no sweep in {folder}: {FILE} cannot be read."
@@ -164,11 +169,11 @@ def create_journal(folder: Path, manifest: Manifest) -> Generator[JournalWriter]
         The writer.
 
     Raises:
-        ArgumentError: The folder has a journal already.
+        ArgumentError: The folder has a journal already, or another process makes one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with (folder / FILE).open("xb") as file:
+        with _alone(folder), (folder / FILE).open("xb") as file:
             writer = JournalWriter(file)
             writer.write_line(manifest.to_json())
             yield writer
@@ -181,9 +186,42 @@ def create_journal(folder: Path, manifest: Manifest) -> Generator[JournalWriter]
 
 @contextlib.contextmanager
 def resume_journal(folder: Path) -> Generator[JournalWriter]:
-    """Open a journal to append to it; a partial line at its end is removed."""
-    with (folder / FILE).open("r+b") as file:
+    """Open a journal to append to it; a partial line at its end is removed.
+
+    Yields:
+        The writer.
+
+    Raises:
+        ArgumentError: Another process writes to it.
+    """
+    with _alone(folder), (folder / FILE).open("r+b") as file:
         content = file.read()
         file.truncate(content.rfind(b"\n") + 1)
         file.seek(0, os.SEEK_END)
         yield JournalWriter(file)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """Hold the sweep in a folder, so that no other process writes to it.
+
+    Raises:
+        ArgumentError: One does, or the journal is a link to another place.
+    """
+    if (folder / FILE).is_symlink():
+        raise ArgumentError(
+            f"{folder / FILE} is a symbolic link, which is not followed."
+        )
+    lock = FileLock(folder / f"{FILE}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ArgumentError(
+            f"Another process is measuring into {folder}. Wait until it has finished, "
+            "or choose another folder."
+        ) from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()

@@ -53,7 +53,8 @@ class WorkerProcess:
             WorkerLostError: It does not start.
         """
         self.threads = threads
-        command = [sys.executable, "-m", "jacengine.sweep.worker"]
+        # -P: modules in the current folder must not shadow others.
+        command = [sys.executable, "-P", "-m", "jacengine.sweep.worker"]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill()
         self._process = subprocess.Popen(
             command if threads is None else [*command, str(threads)],

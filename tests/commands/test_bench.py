@@ -160,7 +160,7 @@ def test_an_interrupted_sweep_is_resumed(fake: type[FakeSupervisor]) -> None:
     interrupted(fake, "two")
     assert len(read_journal(Path("a")).cases) == 1
 
-    result = run("bench", "--resume", "a")
+    result = run("bench", *FAKES, "--resume", "a")
 
     assert result.exit_code == 0, result.output
     assert "(1/2) two/2" in result.stderr
@@ -176,7 +176,7 @@ def test_an_interruption_at_once(fake: type[FakeSupervisor]) -> None:
     interrupted(fake, "one")
 
     assert not Path("a/report.html").exists()
-    assert run("bench", "--resume", "a").exit_code == 0
+    assert run("bench", *FAKES, "--resume", "a").exit_code == 0
 
 
 def test_resuming_with_the_same_options_is_fine(fake: type[FakeSupervisor]) -> None:
@@ -218,7 +218,7 @@ def test_resuming_on_another_machine_is_refused(
     manifest["machine"]["cpu"] = "Another"
     path.write_text("\n".join([json.dumps(manifest), *rest]))
 
-    result = run("bench", "--resume", "a")
+    result = run("bench", *FAKES, "--resume", "a")
 
     assert result.exit_code == 4
     assert "other conditions" in result.stderr
@@ -278,6 +278,6 @@ def test_a_folder_that_cannot_be_written() -> None:
 def test_what_is_left_is_listed(fake: type[FakeSupervisor]) -> None:
     interrupted(fake, "two")
 
-    result = run("bench", "--resume", "a", "--list")
+    result = run("bench", *FAKES, "--resume", "a", "--list")
 
     assert result.stdout.split() == ["two/2", "three/2"]

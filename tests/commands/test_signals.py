@@ -71,7 +71,7 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
         assert not worker.is_running()
     assert names(folder) == ["one/2/t1"]
 
-    with sweeping("--resume", str(folder)) as process:
+    with sweeping(*OPTIONS[:2], "--resume", str(folder)) as process:
         wait_for_lines(folder, 2)
         assert process.stderr is not None
         stderr = process.stderr.read()
