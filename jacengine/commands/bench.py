@@ -83,9 +83,8 @@ def bench_command(ctx: click.Context, /, **options: Any) -> None:
                 f"({limits.expected_s:.0f} s each; large sizes take more)."
             )
         return
-    names = frozenset(baseline.name for baseline in libraries)
     limit_s = options["time_limit"] or limits.case_s
-    with WorkerSupervisor(settings, names, limit_s) as supervisor:
+    with WorkerSupervisor(settings, limit_s) as supervisor:
         if folder is None:
             folder = _new_folder(options["out"], replace=options["replace"])
             manifest = Manifest(

@@ -26,6 +26,8 @@ from jacengine.selection.reference import Reference
 from jacengine.selection.variants import narrower_variant
 from jacengine.timing import warm_up
 
+RACE = "auto"
+"""What is announced when no single strategy is tried."""
 BUSY = 0.9
 """Load a core above which times are not to be trusted: on CPU a parallel region then
 waits for a core's time slice, which costs more than the work itself."""
@@ -94,12 +96,14 @@ def select(
     effort: Effort,
     compiled: bool = False,
     clock: Callable[[], float] = time.perf_counter,
+    announce: Callable[[str], None] = lambda _: None,
 ) -> Selection:
     """Choose the fastest method that is right and fits.
 
     A candidate may allocate `budget` bytes, its result included. Effort `"none"` times
     nothing and takes the first right one in the order of the cost model. If `compiled`,
-    the fastest methods take part compiled too.
+    the fastest methods take part compiled too. The name of each strategy is announced
+    before it is tried.
     """
     with warnings.catch_warnings(), torch.inference_mode(mode=False):
         # Of candidates that will not be chosen: a slow batching rule, a resized buffer.
@@ -108,7 +112,9 @@ def select(
         started, load = clock(), psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
         reference = Reference.of(problem, bound)
         race = Race(problem, bound, reference, LIMITS[effort], clock, budget=budget)
-        _enter_all(race, compositions, budget, timed=effort != "none")
+        timed = effort != "none"
+        _enter_all(race, compositions, budget, timed=timed, announce=announce)
+        announce(RACE)
         race.run(compiled=compiled)
         ranked = _ranked_within(race, [c.name for c in compositions], budget)
         doubt = None
@@ -125,6 +131,7 @@ def _enter_all(
     budget: int,
     *,
     timed: bool,
+    announce: Callable[[str], None],
 ) -> None:
     """Try candidates in the order of the cost model, while it is worth it."""
     problem, met = race.problem, set[str]()
@@ -135,6 +142,7 @@ def _enter_all(
         if reason is not None:
             race.out.append(CandidateResult(name, "skipped", reason))
             continue
+        announce(name)
         result = check_eligibility(
             problem, race.bound, methods, race.reference, budget, timed=timed
         )

@@ -15,7 +15,7 @@ from jacengine.bench.workload import Workload
 from jacengine.errors import JacengineError
 from jacengine.report.case import Case, Row
 from jacengine.selection.budget import format_bytes, to_bytes
-from jacengine.selection.select import select
+from jacengine.selection.select import RACE, select
 from jacengine.sweep.candidate import Candidate
 from jacengine.sweep.candidates import Candidates, find_libraries, find_strategies
 from jacengine.sweep.case_spec import CaseProblem, CaseSpec, Crashes, Settings
@@ -23,6 +23,8 @@ from jacengine.sweep.limits import LIMITS, MIN_ROUNDS, Limits
 from jacengine.sweep.system_load import HIGH_LOAD, SystemLoad
 from jacengine.timing import time_interleaved, warm_up
 
+ROUNDS = "rounds"
+"""What is announced when all candidates run in turns."""
 WIDE_SPREAD = 0.3
 """Interquartile range over median above which times are doubtful."""
 
@@ -42,7 +44,7 @@ def measure(
         workload: Its workload.
         settings: How to measure it.
         announce: Called with the name of what runs next.
-        crashes: Libraries that must not run again.
+        crashes: Strategies and libraries that must not run again.
 
     Returns:
         The case; an error of the case as a whole is its `failure`.
@@ -61,7 +63,7 @@ def measure(
         # Of methods that the user did not choose: a slow batching rule, for example.
         warnings.simplefilter("ignore")
         try:
-            announce("auto")
+            announce(RACE)
             built = CaseProblem.build(spec, workload)
             return _measure(case, built, settings, announce, crashes or {})
         except JacengineError as error:
@@ -95,15 +97,25 @@ def _measure(
         needed, allowed = format_bytes(problem.result_bytes), format_bytes(budget)
         failure = f"the {problem.title} alone needs {needed}; the budget is {allowed}"
         return replace(case, failure=failure)
-    strategies = find_strategies(settings, quantity)
+    every = find_strategies(settings, quantity)
+    strategies = tuple(s for s in every if s.name not in crashes)
     libraries = find_libraries(settings, quantity)
     warm_up()
     load = SystemLoad()
-    selection = select(problem, built.bound, strategies, budget=budget, effort="quick")
+    selection = select(
+        problem,
+        built.bound,
+        strategies,
+        budget=budget,
+        effort="quick",
+        announce=announce,
+    )
     found = Candidates(
         built, strategies, libraries, selection, settings.compiled, announce, crashes
     )
     rows = _run(found, built, settings, announce)
+    lost = (s.name for s in every if s.name in crashes)
+    rows += [Row(name, *crashes[name]) for name in lost]
     timed = [row for row in rows if row.times and row.outcome == "ok"]
     fastest = min(timed, key=lambda row: row.time_s or math.inf, default=None)
     spread = fastest is not None and widely_spread(fastest.times)
@@ -143,7 +155,7 @@ def _run(
         eager = candidate.row.kind in {"strategy", "auto"}
         if candidate.correct and (eager or best_s == math.inf):
             best_s = min(best_s, candidate.best_s)
-    announce("rounds")
+    announce(ROUNDS)
     near_s = max(limits.near * best_s, limits.short_s)
     near = [
         candidate

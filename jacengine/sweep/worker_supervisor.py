@@ -15,16 +15,20 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Self
 
-from jacengine.report.case import Case
+from jacengine.report.case import COMPILED, Case
 from jacengine.report.formatting import one_line
 from jacengine.report.results import case_from_json
+from jacengine.selection.select import RACE
 from jacengine.sweep.case_spec import CaseSpec, Crashes, Settings
+from jacengine.sweep.measure import ROUNDS
 from jacengine.sweep.roofline import Roofline
 
 STARTUP_S = 120.0
 """Seconds that a worker may take to import everything."""
 MAX_CRASHES = 3
-"""Libraries whose crashes a case survives before it fails."""
+"""Strategies and libraries whose crashes a case survives before it fails."""
+SHARED = frozenset({"", RACE, ROUNDS, COMPILED})
+"""What is announced where nothing can be left out."""
 ROOFLINE_S = 60.0
 """Seconds that the measurement of the roofline may take."""
 _TAIL_BYTES = 4096
@@ -135,18 +139,14 @@ class WorkerSupervisor:
     The worker is kept alive across cases.
     """
 
-    def __init__(
-        self, settings: Settings, libraries: frozenset[str], limit_s: float
-    ) -> None:
+    def __init__(self, settings: Settings, limit_s: float) -> None:
         """Prepare a supervisor; the worker starts with the first case.
 
         Args:
             settings: How cases are measured.
-            libraries: Names of candidates that a case can do without.
             limit_s: Seconds that a case may take.
         """
         self._settings = settings
-        self._libraries = libraries
         self._limit_s = limit_s
         self._worker: WorkerProcess | None = None
 
@@ -161,8 +161,8 @@ class WorkerSupervisor:
     def measure(self, spec: CaseSpec, announce: Callable[[str], None]) -> Case:
         """Measure a case, and announce each candidate before it runs.
 
-        If a library crashes or hangs, its row says so; if anything else does, the case
-        fails.
+        If a strategy or a library crashes or hangs, its row says so, and the others go
+        on; if anything else does, the case fails.
         """
         crashes: dict[str, tuple[str, str]] = {}
         candidate = ""
@@ -178,7 +178,7 @@ class WorkerSupervisor:
                 return self._attempt(spec, crashes, record)
             except WorkerLostError as lost:
                 self._kill()
-                optional = candidate in self._libraries and candidate not in crashes
+                optional = candidate not in SHARED and candidate not in crashes
                 if optional and len(crashes) < MAX_CRASHES:
                     crashes[candidate] = (lost.outcome, str(lost))
                     continue

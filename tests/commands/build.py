@@ -42,9 +42,7 @@ class FakeSupervisor:
 
     answer: Callable[[CaseSpec], Case] = staticmethod(made_up)
 
-    def __init__(
-        self, settings: Settings, libraries: frozenset[str], limit_s: float
-    ) -> None:
+    def __init__(self, settings: Settings, limit_s: float) -> None:
         self.settings = settings
 
     def __enter__(self) -> "FakeSupervisor":

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -24,7 +25,7 @@ HARMFUL = Settings(
 @pytest.fixture(scope="module")
 def supervisor() -> Iterator[WorkerSupervisor]:
     """Share one supervisor between the tests."""
-    with WorkerSupervisor(HARMFUL, KEPT, limit_s=60) as made:
+    with WorkerSupervisor(HARMFUL, limit_s=60) as made:
         yield made
 
 
@@ -81,8 +82,23 @@ def test_a_library_that_crashes_costs_one_row(supervisor: WorkerSupervisor) -> N
     assert found["auto"].outcome == "ok"
 
 
+def test_plugins_that_crash_and_hang_cost_their_rows() -> None:
+    settings = replace(
+        HARMFUL,
+        strategies=("vmap_vjp", "crashing", "hanging"),
+        catalogue="tests.sweep.fake_plugins:WORKLOADS",
+    )
+    with WorkerSupervisor(settings, limit_s=15) as supervisor:
+        case = measured(supervisor, "one")
+    found = {row.strategy: row for row in case.rows}
+    assert (found["auto"].outcome, found["vmap_vjp"].outcome) == ("ok", "ok")
+    assert found["crashing"].outcome == "crash"
+    assert "exit code 7" in found["crashing"].notes
+    assert found["hanging"].outcome == "timeout"
+
+
 def test_a_hung_worker_is_killed() -> None:
-    with WorkerSupervisor(HARMFUL, KEPT, limit_s=0.5) as supervisor:
+    with WorkerSupervisor(HARMFUL, limit_s=0.5) as supervisor:
         case = measured(supervisor, "hangs")
 
     assert case.failure.startswith("timeout while auto ran: the time limit")
