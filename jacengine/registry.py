@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import threading
 import warnings
 from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
 
+from jacengine._locks import lock
 from jacengine.errors import (
     ArgumentError,
     DuplicateStrategyError,
@@ -132,7 +132,7 @@ class PluginLoader:
     def __init__(self, registry: Registry) -> None:
         """Load into this registry."""
         self._registry = registry
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._loaded = False
         self.broken: dict[str, str] = {}
 

@@ -7,13 +7,13 @@ the two are joined; when it is gone, its entry is removed.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from jacengine._locks import lock
 from jacengine.plans.plan import Plan
 from jacengine.problem.side_effects import all_buffers, reachable_modules
 
@@ -33,7 +33,7 @@ class ProcessCache:
         """Begin with no plans."""
         self._capacity = capacity
         self._entries = OrderedDict[_Key, _Entry]()
-        self._lock = threading.Lock()
+        self._lock = lock()
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -11,13 +11,13 @@ does for other devices.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 
 import psutil
 import torch
 from torch import Tensor
 
+from jacengine._locks import lock
 from jacengine._torch_private import holders
 from jacengine.results.huge_pages import LARGE, allocate
 
@@ -37,7 +37,7 @@ class BufferPool:
         """
         self._most = most
         self._storages: list[torch.UntypedStorage] = []
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._unreferenced = holders([torch.UntypedStorage(1)], 0)
 
     @property
