@@ -10,7 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jacengine._torch_private import TorchDispatchMode, pytree, storage_key
+from jacengine._torch_private import (
+    FakeTensor,
+    TorchDispatchMode,
+    pytree,
+    storage_key,
+)
 
 
 class Peak:
@@ -21,7 +26,7 @@ class Peak:
 
 @contextmanager
 def peak_memory(
-    device: torch.device, existing: Iterable[Tensor] = ()
+    device: torch.device, existing: Iterable[Tensor] = (), *, fake: bool = False
 ) -> Generator[Peak]:
     """Measure the peak of torch's own allocations.
 
@@ -33,6 +38,7 @@ def peak_memory(
         device: Whose allocations.
         existing: Tensors that exist already and would else be counted when they are
             first met (fake copies of a module's parameters).
+        fake: Count what fake tensors would take, and nothing else; they have no memory.
 
     Yields:
         The peak, filled in at the end.
@@ -46,7 +52,7 @@ def peak_memory(
         torch.cuda.synchronize(device)
         peak.bytes = torch.cuda.max_memory_allocated(device) - before
     else:
-        counter = _StorageCounter()
+        counter = _StorageCounter(fake=fake)
         for tensor in existing:
             counter.meet(tensor, made=False)
         with counter:
@@ -57,8 +63,9 @@ def peak_memory(
 class _StorageCounter(TorchDispatchMode):
     """Counts the bytes of the storages that operators make, while they live."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fake: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._fake = fake
         self.live = 0
         self.peak = 0
         self._seen: dict[int, weakref.ref[Any]] = {}
@@ -82,6 +89,8 @@ class _StorageCounter(TorchDispatchMode):
     def meet(self, tensor: Tensor, *, made: bool) -> None:
         """Count a storage once; one first met as an argument existed before."""
         if tensor.layout != torch.strided:
+            return
+        if isinstance(tensor, FakeTensor) != self._fake:
             return
         storage = tensor.untyped_storage()
         key = storage_key(storage)

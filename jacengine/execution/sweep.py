@@ -53,8 +53,8 @@ class Sweep:
     ) -> None:
         """Prepare a method for a problem.
 
-        Fake tensors have no memory to adopt and no values to choose seeds by: for
-        those, seeds are built now.
+        Fake tensors have no memory to adopt and no values to choose seeds or entries
+        by: for those, seeds and indices are built now.
         """
         self._problem = problem
         self.method = method
@@ -74,6 +74,9 @@ class Sweep:
             self._compiled = CompiledSweep(problem, lambda at: traced.run(at).blocks)
         if on_fake_tensors:
             self._kept = dict(enumerate(map(self._seeding.seeds, self._blocks)))
+            if self._indices is not None and method.capabilities.mode != "trace":
+                for block in self._blocks:
+                    self._indices.of_block(block, method.capabilities.mode)
 
     @property
     def kept_bytes(self) -> int:

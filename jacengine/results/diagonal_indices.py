@@ -68,6 +68,10 @@ class DiagonalIndices:
         self._pushed: dict[tuple[int, int], tuple[DiagonalEntries, ...]] = {}
         self._pulled: dict[tuple[int, int], tuple[DiagonalEntries, ...]] = {}
 
+    def of_block(self, block: slice, mode: str) -> tuple[DiagonalEntries, ...]:
+        """Return the entries of a block of columns (JVPs) or of rows (VJPs)."""
+        return self.of_columns(block) if mode == "jvp" else self.of_rows(block)
+
     def of_columns(self, block: slice) -> tuple[DiagonalEntries, ...]:
         """Return the entries of the JVPs of a block of columns."""
         key = (block.start, block.stop)

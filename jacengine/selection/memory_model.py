@@ -176,7 +176,7 @@ def peak_on_fake_tensors(
             existing = [*map(fake, held), *filter(torch.is_tensor, leaves)]
             # Fake tensors have no random state to compare either.
             on_fakes = replace(bound, leaves=leaves, deterministic=False)
-            with peak_memory(torch.device("cpu"), existing) as peak:
+            with peak_memory(torch.device("cpu"), existing, fake=True) as peak:
                 sweep.run(on_fakes)
     except (RuntimeError, NotImplementedError, TypeError):
         return None  # values are needed, or there is no fake kernel

@@ -35,7 +35,7 @@ def times(x: Tensor, matrix: Any) -> Tensor:
 
 
 WANTED = plain(lambda x: (x @ A).tanh())
-LAYOUTS = {"COO": "to_sparse", "CSR": "to_sparse_csr", "CSC": "to_sparse_csc"}
+LAYOUTS = {"coordinates": "to_sparse", "CSR": "to_sparse_csr", "CSC": "to_sparse_csc"}
 
 
 class Holder:

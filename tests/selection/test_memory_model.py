@@ -1,10 +1,13 @@
 """What a method takes is predicted without running it, on fake tensors."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from jacengine.api.strategies import known_strategies
+from jacengine.peak_memory import peak_memory
 from jacengine.problem.analyze import analyze
 from jacengine.problem.problem import Options
 from jacengine.selection.candidates import candidates
@@ -63,3 +66,22 @@ def test_a_function_that_needs_values_is_not_predicted() -> None:
     problem = analyze(lambda x: x * float(x.detach().sum()), (x,), {}, Options())
     method = next(candidates(problem, [known_strategies().get("reverse_loop")]))
     assert peak_on_fake_tensors(problem, problem.bind((x,), {}), method) is None
+
+
+@pytest.mark.parametrize("quantity", ["hessian_diagonal", "laplacian"])
+def test_what_second_derivatives_need(quantity: Any) -> None:
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2)).double()
+    x = randn(32, 8)
+    problem = analyze(model, (x,), {}, Options(batch_dim=0, quantity=quantity))
+    call = problem.bind((x,), {})
+    for name in known_strategies().names(quantity):
+        if name == "forward_laplacian":
+            continue  # it reads values
+        composition = known_strategies().get(name, quantity)
+        method = next(candidates(problem, [composition]))
+        real = fit_memory_model(problem, call, method).peak(problem, method, 1)
+        with peak_memory(torch.device("cpu")) as allocated:
+            fake = peak_on_fake_tensors(problem, call, method)
+        assert fake is not None, name
+        assert 0.7 * real <= fake <= 1.3 * real, name
+        assert allocated.bytes <= 0.5 * real, name
