@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(level.split())
     for level in (
-        "_version _locks errors pytrees task basis tolerance timing peak_memory"
+        "_version _locks _files errors pytrees task basis tolerance timing peak_memory"
         " _torch_private _torchfunc",
         "problem",
         "interface flat_parameters",

@@ -25,7 +25,7 @@ def least_squares(
 
 
 @pytest.mark.parametrize("strategy", OF_INPUTS)
-@pytest.mark.parametrize("distance", [1e-3, 1e-5, 1e-7, 0.0])
+@pytest.mark.parametrize("distance", [1e-3, 0.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gradient_near_an_optimum(
     dtype: torch.dtype, distance: float, strategy: str

@@ -114,15 +114,14 @@ USES: dict[str, tuple[Use, type[Exception]]] = {
 
 
 @pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize("kind", [Forward, Reverse])
 @pytest.mark.parametrize("name", MEDDLES)
-def test_what_a_plugin_changes_is_put_back(name: str, kind: Any, use: str) -> None:
+def test_what_a_plugin_changes_is_put_back(name: str, use: str) -> None:
     meddle, said = MEDDLES[name]
     run, error = USES[use]
     module, x = model(), randn(5, 3)
     before, values = state_of(module), x.clone()
     with pytest.raises(error, match=said):
-        run(kind(meddling(lambda _: meddle(module))), module, x)
+        run(Reverse(meddling(lambda _: meddle(module))), module, x)
     assert state_of(module) == before
     assert torch.equal(x, values)
 

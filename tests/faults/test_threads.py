@@ -51,10 +51,12 @@ def attention(x: Tensor) -> Tensor:
     return nn.functional.scaled_dot_product_attention(x, x, x)
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
 def test_attention_draws_no_random_numbers() -> None:
     assert jacengine.auto(attention, randn(1, 1, 3, 4)).shape == (1, 1, 3, 4) * 2
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
 def test_settings_are_put_back_in_the_right_order() -> None:
     """The same kernels are switched off in several threads at once."""
     lstm, x = nn.LSTM(3, 4, batch_first=True), randn(2, 3, 3).float()
