@@ -25,6 +25,7 @@ from jacengine.problem.quantity import Quantity
 from jacengine.problem.signature import Signature
 from jacengine.selection.budget import Budget, to_bytes
 from jacengine.selection.effort import Effort
+from jacengine.selection.finite_differences import warn_of
 
 
 def plan(
@@ -187,6 +188,7 @@ def load_plan(
             f"The method in {path} does not compute this {problem.title} rightly "
             "within the memory that is free. Make a plan anew: jacengine.plan(...)."
         )
+    warn_of(restored.doubt, problem.title)
     names = problem.call_spec.names
     signature = Signature.of(fn, args, request.kwargs, names)
     return Plan(problem, restored, signature, request.compositions)

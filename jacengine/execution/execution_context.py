@@ -87,10 +87,10 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
             self._restore_forward_mode()
         changed: str | None = None
         try:
-            if self._guard is not None:
-                changed = self._guard.restore()
             if self._side_effects is not None:
                 self._side_effects.__exit__()
+            if self._guard is not None:  # what the function changes is not the plugin's
+                changed = self._guard.restore()
         finally:
             if torch.is_grad_enabled() != self._grad_mode:
                 torch.set_grad_enabled(mode=self._grad_mode)

@@ -93,8 +93,8 @@ class _Kept:
     def restore(self) -> Iterator[str]:
         """Put it back; yield what was changed."""
         tensor = self.tensor
-        written = version_of(tensor) != self.version
-        if written or not same_values(tensor, self.copy):
+        # By value: buffers that the function writes are put back already.
+        if not same_values(tensor, self.copy):
             with torch.no_grad():
                 tensor.copy_(self.copy)
             set_version(tensor, self.version)

@@ -155,9 +155,9 @@ def _read_method(composition: Composition, item: Any) -> Method:
             composition.strategy,
             composition.gradient,
             sample_policy=SamplePolicy(item["sample_policy"]),
-            slice_size=_number(item["slice_size"], int),
+            slice_size=_number(item["slice_size"], int, least=1),
             seeding=SEEDINGS[item["seeding"]],
-            chunk_size=_number(item["chunk_size"], int),
+            chunk_size=_number(item["chunk_size"], int, least=1),
             execution=Execution(item["execution"]),
             fallbacks=tuple(fallbacks[name] for name in item["fallbacks"]),
             tuning=tuple((str(what), str(which)) for what, which in item["tuning"]),
@@ -167,10 +167,9 @@ def _read_method(composition: Composition, item: Any) -> Method:
         raise ArgumentError(said) from error
 
 
-def _number(value: Any, kind: type) -> Any:
+def _number(value: Any, kind: type, *, least: int = 0) -> Any:
     if value is None:
         return None
-    least = 1 if kind is int else 0
     fits = isinstance(value, int | float if kind is float else int)
     if isinstance(value, bool) or not fits or not least <= value <= MOST:
         shown = f"{value!r:.40}" if isinstance(value, float) else f"{value!s:.40}"

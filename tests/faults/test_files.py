@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import jacengine
-from jacengine._files import PREFIX, replace_file
+from jacengine._files import replace_file
 from jacengine.errors import ArgumentError
 from jacengine.plans import disk_cache
 from jacengine.sweep.case_spec import CaseSpec
@@ -127,6 +127,14 @@ def test_a_plan_is_replaced_at_once(tmp_path: Path) -> None:
     assert jacengine.load_plan(link, mlp(3, 4, 2), X, batch_dim=0)(X).shape == (5, 2, 3)
 
 
+def test_a_plan_without_entries_is_read_again(tmp_path: Path) -> None:
+    x = randn(0, 3)
+    options: Any = {"batch_dim": 0, "strategies": NAMES}
+    jacengine.plan(mlp(3, 2), x, **options).save(tmp_path / "plan.json")
+    plan = jacengine.load_plan(tmp_path / "plan.json", mlp(3, 2), x, batch_dim=0)
+    assert plan(x).shape == (0, 2, 3)
+
+
 def test_no_temporary_files_stay(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="folder"):
@@ -134,7 +142,6 @@ def test_no_temporary_files_stay(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         replace_file(tmp_path / "file", "\ud800")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
-    assert PREFIX.startswith(".")
 
 
 def test_one_warning_for_a_cache_that_cannot_be_written(cache: Path) -> None:

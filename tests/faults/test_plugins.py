@@ -179,3 +179,36 @@ def test_random_numbers_that_a_plugin_draws_are_given_back() -> None:
     before = torch.get_rng_state()
     jacengine.jacobian(module, x, batch_dim=0, strategy=strategy)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class Counting(nn.Module):
+    """A module that changes attributes and buffers itself."""
+
+    steps: Tensor
+
+    def __init__(self, inside: nn.Module) -> None:
+        super().__init__()
+        self.inside = inside
+        self.calls = 0
+        self.register_buffer("steps", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        self.steps = self.steps + 1
+        result: Tensor = self.inside(x)
+        return result
+
+
+@pytest.mark.parametrize("kind", [Forward, Reverse])
+@pytest.mark.parametrize("wrt", [0, "params"])
+def test_what_the_function_changes_is_not_the_plugins(wrt: Any, kind: Any) -> None:
+    module, x = Counting(nn.Sequential(mlp(3, 4), nn.Dropout(0.5))), randn(5, 3)
+    steps = module.steps
+    options: Any = {"wrt": wrt, "layout": "flat", "randomness": "same"}
+    found = jacengine.jacobian(
+        module, x, strategy=kind(meddling(lambda _: None)), **options
+    )
+    wanted = jacengine.jacobian(module, x, strategy="reverse_loop", **options)
+    assert torch.allclose(found, wanted)
+    assert module.steps is steps
+    assert (module.calls, float(steps)) == (0, 0)

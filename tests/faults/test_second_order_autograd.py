@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +93,15 @@ def test_warning_comes_with_a_cached_choice_too() -> None:
     for _ in range(2):
         with pytest.warns(UserWarning, match="finite differences differ"):
             jacengine.hessian(lambda x: 2 * by_numpy(x), X, batch_dim=0)
+
+
+def test_warning_comes_with_a_saved_choice_too(tmp_path: Path) -> None:
+    path = tmp_path / "plan"
+    named: Any = {"batch_dim": 0, "quantity": "hessian"}
+    with pytest.warns(UserWarning, match="finite differences differ"):
+        jacengine.plan(by_numpy, X, **named).save(path)
+    with pytest.warns(UserWarning, match="finite differences differ"):
+        jacengine.load_plan(path, by_numpy, X, **named)
 
 
 def partly_detached(x: Tensor) -> Tensor:
