@@ -133,11 +133,15 @@ class BoundFunction:
         """Return what is differentiated: the outputs, or their gradient."""
         if self.gradient is None:
             return self._evaluate(*primals)
-        plain = replace(self, gradient=None, deterministic=False)
+        plain = self.of_values()
         found = compute_gradient(
             plain, primals, self.gradient, self.call_spec, plain.over_samples
         )
         return join_inputs(found, self.call_spec.inputs) if self.joined else found
+
+    def of_values(self) -> BoundFunction:
+        """Return the function itself, if this is its gradient."""
+        return replace(self, gradient=None, deterministic=False)
 
     def _evaluate(self, *primals: Tensor) -> Tensors:
         if self.reset is not None:

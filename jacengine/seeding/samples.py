@@ -12,9 +12,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 
 from jacengine.interface import Capabilities
+from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.task import balanced
 
@@ -89,3 +91,11 @@ def sample_slices(
     """
     most = 1 if policy is SamplePolicy.SAMPLE_LOOP else slice_size
     return tuple(balanced(problem.sample_count, most))
+
+
+def at_samples(
+    problem: Problem, bound: BoundFunction, some: slice
+) -> tuple[Problem, BoundFunction]:
+    """Return the problem, and the call, of a range of the samples."""
+    spec = replace(problem.call_spec, batch_size=some.stop - some.start)
+    return replace(problem, call_spec=spec), bound.samples(some.start, some.stop)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from pathlib import Path
 
-import psutil
 import torch
 
 from jacengine.errors import ArgumentError
+from jacengine.selection.free_memory import free_bytes
 
 Budget = int | float | str | None
 
 _DECIMAL = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS = _DECIMAL | {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-
-_CGROUP = Path("/sys/fs/cgroup")
 
 DEFAULT_SHARE = 0.8
 """Share of the free memory that a call may take when no budget is given."""
@@ -59,31 +55,6 @@ def to_bytes(budget: Budget, device: torch.device) -> int:
     if budget <= 0:
         raise ArgumentError(f"memory_budget={budget!r}: must be more than 0 bytes.")
     return budget
-
-
-def free_bytes(device: torch.device) -> int:
-    """Return the memory that can still be taken on a device.
-
-    On CPU the limit of the process's control group counts too, where there is one.
-    """
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        reserved = torch.cuda.memory_reserved(device)
-        return free + reserved - torch.cuda.memory_allocated(device)
-    available = psutil.virtual_memory().available
-    limit = _cgroup_free()
-    return available if limit is None else min(available, limit)
-
-
-def _cgroup_free() -> int | None:
-    for limit_file, usage_file in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        with contextlib.suppress(OSError, ValueError):  # no such group, or "max"
-            limit = int((_CGROUP / limit_file).read_text())
-            return max(limit - int((_CGROUP / usage_file).read_text()), 0)
-    return None
 
 
 def format_bytes(count: float) -> str:

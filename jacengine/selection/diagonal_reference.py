@@ -22,6 +22,7 @@ from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.gradient_specs import diagonal_rows, gradients
 from jacengine.problem.problem import Problem
 from jacengine.results.result import Result
+from jacengine.seeding.samples import at_samples
 from jacengine.selection.rounding import (
     ROUNDING_FACTOR,
     rounding_changes,
@@ -71,7 +72,11 @@ class DiagonalReference:
 
     @classmethod
     def of(
-        cls, problem: Problem, bound: BoundFunction, passes: int | None
+        cls,
+        problem: Problem,
+        bound: BoundFunction,
+        passes: int | None,
+        slices: Sequence[slice],
     ) -> DiagonalReference:
         """Compute the diagonal in so many backward passes, `None` for all entries."""
         count = sum(spec.size for spec in problem.inputs)
@@ -95,7 +100,7 @@ class DiagonalReference:
         def diagonals(
             context: AbstractContextManager[object],
         ) -> tuple[Tensors, Tensors]:
-            run = functools.partial(_diagonals, problem, bound, wanted, context)
+            run = functools.partial(_diagonals, problem, bound, wanted, context, slices)
             return plain_autograd(problem, bound, run)
 
         values, rows = diagonals(nullcontext())
@@ -169,6 +174,7 @@ def _diagonals(
     bound: BoundFunction,
     columns: Tensor,
     context: AbstractContextManager[object],
+    slices: Sequence[slice],
 ) -> tuple[Tensors, Tensors]:
     """Compute the diagonal of each value at some columns, inside a context.
 
@@ -176,15 +182,24 @@ def _diagonals(
         The diagonals, and the largest entries beside them.
     """
     with context:
-        primals = bound.tracked()
-        outputs = bound(*primals)
-        return _by_passes(problem, outputs, primals, columns)
+        if len(slices) == 1:
+            return _by_passes(problem, bound, columns)
+        parts = [
+            _by_passes(*at_samples(problem, bound, some), columns) for some in slices
+        ]
+    diagonals, largest = (
+        tuple(map(torch.cat, zip(*each, strict=True)))
+        for each in zip(*parts, strict=True)
+    )
+    return diagonals, largest
 
 
 def _by_passes(
-    problem: Problem, outputs: Tensors, primals: Tensors, columns: Tensor
+    problem: Problem, bound: BoundFunction, columns: Tensor
 ) -> tuple[Tensors, Tensors]:
     """Pull back each entry of the gradient that a diagonal entry is in."""
+    primals = bound.tracked()
+    outputs = bound(*primals)
     samples, count = problem.sample_count, columns.numel()
     found = [
         torch.zeros(samples, spec.size, count, dtype=torch.float64, device="cpu")

@@ -10,6 +10,7 @@ how long those take forecasts the whole.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -28,6 +29,7 @@ from jacengine.selection.memory_model import (
     fit_affine,
     fit_chunked,
     fit_memory_model,
+    measured_peak,
     peak_on_fake_tensors,
 )
 from jacengine.selection.reference import Reference
@@ -62,22 +64,33 @@ def check_eligibility(
     refusal = methods[0].strategy.check(problem)
     if refusal is not None:
         return CandidateResult(name, "unsupported", refusal.reason)
+    tight = budget < problem.result_bytes + TIGHT * problem.forward_bytes
     attempt = functools.partial(
-        _attempt, problem, bound, methods, reference, budget, timed=timed
+        _attempt,
+        problem,
+        bound,
+        methods,
+        reference,
+        budget,
+        timed=timed,
+        limit=budget if tight else math.inf,
     )
-    if budget < problem.result_bytes + TIGHT * problem.forward_bytes:
-        peaks = [peak_on_fake_tensors(problem, bound, method) for method in methods]
-        least = min((peak for peak in peaks if peak is not None), default=0)
+    in_slices = functools.partial(
+        _in_slices, problem, bound, methods, attempt, budget=budget
+    )
+    if tight:
+        least = _least_peak(problem, bound, methods)
+        if least is None:
+            least = _scaled_from_one_sample(problem, bound, methods, reference)
         if least > budget:
-            over = _over_budget(name, least, budget)
-            return _in_slices(problem, attempt, over, budget)
+            return in_slices(_over_budget(name, least, budget))
     result = attempt()
     method = result.method
     if result.outcome != "over_budget" or method is None:
         return result
     if not sliceable(problem, method.sample_policy):
         return result
-    return _in_slices(problem, attempt, result, budget)
+    return in_slices(result)
 
 
 def first_runnable(
@@ -134,6 +147,7 @@ def _attempt(
     budget: int,
     *,
     timed: bool,
+    limit: float,
     slice_size: int | None = None,
 ) -> CandidateResult:
     """Find how a candidate runs and its largest comfortable chunk within the budget."""
@@ -144,11 +158,11 @@ def _attempt(
     if isinstance(found, Exception):
         return CandidateResult(name, *classify_error(found))
     try:
-        model = fit_memory_model(problem, bound, found)
+        model = fit_memory_model(problem, bound, found, limit)
         comfortable = min(budget, max(COMFORTABLE, 2 * problem.result_bytes))
         directions = found.directions(problem)
         if model.chunked is None and model.whole.at(directions) > comfortable:
-            model = fit_chunked(problem, bound, found, model)
+            model = fit_chunked(problem, bound, found, model, limit)
         largest = model.largest_chunk(problem, found, budget)
         if largest is None:
             least = model.peak(problem, found, 1)
@@ -171,8 +185,11 @@ def _attempt(
 
 def _in_slices(
     problem: Problem,
+    bound: BoundFunction,
+    methods: Sequence[Method],
     attempt: Callable[..., CandidateResult],
     whole: CandidateResult,
+    *,
     budget: int,
 ) -> CandidateResult:
     """Try slices of samples, where not even one direction of all samples fits."""
@@ -182,9 +199,46 @@ def _in_slices(
     size = max(0, min(size, problem.sample_count - 1))
     result = whole
     while size > 0 and result.outcome == "over_budget":
-        result = attempt(slice_size=size)
+        if (_least_peak(problem, bound, methods, size) or 0) <= budget:
+            result = attempt(slice_size=size)
         size //= 2  # not all of a peak shrinks with the number of samples
     return result if result.outcome == "ok" else whole
+
+
+def _least_peak(
+    problem: Problem,
+    bound: BoundFunction,
+    methods: Sequence[Method],
+    slice_size: int | None = None,
+) -> int | None:
+    """Predict what the sample policy that takes least takes; `None` if unpredictable.
+
+    With one direction a pass, of all samples or of those of a slice.
+    """
+    peaks = [
+        peak_on_fake_tensors(problem, bound, replace(method, slice_size=slice_size))
+        for method in methods
+        if slice_size is None or sliceable(problem, method.sample_policy)
+    ]
+    return min((peak for peak in peaks if peak is not None), default=None)
+
+
+def _scaled_from_one_sample(
+    problem: Problem,
+    bound: BoundFunction,
+    methods: Sequence[Method],
+    reference: Reference,
+) -> int:
+    """Measure one direction of one sample; return what all samples take at most.
+
+    Zero if nothing can be measured: what a candidate raises is found out where it runs.
+    """
+    method = first_runnable(problem, bound, methods, reference, slice_size=1)
+    if isinstance(method, Exception):
+        return 0
+    part = first_directions(problem, method, 1)
+    beside = measured_peak(part, bound, method) - part.result_bytes
+    return problem.result_bytes + problem.sample_count * beside
 
 
 def _require_right(

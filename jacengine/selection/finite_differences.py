@@ -16,7 +16,6 @@ import warnings
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from jacengine._torchfunc import Tensors, pull
 from jacengine.problem.bound_function import BoundFunction
@@ -98,12 +97,12 @@ def _along(
     products = reference.products
     if problem.joined:
         products = products[0].split([spec.size for spec in problem.inputs], 1)
-    terms = [
-        g.double().flatten() * t.double().flatten()
-        for g, t in zip(products, tangents, strict=True)
-    ]
-    derivative = sum(float(term.sum()) for term in terms)
-    scale = math.sqrt(sum(float(term.square().sum()) for term in terms))
+    derivative = squares = 0.0
+    for g, t in zip(products, tangents, strict=True):
+        term = g.double().flatten() * t.double().flatten()
+        derivative += float(term.sum())
+        squares += float(term.square().sum())
+    scale = math.sqrt(squares)
     eps = max(torch.finfo(p.dtype).eps for p in primals)
     size = max((float(p.abs().max()) for p in primals if p.numel()), default=0.0)
     step = float(eps ** (1 / 3)) * max(1.0, size)
@@ -130,18 +129,13 @@ def _difference(
 ) -> _Difference:
     """Take the central difference of the projected function along a line."""
     totals: list[float] = []
-    terms: list[Tensor] = []
+    size = 0.0
     for sign in (1, -1):
-        moved = (p + sign * step * t for p, t in zip(*line, strict=True))
+        moved = tuple(p + sign * step * t for p, t in zip(*line, strict=True))
         with torch.no_grad(), problem.preserve_side_effects():
-            outputs = bound(*moved)
-        terms = [
-            (u.double() * output.detach().double()).flatten()
-            for u, output in zip(reference.seeds, outputs, strict=True)
-        ]
-        totals.append(sum(float(term.sum()) for term in terms))
+            total, size = reference.weighted(problem, bound, moved)
+        totals.append(total)
     eps = max(torch.finfo(p.dtype).eps for p in line[0])
-    size = math.sqrt(sum(float(term.square().sum()) for term in terms))
     return _Difference(
         (totals[0] - totals[1]) / (2 * step), LOST_DIGITS * eps * size / step
     )

@@ -9,6 +9,7 @@ predicted by the same run on fake tensors, which have sizes and no memory.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -23,11 +24,13 @@ from jacengine.execution.sweep import Sweep, compute
 from jacengine.peak_memory import peak_memory
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
-from jacengine.seeding.samples import SamplePolicy, sample_slices
+from jacengine.seeding.samples import SamplePolicy, at_samples, sample_slices
 from jacengine.task import balanced
 
 PROBES = (2, 4)
 """Directions a pass of the two runs that the model is fitted to."""
+EXTRAPOLATION = 1.1
+"""Room for what a pass with more directions takes beyond the line through those."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,22 @@ class MemoryModel:
         beside = self.whole if self.chunked is None else self.chunked
         return round(beside.at(min(chunk_size, directions)) + problem.result_bytes)
 
+    def _with_room(self, problem: Problem, method: Method, chunk_size: int) -> int:
+        peak = self.peak(problem, method, chunk_size)
+        return peak if chunk_size <= PROBES[-1] else math.ceil(EXTRAPOLATION * peak)
+
     def largest_chunk(
         self, problem: Problem, method: Method, budget: int
     ) -> int | None:
         """Return the largest balanced chunk that fits, `None` if not even one does."""
         directions = max(1, method.directions(problem))
         most = min(directions, method.capabilities.max_directions or directions)
-        if self.peak(problem, method, most) <= budget:
+        if self._with_room(problem, method, most) <= budget:
             return most
         fitting = bisect_right(
-            range(1, most), budget, key=lambda size: self.peak(problem, method, size)
+            range(1, most),
+            budget,
+            key=lambda size: self._with_room(problem, method, size),
         )
         if fitting == 0:
             return None
@@ -91,54 +100,80 @@ def fit_affine(
     measure: Callable[[Problem, int], float],
     *,
     blocks: int = 1,
+    limit: float = math.inf,
 ) -> Affine:
     """Fit what `measure` finds of a method's first few directions.
 
     It is called with a part of the problem, of some `blocks`, and the directions a
-    block of it, for each of these `counts`.
+    block of it, for each of these `counts` for which it can but find less than the
+    limit.
     """
     found: dict[int, float] = {}
     for count in counts:
         part = first_directions(problem, method, blocks * count)
         size = max(1, -(-method.directions(part) // blocks))
-        if size not in found:  # there may be fewer directions
-            found[size] = measure(part, size)
+        if size in found:  # there are no more directions
+            break
+        last = max(found, default=0)
+        if found and found[last] * size / last > limit:
+            # As if nothing were taken but for directions.
+            return Affine(0, found[last] / last) if len(found) == 1 else _line(found)
+        found[size] = measure(part, size)
+    return _line(found)
+
+
+def _line(found: dict[int, float]) -> Affine:
     (first, low), (last, high) = min(found.items()), max(found.items())
     slope = max(0.0, (high - low) / (last - first)) if last > first else 0.0
     return Affine(low - first * slope, slope)
 
 
 def fit_memory_model(
-    problem: Problem, bound: BoundFunction, method: Method
+    problem: Problem,
+    bound: BoundFunction,
+    method: Method,
+    limit: float = math.inf,
 ) -> MemoryModel:
-    """Measure what a method allocates on its first few directions, in one block."""
+    """Measure what a method allocates on its first few directions, in one block.
+
+    It is measured on those that keep within the limit, and on one.
+    """
     if method.capabilities.max_directions == 1:
         return fit_chunked(problem, bound, method, MemoryModel(Affine(0, 0)))
     one_block = replace(method, chunk_size=None)
 
     def peak(part: Problem, _: int) -> int:
-        return _measured(part, bound, one_block)
+        return measured_peak(part, bound, one_block)
 
-    return MemoryModel(
-        _seeded(problem, method, fit_affine(problem, method, PROBES, peak))
-    )
+    fitted = fit_affine(problem, method, _probes(limit), peak, limit=limit)
+    return MemoryModel(_seeded(problem, method, fitted))
 
 
 def fit_chunked(
-    problem: Problem, bound: BoundFunction, method: Method, model: MemoryModel
+    problem: Problem,
+    bound: BoundFunction,
+    method: Method,
+    model: MemoryModel,
+    limit: float = math.inf,
 ) -> MemoryModel:
     """Measure what a pass allocates beside the result, in runs of two blocks."""
 
     def beside(part: Problem, chunk_size: int) -> int:
         chunked = replace(method, chunk_size=chunk_size)
-        return _measured(part, bound, chunked) - part.result_bytes
+        return measured_peak(part, bound, chunked) - part.result_bytes
 
     single = method.capabilities.max_directions == 1
-    fitted = fit_affine(problem, method, (1,) if single else PROBES, beside, blocks=2)
+    counts = (1,) if single else _probes(limit)
+    fitted = fit_affine(problem, method, counts, beside, blocks=2, limit=limit)
     return replace(model, chunked=_seeded(problem, method, fitted))
 
 
-def _measured(problem: Problem, bound: BoundFunction, method: Method) -> int:
+def _probes(limit: float) -> tuple[int, ...]:
+    return PROBES if limit == math.inf else (1, *PROBES)
+
+
+def measured_peak(problem: Problem, bound: BoundFunction, method: Method) -> int:
+    """Measure the peak; of a method in slices, on the first two of them."""
     few, some = first_slices(problem, bound, method)
     with peak_memory(problem.outputs[0].device) as peak:
         compute(few, some, method)
@@ -164,10 +199,14 @@ def peak_on_fake_tensors(
     if method.sample_policy is SamplePolicy.COUPLED_ROWS:
         return None  # even one row has a direction for every sample
     part = first_directions(problem, method, 1)
+    part, bound = first_slices(part, bound, method)
     sweep = Sweep(part, method, on_fake_tensors=True)
     held = [t for m in problem.modules for t in (*m.parameters(), *m.buffers())]
     try:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            # What torch remembers of other runs may have another layout, which forward
+            # mode does not take.
+            mode.cache_enabled = False
 
             def fake(leaf: Any) -> Any:
                 return mode.from_tensor(leaf) if isinstance(leaf, Tensor) else leaf
@@ -200,5 +239,4 @@ def first_slices(
     if len(parts) <= 2 or problem.options.create_graph:
         return problem, bound
     count = 2 * max(part.stop - part.start for part in parts)
-    spec = replace(problem.call_spec, batch_size=count)
-    return replace(problem, call_spec=spec), bound.samples(0, count)
+    return at_samples(problem, bound, slice(0, count))

@@ -9,6 +9,7 @@ and reverse mode legitimately differ, reverse mode is the reference.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -22,11 +23,13 @@ from jacengine.execution.sweep import compute
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.results.result import Projection, Result
+from jacengine.seeding.samples import at_samples
 from jacengine.selection.diagonal_reference import SELECTION_PASSES, DiagonalReference
 from jacengine.selection.forward_projection import (
     lacks_reverse_mode,
     push_projection,
 )
+from jacengine.selection.reference_slices import of_slice, reference_slices
 from jacengine.selection.rounding import (
     ROUNDING_FACTOR,
     rounding_changes,
@@ -57,6 +60,7 @@ class Reference:
             is computed by forward mode, are to be compared with finite differences.
         computed: Computes the products again, while a context is entered.
         diagonal: The reference of a diagonal or a trace, if that is computed.
+        slices: The samples that were computed together.
     """
 
     cotangents: Tensors
@@ -68,6 +72,7 @@ class Reference:
         compare=False, repr=False
     )
     diagonal: DiagonalReference | None = None
+    slices: tuple[slice, ...] = ()
 
     @classmethod
     def of(
@@ -77,15 +82,18 @@ class Reference:
         seed: int = 0,
         *,
         passes: int | None = SELECTION_PASSES,
+        budget: int | None = None,
     ) -> Reference:
         """Compute the projection at a function's arguments.
 
         The reference of a diagonal may take so many backward passes; `None` for as many
-        as all of its entries need.
+        as all of its entries need. Second derivatives are computed in slices of samples
+        where that keeps them within a budget in bytes.
         """
         diagonal = None
+        slices = reference_slices(problem, bound, budget)
         if problem.part != "whole":
-            diagonal = DiagonalReference.of(problem, bound, passes)
+            diagonal = DiagonalReference.of(problem, bound, passes, slices)
             # Candidates pull back whatever rows they choose: the projection is of all.
             problem = replace(problem, rows=None, columns=None)
         rows = problem.rows
@@ -95,7 +103,9 @@ class Reference:
         def project(
             context: AbstractContextManager[object],
         ) -> tuple[Tensors, Tensors, bool]:
-            run = functools.partial(_project, problem, bound, cotangents, context)
+            run = functools.partial(
+                _project, problem, bound, cotangents, context, slices
+            )
             return plain_autograd(problem, bound, run)
 
         seeds, products, pulled = project(nullcontext())
@@ -109,6 +119,7 @@ class Reference:
             certain,
             lambda c: project(c)[1],
             diagonal,
+            slices,
         )
 
     def verify(
@@ -134,6 +145,38 @@ class Reference:
                 )
             ]
         )
+
+    @property
+    def held_bytes(self) -> int:
+        """What the reference itself takes."""
+        diagonal = self.diagonal
+        held = (*self.cotangents, *self.products, *self.seeds)
+        if diagonal is not None:
+            held += (*diagonal.cotangents, *diagonal.values, *diagonal.rows)
+        return sum(tensor.nbytes for tensor in held)
+
+    def weighted(
+        self, problem: Problem, bound: BoundFunction, primals: Tensors
+    ) -> tuple[float, float]:
+        """Evaluate what is differentiated; return its inner product with `seeds`.
+
+        As many samples at a time as before.
+
+        Returns:
+            The inner product, and the root of the sum of the squares of its terms.
+        """
+        total = squares = 0.0
+        for some in self.slices:
+            part, seeds, own = bound, self.seeds, primals
+            if len(self.slices) > 1:
+                _, part = at_samples(problem, bound, some)
+                seeds = tuple(seed[some] for seed in seeds)
+                own = of_slice(problem, primals, some)
+            for seed, value in zip(seeds, part(*own), strict=True):
+                term = seed.double() * value.detach().double()
+                total += float(term.sum())
+                squares += float(term.square().sum())
+        return total, math.sqrt(squares)
 
     def judge_products(self, problem: Problem, products: Tensors) -> Verification:
         """Compare what a VJP makes of `seeds`: `(B, *in)`, of shared inputs too."""
@@ -212,6 +255,7 @@ def _project(
     bound: BoundFunction,
     cotangents: Tensors,
     context: AbstractContextManager[object],
+    slices: Sequence[slice],
 ) -> tuple[Tensors, Tensors, bool]:
     """Pull the cotangents of rows back by plain reverse mode, inside a context.
 
@@ -219,17 +263,44 @@ def _project(
         The cotangents of the outputs, their products, and whether those are by reverse
         mode indeed: by forward mode, if the function has no other.
     """
-    pulled = True
     with context:
-        primals = bound.tracked()
-        outputs = bound(*primals)
-        seeds = _of_outputs(problem, cotangents, outputs)
-        try:
-            products = pull(outputs, primals, seeds)
-        except NotImplementedError as error:
-            if problem.gradient is not None or not lacks_reverse_mode(error):
-                raise
-            products, pulled = push_projection(problem, bound, seeds), False
+        if len(slices) == 1:
+            return _project_together(problem, bound, cotangents)
+        parts = [
+            _project_together(
+                *at_samples(problem, bound, some), tuple(u[some] for u in cotangents)
+            )
+            for some in slices
+        ]
+    seeds, products, pulled = zip(*parts, strict=True)
+    summed = [spec.batch_dim is None for spec in problem.inputs]
+    return (
+        tuple(map(torch.cat, zip(*seeds, strict=True))),
+        tuple(
+            torch.stack(each).sum(0) if shared else torch.cat(each)
+            for shared, each in zip(
+                [any(summed)] if problem.joined else summed,
+                zip(*products, strict=True),
+                strict=True,
+            )
+        ),
+        all(pulled),
+    )
+
+
+def _project_together(
+    problem: Problem, bound: BoundFunction, cotangents: Tensors
+) -> tuple[Tensors, Tensors, bool]:
+    pulled = True
+    primals = bound.tracked()
+    outputs = bound(*primals)
+    seeds = _of_outputs(problem, cotangents, outputs)
+    try:
+        products = pull(outputs, primals, seeds)
+    except NotImplementedError as error:
+        if problem.gradient is not None or not lacks_reverse_mode(error):
+            raise
+        products, pulled = push_projection(problem, bound, seeds), False
     return seeds, _by_column_group(problem, products), pulled
 
 

@@ -1,7 +1,7 @@
 """What rounding does to a computation, found by rounding it differently.
 
 Monte Carlo arithmetic (D. S. Parker, 1997): the result of every operator is changed in
-its last bit, at random, and what comes out in the end varies as much as rounding makes
+its last bits, at random, and what comes out in the end varies as much as rounding makes
 it uncertain. So the tolerance of a number that cancels to almost nothing (a gradient
 near an optimum) comes from the terms that it is made of, whatever their precision is
 (autocast).
@@ -10,7 +10,9 @@ near an optimum) comes from the terms that it is made of, whatever their precisi
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
+import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -30,7 +32,9 @@ from jacengine.errors import JacengineError
 VARIANTS = 3
 """How many times a computation is repeated with other roundings: in one, or two, the
 changes may happen to cancel."""
-ROUNDING_FACTOR = 16
+SPAN = 4
+"""Results of operators change by at most so many times the last bit."""
+ROUNDING_FACTOR = 4
 """Multiples that are tolerated of the largest change: operators sum many terms, and
 round each partial sum."""
 
@@ -40,8 +44,19 @@ threads may sum in another order each time."""
 
 _EXACT = 2**10
 """Magnitude up to which integers are taken to be exact: indices, counts, masks."""
+_WITHOUT_ROUNDING = frozenset(
+    [
+        *("abs", "amax", "amin", "clamp", "copysign", "max", "maximum", "min"),
+        *("minimum", "neg", "relu", "sort", "where", "masked_fill"),
+        *("cat", "clone", "constant_pad_nd", "flip", "gather", "index", "index_select"),
+        *("repeat", "roll", "select_backward", "slice_backward", "stack"),
+        *("full_like", "new_full", "new_zeros", "ones_like", "zeros_like"),
+    ]
+)
+"""Operators that return numbers they were given, or constants."""
+_SATURATING = frozenset(["_softmax", "erf", "sigmoid", "tanh"])
+"""Operators of which a one is rounded too: it is next to one."""
 _BITS = {8: torch.int64, 4: torch.int32, 2: torch.int16}
-_MULTIPLIER = 0x9E3779B97F4A7C15
 
 
 def rounding_changes(
@@ -54,25 +69,30 @@ def rounding_changes(
         known: The result in the usual one.
 
     Returns:
-        The changes of each tensor in each of `VARIANTS` roundings, zero where one is
-        not finite. None at all if the function fails then, or if it is another one at
-        each call, so that rounding is not what the changes come from.
+        By how much each tensor differs between every two of `VARIANTS` roundings, zero
+        where one is not finite. None at all if the function fails then, or if it is
+        another one at each call, so that rounding is not what the changes come from.
+        The usual rounding takes no part: where a branch depends on exact numbers, the
+        others may all be equally far from it.
     """
     none = tuple(torch.zeros_like(value) for value in known)
     found: list[Tensors] = []
     contexts: list[AbstractContextManager[object]] = [nullcontext()]
     contexts += map(rounded_differently, range(VARIANTS))
     with contextlib.suppress(RuntimeError, JacengineError):
-        for context in contexts:
-            pairs = zip(computed(context), known, strict=True)
-            change = tuple(
-                (other - value).nan_to_num(0.0, 0.0, 0.0) for other, value in pairs
-            )
-            found.append(change)
+        found.extend(computed(context) for context in contexts)
     if not found:
         return [none]
-    again, *changed = map(_size, found)
-    return found[1:] if again < REPEATABLE * max(changed, default=0.0) else [none]
+    again, *variants = found
+    changes = [_between(*pair) for pair in itertools.combinations(variants, 2)]
+    repeated = _size(_between(again, known))
+    stable = repeated < REPEATABLE * max(map(_size, changes), default=0.0)
+    return changes if stable else [none]
+
+
+def _between(first: Tensors, second: Tensors) -> Tensors:
+    pairs = zip(first, second, strict=True)
+    return tuple((one - other).nan_to_num(0.0, 0.0, 0.0) for one, other in pairs)
 
 
 def _size(change: Tensors) -> float:
@@ -80,7 +100,7 @@ def _size(change: Tensors) -> float:
 
 
 class rounded_differently(TorchDispatchMode):  # noqa: N801 - reads as a context manager
-    """Change what operators return in the last bit, in one of many ways.
+    """Change what operators return in the last bits, in one of many ways.
 
     The change depends on the value alone, so that equal numbers stay equal: ties, and
     with them the branches that a function takes, stay as they are.
@@ -89,33 +109,41 @@ class rounded_differently(TorchDispatchMode):  # noqa: N801 - reads as a context
     def __init__(self, variant: int) -> None:
         """Choose the way."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self._multiplier = (_MULTIPLIER * (2 * variant + 1)) | 1
+        self._multiplier = random.Random(variant).getrandbits(64) | 1  # noqa: S311
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         """Run an operator, and change the new tensors that it returns."""
         result = func(*args, **(kwargs or {}))
+        given = pytree.tree_leaves((args, kwargs))
+        constant = not any(isinstance(leaf, Tensor) for leaf in given)
+        if constant or func.overloadpacket.__name__ in _WITHOUT_ROUNDING:
+            return result
         new = [leaf for leaf in pytree.tree_leaves(result) if _rounded(leaf)]
         if new:
-            given = pytree.tree_leaves((args, kwargs))
             known = {_storage(leaf) for leaf in given if _has_storage(leaf)}
+            saturating = func.overloadpacket.__name__ in _SATURATING
             for tensor in new:
                 if _storage(tensor) not in known:
-                    self._change(tensor)
+                    self._change(tensor, integers=saturating)
         return result
 
-    def _change(self, tensor: Tensor) -> None:
+    def _change(self, tensor: Tensor, *, integers: bool) -> None:
         value = torch.view_as_real(tensor) if tensor.is_complex() else tensor
         value = value.detach()
-        integers = _BITS[value.dtype.itemsize]
-        wide = torch.iinfo(integers).bits
+        bits = _BITS[value.dtype.itemsize]
+        wide = torch.iinfo(bits).bits
         multiplier = self._multiplier % 2**wide
         multiplier -= 2**wide if multiplier >= 2 ** (wide - 1) else 0
-        down = value.abs().view(integers) * multiplier < 0
-        exact = (value == value.round()) & (value.abs() <= _EXACT)
+        hashed = value.abs().view(bits)
+        hashed = (hashed ^ (hashed >> wide // 2)) * multiplier
+        share = (hashed >> (wide - 16)).to(value.dtype) / 2**15  # from -1 to 1
+        exact = value.abs() > torch.finfo(value.dtype).max / 2  # not to infinity
+        if not integers:
+            exact |= (value == value.round()) & (value.abs() <= _EXACT)
         eps = torch.finfo(value.dtype).eps
-        change = torch.where(down, -eps, eps).to(value).masked_fill_(exact, 0)
+        change = (SPAN * eps * share).masked_fill_(exact, 0)
         value.addcmul_(value, change)
 
 

@@ -100,7 +100,8 @@ def select(
 ) -> Selection:
     """Choose the fastest method that is right and fits.
 
-    A candidate may allocate `budget` bytes, its result included. Effort `"none"` times
+    A candidate may allocate the bytes of `budget`, its result included, that the
+    reference does not take. Effort `"none"` times
     nothing and takes the first right one in the order of the cost model. If `compiled`,
     the fastest methods take part compiled too. The name of each strategy is announced
     before it is tried.
@@ -110,13 +111,14 @@ def select(
         warnings.simplefilter("ignore")
         warm_up()
         started, load = clock(), psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
-        reference = Reference.of(problem, bound)
-        race = Race(problem, bound, reference, LIMITS[effort], clock, budget=budget)
+        reference = Reference.of(problem, bound, budget=budget)
+        left = max(0, budget - reference.held_bytes)
+        race = Race(problem, bound, reference, LIMITS[effort], clock, budget=left)
         timed = effort != "none"
-        _enter_all(race, compositions, budget, timed=timed, announce=announce)
+        _enter_all(race, compositions, left, timed=timed, announce=announce)
         announce(RACE)
         race.run(compiled=compiled)
-        ranked = _ranked_within(race, [c.name for c in compositions], budget)
+        ranked = _ranked_within(race, [c.name for c in compositions], left)
         doubt = None
         if effort == "thorough" or not reference.certain:
             doubt = disagreement(problem, bound, reference)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,21 +114,49 @@ def plain_autograd(problem: Problem, bound: BoundFunction, run: Callable[[], T])
     """Run plain autograd, without the kernels that lack a formula.
 
     Raises:
-        UnsupportedError: An operator has no derivative.
+        UnsupportedError: An operator has no derivative, or its backward pass fails.
         RuntimeError: What the function itself raises.
     """
     try:
         with reference_context(problem, bound):
             return with_fallbacks(run)
     except RuntimeError as error:
-        operator = operator_in(str(error))
-        if operator is None or isinstance(error, JacengineError):
+        if isinstance(error, JacengineError):
             raise
+        operator = operator_in(str(error))
+        reason = f"{operator} has no derivative"
+        if operator is None:
+            node = _failing_node(problem, bound, run)
+            if node is None:
+                raise
+            reason = f"{node} fails"
         raise UnsupportedError(
             f"Torch cannot differentiate the function for its {problem.title}: "
-            f"{operator} has no derivative. Write what it computes with other "
-            f"operators. Torch says: {error}"
+            f"{reason}. Write what it computes with other operators. Torch says: "
+            f"{error}"
         ) from error
+
+
+def _failing_node(
+    problem: Problem, bound: BoundFunction, run: Callable[[], object]
+) -> str | None:
+    """Run again; return the node of the graph whose backward pass fails, if one does.
+
+    Torch names it in a warning, where it looks for anomalies.
+    """
+    with warnings.catch_warnings(record=True) as caught, TORCH_GLOBAL_LOCK:
+        warnings.simplefilter("always")
+        with (
+            contextlib.suppress(Exception),
+            torch.autograd.detect_anomaly(check_nan=False),
+            reference_context(problem, bound),
+        ):
+            run()
+    for warning in caught:
+        found = re.search(r"Error detected in (\w+)", str(warning.message))
+        if found:
+            return found[1]
+    return None
 
 
 @contextmanager

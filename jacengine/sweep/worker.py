@@ -21,7 +21,7 @@ import psutil
 import torch
 
 from jacengine.report.results import case_to_json
-from jacengine.selection.budget import free_bytes
+from jacengine.selection.free_memory import free_bytes
 from jacengine.sweep.case_spec import CaseSpec, Settings
 from jacengine.sweep.catalogue import load_workloads
 from jacengine.sweep.measure import measure

@@ -64,6 +64,35 @@ def test_sum_of_a_softmax(strategy: str) -> None:
     assert found.abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("strategy", OF_INPUTS)
+def test_saturated_softmax(strategy: str) -> None:
+    x = torch.tensor([[40.0, 0.0, 3.0], [-2.0, 35.0, 1.0]], dtype=torch.float64)
+    weights = 10 * randn(3, 4)
+    found = jacengine.jacobian(
+        lambda x: x.softmax(-1) @ weights, x, batch_dim=0, strategy=strategy
+    )
+    assert 0 < found.abs().max() < 1e-12
+
+
+def test_inaccurate_formula() -> None:
+    # The JVP of torch's logcumsumexp: at large values it is off by 1e-6, which is not
+    # rounding. See what rounds differently in a backward pass that takes logarithms of
+    # zeros, too.
+    x = torch.tensor([1e4, 9.99e3, 1.0, 2.0, 9.995e3], dtype=torch.float64)
+    x = x.repeat(4, 1) + randn(4, 5)
+    weights = randn(5).abs() + 0.5
+
+    def fn(x: Tensor) -> Tensor:
+        return (x.logcumsumexp(1) * weights).sum(1)
+
+    terms = [x.narrow(1, 0, i + 1).softmax(1) for i in range(5)]
+    p = torch.stack([nn.functional.pad(t, (0, 5 - t.shape[1])) for t in terms], 1)
+    weighted = p * weights[:, None]
+    wanted = weighted.sum(1).diag_embed() - p.mT @ weighted
+    found = jacengine.hessian(fn, x, batch_dim=0)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("strategy", OF_PARAMETERS)
 def test_parameters_under_autocast(strategy: str) -> None:
     model, x = mlp(16, 32, 8).float(), randn(12, 16).float()

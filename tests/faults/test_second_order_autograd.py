@@ -171,3 +171,33 @@ def test_operator_without_a_second_derivative_is_named(
     fn, operator = UNDIFFERENTIABLE[name]
     with pytest.raises(UnsupportedError, match=operator):
         jacengine.plan(fn, X, quantity=quantity)
+
+
+class Failing(torch.autograd.Function):
+    """Its backward pass records a node that fails, as some of torch's do."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        return applied(FailingBackward, 3 * ctx.saved_tensors[0] ** 2 * grad_outputs[0])
+
+
+class FailingBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        raise RuntimeError("Expected a proper Tensor but got None")
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_failing_backward_pass_is_named(call: str) -> None:
+    said = r"FailingBackwardBackward fails\. (.|\n)*got None"
+    with pytest.raises(UnsupportedError, match=said):
+        CALLS[call](lambda x: applied(Failing, x).sum(-1))

@@ -1,0 +1,82 @@
+"""The table of a sweep of operators."""
+
+from __future__ import annotations
+
+import platform
+import textwrap
+from collections.abc import Iterable
+from typing import get_args
+
+import pandas as pd
+import torch
+
+from jacengine.bench.operators.trial import Outcome, Trial
+
+COLUMNS = ["operator", "sample", "order", "inputs", "outcome", "detail"]
+WIDTH = 200
+"""Characters of a message."""
+
+
+HEAD = """\
+# The operators of torch's own samples
+
+`python -m jacengine.bench.operators --out reports/operators`, PyTorch {torch},
+{system}.
+
+{operators} operators, {cases} cases: Jacobians (order 1) and Hessians of a weighted sum
+of the outputs (order 2) by each float64 input alone and by all together, compared with
+plain autograd. A doubtful result is that of plain autograd, with a warning that finite
+differences disagree.
+
+{counts}
+
+## All that is not simply right
+
+{others}
+"""
+
+
+def frame(trials: Iterable[Trial]) -> pd.DataFrame:
+    """Return the trials, one row each."""
+    rows = [
+        (
+            trial.case.operator,
+            trial.case.sample,
+            trial.case.order,
+            " ".join(map(str, trial.case.inputs)),
+            trial.outcome,
+            " ".join(trial.detail.split()),
+        )
+        for trial in trials
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """Return the report: the number of cases by outcome, and what is not right."""
+    counts = pd.crosstab(table["order"], table["outcome"])
+    counts = counts.reindex(columns=list(get_args(Outcome)), fill_value=0)
+    others = table[table["outcome"] != "right"].drop_duplicates(
+        ["operator", "order", "outcome", "detail"]
+    )
+    shown = [
+        textwrap.shorten(text, WIDTH, placeholder=" ...") for text in others["detail"]
+    ]
+    others = others.assign(detail=shown)
+    return HEAD.format(
+        torch=torch.__version__,
+        system=f"{platform.system()} {platform.machine()}",
+        operators=table["operator"].nunique(),
+        cases=len(table),
+        counts=_rows(counts.reset_index()),
+        others=_rows(others),
+    )
+
+
+def _rows(table: pd.DataFrame) -> str:
+    rows = list(table.itertuples(index=False))
+    lines = [list(table.columns), ["---"] * len(table.columns), *rows]
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |"
+        for line in lines
+    )
