@@ -17,6 +17,12 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 from torch._C import _functorch as functorch  # pyright: ignore[reportAttributeAccessIssue]
+from torch._C._autograd import (
+    _disable_profiler_legacy,
+    _enable_profiler_legacy,
+    _profiler_enabled,
+)
+from torch._C._profiler import ProfilerConfig, ProfilerState, _ExperimentalConfig
 from torch._functorch import eager_transforms
 from torch._subclasses.fake_tensor import FakeTensor as FakeTensor
 from torch._subclasses.fake_tensor import FakeTensorMode as FakeTensorMode
@@ -275,6 +281,32 @@ def address_of(tensor: Tensor) -> int | None:
     with suppress(RuntimeError, NotImplementedError):  # sparse tensors, subclasses
         return tensor.untyped_storage().data_ptr()
     return None
+
+
+def profiler_is_active() -> bool:
+    """Tell whether a profiler of torch records this thread."""
+    return bool(_profiler_enabled())
+
+
+def record_allocations() -> None:
+    """Record what is allocated and freed on this thread, on CPU."""
+    config = ProfilerConfig(
+        ProfilerState.CPU,
+        False,
+        True,  # memory
+        False,
+        False,
+        False,
+        _ExperimentalConfig(),
+    )
+    _enable_profiler_legacy(config)
+
+
+def recorded_allocations() -> list[int]:
+    """End the record; return the bytes of each allocation, negative where freed."""
+    threads: list[list[Any]] = _disable_profiler_legacy()
+    events = itertools.chain.from_iterable(threads)
+    return [e.cpu_memory_usage() for e in events if e.kind() == "memory_alloc"]
 
 
 def storage_key(storage: torch.UntypedStorage) -> int:

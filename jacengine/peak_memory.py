@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -13,7 +14,10 @@ from torch import Tensor
 from jacengine._torch_private import (
     FakeTensor,
     TorchDispatchMode,
+    profiler_is_active,
     pytree,
+    record_allocations,
+    recorded_allocations,
     storage_key,
 )
 
@@ -26,19 +30,26 @@ class Peak:
 
 @contextmanager
 def peak_memory(
-    device: torch.device, existing: Iterable[Tensor] = (), *, fake: bool = False
+    device: torch.device,
+    existing: Iterable[Tensor] = (),
+    *,
+    fake: bool = False,
+    in_kernels: bool = False,
 ) -> Generator[Peak]:
     """Measure the peak of torch's own allocations.
 
     On CUDA the allocator keeps count. On CPU it does not, so every storage that an
-    operator returns is counted while it lives; what an operator takes and frees inside
-    its kernel is not seen. Counting costs time: never measure both in one run.
+    operator returns is counted while it lives. Counting costs time: never measure both
+    in one run.
 
     Args:
         device: Whose allocations.
         existing: Tensors that exist already and would else be counted when they are
             first met (fake copies of a module's parameters).
         fake: Count what fake tensors would take, and nothing else; they have no memory.
+        in_kernels: Count what kernels take and free themselves too (the workspaces of
+            convolutions), which torch's profiler records. It need not grow with the
+            work as tensors do. Not while a profiler of the user's is active.
 
     Yields:
         The peak, filled in at the end.
@@ -51,13 +62,68 @@ def peak_memory(
         yield peak
         torch.cuda.synchronize(device)
         peak.bytes = torch.cuda.max_memory_allocated(device) - before
-    else:
+    elif fake or not in_kernels or not _RECORDINGS.possible():
         counter = _StorageCounter(fake=fake)
         for tensor in existing:
             counter.meet(tensor, made=False)
         with counter:
             yield peak
         peak.bytes = counter.peak
+    else:
+        total = _RunningTotal()
+        _RECORDINGS.begin(total)
+        try:
+            yield peak
+        finally:
+            _RECORDINGS.end(total)
+        peak.bytes = total.peak
+
+
+class _RunningTotal:
+    """The sum of some changes, and the largest that it ever was."""
+
+    def __init__(self) -> None:
+        self.now = self.peak = 0
+
+    def add(self, changes: Iterable[int]) -> None:
+        for change in changes:
+            self.now += change
+            self.peak = max(self.peak, self.now)
+
+
+class _Recordings(threading.local):
+    """What is measured on this thread, one inside another, by one profiler.
+
+    The profiler tells what it recorded when it is stopped: at the beginning and at the
+    end of each measurement, when all that go on are told.
+    """
+
+    def __init__(self) -> None:
+        self._running: list[_RunningTotal] = []
+
+    def possible(self) -> bool:
+        """Tell whether no profiler of the user's is active."""
+        return bool(self._running) or not profiler_is_active()
+
+    def begin(self, total: _RunningTotal) -> None:
+        self._stop()
+        self._running.append(total)
+        record_allocations()
+
+    def end(self, total: _RunningTotal) -> None:
+        self._stop()
+        self._running.remove(total)
+        if self._running:
+            record_allocations()
+
+    def _stop(self) -> None:
+        if self._running:
+            changes = recorded_allocations()
+            for total in self._running:
+                total.add(changes)
+
+
+_RECORDINGS = _Recordings()
 
 
 class _StorageCounter(TorchDispatchMode):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from jacengine import timing
@@ -81,6 +81,42 @@ def test_what_was_there_before_is_not_counted() -> None:
     with peak_memory(CPU) as peak:
         before[0] = before[1] + before[2]
     assert peak.bytes == 4000
+
+
+def test_peaks_inside_kernels() -> None:
+    with peak_memory(CPU, in_kernels=True) as outer:
+        kept = torch.zeros(1000)
+        with peak_memory(CPU, in_kernels=True) as inner:
+            torch.zeros(2000)
+            del kept
+        torch.zeros(1500)
+    assert (inner.bytes, outer.bytes) == (8000, 12000)
+    # Both of its halves, of which no operator returns the first.
+    x = torch.zeros(1000)
+    with peak_memory(CPU, in_kernels=True) as peak:
+        torch.einsum("i,i->", x, x.sin())
+    assert peak.bytes >= 4000
+
+
+def test_workspaces_of_convolutions() -> None:
+    net, x = nn.Conv2d(16, 32, 3, padding=1), torch.zeros(32, 16, 32, 32)
+
+    def run() -> Tensor:
+        return torch.autograd.grad(net(x).sum(), net.weight)[0]
+
+    with peak_memory(CPU) as returned:
+        run()
+    with peak_memory(CPU, in_kernels=True) as allocated:
+        run()
+    assert allocated.bytes > returned.bytes
+
+
+def test_inside_a_profiler_of_the_users() -> None:
+    with torch.autograd.profiler.profile() as profiler:
+        with peak_memory(CPU, in_kernels=True) as peak:
+            torch.zeros(1000)
+        assert peak.bytes == 4000
+    assert any(event.name == "aten::zeros" for event in profiler.function_events)
 
 
 def test_peak_is_filled_in_after_an_exception() -> None:

@@ -35,7 +35,9 @@ def main(
     table = pd.concat(
         frame(found) for found in track(running, "Operators", total=len(chosen))
     )
-    text = to_markdown(table)
+    text = to_markdown(
+        table, [name for name in chosen if name not in set(table.operator)]
+    )
     click.echo(text)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.utils import _pytree as pytree
 
-MAX_ENTRIES = 200_000
+MAX_ENTRIES = 4_000_000
 """Of a Jacobian, or of a Hessian: larger samples are left out."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import get_args
 
 import pandas as pd
@@ -26,7 +26,7 @@ HEAD = """\
 {operators} operators, {cases} cases: Jacobians (order 1) and Hessians of a weighted sum
 of the outputs (order 2) by each float64 input alone and by all together, compared with
 plain autograd. A doubtful result is that of plain autograd, with a warning that finite
-differences disagree.
+differences disagree. Operators without samples that can be tried: {untried}.
 
 {counts}
 
@@ -52,8 +52,13 @@ def frame(trials: Iterable[Trial]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """Return the report: the number of cases by outcome, and what is not right."""
+def to_markdown(table: pd.DataFrame, untried: Sequence[str]) -> str:
+    """Return the report: the number of cases by outcome, and what is not right.
+
+    Args:
+        table: The trials.
+        untried: Operators of which no sample could be tried.
+    """
     counts = pd.crosstab(table["order"], table["outcome"])
     counts = counts.reindex(columns=list(get_args(Outcome)), fill_value=0)
     others = table[table["outcome"] != "right"].drop_duplicates(
@@ -68,6 +73,7 @@ def to_markdown(table: pd.DataFrame) -> str:
         system=f"{platform.system()} {platform.machine()}",
         operators=table["operator"].nunique(),
         cases=len(table),
+        untried=", ".join(untried) or "none",
         counts=_rows(counts.reset_index()),
         others=_rows(others),
     )

@@ -16,17 +16,21 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jacengine._locks import TORCH_GLOBAL_LOCK
+from jacengine._torch_private import set_onednn
 
 T = TypeVar("T")
 
 
 @contextmanager
 def _unfused_recurrence() -> Generator[None]:
-    with (
-        torch.backends.mkldnn.flags(enabled=False),
-        torch.backends.cudnn.flags(enabled=False),
-    ):
-        yield
+    # Not by mkldnn.flags: it sets allow_tf32 too, and leaves it so.
+    before = torch.backends.mkldnn.enabled
+    set_onednn(enabled=False)
+    try:
+        with torch.backends.cudnn.flags(enabled=False):
+            yield
+    finally:
+        set_onednn(enabled=before)
 
 
 @contextmanager

@@ -139,8 +139,8 @@ class Race:
                     self.measure_peak(self.running[i])
 
     def measure_peak(self, result: CandidateResult) -> None:
-        """Measure the peak memory of a running candidate."""
-        with peak_memory(self._device) as peak:
+        """Measure the peak memory of a running candidate, inside kernels too."""
+        with peak_memory(self._device, in_kernels=True) as peak:
             compute(self.problem, self.bound, _method(result))
         measured = replace(result, peak_bytes=peak.bytes)
         self.running[self.running.index(result)] = measured

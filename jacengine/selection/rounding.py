@@ -143,8 +143,8 @@ class rounded_differently(TorchDispatchMode):  # noqa: N801 - reads as a context
         if not integers:
             exact |= (value == value.round()) & (value.abs() <= _EXACT)
         eps = torch.finfo(value.dtype).eps
-        change = (SPAN * eps * share).masked_fill_(exact, 0)
-        value.addcmul_(value, change)
+        changed = torch.addcmul(value, value, SPAN * eps * share)
+        value.copy_(torch.where(exact, value, changed))
 
 
 def _has_storage(leaf: object) -> bool:

@@ -31,10 +31,10 @@ RACE = "auto"
 BUSY = 0.9
 """Load a core above which times are not to be trusted: on CPU a parallel region then
 waits for a core's time slice, which costs more than the work itself."""
-CLOSE = 0.5
+CLOSE = 1 / 8
 """Share of the budget from which a predicted peak is measured, since predictions
-extrapolate: where one phase of a pass outgrows another, peaks are above the line
-through small ones."""
+extrapolate (where one phase of a pass outgrows another, peaks are above the line
+through small ones), and do not see what is taken inside kernels."""
 
 
 @dataclass(frozen=True)

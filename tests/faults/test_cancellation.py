@@ -74,6 +74,25 @@ def test_saturated_softmax(strategy: str) -> None:
     assert 0 < found.abs().max() < 1e-12
 
 
+@pytest.mark.parametrize("strategy", OF_INPUTS)
+def test_saturated_attention(strategy: str) -> None:
+    # One fused kernel, of which only the result is seen; and its mask is infinite.
+    q, k, v = (8 * randn(4, n, 8, seed=n) for n in (3, 6, 7))
+    v = v[:, :6]
+    mask = torch.full((3, 6), -torch.inf, dtype=q.dtype).triu(1)
+    found = jacengine.jacobian(
+        lambda q: nn.functional.scaled_dot_product_attention(q, k, v, mask),
+        q,
+        strategy=strategy,
+    )
+    p = (q @ k.mT / 8**0.5 + mask).softmax(-1)
+    moved = (p[..., None] * k[:, None]).sum(2)  # the mean of the keys, (4, 3, 8)
+    spread = k[:, None] - moved[:, :, None]
+    wanted = torch.einsum("bij,bjo,bijd->biod", p, v, spread) / 8**0.5
+    got = torch.stack([found[b, i, :, b, i] for b in range(4) for i in range(3)])
+    torch.testing.assert_close(got.reshape(4, 3, 8, 8), wanted, rtol=0, atol=1e-9)
+
+
 def test_inaccurate_formula() -> None:
     # The JVP of torch's logcumsumexp: at large values it is off by 1e-6, which is not
     # rounding. See what rounds differently in a backward pass that takes logarithms of

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import jacengine
 from jacengine import ArgumentError, MemoryBudgetError, list_strategies
@@ -226,6 +226,24 @@ def test_selection_of_second_order_fits_the_budget(
             effort="none" if strategy else "quick",
         )
     assert 0 < peak.bytes <= budget
+
+
+@pytest.mark.parametrize("wrt", [0, "params"])
+@pytest.mark.parametrize("budget", [12_000_000, 20_000_000, 100_000_000])
+def test_workspaces_fit_the_budget(budget: int, wrt: Any) -> None:
+    layers = (
+        nn.Conv2d(3, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1),
+    )
+    pool = (nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10))
+    net, x = nn.Sequential(*layers, *pool), randn(16, 3, 32, 32).float()
+    plan = jacengine.plan(
+        net, x, batch_dim=0, wrt=wrt, memory_budget=budget, effort="none"
+    )
+    with peak_memory(CPU, in_kernels=True) as peak:
+        plan(x)
+    assert peak.bytes <= budget
 
 
 @pytest.mark.parametrize("ask", [jacengine.plan, jacengine.auto])
