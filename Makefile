@@ -18,7 +18,7 @@ COMPARISONS := $(addprefix bench/test_,parameters.py second_order.py selection.p
 CLAIMS := .benchmarks/claims.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench peers clean
+.PHONY: help demo test test-slow lint format bench operators peers clean
 
 help:
 	@echo "make demo       time every method on small sizes of all workloads, into reports/demo"
@@ -27,6 +27,7 @@ help:
 	@echo "make lint       lint and type checks"
 	@echo "make format     format the code and mend what can be mended"
 	@echo "make bench      benchmark plans against targets, and the choices of auto"
+	@echo "make operators  try every operator of torch, into reports/operators"
 	@echo "make peers      install the libraries that are compared with"
 	@echo "make clean      remove what was built; $(VENV) stays"
 
@@ -56,6 +57,9 @@ bench: $(DEV_STAMP)
 	mkdir -p .benchmarks
 	$(BIN)/python -m pytest $(COMPARISONS) --benchmark-only --benchmark-json=$(CLAIMS)
 	$(BIN)/python -m jacengine.bench.claims $(CLAIMS)
+
+operators: $(DEV_STAMP)
+	$(BIN)/python -m jacengine.bench.operators --out reports/operators
 
 # Without their dependencies: BackPACK asks for torchvision, which brings another torch.
 peers: $(DEV_STAMP)

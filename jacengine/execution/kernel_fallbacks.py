@@ -24,7 +24,7 @@ T = TypeVar("T")
 @contextmanager
 def _unfused_recurrence() -> Generator[None]:
     # Not by mkldnn.flags: it sets allow_tf32 too, and leaves it so.
-    before = torch.backends.mkldnn.enabled
+    before = bool(torch.backends.mkldnn.enabled)
     set_onednn(enabled=False)
     try:
         with torch.backends.cudnn.flags(enabled=False):

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from torch import Tensor
 
 import jacengine
-from jacengine.bench.operators import children, trial
+from jacengine.bench.operators import children
 from jacengine.bench.operators.samples import Sample, operator_names, samples
 from jacengine.bench.operators.trial import Case, Trial, attempt, cases
 from tests.problems import randn
@@ -47,7 +47,7 @@ def test_wrong(monkeypatch: pytest.MonkeyPatch, spoil: Any) -> None:
         found = jacengine.jacobian(*args, **options, strategy="reverse_loop")
         return tuple(tuple(map(spoil, row)) for row in found)
 
-    monkeypatch.setattr(trial.jacengine, "auto", faulty)
+    monkeypatch.setattr(jacengine, "auto", faulty)
     assert attempt(sample(product), Case("mine", 0, 1, (0,))).outcome == "wrong"
 
 
@@ -58,22 +58,22 @@ def test_refused() -> None:
     assert (found.outcome, "_cdist_backward" in found.detail) == ("refused", True)
 
 
+class SquareOnce(torch.autograd.Function):
+    """A square whose gradient is a constant to autograd."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.square()
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        return 2 * ctx.saved_tensors[0].detach() * grad_outputs[0]
+
+
 def test_doubtful() -> None:
-    def detached(x: Tensor, _: Tensor) -> tuple[Tensor, ...]:
-        class Square(torch.autograd.Function):
-            @staticmethod
-            def forward(ctx: Any, x: Tensor) -> Tensor:
-                ctx.save_for_backward(x)
-                return x.square()
-
-            @staticmethod
-            def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
-                return 2 * ctx.saved_tensors[0].detach() * cotangents[0]
-
-        squared: Tensor = Square.apply(x)
-        return (squared,)
-
-    assert outcomes(detached)[2, (0,)] == "doubtful"
+    square: Any = SquareOnce.apply
+    assert outcomes(lambda x, _: (square(x),))[2, (0,)] == "doubtful"
 
 
 def test_errors_of_other_types() -> None:

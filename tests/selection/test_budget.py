@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import jacengine
-from jacengine import ArgumentError, MemoryBudgetError, list_strategies
+from jacengine import ArgumentError, MemoryBudgetError
 from jacengine.api.strategies import known_strategies
 from jacengine.interface import Capabilities, LinearMap, Passes, Point, Strategy
 from jacengine.peak_memory import peak_memory
@@ -201,11 +201,14 @@ def test_selection_itself_fits_the_budget() -> None:
     assert peak.bytes <= 2_000_000
 
 
+OVER = ["repeat_over_grad", "vmap_vjp_over_jvp", "vmap_jvp_over_jvp"]
+
+
 @pytest.mark.parametrize(
     ("quantity", "strategy", "budget"),
     [
-        *(("hessian", name, 2_764_800) for name in list_strategies("hessian")),
-        *(("laplacian", name, 2**20) for name in list_strategies("laplacian")),
+        *(("hessian", name, 2_764_800) for name in OVER),
+        *(("laplacian", name, 2**20) for name in OVER),
         ("hessian", None, 2_764_800),
         ("laplacian", None, 2**20),
     ],
