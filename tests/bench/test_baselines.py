@@ -100,6 +100,7 @@ def skip_if_missing(baseline: Baseline) -> None:
         pytest.skip(reason)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", list(BY_NAME))
 @pytest.mark.parametrize("baseline", list(BASELINE_BY_NAME))
 def test_a_baseline_equals_the_reference_or_declines(

@@ -108,6 +108,7 @@ def test_operators_and_their_samples() -> None:
         assert all(map(torch.equal, one.tensors, other.tensors))
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     from jacengine.bench.operators.__main__ import main  # noqa: PLC0415
 

@@ -72,6 +72,7 @@ CHANGES: dict[str, Callable[[Net], object]] = {
 }
 
 
+@pytest.mark.slow
 def test_everything_that_is_read_may_change() -> None:
     net, x = Net(), randn(5, 3)
     plan = compiled_plan(net, x, batch_dim=0)
@@ -83,6 +84,7 @@ def test_everything_that_is_read_may_change() -> None:
     assert 1 < programs(plan) < len(CHANGES)
 
 
+@pytest.mark.slow
 def test_objects_that_die_and_a_reset_of_dynamo() -> None:
     net, x = Net(), randn(5, 3)
     plan = compiled_plan(net, x, batch_dim=0)
@@ -147,6 +149,7 @@ def test_second_derivatives(quantity: Any) -> None:
     assert "compiled" in plan.explain()
 
 
+@pytest.mark.slow
 def test_recurrent_layers() -> None:
     class Last(nn.Module):
         def __init__(self) -> None:

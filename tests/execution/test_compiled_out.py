@@ -69,6 +69,7 @@ def test_a_result_is_not_the_memory_of_another() -> None:
     assert not torch.equal(first, second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["dict", "flat"])
 def test_blocks_of_parameters(layout: Any) -> None:
     net, x = _net(), randn(5, 3)

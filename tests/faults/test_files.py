@@ -153,6 +153,7 @@ def test_one_warning_for_a_cache_that_cannot_be_written(cache: Path) -> None:
         planned()
 
 
+@pytest.mark.slow
 def test_two_sweeps_in_one_folder_exclude_each_other(tmp_path: Path) -> None:
     with create_journal(tmp_path, manifest(CaseSpec("one", 2))):
         pass
@@ -188,6 +189,7 @@ def test_a_journal_that_is_a_link_is_not_written(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_resuming_runs_no_code_that_a_folder_names(tmp_path: Path) -> None:
     trap = tmp_path / "trap.py"
     trap.write_text("raise SystemExit('the code of the folder ran')")
@@ -206,6 +208,7 @@ def test_resuming_runs_no_code_that_a_folder_names(tmp_path: Path) -> None:
     assert "the code of the folder ran" not in result.stderr
 
 
+@pytest.mark.slow
 def test_modules_of_the_current_folder_shadow_none(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise SystemExit('shadowed')")
     (tmp_path / "psutil.py").write_text("raise SystemExit('shadowed')")
@@ -264,6 +267,7 @@ def test_settings_of_wrong_types_get_one_line(
     assert "\x1b" not in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", [["strategies"], ["workloads"], ["doctor"], ["cache", "list"]]
 )

@@ -137,7 +137,7 @@ def wide(x: Tensor) -> Tensor:
     return torch.cat([h * k for k in range(1, 5)], dim=-1)
 
 
-SHARES = (1.2, 2.0, 8.0)
+SHARES = (1.2, 8.0)
 """Budgets, as multiples of the result."""
 
 
