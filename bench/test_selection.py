@@ -40,7 +40,7 @@ def test_selection(benchmark: BenchmarkFixture, workload: Workload) -> None:
     plans = [_plan(spec, "quick") for _ in range(REPEATS)]
     choices = [f"{plan.strategy}/{plan.chosen.chunk_size}" for plan in plans]
     quick, exhaustive = plans[0], _plan(spec, "thorough")
-    call = quick.problem.bind(spec.args, {})
+    call = quick.problem.bind(quick.callee, list(spec.args))
     assert quick.chosen.method is not None
     chosen = Sweep(quick.problem, quick.chosen.method)
     with peak_memory(quick.problem.outputs[0].device) as peak:

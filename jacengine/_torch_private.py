@@ -223,6 +223,18 @@ def hooks_of(module: nn.Module) -> tuple[dict[int, Any], ...]:
     )
 
 
+def dictionaries_of(module: nn.Module) -> tuple[dict[str, Any], ...]:
+    """Return every dictionary that says what a module of its own does."""
+    found: tuple[dict[Any, Any], ...] = (
+        vars(module),
+        module._parameters,
+        module._buffers,
+        module._modules,
+        *hooks_of(module),
+    )
+    return found
+
+
 def changes_gradients(module: nn.Module) -> bool:
     """Tell whether a hook in a module may change what its backward pass gives."""
     return any(

@@ -10,6 +10,7 @@ to `K` products, which is called for each block of directions.
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -219,7 +220,7 @@ class Composition:
     strategy: Strategy
     gradient: GradientMode | None = None
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """How users select it: `vmap_jvp`, or `vmap_jvp_over_vjp`."""
         if self.gradient is None:

@@ -79,6 +79,11 @@ class Structure:
     records: tuple[RecordSpec | None, ...]
     call_of_tensors: bool = dataclasses.field(default=False, compare=False)
 
+    @functools.cached_property
+    def key(self) -> str:
+        """The nesting as text, the same for equal ones."""
+        return f"{self.spec} {self.records}" if any(self.records) else str(self.spec)
+
     @property
     def count(self) -> int:
         """The number of leaves."""

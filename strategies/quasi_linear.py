@@ -84,7 +84,7 @@ class QuasiLinear(Strategy):
 
     def check(self, problem: Problem) -> Unsupported | None:
         """Decline inputs: it computes the blocks of parameters of layers."""
-        if problem.module is None:
+        if not problem.call_spec.names:
             return Unsupported("differentiates parameters of modules, not inputs")
         return None
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from jacengine import pytrees
 from jacengine.execution.method import Method
 from jacengine.interface import Composition, Strategy
 from jacengine.plans.plan import Plan
@@ -14,6 +15,7 @@ from jacengine.plans.planning import make_plan
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.analyze import analyze
 from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.callee import Callee
 from jacengine.problem.problem import Options, Problem
 from jacengine.registry import Registry
 from jacengine.selection.candidates import candidates
@@ -26,8 +28,10 @@ def prepared(
     fn: Callable[..., Any], *args: Any, **options: Any
 ) -> tuple[Problem, BoundFunction]:
     """Analyze a call and bind its arguments."""
-    problem = analyze(fn, args, {}, Options(**options))
-    return problem, problem.bind(args, {})
+    leaves = pytrees.flatten_call(args, {})[0]
+    callee = Callee(fn, leaves)
+    problem = analyze(callee, args, {}, Options(**options))
+    return problem, problem.bind(callee, leaves)
 
 
 def method_of(problem: Problem, call: BoundFunction, strategy: Strategy) -> Method:

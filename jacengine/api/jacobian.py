@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from jacengine.api.strategies import known_strategies, plan_request
-from jacengine.errors import ArgumentError, JacengineError, UnsupportedError
-from jacengine.execution.method import Method
-from jacengine.execution.sweep import Sweep
+from jacengine.errors import ArgumentError
 from jacengine.interface import Composition, Strategy
-from jacengine.plans.plan import compute_nested
+from jacengine.plans.named import compute_by_name
 from jacengine.plans.planning import compute
-from jacengine.problem.analyze import analyze
+from jacengine.plans.request import PlanRequest
 from jacengine.problem.batch_dims import BatchDim
-from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.call_spec import Wrt
 from jacengine.problem.problem import (
     Entries,
     LayoutOption,
     Options,
-    Problem,
     Randomness,
 )
 from jacengine.selection.budget import Budget
-from jacengine.selection.candidate_result import classify_error
-from jacengine.selection.candidates import candidates
 from jacengine.selection.effort import Effort
-from jacengine.selection.eligibility import first_runnable
-from jacengine.selection.finite_differences import disagreement, warn_of
-from jacengine.selection.reference import Reference
-from jacengine.selection.repeatability import refuse_unrepeatable
 
 
 def jacobian(
@@ -51,7 +39,7 @@ def jacobian(
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
 ) -> Any:
-    """Compute a Jacobian by a named method, and check it by one random projection.
+    """Compute a Jacobian by a named method, which is verified once a signature.
 
     Args:
         fn: A function or `nn.Module`.
@@ -105,8 +93,7 @@ def jacobian(
                 f"chunk_size={chunk_size!r} belongs to a named strategy; "
                 "strategy='auto' chooses it. Name a strategy, or leave it out."
             )
-        request = plan_request(fn, args, kwargs, options)
-        return compute(request, out)
+        return compute(plan_request(fn, args, kwargs, options), out)
     if isinstance(strategy, str):
         composition = known_strategies().get(strategy, "jacobian")
     elif isinstance(strategy, Strategy):
@@ -116,22 +103,8 @@ def jacobian(
             f"strategy={strategy!r}: expected a name of list_strategies() or a "
             f"strategy, got {type(strategy).__name__}."
         )
-    problem = analyze(fn, args, kwargs or {}, options)
-    bound = problem.bind(args, kwargs or {})
-    reference = Reference.of(problem, bound)
-    if not reference.certain:
-        warn_of(disagreement(problem, bound, reference), problem.title)
-    with warnings.catch_warnings():
-        # Torch's own, of operators under vmap; the result is verified.
-        warnings.filterwarnings("ignore", message="There is a performance drop")
-        warnings.filterwarnings("ignore", message="An output with one or more elements")
-        method = _runnable(problem, bound, composition, reference)
-        sweep = Sweep(problem, replace(method, chunk_size=chunk_size))
-        try:
-            return compute_nested(problem, bound, sweep, out=out, reference=reference)
-        except UnsupportedError:
-            refuse_unrepeatable(problem, bound)
-            raise
+    request = PlanRequest(fn, args, kwargs or {}, options, (composition,))
+    return compute_by_name(request, chunk_size, out)
 
 
 def auto(
@@ -226,31 +199,3 @@ def _check_chunk_size(chunk_size: object) -> None:
             f"chunk_size={chunk_size!r}: expected a positive number of directions a "
             "pass, or None for all."
         )
-
-
-def _runnable(
-    problem: Problem,
-    bound: BoundFunction,
-    composition: Composition,
-    reference: Reference,
-) -> Method:
-    """Find how a strategy runs on a problem.
-
-    Raises:
-        UnsupportedError: It does not.
-    """
-    refusal = composition.strategy.check(problem)
-    if refusal is not None:
-        reason = refusal.reason
-    else:
-        methods = tuple(candidates(problem, [composition]))
-        found = first_runnable(problem, bound, methods, reference)
-        if isinstance(found, Method):
-            return found
-        if isinstance(found, JacengineError):
-            raise found
-        reason = classify_error(found)[1]
-    raise UnsupportedError(
-        f"{composition.name} cannot compute this {problem.title}: {reason}. Try "
-        "strategy='auto', which finds one that can."
-    )

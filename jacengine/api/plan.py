@@ -178,7 +178,7 @@ def load_plan(
         raise PlanMismatchError(
             f"{path} was made with {saved_options}, not with {own}."
         )
-    problem = analyze(fn, args, request.kwargs, options)
+    problem = analyze(request.callee, args, request.kwargs, options)
     budget = to_bytes(None, problem.outputs[0].device)
     restored = None
     if saved.ranked:
@@ -190,5 +190,5 @@ def load_plan(
         )
     warn_of(restored.doubt, problem.title)
     names = problem.call_spec.names
-    signature = Signature.of(fn, args, request.kwargs, names)
-    return Plan(problem, restored, signature, request.compositions)
+    signature = Signature.of(request.callee, args, request.kwargs, names)
+    return Plan(problem, restored, signature, request.compositions, request.callee)

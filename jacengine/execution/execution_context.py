@@ -69,10 +69,12 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
             torch.set_grad_enabled(mode=recorded)
         if able.trusted and not changes:
             return self._bound
-        self._side_effects = problem.preserve_side_effects(trusted=able.trusted)
+        self._side_effects = problem.preserve_side_effects(
+            self._bound.callee, trusted=able.trusted
+        )
         state = self._side_effects.__enter__()
         if not able.trusted:
-            self._guard = Guard(problem, self._bound)
+            self._guard = Guard(self._bound)
         return replace(self._bound, reset=state.restore) if changes else self._bound
 
     def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:

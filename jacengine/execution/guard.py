@@ -23,8 +23,6 @@ from jacengine._torch_private import (
     version_of,
 )
 from jacengine.problem.bound_function import BoundFunction
-from jacengine.problem.problem import Problem
-from jacengine.problem.references import references_of
 from jacengine.problem.side_effects import Attributes, same_values
 
 _SDP = torch.backends.cuda
@@ -116,12 +114,12 @@ class _Kept:
 class Guard:
     """Everything that a strategy could change, as it is now."""
 
-    def __init__(self, problem: Problem, bound: BoundFunction) -> None:
+    def __init__(self, bound: BoundFunction) -> None:
         """Record it; tensors are copied."""
-        found = references_of(*problem.roots)
+        found = bound.callee.refer_now()
         arguments = [leaf for leaf in bound.leaves if isinstance(leaf, Tensor)]
-        held = [*found.tensors, *tensors_of(problem.modules)]
-        modules = [m for root in problem.modules for m in root.modules()]
+        held = [*found.tensors, *tensors_of(found.modules)]
+        modules = [m for root in found.modules for m in root.modules()]
         every = {id(t): ("tensors of the function", t) for t in held}
         every |= {id(t): ("arguments", t) for t in arguments}
         self._tensors = [_Kept.of(what, tensor) for what, tensor in every.values()]

@@ -82,8 +82,8 @@ def _point(
         primals=primals,
         create_graph=problem.options.create_graph,
         own=own,
-        module=problem.module,
-        calling=lambda module: replace(bound, fn=module, plain=bound.fn),
+        module=bound.module if problem.call_spec.names else None,
+        calling=lambda module: replace(bound, fn=module),
         names=problem.call_spec.names,
         batch_size=size if apart else None,
         over_samples=(

@@ -199,7 +199,7 @@ class Sweep:
 
     def _in_use(self, bound: BoundFunction) -> set[int]:
         """Return the storages that a result must not share: the user's, kept seeds."""
-        held = tensors_of(self._problem.modules)
+        held = tensors_of(bound.callee.modules)
         held += [leaf for leaf in bound.leaves if isinstance(leaf, Tensor)]
         held += [seed for seeds in self._kept.values() for seed in seeds]
         return {address for t in held if (address := address_of(t)) is not None}

@@ -10,14 +10,19 @@ from torch import Tensor
 
 from jacengine import pytrees
 from jacengine.errors import ArgumentError
+from jacengine.execution.method import Method
 from jacengine.linear_operators.matrix_free import Linearization
 from jacengine.linear_operators.method_pair import fastest
+from jacengine.plans.process_cache import ProcessCache, identity_of
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.analyze import analyze
+from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import Problem
 from jacengine.results.result_layout import nest_gradient
 from jacengine.selection.finite_differences import disagreement, warn_of
 from jacengine.selection.reference import Reference
+
+_METHODS = ProcessCache[tuple[Problem, Method]]()
 
 
 def multiply_hessian(request: PlanRequest, vector: Any) -> Any:
@@ -31,18 +36,33 @@ def multiply_hessian(request: PlanRequest, vector: Any) -> Any:
         ArgumentError: `vector` is not of the inputs' structure or shapes.
         JacengineError: As `auto`.
     """
-    problem = analyze(request.fn, request.args, request.kwargs, request.options)
-    bound = problem.bind(request.args, request.kwargs)
+    key = identity_of(request)
+    found = _METHODS.find(key)
+    if found is None:
+        found = _choose(request)
+        _METHODS.keep(key, found)
+    problem, method = found
+    refuse_lost_derivatives(
+        request.callee, request.leaves, create_graph=request.options.create_graph
+    )
+    bound = problem.bind(request.callee, request.leaves)
     seeds = _tangents(problem, vector)
+    products = Linearization(problem, bound, method)(seeds)
+    return nest_gradient(problem, [product.squeeze(0) for product in products])
+
+
+def _choose(request: PlanRequest) -> tuple[Problem, Method]:
+    """Find the first right method of a call."""
+    problem = analyze(request.callee, request.args, request.kwargs, request.options)
+    bound = problem.bind(request.callee, request.leaves)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="There is a performance drop")
         reference = Reference.of(problem, bound)
         method = fastest(
             problem, bound, reference, request.compositions, "jvp", timed=False
         )
-        products = Linearization(problem, bound, method)(seeds)
     warn_of(disagreement(problem, bound, reference), problem.title)
-    return nest_gradient(problem, [product.squeeze(0) for product in products])
+    return problem, method
 
 
 def _tangents(problem: Problem, vector: Any) -> tuple[Tensor, ...]:

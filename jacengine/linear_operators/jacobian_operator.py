@@ -18,9 +18,11 @@ from jacengine.linear_operators.matrix_free import (
     MatrixFree,
 )
 from jacengine.linear_operators.method_pair import fastest, vjp_agrees
+from jacengine.plans.process_cache import ProcessCache, identity_of
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.analyze import analyze
 from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import Problem
 from jacengine.problem.signature import Signature
 from jacengine.results.huge_pages import allocate
@@ -35,16 +37,16 @@ if TYPE_CHECKING:
 class Recipe:
     """How operators of a signature are made; chosen and verified once.
 
-    `matrix` makes that of a bound function, and `method` says how, in words. They are
-    chosen for the `request`, `timed` or not.
+    `matrix` makes that of a bound function, and `method` says how, in words.
     """
 
-    request: PlanRequest
-    timed: bool
     problem: Problem
     signature: Signature
     matrix: Callable[[BoundFunction], ImplicitMatrix]
     method: str
+
+
+_RECIPES = ProcessCache[Recipe]()
 
 
 class JacobianOperator:
@@ -59,7 +61,10 @@ class JacobianOperator:
         method: How products are computed, in words.
     """
 
-    def __init__(self, recipe: Recipe, bound: BoundFunction) -> None:
+    def __init__(
+        self, request: PlanRequest, timed: bool, recipe: Recipe, bound: BoundFunction
+    ) -> None:
+        self._request, self._timed = request, timed
         self._recipe = recipe
         self._bound = bound
         self._matrix = recipe.matrix(bound)
@@ -68,10 +73,9 @@ class JacobianOperator:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the call: its graph stays here, and the operator is made anew."""
-        recipe, structure = self._recipe, self._bound.call_spec.structure
-        args, kwargs = structure.unflatten(self._bound.leaves)
-        request = replace(recipe.request, args=args, kwargs=kwargs)
-        return _made_again, (request, recipe.timed)
+        args, kwargs = self._bound.call_spec.structure.unflatten(self._bound.leaves)
+        request = replace(self._request, args=args, kwargs=kwargs)
+        return _made_again, (request, self._timed)
 
     def at(
         self, *args: Any, kwargs: Mapping[str, Any] | None = None
@@ -87,9 +91,10 @@ class JacobianOperator:
         Raises:
             PlanMismatchError: The arguments have another signature.
         """
-        problem = self._recipe.problem
-        leaves = self._recipe.signature.leaves_of(problem.fn, args, kwargs or {})
-        return JacobianOperator(self._recipe, problem.bind_leaves(leaves))
+        recipe, callee = self._recipe, self._bound.callee
+        leaves = recipe.signature.leaves_of(callee, args, kwargs or {})
+        bound = recipe.problem.bind(callee, leaves)
+        return JacobianOperator(self._request, self._timed, recipe, bound)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -218,22 +223,33 @@ def make_operator(request: PlanRequest, *, timed: bool) -> JacobianOperator:
         NoStrategyError: No strategy computes JVPs, or none VJPs.
         JacengineError: As `auto`.
     """
-    fn, args, kwargs = request.fn, request.args, request.kwargs
-    problem = analyze(fn, args, kwargs, request.options)
-    bound = problem.bind(args, kwargs)
+    key = identity_of(request, timed)
+    recipe = _RECIPES.find(key)
+    if recipe is None:
+        recipe = _make_recipe(request, timed=timed)
+        _RECIPES.keep(key, recipe)
+    refuse_lost_derivatives(
+        request.callee, request.leaves, create_graph=request.options.create_graph
+    )
+    bound = recipe.problem.bind(request.callee, request.leaves)
+    return JacobianOperator(request, timed, recipe, bound)
+
+
+def _make_recipe(request: PlanRequest, *, timed: bool) -> Recipe:
+    """Choose and verify how operators of a call are made."""
+    callee, args, kwargs = request.callee, request.args, request.kwargs
+    problem = analyze(callee, args, kwargs, request.options)
+    bound = problem.bind(callee, request.leaves)
     reference = Reference.of(problem, bound)
     if not reference.certain:
         warn_of(disagreement(problem, bound, reference), problem.title)
-    signature = Signature.of(fn, args, kwargs, problem.call_spec.names)
+    signature = Signature.of(callee, args, kwargs, problem.call_spec.names)
     for composition in request.compositions:
         contracts = composition.capabilities.per_sample_shared
         if contracts and composition.strategy.check(problem) is None:
             factored = factor_by_layers(problem, bound, composition)
             if factored is not None and vjp_agrees(factored(bound), problem, reference):
-                recipe = Recipe(
-                    request, timed, problem, signature, factored, "by layers"
-                )
-                return JacobianOperator(recipe, bound)
+                return Recipe(problem, signature, factored, "by layers")
     choose = functools.partial(
         fastest, problem, bound, reference, request.compositions, timed=timed
     )
@@ -244,8 +260,7 @@ def make_operator(request: PlanRequest, *, timed: bool) -> JacobianOperator:
         return MatrixFree(problem, jvps, Linearization(problem, bound, vjp))
 
     method = f"JVPs by {jvp.name}, VJPs by {vjp.name}"
-    recipe = Recipe(request, timed, problem, signature, matrix_free, method)
-    return JacobianOperator(recipe, bound)
+    return Recipe(problem, signature, matrix_free, method)
 
 
 def _made_again(request: PlanRequest, timed: bool) -> JacobianOperator:

@@ -136,7 +136,8 @@ class Linearization:
     def __call__(self, seeds: Tensors) -> Tensors:
         """Map `m` seeds to products, as many at a time as the strategy takes."""
         create_graph = self._problem.options.create_graph
-        refuse_lost_derivatives(self._problem.fn, seeds, create_graph=create_graph)
+        callee = self._bound.callee
+        refuse_lost_derivatives(callee, seeds, create_graph=create_graph)
         count = seeds[0].shape[0]
         size = self._method.block_size or count
         with execution_context(self._problem, self._bound, self._method):

@@ -58,7 +58,7 @@ class BlockwiseJacobian:
     ) -> None:
         """Analyze the call; `plan` will make the plan of each piece."""
         self.problem = analyze(
-            request.fn, request.args, request.kwargs, request.options
+            request.callee, request.args, request.kwargs, request.options
         )
         device = self.problem.outputs[0].device
         self.budget = to_bytes(request.memory_budget, device)
@@ -172,7 +172,7 @@ class BlockwiseJacobian:
 
     def _of_samples(self, part: slice, budget: int) -> Piece:
         problem, request = self.problem, self._request
-        bound = problem.bind(request.args, request.kwargs)
+        bound = problem.bind(request.callee, request.leaves)
         some = bound.samples(part.start, part.stop)
         args, kwargs = problem.call_spec.structure.unflatten(list(some.leaves))
         plan = self._plan(budget, args=args, kwargs=kwargs)
@@ -189,7 +189,7 @@ class BlockwiseJacobian:
         options = replace(problem.options, rows=slice(0, part.stop - part.start))
         plan = self._plan(budget, options=options)
         assert plan.chosen.method is not None
-        bound = problem.bind(self._request.args, self._request.kwargs)
+        bound = problem.bind(self._request.callee, self._request.leaves)
         sweep = Sweep(problem, plan.chosen.method)
         rank, size = len(problem.outputs[0].shape), problem.outputs[0].size
         out = self._part_of_out(

@@ -67,7 +67,7 @@ def hutchinson(request: PlanRequest, *, probes: int, seed: int) -> Estimate:
     method = plan.chosen.method
     assert method is not None
     problem = plan.problem
-    bound = problem.bind(request.args, request.kwargs)
+    bound = problem.bind(request.callee, request.leaves)
     forms = _quadratic_forms(problem, bound, method, probes, seed)
     values = [[form.mean(0)] for form in forms]
     errors = [[form.std(0) / probes**0.5] for form in forms]

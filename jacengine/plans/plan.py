@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from jacengine.interface import Composition
 from jacengine.plans.serialization import describe_options, to_json
 from jacengine.plans.shared_memory import refuse_shared_memory
 from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.callee import NO_CALLEE, Callee
 from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import Problem
 from jacengine.problem.signature import Signature
@@ -47,6 +49,7 @@ class Plan:
     """The chosen way to one Jacobian; call it with arguments of the same signature.
 
     Attributes:
+        callee: The function whose Jacobian it computes.
         problem: What it computes.
         selection: Every candidate and what became of it.
         signature: What it is bound to.
@@ -60,8 +63,10 @@ class Plan:
         selection: Selection,
         signature: Signature,
         compositions: Sequence[Composition] = (),
+        callee: Callee = NO_CALLEE,
     ) -> None:
-        """Bind a selection to a signature."""
+        """Bind a selection to a signature, and to a function."""
+        self.callee = callee
         self.problem = problem
         self.selection = selection
         self.signature = signature
@@ -98,14 +103,27 @@ class Plan:
             RuntimeError: What the function itself raises, or every candidate.
             MemoryError: No candidate fits into the memory that is left.
         """
-        leaves = self.signature.leaves_of(self.problem.fn, args, kwargs or {})
-        return self.compute(leaves, out=out)
+        callee = self.callee
+        leaves = self.signature.leaves_of(callee, args, kwargs or {})
+        if callee.objects:  # today's arguments may be others, that are alike
+            callee = Callee(callee.fn, leaves)
+        return self.compute(callee, leaves, out=out)
 
-    def compute(self, leaves: Sequence[Any], *, out: Any = None) -> Any:
-        """Compute the Jacobian at flattened arguments of this very signature."""
+    def compute(self, callee: Callee, leaves: Sequence[Any], *, out: Any = None) -> Any:
+        """Compute the Jacobian at flattened arguments of this very signature.
+
+        Args:
+            callee: The function, or one that would do the same.
+            leaves: The arguments.
+            out: As of a call.
+
+        Raises:
+            RuntimeError: What the function itself raises, or every candidate.
+            MemoryError: No candidate fits into the memory that is left.
+        """
         create_graph = self.problem.options.create_graph
-        refuse_lost_derivatives(self.problem.fn, leaves, create_graph=create_graph)
-        bound = self.problem.bind_leaves(leaves)
+        refuse_lost_derivatives(callee, leaves, create_graph=create_graph)
+        bound = self.problem.bind(callee, leaves)
         try:
             sweep = self._sweep or self._prepare(bound)
             return compute_nested(self.problem, bound, sweep, out=out, pool=self._pool)
@@ -125,6 +143,15 @@ class Plan:
         """
         options = self.problem.options
         replace_file(Path(path), to_json(self.selection, describe_options(options)))
+
+    def of(self, callee: Callee) -> Plan:
+        """Return the plan for another function that would do the same, or for none.
+
+        Without one nothing of the user's is kept alive.
+        """
+        plan = copy.copy(self)
+        plan.callee = callee
+        return plan
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what methods hold ready: it is made anew at the first call."""
@@ -279,5 +306,5 @@ def compute_nested(
     if not problem.options.has_aux:
         return nested
     recorded = problem.options.create_graph
-    with torch.set_grad_enabled(recorded), problem.preserve_side_effects():
+    with torch.set_grad_enabled(recorded), problem.preserve_side_effects(bound.callee):
         return nested, bound.run(bound.leaves).aux

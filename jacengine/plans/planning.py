@@ -6,7 +6,6 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from jacengine import pytrees
 from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine.errors import (
     MemoryBudgetError,
@@ -18,12 +17,11 @@ from jacengine.plans import disk_cache
 from jacengine.plans.blockwise import BlockwiseJacobian
 from jacengine.plans.cache_key import key_of
 from jacengine.plans.plan import Plan
-from jacengine.plans.process_cache import CAPACITY, ProcessCache
+from jacengine.plans.process_cache import CAPACITY, ProcessCache, identity_of
 from jacengine.plans.request import PlanRequest
-from jacengine.plans.serialization import describe_options
 from jacengine.problem.analyze import analyze
+from jacengine.problem.callee import NO_CALLEE
 from jacengine.problem.problem import Problem
-from jacengine.problem.references import objects_among
 from jacengine.problem.signature import Signature
 from jacengine.selection.budget import Budget, format_bytes, to_bytes
 from jacengine.selection.diagonal_reference import RECHECK_PASSES
@@ -33,10 +31,11 @@ from jacengine.selection.reference import Reference
 from jacengine.selection.repeatability import refuse_unrepeatable
 from jacengine.selection.select import Selection, select
 
-_PLANS = ProcessCache()
+LITTLE = 2**24
+"""Bytes that are taken to be free without a look, which takes a millisecond."""
+_PLANS = ProcessCache[Plan]()
 _SELECTIONS: OrderedDict[str, Selection] = OrderedDict()
-"""Selections of this process, by key: a closure that is written inside a loop is a new
-object each time, and identified by its code."""
+"""Selections of this process, by key: for models and closures with the same code."""
 
 
 def compute(request: PlanRequest, out: Any = None) -> Any:
@@ -50,34 +49,32 @@ def compute(request: PlanRequest, out: Any = None) -> Any:
     """
     options = request.options
     try:
-        plan = cached_plan(request)
+        plan = _cached_plan(request)
     except MemoryBudgetError:
         whole = options.rows is None and options.columns is None
         if out is None or options.has_aux or not whole:
             raise
         BlockwiseJacobian(request, cached_plan).fill(out)
         return out
-    leaves = pytrees.flatten_call(request.args, request.kwargs)[0]
     try:
-        return plan.compute(leaves, out=out)
+        return plan.compute(request.callee, request.leaves, out=out)
     except PlanMismatchError:  # outputs whose shape depends on values
         plan = make_plan(request, by_code=True)
-        return plan.compute(leaves, out=out)
+        return plan.compute(request.callee, request.leaves, out=out)
 
 
 def cached_plan(request: PlanRequest) -> Plan:
-    """Return the plan that was made for this function and signature, or make one."""
-    fn, budget = request.fn, request.memory_budget
-    signature = Signature.of(fn, request.args, request.kwargs)
-    names = tuple(composition.name for composition in request.compositions)
-    options = describe_options(request.options)
-    settings = (repr(budget), request.effort, request.compiled)
-    key = (options, names, settings, signature.key)
-    leaves = pytrees.flatten_call(request.args, request.kwargs)[0]
-    plan = _PLANS.find(key, fn, objects_among(leaves))
-    if plan is None or not _fits(plan, budget):
+    """Return the plan that was made for such a function and signature, or make one."""
+    return _cached_plan(request).of(request.callee)
+
+
+def _cached_plan(request: PlanRequest) -> Plan:
+    """Return it, of this function or of none."""
+    key = identity_of(request)
+    plan = _PLANS.find(key)
+    if plan is None or not _fits(plan, request.memory_budget):
         plan = make_plan(request, by_code=True)
-        _PLANS.keep(key, plan)
+        _PLANS.keep(key, plan.of(NO_CALLEE))
     return plan
 
 
@@ -94,8 +91,8 @@ def make_plan(
         NoStrategyError: No candidate computes it.
         RandomnessError: That is because the function differs from call to call.
     """
-    fn, args, kwargs = request.fn, request.args, request.kwargs
-    problem = analyze(fn, args, kwargs, request.options)
+    callee, args, kwargs = request.callee, request.args, request.kwargs
+    problem = analyze(callee, args, kwargs, request.options)
     budget = to_bytes(request.memory_budget, problem.outputs[0].device)
     if problem.result_bytes > budget:
         raise MemoryBudgetError(
@@ -104,7 +101,7 @@ def make_plan(
             "jacengine.blocks(...), let auto write it into out= (which may be on disk),"
             " choose rows= or columns=, or raise memory_budget."
         )
-    signature = Signature.of(fn, args, kwargs, problem.call_spec.names)
+    signature = Signature.of(callee, args, kwargs, problem.call_spec.names)
     key = key_of(request, signature)
     # Without timing the choice is the same everywhere, whatever others have measured.
     keeps = use_cache and request.effort != "none"
@@ -115,8 +112,8 @@ def make_plan(
         restored = restore_verified(problem, request, saved, budget)
         if restored is not None:
             warn_of(restored.doubt, problem.title)
-            return Plan(problem, restored, signature, request.compositions)
-    bound = problem.bind(args, kwargs)
+            return Plan(problem, restored, signature, request.compositions, callee)
+    bound = problem.bind(callee, request.leaves)
     with TORCH_GLOBAL_LOCK:  # changes that candidates make to modules are undone
         selection = select(
             problem,
@@ -136,7 +133,7 @@ def make_plan(
     # What was measured on a busy machine is used now, and not trusted later.
     if keeps and not selection.unstable:
         disk_cache.keep(key, selection)
-    return Plan(problem, selection, signature, request.compositions)
+    return Plan(problem, selection, signature, request.compositions, callee)
 
 
 def restore_verified(
@@ -150,7 +147,7 @@ def restore_verified(
     chosen = saved.ranked[0]
     if chosen.method is None or (chosen.predicted_bytes or 0) > budget:
         return None
-    bound = problem.bind(request.args, request.kwargs)
+    bound = problem.bind(request.callee, request.leaves)
     if chosen.method.strategy.check(problem) is not None:
         return None
     try:
@@ -178,6 +175,8 @@ def restore_verified(
 def _fits(plan: Plan, memory_budget: Budget) -> bool:
     """Tell whether a plan that was made earlier fits the memory that is free now."""
     needed = plan.chosen.peak_bytes or plan.chosen.predicted_bytes or 0
+    if needed <= LITTLE and memory_budget is None:
+        return True
     return needed <= to_bytes(memory_budget, plan.problem.outputs[0].device)
 
 

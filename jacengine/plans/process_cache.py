@@ -1,94 +1,80 @@
-"""The process cache: plans by function and signature, for `auto` and the like.
+"""The process cache: what was planned for a function and a signature, for `auto` etc.
 
-A plan keeps its function alive, and with it a model's memory, so the cache holds plans
-without their functions, which it refers to weakly. When the same object comes again,
-the two are joined; when it is gone, its entry is removed.
+It holds no function and no module. A function that would do the same is the same
+function: closures that are written anew at each call share a plan.
 """
 
 from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Hashable, Sequence
+from typing import Any, Generic, TypeVar
 
 from jacengine._locks import lock
-from jacengine.plans.plan import Plan
-from jacengine.problem.side_effects import all_buffers, reachable_modules
+from jacengine.plans.request import PlanRequest
+from jacengine.problem.fingerprint import Fingerprints
+from jacengine.problem.signature import describe_leaves, settings
 
 CAPACITY = 128
 """Plans in the cache at most; the least recently used is removed first."""
+FINGERPRINTS = Fingerprints()
+"""Of functions and modules; one for all caches."""
+T = TypeVar("T")
+Key = tuple[Hashable, Sequence[Any]]
+"""What identifies a request, and what stands in it by its identity."""
 
 
-_Key = tuple[tuple[object, ...], int]
-_Entry = tuple[weakref.ref[Any], Plan, tuple[int, ...]]
-"""The function, its plan without it, and which of its buffers a call writes."""
+def identity_of(request: PlanRequest, *further: Hashable) -> Key:
+    """Identify a request by everything that its plan rests on.
+
+    Args:
+        request: The request.
+        further: What else it depends on.
+    """
+    fingerprint, held = FINGERPRINTS.of(request.callee)
+    settled = (
+        request.options.key,
+        request.strategies,
+        request.effort,
+        request.compiled,
+        str(request.memory_budget),
+    )
+    leaves = describe_leaves(request.leaves)
+    nesting = request.structure.key
+    return (fingerprint, settled, leaves, nesting, settings(), further), held
 
 
-class ProcessCache:
-    """A bounded cache of plans, by key and function."""
+class ProcessCache(Generic[T]):
+    """A bounded cache of what refers to no function, by the key of a request."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        """Begin with no plans."""
+        """Begin with nothing."""
         self._capacity = capacity
-        self._entries = OrderedDict[_Key, _Entry]()
+        self._entries = OrderedDict[Hashable, tuple[T, list[weakref.ref[Any]]]]()
         self._lock = lock()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def find(
-        self, key: tuple[object, ...], fn: Callable[..., Any], objects: Sequence[Any]
-    ) -> Plan | None:
-        """Return the plan made for this very function under this key.
-
-        Args:
-            key: What else it was made for.
-            fn: The function.
-            objects: Arguments of it that are no tensors.
-        """
-        roots = (fn, *objects)
+    def find(self, key: Key) -> T | None:
+        """Return what was kept for this key, if all that it stands for still lives."""
         with self._lock:
-            entry = self._entries.get((key, id(fn)))
-            if entry is None or entry[0]() is not fn:
+            entry = self._entries.get(key[0])
+            if entry is None or any(ref() is None for ref in entry[1]):
                 return None
-            self._entries.move_to_end((key, id(fn)))
-        (_, plan, written), buffers = entry, all_buffers(*roots)
-        stateful = tuple(buffers[i] for i in written if i < len(buffers))
-        modules = tuple(reachable_modules(*roots))
-        problem = replace(
-            plan.problem, fn=fn, roots=roots, modules=modules, stateful=stateful
-        )
-        signature = replace(plan.signature, roots=modules)
-        return Plan(problem, plan.selection, signature, plan.compositions)
+            self._entries.move_to_end(key[0])
+            return entry[0]
 
-    def keep(self, key: tuple[object, ...], plan: Plan) -> None:
-        """Keep a plan, as long as its function lives."""
-        fn = plan.problem.fn
-        place = (key, id(fn))
+    def keep(self, key: Key, value: T) -> None:
+        """Keep something, which must not refer to the function."""
+        identity, held = key
         try:
-            function = weakref.ref(fn, lambda _: self._entries.pop(place, None))
-        except TypeError:  # built-in functions and the like
+            alive = list(map(weakref.ref, held))
+        except TypeError:  # an object at whose address another may be, unnoticed
             return
-        written = {(id(owner), name) for owner, name in plan.problem.stateful}
-        stateful = tuple(
-            i
-            for i, (owner, name) in enumerate(all_buffers(*plan.problem.roots))
-            if (id(owner), name) in written
-        )
-        emptied = Plan(
-            replace(plan.problem, fn=_gone, roots=(), modules=(), stateful=()),
-            plan.selection.without_sweeps(),
-            replace(plan.signature, roots=()),
-            plan.compositions,
-        )
         with self._lock:
-            self._entries[place] = (function, emptied, stateful)
-            self._entries.move_to_end(place)
+            self._entries[identity] = (value, alive)
+            self._entries.move_to_end(identity)
             while len(self._entries) > self._capacity:
                 self._entries.popitem(last=False)
-
-
-def _gone(*_: Any, **__: Any) -> Any:
-    raise RuntimeError("a cached plan was called without its function")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from jacengine import pytrees
 from jacengine.errors import ArgumentError
 from jacengine.interface import Composition
+from jacengine.problem.callee import Callee
 from jacengine.problem.problem import Options
 from jacengine.selection.budget import Budget
 from jacengine.selection.effort import Effort
@@ -39,6 +42,30 @@ class PlanRequest:
     memory_budget: Budget = None
     effort: Effort = "quick"
     compiled: bool = False
+
+    @functools.cached_property
+    def _flat(self) -> tuple[list[Any], pytrees.Structure]:
+        return pytrees.flatten_call(self.args, self.kwargs)
+
+    @property
+    def leaves(self) -> list[Any]:
+        """The flattened arguments."""
+        return self._flat[0]
+
+    @property
+    def structure(self) -> pytrees.Structure:
+        """How the arguments nest."""
+        return self._flat[1]
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The names of the strategies to consider."""
+        return tuple([composition.name for composition in self.compositions])
+
+    @functools.cached_property
+    def callee(self) -> Callee:
+        """The function, with what it can be seen to use."""
+        return Callee(self.fn, self.leaves)
 
     def __post_init__(self) -> None:
         """Check the effort."""

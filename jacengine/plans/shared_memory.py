@@ -17,7 +17,6 @@ from jacengine._torch_private import address_of, tensors_of
 from jacengine.errors import ArgumentError
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
-from jacengine.problem.references import references_of
 
 
 def refuse_shared_memory(problem: Problem, bound: BoundFunction, out: Any) -> None:
@@ -42,10 +41,11 @@ def refuse_shared_memory(problem: Problem, bound: BoundFunction, out: Any) -> No
 
 def _read(problem: Problem, bound: BoundFunction) -> Iterator[tuple[str, Any]]:
     """Yield what the function can be seen to read."""
+    found = bound.callee.refer_now()
     yield from zip(problem.call_spec.labels, bound.leaves, strict=True)
-    for tensor in tensors_of(problem.modules):
+    for tensor in tensors_of(found.modules):
         yield "a parameter or a buffer", tensor
-    for tensor in references_of(*problem.roots).tensors:
+    for tensor in found.tensors:
         yield "a tensor that the function refers to", tensor
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import torch
@@ -23,6 +23,7 @@ from jacengine.errors import (
 from jacengine.peak_memory import peak_memory
 from jacengine.problem.bound_function import BoundFunction, Output, bind
 from jacengine.problem.call_spec import TensorSpec, describe_call
+from jacengine.problem.callee import Callee
 from jacengine.problem.gradient_specs import diagonal_rows, gradient_leaves
 from jacengine.problem.independence import coupled_by_value, coupled_by_vjp
 from jacengine.problem.nesting import refuse_lost_derivatives
@@ -35,17 +36,14 @@ from jacengine.problem.problem import (
 )
 from jacengine.problem.quantity import PARTS, SECOND_ORDER
 from jacengine.problem.random_draws import watch_draws
-from jacengine.problem.references import objects_among
 from jacengine.problem.side_effects import (
-    all_buffers,
     preserve_side_effects,
-    reachable_modules,
     same_values,
 )
 
 
 def analyze(
-    fn: Callable[..., Any],
+    callee: Callee,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     options: Options,
@@ -61,19 +59,16 @@ def analyze(
         CoupledSamplesError: Samples depend on each other, and there is no
             per-sample answer.
     """
-    _check_function(fn, kwargs, options)
+    fn = callee.fn
+    _check_function(callee, kwargs, options)
     spec = describe_call(fn, args, kwargs, options.wrt, options.batch_dim)
     leaves = pytrees.flatten_call(args, kwargs)[0]
-    roots = (fn, *objects_among(leaves))
-    refuse_lost_derivatives(fn, leaves, create_graph=options.create_graph)
+    refuse_lost_derivatives(callee, leaves, create_graph=options.create_graph)
     with torch.inference_mode(mode=False), torch.enable_grad():
-        bound = bind(fn, spec, leaves, has_aux=options.has_aux)
+        bound = bind(callee, spec, leaves, has_aux=options.has_aux)
         _check_tensors(bound)
         devices = {i.device for i in spec.inputs if i.device.type == "cuda"}
-        with (
-            TORCH_GLOBAL_LOCK,
-            preserve_side_effects(None, all_buffers(*roots), roots) as state,
-        ):
+        with TORCH_GLOBAL_LOCK, callee.preserve_everything() as state:
             default = preserve_side_effects(devices, ())
             with default as before, watch_draws(devices) as draws:
                 with peak_memory(_device(bound)) as peak:
@@ -81,7 +76,7 @@ def analyze(
                 if not draws.drawn:  # another thread may have, whose draws stay
                     before.defaults.clear()
             stochastic = draws.drawn or state.own_drawn
-            stateful = state.changed_buffers()
+            changed = state.changed_buffers()
             writes_attributes = state.attributes_changed or state.own_drawn
             if stochastic and options.randomness == "error":
                 raise RandomnessError(
@@ -95,9 +90,9 @@ def analyze(
                 bound, seen, tracked, spec.batch_size, stochastic=stochastic
             )
     if coupled and any(leaf.batch_dim is not None for leaf in spec.inputs):
-        raise CoupledSamplesError(_coupling_advice(roots))
+        raise CoupledSamplesError(_coupling_advice(callee))
     if coupled and options.quantity in SECOND_ORDER:
-        raise CoupledSamplesError(_coupling_advice(roots))
+        raise CoupledSamplesError(_coupling_advice(callee))
     differentiated = outputs
     if options.quantity in SECOND_ORDER:
         differentiated = gradient_leaves(outputs, spec.inputs, options)
@@ -112,8 +107,6 @@ def analyze(
             )
         rows = diagonal_rows(outputs, spec.inputs, columns, options)
     return Problem(
-        fn=fn,
-        roots=roots,
         options=options,
         call_spec=spec,
         values=outputs,
@@ -122,18 +115,17 @@ def analyze(
         rows=rows,
         columns=columns,
         stochastic=stochastic,
-        stateful=stateful,
+        written=callee.places_of(changed),
         writes_attributes=writes_attributes,
         coupled=coupled,
         forward_bytes=peak.bytes,
-        modules=tuple(reachable_modules(*roots)),
     )
 
 
-def _check_function(fn: object, kwargs: object, options: Options) -> None:
-    if not callable(fn):
+def _check_function(callee: Callee, kwargs: object, options: Options) -> None:
+    if not callable(callee.fn):
         raise ArgumentError(
-            f"Expected a function or an nn.Module, got {type(fn).__name__}."
+            f"Expected a function or an nn.Module, got {type(callee.fn).__name__}."
         )
     if not isinstance(kwargs, Mapping):
         raise ArgumentError(
@@ -155,7 +147,7 @@ def _check_function(fn: object, kwargs: object, options: Options) -> None:
             f"layout={options.layout!r}: expected one of "
             f"{', '.join(map(repr, get_args(LayoutOption)))}."
         )
-    for module in reachable_modules(fn):
+    for module in callee.modules:
         for name, tensor in (*module.named_parameters(), *module.named_buffers()):
             if isinstance(
                 tensor, nn.UninitializedParameter | nn.parameter.UninitializedBuffer
@@ -288,11 +280,11 @@ def _coupled(
         return True
 
 
-def _coupling_advice(roots: tuple[Any, ...]) -> str:
+def _coupling_advice(callee: Callee) -> str:
     training = sorted(
         {
             type(module).__name__
-            for root in reachable_modules(*roots)
+            for root in callee.modules
             for module in root.modules()
             if isinstance(module, BatchNorm)
             and (module.training or module.running_mean is None)

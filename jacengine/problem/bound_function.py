@@ -19,6 +19,7 @@ from jacengine.errors import (
     RandomnessError,
 )
 from jacengine.problem.call_spec import CallSpec
+from jacengine.problem.callee import Callee
 from jacengine.problem.gradient import GradientMode, compute_gradient, join_inputs
 from jacengine.problem.nesting import EVALUATIONS
 from jacengine.problem.random_draws import watch_draws
@@ -76,7 +77,8 @@ class BoundFunction:
     the user has them along.
 
     Attributes:
-        fn: The user's function or module.
+        fn: The user's function or module, or a copy of it.
+        callee: The user's function, and what it can be seen to use.
         call_spec: What of it is differentiated.
         leaves: The argument leaves; the primals' places are overwritten.
         has_aux: Whether `fn` returns `(out, aux)`.
@@ -88,10 +90,10 @@ class BoundFunction:
             differentiated.
         joined: Whether the gradients by all inputs are joined along one axis.
         expected: What the function returned when it was analyzed.
-        plain: The function without the hooks that `fn` has, if it has.
     """
 
     fn: Callable[..., Any]
+    callee: Callee
     call_spec: CallSpec
     leaves: tuple[Any, ...]
     has_aux: bool = False
@@ -100,7 +102,6 @@ class BoundFunction:
     gradient: GradientMode | None = None
     joined: bool = False
     expected: ExpectedOutputs | None = None
-    plain: Callable[..., Any] | None = None
 
     def __call__(self, *primals: Tensor) -> Tensors:
         """Return the output tensors at these primals, or their gradient.
@@ -124,7 +125,7 @@ class BoundFunction:
 
     def _draws(self, primals: Tensors) -> bool:
         """Tell whether the function draws random numbers: another thread may have."""
-        plain = self if self.plain is None else replace(self, fn=self.plain)
+        plain = self if self.fn is self.callee.fn else replace(self, fn=self.callee.fn)
         with watch_draws() as draws:
             plain._differentiated(primals)
         return bool(draws.drawn)
@@ -337,7 +338,7 @@ class BoundFunction:
 
 
 def bind(
-    fn: Any,
+    callee: Callee,
     call_spec: CallSpec,
     leaves: Sequence[Any],
     *,
@@ -350,7 +351,8 @@ def bind(
     """Bind flattened arguments to the spec that describes them."""
     ordinary = tuple(map(_ordinary, leaves))
     return BoundFunction(
-        fn,
+        callee.fn,
+        callee,
         call_spec,
         ordinary,
         has_aux,

@@ -20,7 +20,7 @@ from jacengine._torch_private import (
     transform_depth,
 )
 from jacengine.errors import UnsupportedError
-from jacengine.problem.references import objects_among, references_of
+from jacengine.problem.callee import Callee
 
 
 class _Evaluations(threading.local):
@@ -33,12 +33,12 @@ EVALUATIONS = _Evaluations()
 
 
 def refuse_lost_derivatives(
-    fn: Any, leaves: Sequence[Any], *, create_graph: bool
+    callee: Callee, leaves: Sequence[Any], *, create_graph: bool
 ) -> None:
     """Refuse a call whose derivative is taken in turn, where that would be lost.
 
     Args:
-        fn: The function of the call.
+        callee: The function of the call.
         leaves: What the call is given.
         create_graph: Whether its result has a graph.
 
@@ -48,7 +48,7 @@ def refuse_lost_derivatives(
     """
     if not (EVALUATIONS.depth or transform_depth() or in_forward_mode()):
         return
-    found = references_of(fn, *objects_among(leaves))
+    found = callee.references
     tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     tensors += found.tensors
     if any(map(is_wrapped, tensors)):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from jacengine import pytrees
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.bound_function import BoundFunction, ExpectedOutputs, bind
 from jacengine.problem.call_spec import CallSpec, TensorSpec, Wrt
+from jacengine.problem.callee import Callee
 from jacengine.problem.gradient import GradientMode
 from jacengine.problem.quantity import PARTS, SECOND_ORDER, TITLES, Part, Quantity
 from jacengine.problem.side_effects import preserve_side_effects
@@ -51,6 +52,21 @@ class Options:
     layout: LayoutOption = "dict"
     quantity: Quantity = "jacobian"
 
+    @property
+    def key(self) -> tuple[Hashable, ...]:
+        """The options in hashable terms, the same for equal ones."""
+        return tuple([_hashable(value) for value in vars(self).values()])
+
+
+def _hashable(value: Any) -> Hashable:
+    if isinstance(value, list):
+        return ("list", *value)
+    if isinstance(value, Tensor):
+        return ("tensor", value.shape, *value.flatten().tolist())
+    if isinstance(value, slice):
+        return ("slice", value.start, value.stop, value.step)
+    return (type(value), value)
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -60,8 +76,6 @@ class Problem:
     are the gradient, one for each of the `values` and each input.
 
     Attributes:
-        fn: The user's function or module.
-        roots: The function, and arguments of it that are no tensors.
         options: The options of the call.
         call_spec: The inputs, and the structure of the call.
         values: What the function returns (of one sample).
@@ -70,16 +84,13 @@ class Problem:
         rows: The chosen output entries over all outputs flattened; `None` for all.
         columns: The chosen input entries over all inputs flattened; `None` for all.
         stochastic: Whether the function draws random numbers.
-        stateful: The buffers that a call writes.
+        written: Which of the function's buffers a call writes, by place.
         writes_attributes: Whether a call changes attributes of modules or objects, or
             draws from random generators of the user's.
         coupled: Whether a sample's output depends on other samples.
         forward_bytes: What one recorded forward pass allocates.
-        modules: The modules that are reachable from the function.
     """
 
-    fn: Callable[..., Any]
-    roots: tuple[Any, ...]
     options: Options
     call_spec: CallSpec
     values: tuple[TensorSpec, ...]
@@ -88,11 +99,10 @@ class Problem:
     rows: Tensor | None
     columns: Tensor | None
     stochastic: bool
-    stateful: tuple[tuple[nn.Module, str], ...]
+    written: tuple[int, ...]
     writes_attributes: bool
     coupled: bool
     forward_bytes: int
-    modules: tuple[nn.Module, ...]
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -132,28 +142,24 @@ class Problem:
     @functools.cached_property
     def changes_state(self) -> bool:
         """Whether a call draws random numbers or writes buffers or attributes."""
-        return self.stochastic or bool(self.stateful) or self.writes_attributes
+        return self.stochastic or bool(self.written) or self.writes_attributes
 
-    def preserve_side_effects(self, *, trusted: bool = True) -> preserve_side_effects:
-        """Return the context that puts back whatever a call changes.
+    def preserve_side_effects(
+        self, callee: Callee, *, trusted: bool = True
+    ) -> preserve_side_effects:
+        """Return the context that puts back whatever a call of a function changes.
 
         What is not trusted may draw random numbers that the function does not.
         """
-        roots = self.roots if self.writes_attributes else ()
+        references = callee.refer_now() if self.writes_attributes else None
         devices = self.devices if self.stochastic or not trusted else None
-        return preserve_side_effects(devices, self.stateful, roots)
+        written = callee.buffers_at(self.written)
+        return preserve_side_effects(devices, written, references)
 
     @functools.cached_property
     def joined(self) -> bool:
         """Whether all inputs are joined along one axis of the result."""
         return self.columns is not None or self.options.layout == "flat"
-
-    @functools.cached_property
-    def module(self) -> nn.Module | None:
-        """The module whose parameters are differentiated, if they are."""
-        return (
-            self.fn if self.call_spec.names and isinstance(self.fn, nn.Module) else None
-        )
 
     @functools.cached_property
     def row_count(self) -> int:
@@ -197,14 +203,10 @@ class Problem:
         specs = ((torch.Size(spec.shape), spec.dtype) for spec in self.values)
         return ExpectedOutputs(self.value_structure, tuple(specs))
 
-    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> BoundFunction:
-        """Bind arguments of this signature."""
-        return self.bind_leaves(pytrees.flatten_call(args, kwargs)[0])
-
-    def bind_leaves(self, leaves: Sequence[Any]) -> BoundFunction:
-        """Bind arguments of this signature that are flattened already."""
+    def bind(self, callee: Callee, leaves: Sequence[Any]) -> BoundFunction:
+        """Bind a function, and flattened arguments of this signature."""
         return bind(
-            self.fn,
+            callee,
             self.call_spec,
             leaves,
             has_aux=self.options.has_aux,

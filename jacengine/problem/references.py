@@ -14,13 +14,17 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from types import CodeType, FunctionType, ModuleType, NoneType
+from types import CodeType, FunctionType, MethodType, ModuleType, NoneType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from jacengine._torch_private import forward_hooks_of, own_attributes
+from jacengine._torch_private import (
+    dictionaries_of,
+    forward_hooks_of,
+    own_attributes,
+)
 from jacengine.problem.random_draws import is_generator
 
 MOST, LONGEST = 10_000, 1000
@@ -51,6 +55,34 @@ PLAIN = (
 
 
 @dataclass(frozen=True)
+class Reads:
+    """Where the references were found; while all is the same there, so are they.
+
+    Attributes:
+        owners: The modules that were looked into, and the class of each.
+        dictionaries: Dictionaries of attributes, parameters, hooks, and the user's.
+        sequences: Lists, sets and the like.
+        functions: Functions, with the code and the defaults that each had.
+        cells: The cells of closures, and what each held.
+        globals: Names that code reads, where it looks them up, and what it found.
+        revisited: The identities of what was reached more than once.
+    """
+
+    owners: list[tuple[nn.Module, type]]
+    dictionaries: list[dict[Any, Any]]
+    sequences: list[Any]
+    functions: list[tuple[FunctionType, tuple[Any, ...]]]
+    cells: list[tuple[Any, Any]]
+    globals: list[tuple[dict[str, Any], str, Any]]
+    revisited: set[int]
+
+    @classmethod
+    def nothing(cls) -> Reads:
+        """Begin with none."""
+        return cls([], [], [], [], [], [], set())
+
+
+@dataclass(frozen=True)
 class References:
     """What was found.
 
@@ -60,6 +92,10 @@ class References:
         generators: Random generators of torch, NumPy and Python.
         objects: Plain objects.
         values: Numbers, strings and the like, and the code of functions.
+        others: What is not looked into: classes, built-in functions, objects of
+            libraries.
+        reads: Where all that was found.
+        complete: Whether everything was looked at.
     """
 
     modules: tuple[nn.Module, ...]
@@ -67,15 +103,26 @@ class References:
     generators: tuple[Any, ...]
     objects: tuple[Any, ...]
     values: tuple[Named, ...]
+    others: tuple[Any, ...]
+    reads: Reads
+    complete: bool
 
 
-def references_of(fn: Any, *arguments: Any) -> References:
-    """Find what a callable refers to, and arguments of it that are no tensors."""
+def references_of(fn: Any, *arguments: Any, inside_modules: bool = True) -> References:
+    """Find what a callable refers to, and arguments of it that are no tensors.
+
+    Args:
+        fn: The callable.
+        arguments: Objects that it is given.
+        inside_modules: Whether modules are looked into, for what else they refer to.
+    """
     modules: list[nn.Module] = []
     tensors: list[Tensor] = []
     generators: list[Any] = []
     objects: list[Any] = []
     values: list[Named] = []
+    others: list[Any] = []
+    reads = Reads.nothing()
     met: dict[int, Any] = {}  # with the objects: an id is unique while its object lives
     waiting: deque[Named] = deque([("the function", fn)])
     waiting += (("an argument", value) for value in arguments)
@@ -85,6 +132,7 @@ def references_of(fn: Any, *arguments: Any) -> References:
             values.append((name, value))
             continue
         if id(value) in met:
+            reads.revisited.add(id(value))
             continue
         met[id(value)] = value
         if isinstance(value, Tensor):
@@ -93,21 +141,29 @@ def references_of(fn: Any, *arguments: Any) -> References:
             generators.append(value)
         elif isinstance(value, nn.Module):
             modules.append(value)
-            for inside in value.modules():
+            for inside in value.modules() if inside_modules else ():
                 met[id(inside)] = inside
-                waiting += _of_module(inside)
-        else:
-            if isinstance(value, FunctionType):
-                values.append((f"code of {value.__qualname__}", value.__code__))
-            elif _is_plain(value):
+                waiting += _of_module(inside, reads)
+        elif isinstance(value, FunctionType):
+            values.append((f"code of {value.__qualname__}", value.__code__))
+            waiting += _of_function(value, reads)
+        elif isinstance(value, ModuleType):
+            continue
+        elif (found := _inside(name, value, reads)) is not None:
+            waiting += found
+            if _is_plain(value):
                 objects.append(value)
-            waiting += _inside(name, value)
+        else:
+            others.append(value)
     return References(
         tuple(modules),
         tuple(tensors),
         tuple(generators),
         tuple(objects),
         tuple(values),
+        tuple(others),
+        reads,
+        not waiting,
     )
 
 
@@ -116,27 +172,34 @@ def objects_among(leaves: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(leaf for leaf in leaves if not isinstance(leaf, (Tensor, *PLAIN)))
 
 
-def _inside(name: str, value: Any) -> Iterator[Named]:
-    """Yield what a value that is neither a module nor a tensor refers to."""
+def _inside(name: str, value: Any, reads: Reads) -> list[Named] | None:
+    """List what a value that is no function, module or tensor refers to.
+
+    Returns:
+        Names and values; `None` if it cannot be looked into.
+    """
     if isinstance(value, functools.partial):
-        yield name, value.func
-        yield from ((f"{name}[{i}]", held) for i, held in enumerate(value.args))
-        yield from value.keywords.items()
-    elif inspect.ismethod(value):
-        yield name, value.__self__
-        yield value.__name__, value.__func__
-    elif isinstance(value, FunctionType):
-        yield from _of_function(value)
+        given = [(f"{name}[{i}]", held) for i, held in enumerate(value.args)]
+        return [(name, value.func), *given, *value.keywords.items()]
+    if isinstance(value, MethodType):
+        return [(name, value.__self__), (value.__name__, value.__func__)]
     # Other mappings run code of the user's (loaders, databases) when they are read.
-    elif isinstance(value, dict | list | tuple | set | frozenset | deque):
-        if len(value) <= LONGEST:
-            held = list(value.values() if isinstance(value, dict) else value)
-            yield from ((f"{name}[{i}]", entry) for i, entry in enumerate(held))
-    elif _is_plain(value):
-        yield from vars(value).copy().items()
+    if isinstance(value, dict | list | tuple | set | frozenset | deque):
+        if len(value) > LONGEST:
+            return None
+        if isinstance(value, dict):
+            reads.dictionaries.append(value)
+            held = list(value.values())
+        else:
+            reads.sequences.append(value)
+            held = list(value)
+        return [(f"{name}[{i}]", entry) for i, entry in enumerate(held)]
+    if _is_plain(value):
+        reads.dictionaries.append(vars(value))
         call = inspect.getattr_static(value, "__call__", None)
-        if isinstance(call, FunctionType):
-            yield "__call__", call
+        called = [("__call__", call)] if isinstance(call, FunctionType) else []
+        return [*vars(value).copy().items(), *called]
+    return None
 
 
 def _is_plain(value: Any) -> bool:
@@ -145,8 +208,10 @@ def _is_plain(value: Any) -> bool:
     return not library and hasattr(value, "__dict__") and not isinstance(value, type)
 
 
-def _of_module(module: nn.Module) -> Iterator[Named]:
+def _of_module(module: nn.Module, reads: Reads) -> Iterator[Named]:
     """Yield what a module refers to besides parameters, buffers and submodules."""
+    reads.owners.append((module, type(module)))
+    reads.dictionaries.extend(dictionaries_of(module))
     yield from own_attributes(module).items()
     yield from (("hook", hook) for hook in forward_hooks_of(module))
     forward = inspect.getattr_static(module, "forward", None)
@@ -154,26 +219,29 @@ def _of_module(module: nn.Module) -> Iterator[Named]:
         yield "forward", forward
 
 
-def _of_function(function: FunctionType) -> Iterator[Named]:
+def _of_function(function: FunctionType, reads: Reads) -> Iterator[Named]:
     if function.__module__ and function.__module__.partition(".")[0] == "torch":
         return
-    code = function.__code__
+    code, defaults = function.__code__, function.__defaults__
+    reads.functions.append((function, (code, defaults, function.__kwdefaults__)))
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
-            yield name, cell.cell_contents
+            value = cell.cell_contents
         except ValueError:  # a name that is bound later
             continue
-    yield from (("a default", value) for value in function.__defaults__ or ())
+        reads.cells.append((cell, value))
+        yield name, value
+    yield from (("a default", value) for value in defaults or ())
     yield from (function.__kwdefaults__ or {}).items()
-    for name in _names(code):
+    for name in names_in(code):
         value = function.__globals__.get(name)
-        if not isinstance(value, ModuleType | type | NoneType):
+        reads.globals.append((function.__globals__, name, value))
+        if not isinstance(value, ModuleType | NoneType):
             yield name, value
 
 
-def _names(code: CodeType) -> Iterator[str]:
-    """Yield the names that code and the functions defined in it read."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
+@functools.lru_cache(maxsize=1024)
+def names_in(code: CodeType) -> tuple[str, ...]:
+    """List the names that code and the functions defined in it read."""
+    inside = (c for c in code.co_consts if isinstance(c, CodeType))
+    return (*code.co_names, *(name for c in inside for name in names_in(c)))

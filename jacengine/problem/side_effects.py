@@ -30,7 +30,7 @@ from jacengine.problem.random_draws import (
     default_sources,
     own_sources,
 )
-from jacengine.problem.references import LONGEST, references_of
+from jacengine.problem.references import LONGEST, References
 
 CONTAINERS = {list, dict, set, OrderedDict}
 """Types of attributes whose contents are compared and restored."""
@@ -204,7 +204,7 @@ class preserve_side_effects:  # noqa: N801 - reads as the context manager it is
         self,
         devices: Iterable[torch.device] | None,
         buffers: Iterable[tuple[nn.Module, str]],
-        roots: Iterable[Any] = (),
+        references: References | None = None,
     ) -> None:
         """Prepare.
 
@@ -212,20 +212,19 @@ class preserve_side_effects:  # noqa: N801 - reads as the context manager it is
             devices: Accelerators whose default generators are recorded, besides the
                 CPU's; `None` if none is, since other threads draw from them too.
             buffers: The buffers to record.
-            roots: A function, and objects it is given: the attributes of all modules
-                and objects, and the generators, that they refer to are recorded too.
+            references: What a function refers to: the attributes of all modules and
+                objects, and the generators, among it are recorded too.
         """
         self._devices = devices
         self._buffers = buffers
-        self._roots = tuple(roots)
+        self._references = references
 
     def __enter__(self) -> State:
         """Record."""
         defaults = [] if self._devices is None else default_sources(self._devices)
         own: list[RandomSource] = []
         attributes: list[Attributes] = []
-        if self._roots:
-            found = references_of(*self._roots)
+        if (found := self._references) is not None:
             own = own_sources(found.generators)
             owners = [m for module in found.modules for m in module.modules()]
             attributes = [Attributes(owner) for owner in (*owners, *found.objects)]
@@ -259,23 +258,3 @@ def requiring_gradients(parameters: Iterable[Tensor]) -> Generator[None]:
     finally:
         for parameter in frozen:
             parameter.requires_grad_(False)
-
-
-def all_buffers(*roots: Any) -> list[tuple[nn.Module, str]]:
-    """List the buffers of every module that a function can be seen to use.
-
-    Args:
-        roots: The function, and objects that it is given.
-    """
-    return [
-        (owner, name)
-        for module in reachable_modules(*roots)
-        for owner in module.modules()
-        for name, tensor in buffers_of(owner).items()
-        if tensor is not None
-    ]
-
-
-def reachable_modules(*roots: Any) -> list[nn.Module]:
-    """Find the modules behind a callable and behind objects that it is given."""
-    return list(references_of(*roots).modules)

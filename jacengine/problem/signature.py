@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from jacengine import pytrees
 from jacengine._torch_private import parameter_numbers, parameter_of, training_flags
 from jacengine.errors import PlanMismatchError
 from jacengine.problem.call_spec import argument_labels
-from jacengine.problem.fingerprint import Fingerprint, fingerprint
+from jacengine.problem.callee import Callee
 from jacengine.problem.references import objects_among, references_of
 
 
@@ -28,13 +28,9 @@ class Signature:
         tied: The number of each parameter of the module that they are of, tied ones
             alike; nothing, if inputs are differentiated.
         training: The training flags of all modules.
-        state: What the function rests on besides: numbers and code that it refers to,
-            classes, parameters and buffers of its modules. A plan does not compare it,
-            which would refuse functions that count their calls; a cache does.
         holders: The arguments that are modules or refer to some, by place and
             identity: what is known of their buffers belongs to those alone.
         flags: Settings of torch that change values or speed.
-        roots: The modules that the function can be seen to use.
     """
 
     structure: pytrees.Structure
@@ -42,47 +38,31 @@ class Signature:
     parameters: tuple[tuple[str, tuple[int, ...] | None, torch.dtype | None], ...]
     tied: tuple[int, ...]
     training: tuple[bool, ...]
-    state: Fingerprint = field(compare=False, repr=False)
     holders: tuple[tuple[int, int], ...]
     flags: tuple[object, ...]
-    roots: tuple[nn.Module, ...] = field(compare=False, repr=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what a plan does not compare, and what cannot be pickled: code."""
-        return {**vars(self), "state": ()}
 
     @classmethod
     def of(
         cls,
-        fn: Any,
+        callee: Callee,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         names: Sequence[str] = (),
     ) -> Signature:
         """Take the signature of a call that differentiates the parameters named."""
         leaves, structure = pytrees.flatten_call(args, kwargs)
-        found = references_of(fn, *objects_among(leaves))
         return cls(
             structure,
-            tuple(map(_describe, leaves)),
-            _parameters(fn, names),
-            parameter_numbers(fn) if names else (),
-            training_flags(found.modules),
-            fingerprint(found),
+            describe_leaves(leaves),
+            _parameters(callee.fn, names),
+            parameter_numbers(callee.fn) if names else (),
+            training_flags(callee.modules),
             tuple(_with_modules(leaves)),
-            _flags(),
-            found.modules,
+            settings(),
         )
 
-    @property
-    def key(self) -> tuple[object, ...]:
-        """What can be compared and hashed of it, to find a plan by."""
-        spec = str(self.structure.spec)
-        rest = (self.training, self.state, self.holders, self.flags)
-        return (spec, self.leaves, *rest)
-
     def leaves_of(
-        self, fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self, callee: Callee, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> list[Any]:
         """Flatten the arguments of a call, which must have this signature.
 
@@ -90,19 +70,22 @@ class Signature:
             PlanMismatchError: It has another; each item is listed with both values.
         """
         leaves, structure = pytrees.flatten_call(args, kwargs)
+        fn = callee.fn
         if (
             structure != self.structure
-            or tuple(map(_describe, leaves)) != self.leaves
+            or describe_leaves(leaves) != self.leaves
             or (self.parameters and parameter_numbers(fn) != self.tied)
             or _parameters(fn, [name for name, *_ in self.parameters])
             != self.parameters
             or any(id(leaves[place]) != known for place, known in self.holders)
-            or training_flags(self.roots) != self.training
-            or _flags() != self.flags
+            or training_flags(callee.modules) != self.training
+            or settings() != self.flags
         ):
             names = [name for name, *_ in self.parameters]
             raise PlanMismatchError(
-                self._differences(Signature.of(fn, args, kwargs, names), args, kwargs)
+                self._differences(
+                    Signature.of(callee, args, kwargs, names), args, kwargs
+                )
             )
         return leaves
 
@@ -142,6 +125,11 @@ class Signature:
             f"The plan was made for another signature:\n{listed}\nMake a plan for the "
             "new one with jacengine.plan(...), or call jacengine.auto(...)."
         )
+
+
+def describe_leaves(leaves: Sequence[Any]) -> tuple[object, ...]:
+    """Describe argument leaves: shape, dtype and device of tensors, types of others."""
+    return tuple(map(_describe, leaves))
 
 
 def _describe(leaf: object) -> object:
@@ -184,7 +172,8 @@ def _summary(training: tuple[bool, ...]) -> str:
     return f"{len(where)} of {len(training)} modules training [{','.join(where)}]"
 
 
-def _flags() -> tuple[object, ...]:
+def settings() -> tuple[object, ...]:
+    """Return the settings of torch that change values or speed."""
     return (
         torch.is_autocast_enabled("cpu"),
         torch.is_autocast_enabled("cuda"),

@@ -132,7 +132,7 @@ def _difference(
     size = 0.0
     for sign in (1, -1):
         moved = tuple(p + sign * step * t for p, t in zip(*line, strict=True))
-        with torch.no_grad(), problem.preserve_side_effects():
+        with torch.no_grad(), problem.preserve_side_effects(bound.callee):
             total, size = reference.weighted(problem, bound, moved)
         totals.append(total)
     eps = max(torch.finfo(p.dtype).eps for p in line[0])

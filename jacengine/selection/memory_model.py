@@ -201,7 +201,7 @@ def peak_on_fake_tensors(
     part = first_directions(problem, method, 1)
     part, bound = first_slices(part, bound, method)
     sweep = Sweep(part, method, on_fake_tensors=True)
-    held = [t for m in problem.modules for t in (*m.parameters(), *m.buffers())]
+    held = [t for m in bound.callee.modules for t in (*m.parameters(), *m.buffers())]
     try:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
             # What torch remembers of other runs may have another layout, which forward

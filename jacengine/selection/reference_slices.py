@@ -57,7 +57,7 @@ def _alike(problem: Problem, bound: BoundFunction, slices: tuple[slice, ...]) ->
     for shift in (0.0, SHIFT):
         primals = tuple(p * (1 + shift) + shift for p in bound.primals(connected=False))
         try:
-            with torch.no_grad(), problem.preserve_side_effects():
+            with torch.no_grad(), problem.preserve_side_effects(bound.callee):
                 whole = plain(*primals)
                 for some in slices:
                     _, part = at_samples(problem, plain, some)

@@ -16,7 +16,7 @@ def refuse_unrepeatable(problem: Problem, bound: BoundFunction) -> None:
     Raises:
         RandomnessError: They return different values.
     """
-    with torch.no_grad(), problem.preserve_side_effects():
+    with torch.no_grad(), problem.preserve_side_effects(bound.callee):
         calls = [bound.run(bound.leaves).leaves for _ in range(2)]
     for one, other in zip(*calls, strict=True):
         tolerance = TOLERANCES[one.dtype].value

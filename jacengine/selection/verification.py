@@ -169,6 +169,6 @@ def reference_context(problem: Problem, bound: BoundFunction) -> Generator[None]
         torch.enable_grad(),
         TORCH_GLOBAL_LOCK if exclusive else contextlib.nullcontext(),
         requiring_gradients(parameters),
-        problem.preserve_side_effects(),
+        problem.preserve_side_effects(bound.callee),
     ):
         yield

@@ -101,8 +101,9 @@ class Candidates:
 
     def _plan(self, selection: Selection) -> Plan:
         spec, problem = self.case.derivative, self.case.problem
-        signature = Signature.of(spec.fn, spec.args, {}, problem.call_spec.names)
-        return Plan(problem, selection, signature, self.strategies)
+        callee = self.case.bound.callee
+        signature = Signature.of(callee, spec.args, {}, problem.call_spec.names)
+        return Plan(problem, selection, signature, self.strategies, callee)
 
     def _compile(self) -> Candidate | Row:
         """Compile the choice of `auto`; give the reason if that is not faster."""

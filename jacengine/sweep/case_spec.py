@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import torch
 
+from jacengine import pytrees
 from jacengine.bench.workload import DerivativeSpec, Workload
 from jacengine.problem.analyze import analyze
 from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.callee import Callee
 from jacengine.problem.problem import Options, Problem
 from jacengine.selection.reference import Reference
 
@@ -100,8 +102,9 @@ class CaseProblem:
             dtype = getattr(torch, spec.dtype) if spec.dtype else None
             derivative = derivative.to(device=spec.device, dtype=dtype)
         options = Options(**derivative.options)
-        problem = analyze(derivative.fn, derivative.args, {}, options)
-        bound = problem.bind(derivative.args, {})
+        callee = Callee(derivative.fn, derivative.args)
+        problem = analyze(callee, derivative.args, {}, options)
+        bound = problem.bind(callee, pytrees.flatten_call(derivative.args, {})[0])
         reference = Reference.of(problem, bound, passes=None)
         return cls(workload, derivative, problem, bound, reference)
 

@@ -86,7 +86,7 @@ def test_an_error_in_place_of_an_interruption_is_kept() -> None:
 
     x = torch.randn(3, dtype=torch.float64)
     plan = jacengine.plan(torch.sin, x, strategies=["vmap_vjp"], effort="none")
-    plan.problem.__dict__["fn"] = fn
+    plan.callee.fn = fn
     with pytest.raises(ValueError, match="of the user's"):
         plan(x)
 
@@ -97,7 +97,7 @@ def test_an_error_while_an_interruption_is_handled() -> None:
 
     x = torch.randn(3, dtype=torch.float64)
     plan = jacengine.plan(torch.sin, x, strategies=["vmap_vjp"], effort="none")
-    plan.problem.__dict__["fn"] = fn
+    plan.callee.fn = fn
     try:
         _ctrl_c()
     except KeyboardInterrupt:
@@ -111,7 +111,7 @@ def test_a_level_of_the_users_stays() -> None:
 
     x = torch.randn(3, dtype=torch.float64)
     plan = jacengine.plan(torch.sin, x, strategies=["forward_dual"])
-    plan.problem.__dict__["fn"] = fn
+    plan.callee.fn = fn
     with forward_ad.dual_level():
         with pytest.raises(RuntimeError):
             plan(x)

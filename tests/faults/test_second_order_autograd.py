@@ -12,6 +12,8 @@ from torch.autograd.function import once_differentiable
 
 import jacengine
 from jacengine import UnsupportedError
+from jacengine.plans import planning
+from jacengine.plans.process_cache import ProcessCache
 from tests.problems import mlp, randn
 
 
@@ -89,8 +91,11 @@ def test_lost_derivative_of_a_gradient_is_warned_of(
         call(fn)
 
 
-def test_warning_comes_with_a_cached_choice_too() -> None:
+def test_warning_comes_with_a_cached_choice_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for _ in range(2):
+        monkeypatch.setattr(planning, "_PLANS", ProcessCache())
         with pytest.warns(UserWarning, match="finite differences differ"):
             jacengine.hessian(lambda x: 2 * by_numpy(x), X, batch_dim=0)
 

@@ -265,7 +265,7 @@ def test_a_candidate_that_fails_later_is_replaced() -> None:
     made = plan_among(strategies, torch.sin, x, effort="thorough")
     records = sorted(made.selection.ranked, key=lambda r: r.strategy != "faulty")
     selection = replace(made.selection, candidates=tuple(records))
-    plan = Plan(made.problem, selection, made.signature)
+    plan = Plan(made.problem, selection, made.signature, callee=made.callee)
     assert plan.strategy == "faulty"
     armed.append(True)
     with pytest.warns(UserWarning, match=r"faulty failed .*no more.* reverse_loop"):

@@ -8,12 +8,14 @@ from typing import Any
 import torch
 
 import jacengine
-from jacengine.api.jacobian import _runnable
+from jacengine import pytrees
 from jacengine.api.strategies import known_strategies
 from jacengine.execution.sweep import Sweep
+from jacengine.plans.named import runnable
 from jacengine.plans.plan import compute_nested
 from jacengine.problem.analyze import analyze
 from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.callee import Callee
 from jacengine.problem.problem import Options, Problem
 from jacengine.problem.quantity import Quantity
 from jacengine.selection.reference import Reference
@@ -40,8 +42,10 @@ class AnalyzedCase:
     def __init__(self, quantity: Quantity, case: Case) -> None:
         torch.manual_seed(1)
         options = Options(**case.options, quantity=quantity)
-        self.problem: Problem = analyze(case.fn, case.args, case.kwargs, options)
-        self.call: BoundFunction = self.problem.bind(case.args, case.kwargs)
+        leaves = pytrees.flatten_call(case.args, case.kwargs)[0]
+        callee = Callee(case.fn, leaves)
+        self.problem: Problem = analyze(callee, case.args, case.kwargs, options)
+        self.call: BoundFunction = self.problem.bind(callee, leaves)
         torch.manual_seed(1)
         self.reference = Reference.of(self.problem, self.call)
 
@@ -56,7 +60,7 @@ class AnalyzedCase:
         problem, call, reference = self.problem, self.call, self.reference
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            method = _runnable(problem, call, strategy, reference)
+            method = runnable(problem, call, strategy, reference)
             if method.capabilities.max_directions == 1:
                 chunk_sizes = chunk_sizes[:1]  # the others would compute the same
             sweeps = [

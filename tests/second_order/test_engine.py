@@ -239,7 +239,7 @@ def test_a_trace_holds_sums_alone(strategy: str) -> None:
         method = plan.chosen.method
         assert method is not None
         kernel = Sweep(plan.problem, replace(method, chunk_size=1))
-        call = plan.problem.bind((x,), {})
+        call = plan.problem.bind(plan.callee, [x])
         kernel.run(call)
         with peak_memory(torch.device("cpu")) as peak:
             kernel.run(call)

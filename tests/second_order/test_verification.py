@@ -271,7 +271,7 @@ def test_rounding_near_a_singularity_is_no_fault() -> None:
     found = plan(*question.args)
     assert float((found - known).abs().max() / known.abs().max()) > 1e-5
 
-    call = plan.problem.bind(question.args, {})
+    call = plan.problem.bind(plan.callee, list(question.args))
     reference = Reference.of(plan.problem, call, passes=None)
     layout = ResultLayout(plan.problem)
     assert reference.judge(Result(layout, [[found]])).right

@@ -34,7 +34,7 @@ def test_slices_do_not_change_the_result(
     plan = jacengine.plan(
         model, x, wrt=wrt, batch_dim=0, strategies=[strategy], effort="none"
     )
-    call, method = plan.problem.bind((x,), {}), plan.chosen.method
+    call, method = plan.problem.bind(plan.callee, [x]), plan.chosen.method
     assert method is not None
     sliced = replace(method, slice_size=samples)
     sliced = prepare(plan.problem, call, sliced, timed=False)

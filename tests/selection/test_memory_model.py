@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from jacengine.api.strategies import known_strategies
 from jacengine.peak_memory import peak_memory
-from jacengine.problem.analyze import analyze
-from jacengine.problem.problem import Options
 from jacengine.selection.candidates import candidates
 from jacengine.selection.eligibility import check_eligibility
 from jacengine.selection.memory_model import (
@@ -17,7 +15,7 @@ from jacengine.selection.memory_model import (
     peak_on_fake_tensors,
 )
 from jacengine.selection.reference import Reference
-from tests.problems import OF_INPUTS, randn
+from tests.problems import OF_INPUTS, prepared, randn
 
 
 @pytest.mark.parametrize("wrt", [0, "params"])
@@ -26,8 +24,7 @@ def test_the_least_that_is_needed(strategy: str, wrt: int | str) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(32, 64), nn.Tanh(), nn.Linear(64, 16)).double()
     x = randn(64, 32)
-    problem = analyze(model, (x,), {}, Options(wrt=wrt, batch_dim=0))
-    call = problem.bind((x,), {})
+    problem, call = prepared(model, x, wrt=wrt, batch_dim=0)
     method = next(candidates(problem, [known_strategies().get(strategy)]))
     real = fit_memory_model(problem, call, method).peak(problem, method, 1)
     fake = peak_on_fake_tensors(problem, call, method)
@@ -43,8 +40,7 @@ def test_what_needs_too_much_is_not_run() -> None:
         return torch.tanh(x @ torch.ones(4, 1000, dtype=x.dtype)).sum(1)
 
     x = randn(50, 4)
-    problem = analyze(wide, (x,), {}, Options(batch_dim=0))
-    call = problem.bind((x,), {})
+    problem, call = prepared(wide, x, batch_dim=0)
     reference = Reference.of(problem, call)
     methods = tuple(candidates(problem, [known_strategies().get("reverse_loop")]))
     sizes.clear()
@@ -63,17 +59,16 @@ def test_what_needs_too_much_is_not_run() -> None:
 
 def test_a_function_that_needs_values_is_not_predicted() -> None:
     x = randn(3)
-    problem = analyze(lambda x: x * float(x.detach().sum()), (x,), {}, Options())
+    problem, call = prepared(lambda x: x * float(x.detach().sum()), x)
     method = next(candidates(problem, [known_strategies().get("reverse_loop")]))
-    assert peak_on_fake_tensors(problem, problem.bind((x,), {}), method) is None
+    assert peak_on_fake_tensors(problem, call, method) is None
 
 
 @pytest.mark.parametrize("quantity", ["hessian_diagonal", "laplacian"])
 def test_what_second_derivatives_need(quantity: Any) -> None:
     model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2)).double()
     x = randn(32, 8)
-    problem = analyze(model, (x,), {}, Options(batch_dim=0, quantity=quantity))
-    call = problem.bind((x,), {})
+    problem, call = prepared(model, x, batch_dim=0, quantity=quantity)
     for name in known_strategies().names(quantity):
         if name == "forward_laplacian":
             continue  # it reads values

@@ -5,13 +5,12 @@ from typing import Any
 import pytest
 import torch
 
-from jacengine.problem.analyze import analyze
-from jacengine.problem.problem import Options
 from jacengine.selection.candidate_result import CandidateResult
 from jacengine.selection.effort import LIMITS, EffortLimits
 from jacengine.selection.race import ALIKE_FACTOR, BRIEF_S, ENOUGH, Race
 from jacengine.selection.ranking import ranking, slower
 from jacengine.selection.reference import Reference
+from tests.problems import prepared
 
 ORDER = ["reverse_loop", "batched_grad", "vmap_vjp"]
 
@@ -28,8 +27,7 @@ class Clock:
 
 def _race(clock: Clock, limits: EffortLimits = LIMITS["quick"]) -> Race:
     x = torch.ones(2)
-    problem = analyze(torch.sin, (x,), {}, Options())
-    call = problem.bind((x,), {})
+    problem, call = prepared(torch.sin, x)
     return Race(problem, call, Reference.of(problem, call), limits, clock, budget=2**30)
 
 

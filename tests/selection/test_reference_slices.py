@@ -33,7 +33,7 @@ def of_24(x: Tensor) -> Tensor:
 def references(fn: Callable[..., Any], **options: Any) -> tuple[Problem, Any, Any]:
     plan = jacengine.plan(fn, X, batch_dim=0, effort="none", **options)
     problem = plan.problem
-    call = problem.bind((X,), {})
+    call = problem.bind(plan.callee, [X])
     budget = 3 * problem.forward_bytes
     sliced = Reference.of(problem, call, budget=budget)
     return problem, Reference.of(problem, call), sliced

@@ -1,0 +1,118 @@
+"""Jacobians by a named strategy: verified once for a signature, then computed."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+from jacengine.errors import JacengineError, PlanMismatchError, UnsupportedError
+from jacengine.execution.method import Method
+from jacengine.execution.sweep import Sweep
+from jacengine.interface import Composition
+from jacengine.plans.plan import compute_nested
+from jacengine.plans.process_cache import ProcessCache, identity_of
+from jacengine.plans.request import PlanRequest
+from jacengine.problem.analyze import analyze
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.nesting import refuse_lost_derivatives
+from jacengine.problem.problem import Problem
+from jacengine.selection.candidate_result import classify_error
+from jacengine.selection.candidates import candidates
+from jacengine.selection.eligibility import first_runnable
+from jacengine.selection.finite_differences import disagreement, warn_of
+from jacengine.selection.reference import Reference
+from jacengine.selection.repeatability import refuse_unrepeatable
+
+_VERIFIED = ProcessCache[tuple[Problem, Sweep]]()
+
+
+def compute_by_name(request: PlanRequest, chunk_size: int | None, out: Any) -> Any:
+    """Compute a Jacobian by the one strategy of a request.
+
+    Args:
+        request: The request.
+        chunk_size: Directions a pass, `None` for all at once.
+        out: Preallocated result, written in place and returned.
+
+    Raises:
+        UnsupportedError: The strategy cannot compute it, with the reason.
+        JacengineError: See `jacengine.errors`.
+    """
+    (composition,) = request.compositions
+    identity, held = identity_of(request, chunk_size, id(composition.strategy))
+    key = identity, [*held, composition.strategy]
+    known = _VERIFIED.find(key)
+    with warnings.catch_warnings():
+        # Torch's own, of operators under vmap; the result is verified.
+        warnings.filterwarnings("ignore", message="There is a performance drop")
+        warnings.filterwarnings("ignore", message="An output with one or more elements")
+        if known is not None:
+            problem, sweep = known
+            callee, leaves = request.callee, request.leaves
+            create_graph = request.options.create_graph
+            refuse_lost_derivatives(callee, leaves, create_graph=create_graph)
+            try:
+                bound = problem.bind(callee, leaves)
+                return compute_nested(problem, bound, sweep, out=out)
+            except PlanMismatchError:  # outputs whose shape depends on values
+                pass
+        problem, sweep, result = _verified(request, composition, chunk_size, out)
+    _VERIFIED.keep(key, (problem, sweep))
+    return result
+
+
+def _verified(
+    request: PlanRequest, composition: Composition, chunk_size: int | None, out: Any
+) -> tuple[Problem, Sweep, Any]:
+    """Compute a Jacobian, and compare it with a random projection.
+
+    Returns:
+        The problem, the method made ready, and the Jacobian.
+
+    Raises:
+        UnsupportedError: It is another one, or cannot be computed.
+        RandomnessError: The function differs from call to call.
+    """
+    callee, args, kwargs = request.callee, request.args, request.kwargs
+    problem = analyze(callee, args, kwargs, request.options)
+    bound = problem.bind(callee, request.leaves)
+    reference = Reference.of(problem, bound)
+    if not reference.certain:
+        warn_of(disagreement(problem, bound, reference), problem.title)
+    method = runnable(problem, bound, composition, reference)
+    sweep = Sweep(problem, replace(method, chunk_size=chunk_size))
+    try:
+        result = compute_nested(problem, bound, sweep, out=out, reference=reference)
+    except UnsupportedError:
+        refuse_unrepeatable(problem, bound)
+        raise
+    return problem, sweep, result
+
+
+def runnable(
+    problem: Problem,
+    bound: BoundFunction,
+    composition: Composition,
+    reference: Reference,
+) -> Method:
+    """Find how a strategy runs on a problem.
+
+    Raises:
+        UnsupportedError: It does not.
+    """
+    refusal = composition.strategy.check(problem)
+    if refusal is not None:
+        reason = refusal.reason
+    else:
+        methods = tuple(candidates(problem, [composition]))
+        found = first_runnable(problem, bound, methods, reference)
+        if isinstance(found, Method):
+            return found
+        if isinstance(found, JacengineError):
+            raise found
+        reason = classify_error(found)[1]
+    raise UnsupportedError(
+        f"{composition.name} cannot compute this {problem.title}: {reason}. Try "
+        "strategy='auto', which finds one that can."
+    )
