@@ -14,7 +14,8 @@ PEERS := backpack-for-pytorch cloudpickle einops folx jax jaxlib jaxtyping jobli
     ml-dtypes narwhals opacus opt-einsum scikit-learn threadpoolctl unfoldnd \
     wadler-lindig
 
-COMPARISONS := $(addprefix bench/test_,parameters.py second_order.py selection.py)
+COMPARISONS := $(addprefix bench/test_,parameters.py second_order.py selection.py \
+    call_path.py)
 CLAIMS := .benchmarks/claims.json
 
 .DEFAULT_GOAL := help

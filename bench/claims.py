@@ -90,6 +90,11 @@ def main(path: Path) -> None:
         click.echo(found.to_string(index=False, float_format="%.3g", na_rep="-"))
         met = sum(value is True for value in found["met"])
         click.echo(f"{met} of {len(found)} targets met")
+    overheads = [info["overhead"] for info in _stored(report) if "overhead" in info]
+    if overheads:
+        paths = pd.DataFrame(overheads)
+        click.echo(paths.to_string(index=False, float_format="%.1f"))
+        click.echo(f"{int(paths['met'].sum())} of {len(paths)} targets met")
     if stored:
         chosen = pd.DataFrame(stored)
         click.echo(chosen.to_string(index=False, float_format="%.3g", na_rep="-"))

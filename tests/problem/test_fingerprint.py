@@ -153,13 +153,15 @@ def test_parameters_tied_across_modules() -> None:
 def test_nothing_is_kept_alive() -> None:
     known = Fingerprints()
     for hooked in (False, True):
-        model = _bare()
+        model: Any = _bare()
+        layer: Any = None
         if hooked:  # refers to the model by a way that is not its own
-            model.inner[0].weight.register_hook(functools.partial(_keep, model))
+            layer = model.inner[0]
+            layer.weight.register_hook(functools.partial(_keep, model))
         _of(known, model)
         _of(known, _closure(model))
         gone = weakref.ref(model)
-        del model
+        model = layer = None
         gc.collect()
         assert gone() is None
 
