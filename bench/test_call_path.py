@@ -10,6 +10,7 @@ medians is the overhead. Every function is small, so that it is not lost in nois
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +55,7 @@ class CallPath:
 def _perceptron(*widths: int) -> nn.Sequential:
     torch.manual_seed(0)
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after), nn.Tanh()]
     return nn.Sequential(*layers[:-1])
 
@@ -86,7 +87,10 @@ def _same_module() -> Calls:
 def _lambda() -> Calls:
     model, x = _small()
     plan = jacengine.plan(model, x, batch_dim=0)
-    return lambda: jacengine.auto(lambda v: model(v), x, batch_dim=0), lambda: plan(x)
+    return (
+        lambda: jacengine.auto(lambda v: model(v), x, batch_dim=0),  # noqa: PLW0108
+        lambda: plan(x),
+    )
 
 
 def _bound_method() -> Calls:
@@ -135,7 +139,10 @@ def _many_modules() -> Calls:
     model = nn.Sequential(*(nn.Sequential(nn.Linear(4, 4)) for _ in range(200)))
     x = torch.randn(2, 4)
     plan = jacengine.plan(model, x, batch_dim=0)
-    return lambda: jacengine.auto(lambda v: model(v), x, batch_dim=0), lambda: plan(x)
+    return (
+        lambda: jacengine.auto(lambda v: model(v), x, batch_dim=0),  # noqa: PLW0108
+        lambda: plan(x),
+    )
 
 
 PATHS = (

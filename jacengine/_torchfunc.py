@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from jacengine._torch_private import with_parameters
+from jacengine._torch_private import vmap_tensors, with_parameters
 
 Tensors = tuple[Tensor, ...]
 """One tensor a leaf: primals, outputs, tangents or cotangents."""
@@ -34,9 +34,21 @@ def jvp(function: Function, primals: Tensors, tangents: Tensors) -> Tensors:
 
 def vmap(function: Callable[..., Any], in_dims: Any = 0) -> Callable[..., Any]:
     """Vectorise; what random numbers the function draws is shared by all entries."""
-    vectorised: Callable[..., Any]
-    vectorised = torch.func.vmap(function, in_dims, randomness="same")
+    general: Callable[..., Any]
+    general = torch.func.vmap(function, in_dims, randomness="same")
+    if in_dims != 0:
+        return general
+
+    def vectorised(*arguments: Any) -> Any:
+        sizes = {a.shape[:1] if isinstance(a, Tensor) else None for a in arguments}
+        if len(sizes) != 1 or not sizes.isdisjoint({None, torch.Size()}):
+            return general(*arguments)
+        return vmap_tensors(function, arguments, _HOOKS)
+
     return vectorised
+
+
+_HOOKS = "torch.func.vmap and what is built on it don't yet support saved tensor hooks."
 
 
 def call_with_parameters(

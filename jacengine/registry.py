@@ -28,6 +28,7 @@ class Registry:
     def __init__(self, strategies: Iterable[Strategy] = ()) -> None:
         """Register these strategies."""
         self._by_name: dict[str, Composition] = {}
+        self._of_quantity: dict[str, tuple[Composition, ...]] = {}
         for strategy in strategies:
             self.register(strategy)
 
@@ -63,6 +64,7 @@ class Registry:
                 "another name."
             )
         self._by_name |= added
+        self._of_quantity.clear()
 
     def get(self, name: str, quantity: Quantity | None = None) -> Composition:
         """Look a strategy up.
@@ -94,13 +96,15 @@ class Registry:
         names: Iterable[str] | None,
         exclude: Iterable[str],
         quantity: Quantity = "jacobian",
-    ) -> list[Composition]:
+    ) -> tuple[Composition, ...]:
         """List those named, or all that compute a quantity, less those excluded.
 
         Raises:
             UnknownStrategyError: A name is not known.
             ArgumentError: A strategy computes something else, or none is left.
         """
+        if names is None and exclude == () and quantity in self._of_quantity:
+            return self._of_quantity[quantity]
         if isinstance(names, str) or isinstance(exclude, str):
             raise ArgumentError("strategies= and exclude= take lists of names.")
         dropped = {self.get(name).name for name in exclude}
@@ -111,7 +115,9 @@ class Registry:
         left = [self._by_name[n] for n in dict.fromkeys(wanted) if n not in dropped]
         if not left:
             raise ArgumentError("strategies= and exclude= leave no strategy to choose.")
-        return left
+        if names is None and not dropped:
+            self._of_quantity[quantity] = tuple(left)
+        return tuple(left)
 
     def names(self, quantity: Quantity = "jacobian") -> tuple[str, ...]:
         """List the names of those that compute a quantity, in order of registration.

@@ -109,7 +109,9 @@ class _Snapshot:
         self._modules = [module for module, _ in modules]
         self._classes = [kind for _, kind in modules]
         self._forwards = {kind: _forward(kind) for kind in {type(root), *self._classes}}
-        self._dictionaries = reads.dictionaries
+        # Most dictionaries of hooks and buffers are empty, and stay so.
+        self._empty = [read for read in reads.dictionaries if not read]
+        self._dictionaries = [read for read in reads.dictionaries if read]
         self._sequences = reads.sequences
         self._held = list(self._read())
         self._count = self._entries()
@@ -128,7 +130,8 @@ class _Snapshot:
     def holds(self) -> bool:
         """Compare everything that was read."""
         return (
-            self._entries() == self._count
+            not any(self._empty)
+            and self._entries() == self._count
             and all(map(operator.is_, self._read(), self._held))
             and type(self.root()) is self._class
             and list(map(type, self._modules)) == self._classes

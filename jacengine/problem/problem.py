@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -55,7 +55,10 @@ class Options:
     @property
     def key(self) -> tuple[Hashable, ...]:
         """The options in hashable terms, the same for equal ones."""
-        return tuple([_hashable(value) for value in vars(self).values()])
+        values = tuple(vars(self).values())
+        if self.rows is not None or self.columns is not None or type(self.wrt) is list:
+            values = tuple(map(_hashable, values))
+        return (*values, *map(type, values))  # 0 and False are equal
 
 
 def _hashable(value: Any) -> Hashable:
@@ -65,7 +68,7 @@ def _hashable(value: Any) -> Hashable:
         return ("tensor", value.shape, *value.flatten().tolist())
     if isinstance(value, slice):
         return ("slice", value.start, value.stop, value.step)
-    return (type(value), value)
+    return cast("Hashable", value)
 
 
 @dataclass(frozen=True)

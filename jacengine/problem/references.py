@@ -12,10 +12,9 @@ import inspect
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from types import CodeType, FunctionType, MethodType, ModuleType, NoneType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -54,8 +53,7 @@ PLAIN = (
 """Types whose values are compared as such."""
 
 
-@dataclass(frozen=True)
-class Reads:
+class Reads(NamedTuple):
     """Where the references were found; while all is the same there, so are they.
 
     Attributes:
@@ -76,14 +74,8 @@ class Reads:
     globals: list[tuple[dict[str, Any], str, Any]]
     revisited: set[int]
 
-    @classmethod
-    def nothing(cls) -> Reads:
-        """Begin with none."""
-        return cls([], [], [], [], [], [], set())
 
-
-@dataclass(frozen=True)
-class References:
+class References(NamedTuple):
     """What was found.
 
     Attributes:
@@ -122,7 +114,7 @@ def references_of(fn: Any, *arguments: Any, inside_modules: bool = True) -> Refe
     objects: list[Any] = []
     values: list[Named] = []
     others: list[Any] = []
-    reads = Reads.nothing()
+    reads = Reads([], [], [], [], [], [], set())
     met: dict[int, Any] = {}  # with the objects: an id is unique while its object lives
     waiting: deque[Named] = deque([("the function", fn)])
     waiting += (("an argument", value) for value in arguments)
@@ -137,8 +129,6 @@ def references_of(fn: Any, *arguments: Any, inside_modules: bool = True) -> Refe
         met[id(value)] = value
         if isinstance(value, Tensor):
             tensors.append(value)
-        elif is_generator(value):
-            generators.append(value)
         elif isinstance(value, nn.Module):
             modules.append(value)
             for inside in value.modules() if inside_modules else ():
@@ -149,6 +139,8 @@ def references_of(fn: Any, *arguments: Any, inside_modules: bool = True) -> Refe
             waiting += _of_function(value, reads)
         elif isinstance(value, ModuleType):
             continue
+        elif is_generator(value):
+            generators.append(value)
         elif (found := _inside(name, value, reads)) is not None:
             waiting += found
             if _is_plain(value):
