@@ -11,6 +11,7 @@ its dictionaries hold the same objects, and its tensors are of the same kind.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import operator
 import weakref
@@ -80,12 +81,19 @@ class Fingerprints:
         if number is None:
             number = self._numbers[values] = next(self._count)
             _trim(self._numbers)
-        snapshot = _Snapshot(root, inside, number)
+        watched = weakref.ref(root, functools.partial(self._forget, id(root)))
+        snapshot = _Snapshot(watched, inside, number)
         self._snapshots.pop(id(root), None)
         if not snapshot.may_refer_to(root, inside):
             self._snapshots[id(root)] = snapshot
             _trim(self._snapshots)
         return snapshot
+
+    def _forget(self, place: int, root: weakref.ref[nn.Module]) -> None:
+        """Drop what is known of a module that is gone, and so what was inside it."""
+        known = self._snapshots.get(place)
+        if known is not None and known.root is root:
+            del self._snapshots[place]
 
 
 class _Snapshot:
@@ -95,8 +103,11 @@ class _Snapshot:
     address, but for the root, with which it goes.
     """
 
-    def __init__(self, root: nn.Module, inside: References, number: int) -> None:
-        self.root = weakref.ref(root)
+    def __init__(
+        self, watched: weakref.ref[nn.Module], inside: References, number: int
+    ) -> None:
+        self.root, root = watched, watched()
+        assert root is not None
         self.number = number
         self.complete = inside.complete
         self.others = (*inside.others, *inside.generators)

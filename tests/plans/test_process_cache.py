@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 import jacengine
-from jacengine.plans import disk_cache, planning
+from jacengine.linear_operators import hvp, jacobian_operator
+from jacengine.plans import disk_cache, named, planning
 from jacengine.plans.process_cache import ProcessCache
 from jacengine.selection import select as selecting
+from tests.problems import mlp
 
 
 @pytest.fixture(autouse=True)
@@ -113,3 +115,53 @@ def test_buffers_are_put_back_by_a_remembered_plan() -> None:
         jacengine.auto(model, x, strategies=["reverse_loop"])
     for name, buffer in model.named_buffers():
         assert torch.equal(buffer, before[name]), name
+
+
+CALLS: dict[str, Callable[[nn.Module, Tensor], Any]] = {
+    "auto": lambda m, x: jacengine.auto(m, x, batch_dim=0),
+    "lambda": lambda m, x: jacengine.auto(lambda v: (m(v),), x, batch_dim=0),
+    "parameters": lambda m, x: jacengine.auto(m, x, batch_dim=0, wrt="params"),
+    "by name": lambda m, x: jacengine.jacobian(
+        m, x, batch_dim=0, wrt="params", strategy="quasi_linear"
+    ),
+    "operator": lambda m, x: jacengine.operator(m, x, batch_dim=0, wrt="params").gram(),
+    "hvp": lambda m, x: jacengine.hvp(lambda v: m(v).sum(), x, vector=x),
+    "laplacian": lambda m, x: jacengine.laplacian(lambda v: m(v).sum(-1), x),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_alike_models_share_what_is_known_and_are_freed(
+    call: Callable[[nn.Module, Tensor], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone: list[weakref.ref[Any]] = []
+    for first in (True, False, False):
+        model = mlp(3, 4, 2).float()
+        gone += map(weakref.ref, (model, *model.children(), *model.parameters()))
+        if not first:
+            for module in (planning, named, hvp, jacobian_operator):
+                monkeypatch.setattr(module, "analyze", _not_again)
+        call(model, X)
+        del model
+    gc.collect()
+    assert not any(ref() is not None for ref in gone)
+
+
+def _not_again(*_: Any) -> Any:
+    raise AssertionError("the call was analyzed again")
+
+
+def test_what_is_changed_is_planned_for_anew_by_name_too() -> None:
+    model: Any = nn.Sequential(nn.Linear(3, 2), nn.Tanh())
+
+    def by_name() -> Tensor:
+        found: Tensor = jacengine.jacobian(
+            lambda x: model(x) * 1.0, X, batch_dim=0, strategy="vmap_vjp"
+        )
+        return found
+
+    assert by_name().shape == (4, 2, 3)
+    model[1] = nn.Linear(2, 5)
+    assert by_name().shape == (4, 5, 3)
+    product: Any = model[1].weight @ model[0].weight
+    torch.testing.assert_close(by_name()[0], product.detach())

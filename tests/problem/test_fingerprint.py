@@ -160,10 +160,10 @@ def test_nothing_is_kept_alive() -> None:
             layer.weight.register_hook(functools.partial(_keep, model))
         _of(known, model)
         _of(known, _closure(model))
-        gone = weakref.ref(model)
+        gone = [weakref.ref(model), weakref.ref(model.inner[0].weight)]
         model = layer = None
         gc.collect()
-        assert gone() is None
+        assert [each() for each in gone] == [None, None]
 
 
 def _keep(model: nn.Module, gradient: Tensor) -> Tensor:
