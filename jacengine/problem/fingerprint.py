@@ -17,7 +17,7 @@ import operator
 import weakref
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator
-from types import BuiltinFunctionType
+from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
 from torch import Tensor, nn
@@ -34,6 +34,8 @@ from jacengine.problem.references import References, references_of
 Fingerprint = tuple[Hashable, ...]
 CAPACITY = 256
 """Modules that are known at a time."""
+HARMLESS = (BuiltinFunctionType, type, ModuleType)
+"""What is not looked into and refers to no model."""
 UNINITIALIZED = (nn.UninitializedParameter, nn.parameter.UninitializedBuffer)
 
 
@@ -131,9 +133,8 @@ class _Snapshot:
         self._globals = reads.globals
 
     def _read(self) -> Iterator[Any]:
-        values = map(_VALUES, self._dictionaries)
-        chained = itertools.chain.from_iterable
-        return itertools.chain(chained(values), chained(self._sequences))
+        read = self._dictionaries, map(_VALUES, self._dictionaries), self._sequences
+        return itertools.chain.from_iterable(itertools.chain.from_iterable(read))
 
     def _entries(self) -> int:
         return sum(map(len, self._dictionaries)) + sum(map(len, self._sequences))
@@ -160,7 +161,7 @@ class _Snapshot:
         """Tell whether something that it holds could keep the root alive."""
         return (
             id(root) in inside.reads.revisited
-            or not all(isinstance(o, BuiltinFunctionType | type) for o in inside.others)
+            or not all(isinstance(o, HARMLESS) for o in inside.others)
             or any(tensor_hooks(t) or vars(t) for t in self.tensors)
         )
 
@@ -187,7 +188,6 @@ def _trim(table: OrderedDict[Any, Any]) -> None:
 def _described(found: References) -> list[Hashable]:
     """Describe values by value, objects by class and tensors by kind."""
     each: list[Hashable] = [(n, type(v), _plain(v)) for n, v in found.values]
-    each += map(type, found.objects)
     each += map(_kind, found.tensors)
     return each
 
@@ -213,7 +213,8 @@ def _numbered(tensors: Iterable[Tensor]) -> list[Hashable]:
 
 
 def _kind(tensor: Tensor) -> Hashable:
-    return (tensor.shape, tensor.dtype, tensor.device, tensor.requires_grad)
+    kind = type(tensor), tensor.layout
+    return (tensor.shape, tensor.dtype, tensor.device, tensor.requires_grad, *kind)
 
 
 def _plain(value: Any) -> Hashable:

@@ -13,7 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import Enum
-from types import CodeType, FunctionType, MethodType, ModuleType, NoneType
+from types import CodeType, FunctionType, MethodType, NoneType
 from typing import Any, NamedTuple
 
 import torch
@@ -83,9 +83,10 @@ class References(NamedTuple):
         tensors: Tensors that are no module's parameters or buffers.
         generators: Random generators of torch, NumPy and Python.
         objects: Plain objects.
-        values: Numbers, strings and the like, and the code of functions.
-        others: What is not looked into: classes, built-in functions, objects of
-            libraries.
+        values: Numbers, strings and the like, the code of functions, and the types of
+            what is looked into.
+        others: What is not looked into: classes, packages, built-in functions, objects
+            of libraries.
         reads: Where all that was found.
         complete: Whether everything was looked at.
     """
@@ -137,11 +138,10 @@ def references_of(fn: Any, *arguments: Any, inside_modules: bool = True) -> Refe
         elif isinstance(value, FunctionType):
             values.append((f"code of {value.__qualname__}", value.__code__))
             waiting += _of_function(value, reads)
-        elif isinstance(value, ModuleType):
-            continue
         elif is_generator(value):
             generators.append(value)
         elif (found := _inside(name, value, reads)) is not None:
+            values.append((name, type(value)))
             waiting += found
             if _is_plain(value):
                 objects.append(value)
@@ -181,11 +181,13 @@ def _inside(name: str, value: Any, reads: Reads) -> list[Named] | None:
             return None
         if isinstance(value, dict):
             reads.dictionaries.append(value)
-            held = list(value.values())
-        else:
-            reads.sequences.append(value)
-            held = list(value)
-        return [(f"{name}[{i}]", entry) for i, entry in enumerate(held)]
+            pairs = list(dict[Any, Any].items(value))  # without code of the user's
+            return [
+                (f"{name}[{key!r}]" if isinstance(key, PLAIN) else name, held)
+                for key, held in pairs
+            ]
+        reads.sequences.append(value)
+        return [(f"{name}[{i}]", entry) for i, entry in enumerate(list(value))]
     if _is_plain(value):
         reads.dictionaries.append(vars(value))
         call = inspect.getattr_static(value, "__call__", None)
@@ -212,8 +214,6 @@ def _of_module(module: nn.Module, reads: Reads) -> Iterator[Named]:
 
 
 def _of_function(function: FunctionType, reads: Reads) -> Iterator[Named]:
-    if function.__module__ and function.__module__.partition(".")[0] == "torch":
-        return
     code, defaults = function.__code__, function.__defaults__
     reads.functions.append((function, (code, defaults, function.__kwdefaults__)))
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
@@ -225,10 +225,14 @@ def _of_function(function: FunctionType, reads: Reads) -> Iterator[Named]:
         yield name, value
     yield from (("a default", value) for value in defaults or ())
     yield from (function.__kwdefaults__ or {}).items()
+    reads.dictionaries.append(vars(function))
+    yield from vars(function).copy().items()
+    if (function.__module__ or "").partition(".")[0] == "torch":
+        return
     for name in names_in(code):
         value = function.__globals__.get(name)
         reads.globals.append((function.__globals__, name, value))
-        if not isinstance(value, ModuleType | NoneType):
+        if value is not None:
             yield name, value
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import types
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -82,6 +83,8 @@ CHANGES: dict[str, Callable[[_Scaled], Any]] = {
     "list": lambda m: m.table.append(3),
     "entry of a list": lambda m: m.table.__setitem__(0, 7),
     "entry of a dict": lambda m: m.weights.update(a=0.25),
+    "key of a dict": lambda m: (m.weights.pop("a"), m.weights.update(b=0.5)),
+    "attribute of a function": lambda m: setattr(_helper, "flag", object()),
     "training": lambda m: m.inner[1].eval(),
     "layer": lambda m: m.inner.__setitem__(1, nn.ReLU()),
     "bias": lambda m: setattr(m.inner[0], "bias", None),
@@ -106,6 +109,7 @@ def test_a_change_is_noticed(
 ) -> None:
     monkeypatch.setitem(globals(), "SCALE", 2.0)
     monkeypatch.setattr(_Scaled, "forward", _Scaled.forward)
+    monkeypatch.setattr(_helper, "flag", None, raising=False)
     known, model = Fingerprints(), _bare()
     before = _of(known, way(model))
     assert _of(known, way(model)) == before
@@ -127,7 +131,15 @@ def test_a_change_is_noticed(
         (torch.sin, torch.cos),
         (_helper, _tie),
         ([1], [1, 2]),
-        ((1,), [1, 1]),
+        ((1,), [1]),
+        ({"a": 1}, {"b": 1}),
+        (types.SimpleNamespace(a=1), types.SimpleNamespace(b=1)),
+        (torch, torch.nn.functional),
+        (torch.func.grad(_helper), torch.func.grad(_tie)),
+        (torch.no_grad()(_helper), torch.no_grad()(_tie)),
+        (functools.partial(max, 1), functools.partial(max, 2)),
+        (functools.lru_cache(_helper), functools.lru_cache(_tie)),
+        (nn.Parameter(torch.zeros(2)), torch.zeros(2).requires_grad_()),
     ],
 )
 def test_captured_values_differ(one: Any, other: Any) -> None:
