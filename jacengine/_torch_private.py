@@ -354,9 +354,7 @@ def transform_depth() -> int:
     return int(functorch.get_dynamic_layer_stack_depth())
 
 
-def vmap_tensors(
-    function: Callable[..., Any], tensors: Sequence[Tensor], what: str
-) -> Any:
+def vmap_tensors(function: Callable[..., Any], tensors: Sequence[Tensor]) -> Any:
     """Call a function on tensors with an axis 0 that it does not see.
 
     As `torch.func.vmap(function, randomness="same")` of tensors does, without looking
@@ -365,17 +363,15 @@ def vmap_tensors(
     Args:
         function: Takes one tensor for each of `tensors`.
         tensors: At least one; all have the same size along axis 0.
-        what: The message if hooks on saved tensors are in use, which vmap ignores.
     """
     size = tensors[0].shape[0]
     functorch_vmap.lazy_load_decompositions()  # type: ignore[attr-defined]
-    with graph.disable_saved_tensors_hooks(what):
-        level = functorch._vmap_increment_nesting(size, "same")
-        try:
-            found = function(*[functorch._add_batch_dim(t, 0, level) for t in tensors])
-            return _without_axis(found, level, size)
-        finally:
-            functorch._vmap_decrement_nesting()
+    level = functorch._vmap_increment_nesting(size, "same")
+    try:
+        found = function(*[functorch._add_batch_dim(t, 0, level) for t in tensors])
+        return _without_axis(found, level, size)
+    finally:
+        functorch._vmap_decrement_nesting()
 
 
 def _without_axis(found: Any, level: int, size: int) -> Any:

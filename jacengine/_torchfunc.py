@@ -43,12 +43,9 @@ def vmap(function: Callable[..., Any], in_dims: Any = 0) -> Callable[..., Any]:
         sizes = {a.shape[:1] if isinstance(a, Tensor) else None for a in arguments}
         if len(sizes) != 1 or not sizes.isdisjoint({None, torch.Size()}):
             return general(*arguments)
-        return vmap_tensors(function, arguments, _HOOKS)
+        return vmap_tensors(function, arguments)
 
     return vectorised
-
-
-_HOOKS = "torch.func.vmap and what is built on it don't yet support saved tensor hooks."
 
 
 def call_with_parameters(

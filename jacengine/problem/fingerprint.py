@@ -133,7 +133,8 @@ class _Snapshot:
         self._globals = reads.globals
 
     def _read(self) -> Iterator[Any]:
-        read = self._dictionaries, map(_VALUES, self._dictionaries), self._sequences
+        keys, values = map(_KEYS, self._dictionaries), map(_VALUES, self._dictionaries)
+        read = keys, values, self._sequences
         return itertools.chain.from_iterable(itertools.chain.from_iterable(read))
 
     def _entries(self) -> int:
@@ -166,6 +167,7 @@ class _Snapshot:
         )
 
 
+_KEYS = operator.methodcaller("keys")
 _VALUES = operator.methodcaller("values")  # of traced modules, they are no dicts
 
 

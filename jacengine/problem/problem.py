@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +24,10 @@ Entries = Tensor | slice | None
 Randomness = Literal["error", "same", "different"]
 LayoutOption = Literal["dict", "flat"]
 """How the inputs are laid out in a result: nested, or joined along one axis."""
+
+
+PLAIN = frozenset({int, str, bool, type(None)})
+"""Types of options that are compared as such."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,10 @@ class Options:
     def key(self) -> tuple[Hashable, ...]:
         """The options in hashable terms, the same for equal ones."""
         values = tuple(vars(self).values())
-        if self.rows is not None or self.columns is not None or type(self.wrt) is list:
+        kinds = tuple(map(type, values))
+        if not PLAIN.issuperset(kinds):
             values = tuple(map(_hashable, values))
-        return (*values, *map(type, values))  # 0 and False are equal
+        return (*values, *kinds)  # 0 and False are equal
 
 
 def _hashable(value: Any) -> Hashable:
@@ -68,7 +73,7 @@ def _hashable(value: Any) -> Hashable:
         return ("tensor", value.shape, *value.flatten().tolist())
     if isinstance(value, slice):
         return ("slice", value.start, value.stop, value.step)
-    return cast("Hashable", value)
+    return value if type(value) in PLAIN else repr(value)
 
 
 @dataclass(frozen=True)
