@@ -16,6 +16,9 @@ from jacengine.sweep.journal import FILE, read_journal
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
+BEGUN_S = 0.3
+"""From the first line of a journal until the first case has surely begun; it takes
+much longer."""
 OPTIONS = (
     "--catalogue",
     "tests.sweep.fakes:SLOW",
@@ -85,6 +88,7 @@ def test_ctrl_c_finishes_the_case(tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     with sweeping(*OPTIONS, "--out", str(folder)) as process:
         wait_for_lines(folder, 1)
+        time.sleep(BEGUN_S)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         stderr = process.stderr.read()
@@ -99,6 +103,7 @@ def test_ctrl_c_twice_stops_now(tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     with sweeping(*OPTIONS, "--out", str(folder)) as process:
         wait_for_lines(folder, 1)
+        time.sleep(BEGUN_S)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         assert "Stopping" in process.stderr.readline()
