@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from jacengine._locks import lock
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.fingerprint import Fingerprints
+from jacengine.problem.references import PLAIN
 from jacengine.problem.signature import describe_leaves, settings
 
 CAPACITY = 128
@@ -41,8 +42,9 @@ def identity_of(request: PlanRequest, *further: Hashable) -> Key:
         str(request.memory_budget),
     )
     leaves = describe_leaves(request.leaves)
+    plain = [(type(x), repr(x)) for x in request.leaves if isinstance(x, PLAIN)]
     nesting = request.structure.key
-    return (fingerprint, settled, leaves, nesting, settings(), further), held
+    return (fingerprint, settled, leaves, *plain, nesting, settings(), further), held
 
 
 class ProcessCache(Generic[T]):

@@ -68,8 +68,9 @@ class Fingerprints:
             complete = complete and snapshot.complete
         if len(found.modules) > 1 or found.tensors:  # some may be tied across
             described += _numbered(tensors)
-        if not complete:
-            held.append(callee.fn)
+        if not complete or not all(map(_is_watchable, held)):
+            # Not all can be compared, so it is this very function.
+            held = [*filter(_is_watchable, held), callee.fn]
         return (*described, *map(id, held)), held
 
     def _snapshot(self, root: nn.Module) -> _Snapshot:
@@ -152,8 +153,10 @@ class _Snapshot:
             and all(_forward(kind) is f for kind, f in self._forwards.items())
             and all(scope.get(name) is v for scope, name, v in self._globals)
             and all(
-                (f.__code__, f.__defaults__, f.__kwdefaults__) == known
-                for f, known in self._functions
+                f.__code__ is code
+                and f.__defaults__ is values
+                and f.__kwdefaults__ is named
+                for f, code, values, named in self._functions
             )
             and all(_content(cell) is value for cell, value in self._cells)
         )
@@ -169,6 +172,11 @@ class _Snapshot:
 
 _KEYS = operator.methodcaller("keys")
 _VALUES = operator.methodcaller("values")  # of traced modules, they are no dicts
+
+
+def _is_watchable(value: Any) -> bool:
+    """Tell whether it can be noticed that an object is gone."""
+    return type(value).__weakrefoffset__ != 0
 
 
 def _forward(kind: type) -> Any:
@@ -189,7 +197,9 @@ def _trim(table: OrderedDict[Any, Any]) -> None:
 
 def _described(found: References) -> list[Hashable]:
     """Describe values by value, objects by class and tensors by kind."""
-    each: list[Hashable] = [(n, type(v), _plain(v)) for n, v in found.values]
+    each: list[Hashable] = [
+        (owner, name, type(v), _plain(v)) for owner, name, v in found.values
+    ]
     each += map(_kind, found.tensors)
     return each
 

@@ -13,7 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import Enum
-from types import CodeType, FunctionType, MethodType, NoneType
+from types import CodeType, EllipsisType, FunctionType, MethodType, NoneType
 from typing import Any, NamedTuple
 
 import torch
@@ -38,6 +38,15 @@ mappings and wrapped functions of the standard library are."""
 
 Named = tuple[str, Any]
 """A value, and the name that it is referred to by."""
+
+
+class Met(NamedTuple):
+    """Something that is looked into, or known by its identity: what, and which."""
+
+    kind: type
+    number: int
+
+
 PLAIN = (
     bool,
     int,
@@ -46,6 +55,8 @@ PLAIN = (
     str,
     bytes,
     NoneType,
+    EllipsisType,
+    range,
     Enum,
     torch.dtype,
     torch.device,
@@ -69,7 +80,7 @@ class Reads(NamedTuple):
     owners: list[tuple[nn.Module, type]]
     dictionaries: list[dict[Any, Any]]
     sequences: list[Any]
-    functions: list[tuple[FunctionType, tuple[Any, ...]]]
+    functions: list[tuple[FunctionType, Any, Any, Any]]
     cells: list[tuple[Any, Any]]
     globals: list[tuple[dict[str, Any], str, Any]]
     revisited: set[int]
@@ -83,8 +94,8 @@ class References(NamedTuple):
         tensors: Tensors that are no module's parameters or buffers.
         generators: Random generators of torch, NumPy and Python.
         objects: Plain objects.
-        values: Numbers, strings and the like, the code of functions, and the types of
-            what is looked into.
+        values: Numbers, strings, code and the like, and a `Met` for anything else: the
+            number of what refers to it, by which name, and the value.
         others: What is not looked into: classes, packages, built-in functions, objects
             of libraries.
         reads: Where all that was found.
@@ -95,7 +106,7 @@ class References(NamedTuple):
     tensors: tuple[Tensor, ...]
     generators: tuple[Any, ...]
     objects: tuple[Any, ...]
-    values: tuple[Named, ...]
+    values: tuple[tuple[int, str, Any], ...]
     others: tuple[Any, ...]
     reads: Reads
     complete: bool
@@ -113,36 +124,42 @@ def references_of(fn: Any, *arguments: Any, inside_modules: bool = True) -> Refe
     tensors: list[Tensor] = []
     generators: list[Any] = []
     objects: list[Any] = []
-    values: list[Named] = []
+    values: list[tuple[int, str, Any]] = []
     others: list[Any] = []
     reads = Reads([], [], [], [], [], [], set())
-    met: dict[int, Any] = {}  # with the objects: an id is unique while its object lives
-    waiting: deque[Named] = deque([("the function", fn)])
-    waiting += (("an argument", value) for value in arguments)
+    # Numbered, with the objects: an id is unique while its object lives.
+    met: dict[int, tuple[int, Any]] = {}
+    waiting: deque[tuple[int, str, Any]] = deque([(-1, "the function", fn)])
+    waiting += ((-1, "an argument", value) for value in arguments)
+
+    def wait(owner: int, found: Iterable[Named]) -> None:
+        waiting.extend([(owner, name, value) for name, value in found])
+
     while waiting and len(met) + len(values) < MOST:
-        name, value = waiting.popleft()
+        owner, name, value = waiting.popleft()
         if isinstance(value, PLAIN):
-            values.append((name, value))
+            values.append((owner, name, value))
             continue
-        if id(value) in met:
+        known = id(value) in met
+        number = met.setdefault(id(value), (len(met), value))[0]
+        values.append((owner, name, Met(type(value), number)))
+        if known:
             reads.revisited.add(id(value))
             continue
-        met[id(value)] = value
         if isinstance(value, Tensor):
             tensors.append(value)
         elif isinstance(value, nn.Module):
             modules.append(value)
             for inside in value.modules() if inside_modules else ():
-                met[id(inside)] = inside
-                waiting += _of_module(inside, reads)
+                place = met.setdefault(id(inside), (len(met), inside))[0]
+                wait(place, _of_module(inside, reads))
         elif isinstance(value, FunctionType):
-            values.append((f"code of {value.__qualname__}", value.__code__))
-            waiting += _of_function(value, reads)
+            values.append((number, "code", value.__code__))
+            wait(number, _of_function(value, reads))
         elif is_generator(value):
             generators.append(value)
         elif (found := _inside(name, value, reads)) is not None:
-            values.append((name, type(value)))
-            waiting += found
+            wait(number, found)
             if _is_plain(value):
                 objects.append(value)
         else:
@@ -173,6 +190,8 @@ def _inside(name: str, value: Any, reads: Reads) -> list[Named] | None:
     if isinstance(value, functools.partial):
         given = [(f"{name}[{i}]", held) for i, held in enumerate(value.args)]
         return [(name, value.func), *given, *value.keywords.items()]
+    if isinstance(value, slice):
+        return [("start", value.start), ("stop", value.stop), ("step", value.step)]
     if isinstance(value, MethodType):
         return [(name, value.__self__), (value.__name__, value.__func__)]
     # Other mappings run code of the user's (loaders, databases) when they are read.
@@ -215,7 +234,10 @@ def _of_module(module: nn.Module, reads: Reads) -> Iterator[Named]:
 
 def _of_function(function: FunctionType, reads: Reads) -> Iterator[Named]:
     code, defaults = function.__code__, function.__defaults__
-    reads.functions.append((function, (code, defaults, function.__kwdefaults__)))
+    keywords = function.__kwdefaults__
+    reads.functions.append((function, code, defaults, keywords))
+    if keywords:
+        reads.dictionaries.append(keywords)
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
             value = cell.cell_contents
@@ -224,7 +246,7 @@ def _of_function(function: FunctionType, reads: Reads) -> Iterator[Named]:
         reads.cells.append((cell, value))
         yield name, value
     yield from (("a default", value) for value in defaults or ())
-    yield from (function.__kwdefaults__ or {}).items()
+    yield from (keywords or {}).items()
     reads.dictionaries.append(vars(function))
     yield from vars(function).copy().items()
     if (function.__module__ or "").partition(".")[0] == "torch":

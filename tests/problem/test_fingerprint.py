@@ -5,7 +5,7 @@ import gc
 import types
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -117,6 +117,19 @@ def test_a_change_is_noticed(
     assert _of(known, way(model)) != before
 
 
+A, B, RELU = torch.zeros(2), torch.zeros(2), nn.ReLU()
+
+
+def _object(**attributes: Any) -> Any:
+    return types.SimpleNamespace(**attributes)
+
+
+def _flagged(place: int) -> nn.Module:
+    layers: Any = nn.Sequential(nn.Tanh(), nn.Tanh())
+    layers[place].flag = True
+    return cast("nn.Module", layers)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -140,6 +153,12 @@ def test_a_change_is_noticed(
         (functools.partial(max, 1), functools.partial(max, 2)),
         (functools.lru_cache(_helper), functools.lru_cache(_tie)),
         (nn.Parameter(torch.zeros(2)), torch.zeros(2).requires_grad_()),
+        ([torch.sin, torch.cos, torch.sin], [torch.sin, torch.cos, torch.cos]),
+        ((A, B, A), (A, B, B)),
+        ([RELU, torch.sin], [torch.sin, RELU]),
+        ([_object(flag=1), _object()], [_object(), _object(flag=1)]),
+        (slice(1), slice(2)),
+        (_flagged(0), _flagged(1)),
     ],
 )
 def test_captured_values_differ(one: Any, other: Any) -> None:
