@@ -382,6 +382,41 @@ def _without_axis(found: Any, level: int, size: int) -> Any:
     return pytree.tree_map(lambda each: _without_axis(each, level, size), found)
 
 
+def grad_of_directions(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor | graph.GradientEdge],
+    cotangents: Sequence[Tensor],
+    *,
+    create_graph: bool,
+) -> tuple[Tensor | None, ...]:
+    """Pull cotangents with a leading axis of directions back through a graph.
+
+    As `torch.autograd.grad(is_grads_batched=True, retain_graph=True,
+    allow_unused=True)` does, without looking for trees in its arguments and comparing
+    symbolic shapes, which takes longer than a small graph.
+    """
+    level = torch._C._vmapmode_increment_nesting()
+    try:
+        found = graph._engine_run_backward(
+            tuple(outputs),
+            tuple([torch._add_batch_dim(c, 0, level) for c in cotangents]),
+            True,
+            create_graph,
+            tuple(inputs),
+            True,
+            accumulate_grad=False,
+        )
+        size = cotangents[0].shape[0]
+        return tuple(
+            [
+                None if g is None else torch._remove_batch_dim(g, level, size, 0)
+                for g in found
+            ]
+        )
+    finally:
+        torch._C._vmapmode_decrement_nesting()
+
+
 def leave_transforms(depth: int) -> None:
     """Leave levels of `torch.func` transforms that an interruption has left entered.
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from jacengine._torch_private import vmap_tensors, with_parameters
+from jacengine._torch_private import grad_of_directions, vmap_tensors, with_parameters
 
 Tensors = tuple[Tensor, ...]
 """One tensor a leaf: primals, outputs, tangents or cotangents."""
@@ -78,16 +78,13 @@ def pull_to_edges(
         return (None,) * len(edges)
 
     def pulled(*chosen: Tensor) -> tuple[Tensor | None, ...]:
-        every = torch.autograd.grad(
+        found = _grad(
             [outputs[i] for i in reached],
-            list(edges),
+            edges,
             chosen,
-            retain_graph=True,
+            batched=vectorisation == "legacy",
             create_graph=create_graph,
-            allow_unused=True,
-            is_grads_batched=vectorisation == "legacy",
         )
-        found = cast("tuple[Tensor | None, ...]", every)
         return tuple(g if g is None else dense(g) for g in found)
 
     chosen = [cotangents[i] for i in reached]
@@ -128,14 +125,12 @@ def pull(
     reached = [i for i, output in enumerate(outputs) if output.requires_grad]
     found: tuple[Tensor | None, ...] = (None,) * len(primals)
     if reached and primals:
-        found = torch.autograd.grad(
+        found = _grad(
             [outputs[i] for i in reached],
             primals,
             [cotangents[i] for i in reached],
-            retain_graph=True,
+            batched=batched,
             create_graph=create_graph,
-            allow_unused=True,
-            is_grads_batched=batched,
         )
     directions = cotangents[0].shape[:1] if batched else torch.Size()
     return tuple(
@@ -144,6 +139,27 @@ def pull(
         else dense(g)
         for primal, g in zip(primals, found, strict=True)
     )
+
+
+def _grad(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor | GradientEdge],
+    cotangents: Sequence[Tensor],
+    *,
+    batched: bool,
+    create_graph: bool,
+) -> tuple[Tensor | None, ...]:
+    if batched:
+        return grad_of_directions(outputs, inputs, cotangents, create_graph=create_graph)
+    found = torch.autograd.grad(
+        list(outputs),
+        list(inputs),
+        list(cotangents),
+        retain_graph=True,
+        create_graph=create_graph,
+        allow_unused=True,
+    )
+    return cast("tuple[Tensor | None, ...]", found)
 
 
 def dense(gradient: Tensor) -> Tensor:
