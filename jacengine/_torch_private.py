@@ -7,11 +7,10 @@ torch is checked in one place.
 from __future__ import annotations
 
 import itertools
-import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from types import CodeType, FunctionType, MethodType
+from types import MethodType
 from typing import Any, TypeVar, cast
 
 import torch
@@ -28,7 +27,6 @@ from torch._functorch import vmap as functorch_vmap
 from torch._subclasses.fake_tensor import FakeTensor as FakeTensor
 from torch._subclasses.fake_tensor import FakeTensorMode as FakeTensorMode
 from torch.autograd import forward_ad, graph
-from torch.fx import GraphModule
 from torch.nn.modules import batchnorm, conv
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
@@ -43,6 +41,11 @@ ConvNd = conv._ConvNd
 """The base of all convolutions."""
 ConvTransposeNd = conv._ConvTransposeNd
 """The base of all transposed convolutions."""
+
+
+def set_grad_enabled(enabled: bool) -> None:
+    """Set the gradient mode, as `torch.set_grad_enabled`, which is also a context."""
+    torch._C._set_grad_enabled(enabled)
 
 
 def padding_of(layer: ConvNd) -> list[int]:
@@ -382,6 +385,10 @@ def _without_axis(found: Any, level: int, size: int) -> Any:
     return pytree.tree_map(lambda each: _without_axis(each, level, size), found)
 
 
+_add_axis = torch._add_batch_dim  # pyright: ignore[reportPrivateImportUsage]
+_drop_axis = torch._remove_batch_dim  # pyright: ignore[reportPrivateImportUsage]
+
+
 def grad_of_directions(
     outputs: Sequence[Tensor],
     inputs: Sequence[Tensor | graph.GradientEdge],
@@ -397,9 +404,12 @@ def grad_of_directions(
     """
     level = torch._C._vmapmode_increment_nesting()
     try:
-        found = graph._engine_run_backward(
+        run = cast(
+            "Callable[..., tuple[Tensor | None, ...]]", graph._engine_run_backward
+        )
+        found = run(
             tuple(outputs),
-            tuple([torch._add_batch_dim(c, 0, level) for c in cotangents]),
+            tuple([_add_axis(c, 0, level) for c in cotangents]),
             True,
             create_graph,
             tuple(inputs),
@@ -407,12 +417,7 @@ def grad_of_directions(
             accumulate_grad=False,
         )
         size = cotangents[0].shape[0]
-        return tuple(
-            [
-                None if g is None else torch._remove_batch_dim(g, level, size, 0)
-                for g in found
-            ]
-        )
+        return tuple([g if g is None else _drop_axis(g, level, size, 0) for g in found])
     finally:
         torch._C._vmapmode_decrement_nesting()
 
@@ -502,96 +507,3 @@ def wrapper_tensor(kind: type[_Wrapper], like: Tensor) -> _Wrapper:
     return Tensor._make_wrapper_subclass(
         kind, like.shape, dtype=like.dtype, device=like.device
     )
-
-
-class GuardedCapture:
-    """A function of `(fn, args, kwargs)` that TorchDynamo guards.
-
-    It captures what `fn(*args, **kwargs)` does and runs what `stage` makes of the
-    graph, on all tensors that the code reads; it captures anew where a guard fails.
-    """
-
-    def __init__(self, stage: Callable[[GraphModule], Callable[..., Any]]) -> None:
-        """Prepare to capture at the first call."""
-
-        def entry(fn: Any, args: Any, kwargs: Any) -> Any:
-            return fn(*args, **kwargs)
-
-        # Dynamo keeps what it captured with the code, and only so many captures a code.
-        name = f"call_{next(_ENTRIES)}"
-        self._code = entry.__code__.replace(co_name=name, co_qualname=name)
-        own = FunctionType(self._code, entry.__globals__, name)
-        self._capturing = torch.compile(
-            own, backend=lambda graph, _: stage(graph), fullgraph=True, dynamic=False
-        )
-        self._captured: dict[int, FunctionType] = {}
-
-    def __call__(self, fn: Any, args: Any, kwargs: Any) -> Any:
-        """Run what was captured, or capture.
-
-        Raises:
-            RuntimeError: It cannot be captured, or has been too often.
-        """
-        from torch._dynamo import config as dynamo_config  # noqa: PLC0415
-        from torch._dynamo.exc import FailOnRecompileLimitHit  # noqa: PLC0415
-
-        run = self._fitting(fn, args, kwargs)
-        if run is not None:
-            return run(fn, args, kwargs)
-        try:
-            with dynamo_config.patch(allow_rnn=True):
-                return self._capturing(fn, args, kwargs)
-        except FailOnRecompileLimitHit as error:
-            raise RuntimeError("TorchDynamo has captured it too often") from error
-
-    def _fitting(self, fn: Any, args: Any, kwargs: Any) -> FunctionType | None:
-        """Find what was captured for such arguments, by its guards.
-
-        As Dynamo itself would, whose wrappers take 100 us for it.
-        """
-        from torch._dynamo.eval_frame import (  # noqa: PLC0415
-            _debug_get_cache_entry_list,
-        )
-
-        known = {"fn": fn, "args": args, "kwargs": kwargs}
-        # Asked anew at each call: entries die with what their guards refer to.
-        for entry in _debug_get_cache_entry_list(self._code):
-            code: object = entry.code
-            if not isinstance(code, CodeType) or not entry.guard_manager.check(known):
-                continue  # what an entry referred to has died, or a guard fails
-            if id(code) not in self._captured:
-                self._captured[id(code)] = FunctionType(code, globals())
-            return self._captured[id(code)]
-        return None
-
-
-_ENTRIES = itertools.count()
-
-
-def in_own_order(tensor: Tensor) -> Tensor:
-    """Mark a traced tensor: compiled, it keeps its present strides.
-
-    Else Inductor may lay it out as what it is computed from, and copying it to its
-    place then takes longer than computing it.
-    """
-    from torch._inductor import inductor_prims  # noqa: PLC0415
-
-    return cast("Tensor", inductor_prims.force_stride_order(tensor, tensor.stride()))
-
-
-def compiled_graph(
-    graph: GraphModule, values: Sequence[Tensor]
-) -> Callable[..., Sequence[Tensor]]:
-    """Compile a graph of plain operators by Inductor, for values like these.
-
-    What cannot be compiled raises, and is not logged besides.
-    """
-    from torch._inductor import compile as inductor_compile  # noqa: PLC0415
-
-    log = logging.getLogger("torch._inductor")
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
-    try:
-        return inductor_compile(graph, [value.detach() for value in values])  # type: ignore[no-any-return]
-    finally:
-        log.setLevel(level)

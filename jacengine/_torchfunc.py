@@ -150,11 +150,13 @@ def _grad(
     create_graph: bool,
 ) -> tuple[Tensor | None, ...]:
     if batched:
-        return grad_of_directions(outputs, inputs, cotangents, create_graph=create_graph)
+        return grad_of_directions(
+            outputs, inputs, cotangents, create_graph=create_graph
+        )
     found = torch.autograd.grad(
-        list(outputs),
-        list(inputs),
-        list(cotangents),
+        outputs,
+        cast("Tensors", inputs),
+        cotangents,
         retain_graph=True,
         create_graph=create_graph,
         allow_unused=True,

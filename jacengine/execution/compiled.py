@@ -5,12 +5,10 @@ tensors is most of the time. Here the whole computation (seeds, forward and back
 passes, placing into J) is traced into one graph of plain operators for Inductor.
 
 A trace is of one path through the user's code. TorchDynamo's guards decide whether the
-code would take that path again: they check all that it reads. So each call goes through
-a function that Dynamo has captured from the user's, of which only the guards are used:
-in the place of the outputs it computes the derivative, of the same tensors. Where a
-guard fails Dynamo captures anew, and so does this. Code that Dynamo cannot capture
-whole (branches on values, calls into other libraries) is declined. What comes out is
-compared with the eager method at each compilation.
+code would take that path again: they check all that it reads. Where none fit, the code
+is captured and compiled anew. Code that Dynamo cannot capture whole (branches on
+values, calls into other libraries) is declined. What comes out is compared with the
+eager method at each compilation.
 
 Sources: `make_fx` of the whole derivative as the target of a compiler, as AOTAutograd;
 guards: Ansel et al., PyTorch 2, 2024, https://docs.pytorch.org/assets/pytorch2-2.pdf.
@@ -19,7 +17,7 @@ guards: Ansel et al., PyTorch 2, 2024, https://docs.pytorch.org/assets/pytorch2-
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -29,7 +27,8 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from jacengine._locks import TORCH_GLOBAL_LOCK
-from jacengine._torch_private import GuardedCapture, compiled_graph, in_own_order
+from jacengine._torch_compile import GuardedCaptures, compiled_graph, in_own_order
+from jacengine._torch_private import set_grad_enabled
 from jacengine._torchfunc import Tensors
 from jacengine.errors import UnsupportedError
 from jacengine.problem.bound_function import BoundFunction
@@ -44,9 +43,6 @@ MAX_OPERATORS = 1000
 """Operators of a trace up to which it is compiled: that takes 10 to 40 ms for each."""
 MAX_PROGRAMS = 8
 """Programs that are compiled for one plan; Dynamo's own limit of recompilations."""
-_TOO_OFTEN = (
-    f"what the function reads has changed {MAX_PROGRAMS} times: too often to compile"
-)
 
 
 class CompiledSweep:
@@ -67,11 +63,8 @@ class CompiledSweep:
                 "a compiled pass returns the derivative alone, without a graph"
             )
         self._run = run
-        self._entry = GuardedCapture(self._stage)
-        self._bound: BoundFunction | None = None
-        self._leaves: list[Any] = []
-        self._into: Tensors = ()
-        self._found: Blocks | None = None
+        # Two programs a capture at most: one that writes its result, one that makes it.
+        self._captures = GuardedCaptures[dict[bool, _Program]](_no_programs)
         self._made = 0
 
     def __call__(self, bound: BoundFunction, into: Tensors = ()) -> Blocks:
@@ -91,35 +84,47 @@ class CompiledSweep:
                 for leaf in bound.leaves
             ]
             args, kwargs = bound.call_spec.structure.unflatten(leaves)
-            self._bound, self._leaves, self._into = bound, leaves, into
-            try:
-                self._entry(bound.fn, args, kwargs)
-                if self._found is None:
-                    raise RuntimeError(_TOO_OFTEN)  # Dynamo has given up
-                return self._found
-            finally:
-                self._bound, self._leaves, self._into = None, [], ()
-                self._found = None
-
-    def _stage(self, forward: GraphModule) -> Callable[..., Any]:
-        """Make what takes the place of a graph that Dynamo captured."""
-        programs: dict[bool, _Program] = {}
-        outputs: dict[bool, Any] = {}
-
-        def staged(*inputs: Any) -> Any:
-            writes = bool(self._into)
-            if writes not in programs or not programs[writes].fits(inputs):
-                assert self._bound is not None
+            found = self._captures.find(bound.fn, args, kwargs)
+            if found is None:
+                found = self._captures.capture(bound.fn, args, kwargs)
+            programs, inputs = found
+            program = programs.get(bool(into))
+            if program is None or not program.fits(inputs):
                 self._made += 1
                 if self._made > MAX_PROGRAMS:
-                    raise RuntimeError(_TOO_OFTEN)
-                outputs[writes] = forward(*inputs)
-                bound = self._bound.at(self._leaves)
-                programs[writes] = _Program(bound, self._run, inputs, self._into)
-            self._found = programs[writes](inputs, self._into)
-            return outputs[writes]
+                    raise RuntimeError(
+                        f"what the function reads has changed {MAX_PROGRAMS} times: "
+                        "too often to compile"
+                    )
+                program = _Program(bound.at(leaves), self._run, inputs, into)
+                programs[bool(into)] = program
+            return program(inputs, into)
 
-        return staged
+    def at_once(
+        self, fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], into: Tensors
+    ) -> Blocks | None:
+        """Compute the blocks at a call that a compiled program fits by its guards.
+
+        Returns:
+            The blocks; `None` if there is no such program.
+        """
+        recorded = torch.is_grad_enabled()
+        set_grad_enabled(False)
+        try:
+            found = self._captures.find(fn, args, kwargs)
+            if found is None:
+                return None
+            programs, inputs = found
+            program = programs.get(bool(into))
+            if program is None or not program.fits(inputs):
+                return None
+            return program(inputs, into)
+        finally:
+            set_grad_enabled(recorded)
+
+
+def _no_programs(_: GraphModule) -> dict[bool, _Program]:
+    return {}
 
 
 class _Program:
@@ -173,10 +178,11 @@ class _Program:
         # A leaf that the code does not read keeps the value that it has now.
         read = {place.get(id(tensor)) for tensor in tensors} | {*held}
         # What else the code reads is no argument: baked in, if it matters at all.
-        self._fixed = {k: x for k, x in enumerate(inputs) if k not in read}
+        self._fixed = [(k, x) for k, x in enumerate(inputs) if k not in read]
         self._leaves = [(place.get(id(tensor)), tensor) for tensor in tensors]
         self._held = held
         self._lines = shape
+        self._shared = () if into else _shared(self._program(values[:]), values)
         compiled = chain.from_iterable(self(inputs, into))
         for block, eager in zip(compiled, chain.from_iterable(right), strict=True):
             if not _close(block, eager):
@@ -184,29 +190,30 @@ class _Program:
 
     def fits(self, inputs: Sequence[Any]) -> bool:
         """Tell whether all that is no argument is what it was."""
-        return all(inputs[k] is known for k, known in self._fixed.items())
+        return all(inputs[k] is known for k, known in self._fixed)
 
     def __call__(self, inputs: Sequence[Any], into: Tensors) -> Blocks:
         """Run the program on other inputs, and into other blocks, of the same kind."""
-        values = [
-            *(known if k is None else inputs[k] for k, known in self._leaves),
-            *into,
-            *(inputs[k] for k in self._held),
-        ]
-        found = self._program(*values)
-        blocks = iter(into or _apart(found, values))
+        values = [known if k is None else inputs[k] for k, known in self._leaves]
+        values += into
+        values += [inputs[k] for k in self._held]
+        found = list(self._program(values))
+        for k in self._shared:
+            found[k] = found[k].clone()
+        blocks = iter(into or found)
         return [[next(blocks) for _ in range(count)] for count in self._lines]
 
 
-def _apart(blocks: Sequence[Tensor], values: Sequence[Tensor]) -> list[Tensor]:
-    """Copy blocks that are equal, or an input: they come out as one tensor."""
+def _shared(blocks: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[int, ...]:
+    """List the blocks that come out as one tensor with another, or as an input."""
     taken = {value.untyped_storage().data_ptr() for value in values}
-    found: list[Tensor] = []
-    for block in blocks:
+    found: list[int] = []
+    for k, block in enumerate(blocks):
         pointer = block.untyped_storage().data_ptr()
-        found.append(block.clone() if pointer in taken else block)
+        if pointer in taken:
+            found.append(k)
         taken.add(pointer)
-    return found
+    return tuple(found)
 
 
 def _close(block: Tensor, right: Tensor) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +28,7 @@ from jacengine.results.diagonal_indices import DiagonalIndices
 from jacengine.results.differentiable import DifferentiableResult
 from jacengine.results.huge_pages import LARGE, allocate
 from jacengine.results.result import Result
-from jacengine.results.result_layout import ResultLayout
+from jacengine.results.result_layout import ResultLayout, nest
 from jacengine.seeding.samples import SamplePolicy
 from jacengine.task import Task, balanced
 
@@ -67,6 +67,7 @@ class Sweep:
         self._kept: dict[int, Tensors] = {}
         # More than one block's seeds would be memory that no prediction knows of.
         self._keeps = len(self._blocks) == 1 and self._seeding.bytes <= KEPT_SEEDS
+        self._large = problem.result_bytes >= LARGE
         self._compiled: CompiledSweep | None = None
         if method.execution is Execution.COMPILED and not on_fake_tensors:
             eager = replace(method, execution=Execution.EAGER)
@@ -77,6 +78,11 @@ class Sweep:
             if self._indices is not None and method.capabilities.mode != "trace":
                 for block in self._blocks:
                     self._indices.of_block(block, method.capabilities.mode)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether it runs as a compiled program."""
+        return self._compiled is not None
 
     @property
     def kept_bytes(self) -> int:
@@ -124,6 +130,25 @@ class Sweep:
                         progress(task, self._share_done(task))
             result.finish()
             return result
+
+    def at_once(
+        self,
+        fn: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        pool: BufferPool | None,
+    ) -> Any:
+        """Compute the Jacobian by a compiled program whose guards a call passes.
+
+        Returns:
+            It, nested as the user expects it; `None` if there is no such program.
+        """
+        compiled = self._compiled
+        if compiled is None or torch.is_inference_mode_enabled():
+            return None
+        into = self._targets(None, pool) if self._large else ()
+        blocks = compiled.at_once(fn, args, kwargs, into)
+        return None if blocks is None else nest(self._problem, blocks)
 
     def _run_task(
         self,
@@ -175,7 +200,7 @@ class Sweep:
         if out is not None:
             given = self._layout.blocks_of(out)
             return tuple(given[key] for key in blocks)
-        if self._problem.result_bytes < LARGE:
+        if not self._large:
             return ()
         make = allocate if pool is None else pool.allocate
         return tuple(

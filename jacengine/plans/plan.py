@@ -26,7 +26,7 @@ from jacengine.plans.serialization import describe_options, to_json
 from jacengine.plans.shared_memory import refuse_shared_memory
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.callee import NO_CALLEE, Callee
-from jacengine.problem.nesting import refuse_lost_derivatives
+from jacengine.problem.nesting import is_nested, refuse_lost_derivatives
 from jacengine.problem.problem import Problem
 from jacengine.problem.signature import Signature
 from jacengine.results.buffer_pool import RESULT_POOL, BufferPool
@@ -104,10 +104,25 @@ class Plan:
             MemoryError: No candidate fits into the memory that is left.
         """
         callee = self.callee
+        if out is None and (found := self._at_once(args, kwargs or {})) is not None:
+            return found
         leaves = self.signature.leaves_of(callee, args, kwargs or {})
         if callee.objects:  # today's arguments may be others, that are alike
             callee = Callee(callee.fn, leaves)
         return self.compute(callee, leaves, out=out)
+
+    def _at_once(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Compute by a compiled program whose guards this call passes, if there is one.
+
+        They take the place of the signature.
+        """
+        sweep = self._sweep
+        if sweep is None or not sweep.compiled or is_nested():
+            return None
+        try:
+            return sweep.at_once(self.callee.fn, args, kwargs, self._pool)
+        except (RuntimeError, MemoryError):
+            return None  # what follows goes on with another candidate
 
     def compute(self, callee: Callee, leaves: Sequence[Any], *, out: Any = None) -> Any:
         """Compute the Jacobian at flattened arguments of this very signature.

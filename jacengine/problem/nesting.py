@@ -32,6 +32,11 @@ class _Evaluations(threading.local):
 EVALUATIONS = _Evaluations()
 
 
+def is_nested() -> bool:
+    """Tell whether this thread is inside a function that is being differentiated."""
+    return bool(EVALUATIONS.depth or transform_depth() or in_forward_mode())
+
+
 def refuse_lost_derivatives(
     callee: Callee, leaves: Sequence[Any], *, create_graph: bool
 ) -> None:
@@ -46,7 +51,7 @@ def refuse_lost_derivatives(
         UnsupportedError: It is called inside a function that is being differentiated,
             by jacengine, `torch.func` or forward mode.
     """
-    if not (EVALUATIONS.depth or transform_depth() or in_forward_mode()):
+    if not is_nested():
         return
     found = callee.references
     tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]

@@ -170,6 +170,12 @@ class Problem:
         return self.columns is not None or self.options.layout == "flat"
 
     @functools.cached_property
+    def one_by_one(self) -> bool:
+        """Whether the function returns a tensor, and the input is another."""
+        leaf = pytrees.LEAF
+        return self.value_structure is leaf and self.call_spec.nesting is leaf
+
+    @functools.cached_property
     def row_count(self) -> int:
         """How many output entries (of one sample) are to be computed."""
         if self.rows is not None:

@@ -229,6 +229,8 @@ def nest(problem: Problem, blocks: Sequence[Sequence[Any]], *, leaf: Any = None)
     Chosen rows or columns take the place of the whole tree on their side, and so does
     the one axis of the flat layout.
     """
+    if leaf is None and problem.one_by_one:
+        return blocks[0][0]
     wrap = (lambda value: value) if leaf is None else leaf
     one_column = problem.joined or problem.part == "trace"
     by_output: list[Any] = []

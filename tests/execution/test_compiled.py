@@ -112,7 +112,7 @@ def test_known_programs_run_without_dynamo(monkeypatch: pytest.MonkeyPatch) -> N
     def capturing(*_: Any) -> None:
         raise AssertionError("Dynamo was asked")
 
-    monkeypatch.setattr(compiled._entry, "_capturing", capturing)
+    monkeypatch.setattr(compiled._captures, "capture", capturing)
     torch.testing.assert_close(plan(x + 1), right(net, x + 1))
     net.rate = 2.0
     with pytest.raises(AssertionError, match="Dynamo was asked"):
@@ -290,3 +290,24 @@ def test_a_saved_plan_is_compiled_again(tmp_path: Path) -> None:
     assert loaded.chosen.method.execution is Execution.COMPILED
     torch.testing.assert_close(loaded(x), right(net, x))
     assert programs(loaded) == 1
+
+
+def test_a_hook_that_is_added_later() -> None:
+    net, x = Net(), randn(5, 3)
+    plan = compiled_plan(net, x, batch_dim=0)
+    plan(x)
+    handle = net.first.register_forward_hook(lambda _, __, y: 3 * y)
+    torch.testing.assert_close(plan(x), right(net, x))
+    handle.remove()
+    torch.testing.assert_close(plan(x), right(net, x))
+
+
+def test_a_lost_derivative_is_refused() -> None:
+    net, x = Net(), randn(5, 3)
+    plan = compiled_plan(net, x, batch_dim=0)
+
+    def outer(weight: Tensor) -> Tensor:
+        return weight.sum() * plan(x).sum()
+
+    with pytest.raises(jacengine.UnsupportedError, match="create_graph=True"):
+        jacengine.jacobian(outer, randn(3))

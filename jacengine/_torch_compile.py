@@ -1,0 +1,200 @@
+"""The internals of TorchDynamo and Inductor: captures behind guards, compiled graphs.
+
+Both are imported when they are first used, which takes a second.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from types import CodeType, FunctionType
+from types import SimpleNamespace as Namespace
+from typing import Any, Generic, NoReturn, TypeVar, cast
+
+import torch
+from torch import Tensor
+from torch._C._dynamo import eval_frame
+from torch._guards import TracingContext, tracing
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+# pyright: reportPrivateUsage=false
+
+T = TypeVar("T")
+
+
+class _Fetched(Exception):  # noqa: N818 - no error, it ends Dynamo's code early
+    """Carries what Dynamo's code hands to a graph: all tensors that are read."""
+
+    def __init__(self, inputs: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.inputs = inputs
+
+
+def _fetched(*inputs: Any) -> NoReturn:
+    raise _Fetched(inputs)
+
+
+class GuardedCaptures(Generic[T]):
+    """What TorchDynamo captured of functions, behind its guards.
+
+    The guards tell whether a function would do today what was captured, also another
+    function with the same code. The code that Dynamo generates finds the tensors that
+    are read, in arguments, closures and modules; it is not run further than that.
+    """
+
+    def __init__(self, make: Callable[[GraphModule], T]) -> None:
+        """Prepare to capture.
+
+        Args:
+            make: What is to be kept of a graph.
+        """
+
+        def entry(fn: Any, args: Any, kwargs: Any) -> Any:
+            return fn(*args, **kwargs)
+
+        # Dynamo keeps what it captured with the code, and only so many captures a code.
+        name = f"call_{next(_ENTRIES)}"
+        self._code = entry.__code__.replace(co_name=name, co_qualname=name)
+        self._capture = torch.compile(
+            FunctionType(self._code, entry.__globals__, name),
+            backend=lambda graph, _: self._stage(graph),
+            fullgraph=True,
+            dynamic=False,
+        )
+        self._make = make
+        self._latest: T | None = None
+        self._known: dict[int, tuple[FunctionType, T]] = {}
+
+    def find(self, fn: Any, args: Any, kwargs: Any) -> tuple[T, tuple[Any, ...]] | None:
+        """Find what was captured and does the same as this call.
+
+        Returns:
+            What was made of it, and the tensors that the call reads; `None` if there is
+            nothing.
+        """
+        code = self._fitting(fn, args, kwargs)
+        known = self._known.get(id(code))
+        if known is None:
+            return None
+        fetch, value = known
+        try:
+            fetch(fn, args, kwargs)
+        except _Fetched as fetched:
+            return value, fetched.inputs
+        return None
+
+    def capture(self, fn: Any, args: Any, kwargs: Any) -> tuple[T, tuple[Any, ...]]:
+        """Capture a call, for which `find` has found nothing.
+
+        Raises:
+            RuntimeError: It cannot be captured, or has been too often.
+        """
+        from torch._dynamo import config  # noqa: PLC0415
+        from torch._dynamo.exc import FailOnRecompileLimitHit  # noqa: PLC0415
+
+        self._latest = None
+        try:
+            # Guards see hooks that are added later.
+            with config.patch(allow_rnn=True, skip_nnmodule_hook_guards=False):
+                self._capture(fn, args, kwargs)
+        except FailOnRecompileLimitHit as error:
+            raise RuntimeError("TorchDynamo has captured it too often") from error
+        except _Fetched as fetched:
+            value, self._latest = cast("T", self._latest), None
+            code = self._fitting(fn, args, kwargs)
+            if code is not None:
+                self._known[id(code)] = _until_graph(code), value
+            return value, fetched.inputs
+        raise RuntimeError("TorchDynamo has captured no operator, or gave up")
+
+    def _stage(self, graph: GraphModule) -> Callable[..., NoReturn]:
+        self._latest = self._make(graph)
+        return _fetched
+
+    def _fitting(self, fn: Any, args: Any, kwargs: Any) -> CodeType | None:
+        """Find the code of a capture that fits a call.
+
+        As Dynamo itself would, whose wrappers take 100 us for it.
+        """
+        call = {"fn": fn, "args": args, "kwargs": kwargs}
+        # Asked anew at each call: entries die with what their guards refer to.
+        for entry in eval_frame._debug_get_cache_entry_list(self._code):
+            code: object = entry.code
+            if isinstance(code, CodeType) and entry.guard_manager.check(call):
+                return code
+        return None
+
+
+_ENTRIES = itertools.count()
+
+
+def _until_graph(code: CodeType) -> FunctionType:
+    """Make a function of Dynamo's code that ends where the graph would be run."""
+    import torch._dynamo.utils as dynamo_utils  # noqa: PLC0415
+
+    # Where Dynamo would tell a profiler; that takes longer than all the rest.
+    quiet = {
+        **vars(dynamo_utils),
+        "record_pregraph_bytecode_enter": lambda: None,
+        "record_pregraph_bytecode_exit": lambda _: None,
+    }
+    scope = {**globals(), "__import_torch_dot__dynamo_dot_utils": Namespace(**quiet)}
+    scope |= {n: _fetched for n in code.co_names if n.startswith("__compiled_fn")}
+    return FunctionType(code, scope)
+
+
+def in_own_order(tensor: Tensor) -> Tensor:
+    """Mark a traced tensor: compiled, it keeps its present strides.
+
+    Else Inductor may lay it out as what it is computed from, and copying it to its
+    place then takes longer than computing it.
+    """
+    from torch._inductor import inductor_prims  # noqa: PLC0415
+
+    return cast("Tensor", inductor_prims.force_stride_order(tensor, tensor.stride()))
+
+
+def compiled_graph(
+    graph: GraphModule, values: Sequence[Tensor]
+) -> Callable[[list[Tensor]], Sequence[Tensor]]:
+    """Compile a graph of plain operators by Inductor, for values like these.
+
+    Without the wrappers of AOTAutograd, which take as long as a small graph. What
+    cannot be compiled raises, and is not logged besides.
+
+    Returns:
+        A function of the list of values, which it empties.
+    """
+    from torch._inductor.compile_fx import compile_fx_inner  # noqa: PLC0415
+    from torch._inductor.decomposition import select_decomp_table  # noqa: PLC0415
+
+    log = logging.getLogger("torch._inductor")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        with torch.no_grad():
+            plain: Callable[..., Any] = graph
+            if any(map(_mutates, graph.graph.nodes)):
+                plain = torch.func.functionalize(graph)
+            lowered = make_fx(
+                plain,
+                decomposition_table=select_decomp_table(),
+                tracing_mode="fake",
+                _allow_non_fake_inputs=True,
+            )(*[value.detach() for value in values])
+            fakes = [
+                n.meta["val"] for n in lowered.graph.nodes if n.op == "placeholder"
+            ]
+            with tracing(TracingContext(fakes[0].fake_mode)):
+                program = compile_fx_inner(lowered, fakes)
+    finally:
+        log.setLevel(level)
+    callable_now: Any = getattr(program, "current_callable", None) or program
+    return cast("Callable[[list[Tensor]], Sequence[Tensor]]", callable_now)
+
+
+def _mutates(node: torch.fx.Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return bool(getattr(schema, "is_mutable", False))
