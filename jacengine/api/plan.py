@@ -10,7 +10,8 @@ from jacengine._files import read_file
 from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError, PlanMismatchError
 from jacengine.plans.plan import Plan
-from jacengine.plans.planning import make_plan, restore_verified
+from jacengine.plans.planning import make_plan
+from jacengine.plans.restore import restore_verified
 from jacengine.plans.serialization import (
     LARGEST,
     describe_options,
@@ -182,7 +183,9 @@ def load_plan(
     budget = to_bytes(None, problem.outputs[0].device)
     restored = None
     if saved.ranked:
-        restored = restore_verified(problem, request, saved, budget)
+        restored = restore_verified(
+            problem, request.callee, request.leaves, saved, budget
+        )
     if restored is None:
         raise PlanMismatchError(
             f"The method in {path} does not compute this {problem.title} rightly "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from jacengine import pytrees
 from jacengine.errors import ArgumentError
 from jacengine.linear_operators.factored import factor_by_layers
 from jacengine.linear_operators.matrix_free import (
@@ -82,7 +83,8 @@ class JacobianOperator:
     ) -> JacobianOperator:
         """Return the operator at other arguments of the same signature.
 
-        Nothing is chosen or verified again, as by a plan.
+        Nothing is chosen or verified again, as by a plan; for another number of
+        samples, once.
 
         Args:
             args: The function's positional arguments.
@@ -92,8 +94,16 @@ class JacobianOperator:
             PlanMismatchError: The arguments have another signature.
         """
         recipe, callee = self._recipe, self._bound.callee
-        leaves = recipe.signature.leaves_of(callee, args, kwargs or {})
-        bound = recipe.problem.bind(callee, leaves)
+        leaves, structure = pytrees.flatten_call(args, kwargs or {})
+        problem, signature = recipe.problem, recipe.signature
+        count = problem.call_spec.count_samples(leaves)
+        if count is not None and count != problem.batch_size:
+            signature = signature.with_samples(problem.call_spec, count)
+            signature.check(callee, leaves, structure)
+            request = replace(self._request, args=args, kwargs=kwargs or {})
+            return make_operator(request, timed=False)
+        signature.check(callee, leaves, structure)
+        bound = problem.bind(callee, leaves)
         return JacobianOperator(self._request, self._timed, recipe, bound)
 
     @property

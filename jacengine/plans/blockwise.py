@@ -12,7 +12,8 @@ from torch import Tensor
 from jacengine import pytrees
 from jacengine.errors import ArgumentError, MemoryBudgetError
 from jacengine.execution.sweep import Sweep
-from jacengine.plans.plan import Plan, compute_nested
+from jacengine.plans.compute import compute_nested
+from jacengine.plans.plan import Plan
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.analyze import analyze
 from jacengine.results.result_layout import ResultLayout

@@ -10,7 +10,7 @@ from jacengine.errors import JacengineError, PlanMismatchError, UnsupportedError
 from jacengine.execution.method import Method
 from jacengine.execution.sweep import Sweep
 from jacengine.interface import Composition
-from jacengine.plans.plan import compute_nested
+from jacengine.plans.compute import compute_nested
 from jacengine.plans.process_cache import ProcessCache, identity_of
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.analyze import analyze

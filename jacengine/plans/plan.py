@@ -9,21 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from jacengine import pytrees
 from jacengine._files import replace_file
 from jacengine.errors import (
     ArgumentError,
     JacengineError,
     NoStrategyError,
-    UnsupportedError,
     nearest,
 )
 from jacengine.execution.method import Method
 from jacengine.execution.sweep import Sweep, prepare
 from jacengine.interface import Composition
+from jacengine.plans.compute import compute_nested
+from jacengine.plans.resize import resize, unprepared
 from jacengine.plans.serialization import describe_options, to_json
-from jacengine.plans.shared_memory import refuse_shared_memory
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.callee import NO_CALLEE, Callee
 from jacengine.problem.nesting import is_nested, refuse_lost_derivatives
@@ -43,6 +42,9 @@ if TYPE_CHECKING:
 
 POOLED_SHARE = 20
 """How many times a result has to fit into the budget for its memory to be pooled."""
+
+SIZES = 8
+"""Other numbers of samples that a plan is ready for at a time."""
 
 
 class Plan:
@@ -72,6 +74,7 @@ class Plan:
         self.signature = signature
         self.compositions = tuple(compositions)
         self.failures: tuple[str, ...] = ()
+        self._resized = dict[int, Plan]()
         self._sweep: Sweep | None = None  # without: from a pickle, or a copy
         self._use(selection.ranked)
 
@@ -99,14 +102,21 @@ class Plan:
             The Jacobian, `out` if it was given; with `has_aux`, `(J, aux)`.
 
         Raises:
-            PlanMismatchError: The arguments have another signature.
+            PlanMismatchError: The arguments have another signature. Another number of
+                samples is none: the same method is made ready for it, and verified.
             RuntimeError: What the function itself raises, or every candidate.
             MemoryError: No candidate fits into the memory that is left.
         """
         callee = self.callee
         if out is None and (found := self._at_once(args, kwargs or {})) is not None:
             return found
-        leaves = self.signature.leaves_of(callee, args, kwargs or {})
+        leaves, structure = pytrees.flatten_call(args, kwargs or {})
+        count = self.problem.call_spec.count_samples(leaves)
+        if count is not None and count != self.problem.batch_size:
+            return self._with_samples(count, args, kwargs or {})(
+                *args, kwargs=kwargs, out=out
+            )
+        self.signature.check(callee, leaves, structure)
         if callee.objects:  # today's arguments may be others, that are alike
             callee = Callee(callee.fn, leaves)
         return self.compute(callee, leaves, out=out)
@@ -150,6 +160,35 @@ class Plan:
                 raise
             return recovered
 
+    def _with_samples(
+        self, count: int, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Plan:
+        """Return the plan for another number of samples, made from the same choice.
+
+        Raises:
+            PlanMismatchError: The arguments differ in something else too.
+            MemoryBudgetError: No method of this plan fits into its budget.
+        """
+        plan = self._resized.get(count)
+        if plan is None:
+            plan = copy.copy(self)
+            plan.signature = self.signature.with_samples(self.problem.call_spec, count)
+            leaves, structure = pytrees.flatten_call(args, kwargs)
+            plan.signature.check(self.callee, leaves, structure)
+            plan.problem, plan.selection = resize(
+                self.problem,
+                self.selection,
+                self.compositions,
+                self.callee,
+                leaves,
+            )
+            plan._resized = {}
+            plan._use(plan.selection.ranked)
+            while len(self._resized) >= SIZES:
+                self._resized.pop(next(iter(self._resized)), None)
+            self._resized[count] = plan
+        return plan
+
     def save(self, path: str | Path) -> None:
         """Write the choice to a JSON file, for `jacengine.load_plan`.
 
@@ -166,17 +205,14 @@ class Plan:
         """
         plan = copy.copy(self)
         plan.callee = callee
+        plan._resized = {}
         return plan
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what methods hold ready: it is made anew at the first call."""
-        plain = {c.name: c.strategy for c in self.compositions}
 
         def emptied(result: CandidateResult) -> CandidateResult:
-            method, strategy = result.method, plain.get(result.strategy)
-            if method is not None and strategy is not None:
-                method = replace(method, strategy=strategy)
-            return replace(result, method=method, sweep=None)
+            return unprepared(result, self.compositions)
 
         candidates = tuple(map(emptied, self.selection.candidates))
         return {
@@ -184,6 +220,7 @@ class Plan:
             "selection": replace(self.selection, candidates=candidates),
             "_left": tuple(map(emptied, self._left)),
             "_sweep": None,
+            "_resized": {},
         }
 
     def _prepare(self, bound: BoundFunction) -> Sweep:
@@ -289,37 +326,3 @@ def _method_of(result: CandidateResult) -> Method:
     if result.method is None:
         raise NoStrategyError(f"{result.strategy} has no method")
     return result.method
-
-
-def compute_nested(
-    problem: Problem,
-    bound: BoundFunction,
-    sweep: Sweep,
-    *,
-    out: Any = None,
-    reference: Reference | None = None,
-    pool: BufferPool | None = None,
-) -> Any:
-    """Compute a Jacobian, nested (and with `aux`) as the user expects.
-
-    Raises:
-        ArgumentError: `out` shares memory with what the function reads.
-        UnsupportedError: It does not agree with `reference`, if that was given.
-    """
-    if out is not None:
-        refuse_shared_memory(problem, bound, out)
-    result = sweep.run(bound, out=out, pool=pool)
-    if reference is not None:
-        verification = reference.verify(problem, bound, sweep.method, result)
-        if not verification.right:
-            raise UnsupportedError(
-                f"{sweep.method.name} cannot compute this {problem.title}: its result "
-                f"is {verification.complaint}. Try strategy='auto', which takes a "
-                "method that agrees."
-            )
-    nested = result.nested() if out is None else out
-    if not problem.options.has_aux:
-        return nested
-    recorded = problem.options.create_graph
-    with torch.set_grad_enabled(recorded), problem.preserve_side_effects(bound.callee):
-        return nested, bound.run(bound.leaves).aux

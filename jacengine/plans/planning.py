@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
 from typing import Any, NoReturn
 
 from jacengine._locks import TORCH_GLOBAL_LOCK
@@ -12,22 +11,20 @@ from jacengine.errors import (
     NoStrategyError,
     PlanMismatchError,
 )
-from jacengine.execution.sweep import Sweep, prepare
 from jacengine.plans import disk_cache
 from jacengine.plans.blockwise import BlockwiseJacobian
 from jacengine.plans.cache_key import key_of
 from jacengine.plans.plan import Plan
 from jacengine.plans.process_cache import CAPACITY, ProcessCache, identity_of
 from jacengine.plans.request import PlanRequest
+from jacengine.plans.restore import restore_verified
 from jacengine.problem.analyze import analyze
 from jacengine.problem.callee import NO_CALLEE
 from jacengine.problem.problem import Problem
 from jacengine.problem.signature import Signature
 from jacengine.selection.budget import Budget, format_bytes, to_bytes
-from jacengine.selection.diagonal_reference import RECHECK_PASSES
 from jacengine.selection.explain import as_text
-from jacengine.selection.finite_differences import disagreement, warn_of
-from jacengine.selection.reference import Reference
+from jacengine.selection.finite_differences import warn_of
 from jacengine.selection.repeatability import refuse_unrepeatable
 from jacengine.selection.select import Selection, select
 
@@ -109,7 +106,7 @@ def make_plan(
     if saved is None and keeps:
         saved = disk_cache.find(key, request.compositions)
     if saved is not None:
-        restored = restore_verified(problem, request, saved, budget)
+        restored = restore_verified(problem, callee, request.leaves, saved, budget)
         if restored is not None:
             warn_of(restored.doubt, problem.title)
             return Plan(problem, restored, signature, request.compositions, callee)
@@ -134,42 +131,6 @@ def make_plan(
     if keeps and not selection.unstable:
         disk_cache.keep(key, selection)
     return Plan(problem, selection, signature, request.compositions, callee)
-
-
-def restore_verified(
-    problem: Problem, request: PlanRequest, saved: Selection, budget: int
-) -> Selection | None:
-    """Verify a choice that was made elsewhere, by one projection.
-
-    Returns:
-        The choice, bound to this problem; `None` if it is not right here.
-    """
-    chosen = saved.ranked[0]
-    if chosen.method is None or (chosen.predicted_bytes or 0) > budget:
-        return None
-    bound = problem.bind(request.callee, request.leaves)
-    if chosen.method.strategy.check(problem) is not None:
-        return None
-    try:
-        timed = saved.effort != "none"
-        method = prepare(problem, bound, chosen.method, timed=timed)
-        sweep = Sweep(problem, method)
-        result = sweep.run(bound, checked=True)
-        reference = Reference.of(problem, bound, passes=RECHECK_PASSES)
-        if not reference.verify(problem, bound, method, result).right:
-            return None
-        doubt = saved.doubt
-        if not reference.certain:
-            doubt = disagreement(problem, bound, reference)
-    except Exception:
-        return None
-    restored = replace(chosen, method=method, sweep=sweep)
-    others = (result for result in saved.candidates if result is not chosen)
-    found = [
-        replace(r, passes=None if r.method is None else r.method.passes(problem))
-        for r in (restored, *others)
-    ]
-    return replace(saved, candidates=tuple(found), source="cache", doubt=doubt)
 
 
 def _fits(plan: Plan, memory_budget: Budget) -> bool:

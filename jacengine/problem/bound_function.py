@@ -200,15 +200,10 @@ class BoundFunction:
         outputs, structure = pytrees.flatten(returned)
         _check_outputs(outputs)
         if self.expected is not None:
-            self.expected.check(outputs, structure, self._sample_count(leaves))
+            self.expected.check(
+                outputs, structure, self.call_spec.count_samples(leaves)
+            )
         return Output(tuple(outputs), structure, aux)
-
-    def _sample_count(self, leaves: Sequence[Any]) -> int | None:
-        """Count the samples in some argument leaves."""
-        for leaf, dim in zip(leaves, self.call_spec.dims, strict=True):
-            if dim is not None:
-                return int(leaf.shape[dim])
-        return None
 
     @property
     def module(self) -> nn.Module:

@@ -71,6 +71,13 @@ class CallSpec:
     places: tuple[int | None, ...]
     batch_size: int | None
 
+    def count_samples(self, leaves: Sequence[Any]) -> int | None:
+        """Count the samples in argument leaves, by the first that has any."""
+        for leaf, dim in zip(leaves, self.dims, strict=False):
+            if dim is not None and isinstance(leaf, Tensor) and leaf.dim() > dim:
+                return int(leaf.shape[dim])
+        return None
+
     @property
     def shared(self) -> bool:
         """Whether some input is shared by all samples."""

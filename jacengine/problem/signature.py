@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from jacengine import pytrees
 from jacengine._torch_private import parameter_numbers, parameter_of, training_flags
 from jacengine.errors import PlanMismatchError
-from jacengine.problem.call_spec import argument_labels
+from jacengine.problem.call_spec import CallSpec, argument_labels
 from jacengine.problem.callee import Callee
 from jacengine.problem.references import objects_among, references_of
 
@@ -61,15 +61,31 @@ class Signature:
             settings(),
         )
 
-    def leaves_of(
-        self, callee: Callee, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> list[Any]:
-        """Flatten the arguments of a call, which must have this signature.
+    def with_samples(self, call_spec: CallSpec, count: int) -> Signature:
+        """Return the signature with another number of samples in every batched leaf."""
+        leaves: list[object] = []
+        for described, dim in zip(self.leaves, call_spec.dims, strict=True):
+            if dim is None or not isinstance(described, tuple):
+                leaves.append(described)
+            else:
+                shape, *kind = described
+                sizes = (*shape[:dim], count, *shape[dim + 1 :])
+                leaves.append((torch.Size(sizes), *kind))
+        return replace(self, leaves=tuple(leaves))
+
+    def check(
+        self, callee: Callee, leaves: Sequence[Any], structure: pytrees.Structure
+    ) -> None:
+        """Compare a call with this signature.
+
+        Args:
+            callee: The function.
+            leaves: Its flattened arguments.
+            structure: How they nest.
 
         Raises:
             PlanMismatchError: It has another; each item is listed with both values.
         """
-        leaves, structure = pytrees.flatten_call(args, kwargs)
         fn = callee.fn
         if (
             structure != self.structure
@@ -81,13 +97,13 @@ class Signature:
             or training_flags(callee.modules) != self.training
             or settings() != self.flags
         ):
+            args, kwargs = structure.unflatten(leaves)
             names = [name for name, *_ in self.parameters]
             raise PlanMismatchError(
                 self._differences(
                     Signature.of(callee, args, kwargs, names), args, kwargs
                 )
             )
-        return leaves
 
     def _differences(
         self, got: Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]

@@ -296,7 +296,11 @@ def test_a_hook_that_is_added_later() -> None:
     net, x = Net(), randn(5, 3)
     plan = compiled_plan(net, x, batch_dim=0)
     plan(x)
-    handle = net.first.register_forward_hook(lambda _, __, y: 3 * y)
+
+    def tripled(_: Any, __: Any, output: Any) -> Any:
+        return 3 * output
+
+    handle = net.first.register_forward_hook(tripled)
     torch.testing.assert_close(plan(x), right(net, x))
     handle.remove()
     torch.testing.assert_close(plan(x), right(net, x))
@@ -307,7 +311,17 @@ def test_a_lost_derivative_is_refused() -> None:
     plan = compiled_plan(net, x, batch_dim=0)
 
     def outer(weight: Tensor) -> Tensor:
-        return weight.sum() * plan(x).sum()
+        slopes: Tensor = plan(x)
+        return weight.sum() * slopes.sum()
 
     with pytest.raises(jacengine.UnsupportedError, match="create_graph=True"):
         jacengine.jacobian(outer, randn(3))
+
+
+def test_another_number_of_samples() -> None:
+    net, x = Net(), randn(4, 3)
+    plan = compiled_plan(net, x, batch_dim=0)
+    for count in (3, 4, 3):
+        other = randn(count, 3)
+        torch.testing.assert_close(plan(other), right(net, other))
+    assert programs(plan) == 1

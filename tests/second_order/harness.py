@@ -11,8 +11,8 @@ import jacengine
 from jacengine import pytrees
 from jacengine.api.strategies import known_strategies
 from jacengine.execution.sweep import Sweep
+from jacengine.plans.compute import compute_nested
 from jacengine.plans.named import runnable
-from jacengine.plans.plan import compute_nested
 from jacengine.problem.analyze import analyze
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.callee import Callee

@@ -1,0 +1,49 @@
+"""One Jacobian by a method that is ready: computed, compared if asked, and nested."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from jacengine.errors import UnsupportedError
+from jacengine.execution.sweep import Sweep
+from jacengine.plans.shared_memory import refuse_shared_memory
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.problem import Problem
+from jacengine.results.buffer_pool import BufferPool
+from jacengine.selection.reference import Reference
+
+
+def compute_nested(
+    problem: Problem,
+    bound: BoundFunction,
+    sweep: Sweep,
+    *,
+    out: Any = None,
+    reference: Reference | None = None,
+    pool: BufferPool | None = None,
+) -> Any:
+    """Compute a Jacobian, nested (and with `aux`) as the user expects.
+
+    Raises:
+        ArgumentError: `out` shares memory with what the function reads.
+        UnsupportedError: It does not agree with `reference`, if that was given.
+    """
+    if out is not None:
+        refuse_shared_memory(problem, bound, out)
+    result = sweep.run(bound, out=out, pool=pool)
+    if reference is not None:
+        verification = reference.verify(problem, bound, sweep.method, result)
+        if not verification.right:
+            raise UnsupportedError(
+                f"{sweep.method.name} cannot compute this {problem.title}: its result "
+                f"is {verification.complaint}. Try strategy='auto', which takes a "
+                "method that agrees."
+            )
+    nested = result.nested() if out is None else out
+    if not problem.options.has_aux:
+        return nested
+    recorded = problem.options.create_graph
+    with torch.set_grad_enabled(recorded), problem.preserve_side_effects(bound.callee):
+        return nested, bound.run(bound.leaves).aux
