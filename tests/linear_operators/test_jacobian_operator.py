@@ -230,7 +230,7 @@ def test_at_other_arguments(exclude: list[str]) -> None:
     check(op.at(other), _matrix(model, other, **options))
     check(op, _matrix(model, x, **options))
     with pytest.raises(jacengine.PlanMismatchError):
-        op.at(randn(6, 3))
+        op.at(randn(6, 2))
 
 
 def test_nonsense_is_refused() -> None:
