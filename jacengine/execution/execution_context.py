@@ -16,7 +16,7 @@ from jacengine._torch_private import (
     leave_transforms,
     transform_depth,
 )
-from jacengine.errors import StrategyError
+from jacengine.errors import RandomnessError, StrategyError
 from jacengine.execution.guard import Guard
 from jacengine.execution.method import Method
 from jacengine.problem.bound_function import BoundFunction
@@ -31,14 +31,23 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
     same state. A class and not a generator, because every call of a plan enters it.
     """
 
-    def __init__(self, problem: Problem, bound: BoundFunction, method: Method) -> None:
-        """Prepare to run a method."""
+    def __init__(
+        self,
+        problem: Problem,
+        bound: BoundFunction,
+        method: Method,
+        *,
+        on_fake_tensors: bool = False,
+    ) -> None:
+        """Prepare to run a method, on fake tensors without asking for random states."""
+        self._watches_draws = not (problem.stochastic or on_fake_tensors)
         self._problem = problem
         self._bound = bound
         self._method = method
         self._stack: contextlib.ExitStack | None = None
         self._side_effects: preserve_side_effects | None = None
         self._guard: Guard | None = None
+        self._random: torch.Tensor | None = None
 
     def __enter__(self) -> BoundFunction:
         """Apply the settings."""
@@ -67,6 +76,7 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
             fallback.records_graph for fallback in method.fallbacks
         ):
             torch.set_grad_enabled(mode=recorded)
+        self._random = torch.get_rng_state() if self._watches_draws else None
         if able.trusted and not changes:
             return self._bound
         self._side_effects = problem.preserve_side_effects(
@@ -82,6 +92,8 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
 
         Raises:
             StrategyError: The strategy has changed what is the user's.
+            RandomnessError: The function has drawn random numbers, which it did not
+                when it was analyzed: its passes may differ.
         """
         interruption = interruption_of(error, self._handled)
         if error is not None:
@@ -89,6 +101,8 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
             self._restore_forward_mode()
         changed: str | None = None
         try:
+            if error is None:
+                self._refuse_draws()
             if self._side_effects is not None:
                 self._side_effects.__exit__()
             if self._guard is not None:  # what the function changes is not the plugin's
@@ -104,6 +118,18 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
             raise StrategyError(
                 f"{self._method.name} changes what is the user's: {changed}. It was put"
                 " back, and the result is not used."
+            )
+
+    def _refuse_draws(self) -> None:
+        """Refuse a result of random numbers, unless another thread has drawn them."""
+        before = self._random
+        if before is None or torch.equal(before, torch.get_rng_state()):
+            return
+        if self._bound.draws():
+            torch.set_rng_state(before)
+            raise RandomnessError(
+                "The function draws random numbers now, which it did not when it was "
+                "analyzed. Make a plan anew with randomness='same', or call .eval()."
             )
 
     def _restore_forward_mode(self) -> None:

@@ -116,7 +116,10 @@ class Sweep:
             with torch.inference_mode(mode=False):
                 blocks = self._compiled(bound, self._targets(out, pool))
                 return Result(self._layout, blocks)
-        with execution_context(self._problem, bound, self.method) as ready:
+        context = execution_context(
+            self._problem, bound, self.method, on_fake_tensors=self._on_fake_tensors
+        )
+        with context as ready:
             result = self._result(ready, out, pool)
             for point, samples in points(self._problem, ready, self.method):
                 linear_map = linearize(self.method.strategy, point)

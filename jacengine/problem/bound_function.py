@@ -16,7 +16,6 @@ from jacengine.errors import (
     InputTypeError,
     OutputTypeError,
     PlanMismatchError,
-    RandomnessError,
 )
 from jacengine.problem.call_spec import CallSpec
 from jacengine.problem.callee import Callee
@@ -84,8 +83,6 @@ class BoundFunction:
         has_aux: Whether `fn` returns `(out, aux)`.
         reset: Called before each evaluation, so that all see the same random numbers
             and buffers.
-        deterministic: Whether the function drew no random numbers when it was
-            analyzed; drawing some now is an error, since passes would differ.
         gradient: How the function's gradient is computed, if that is what is
             differentiated.
         joined: Whether the gradients by all inputs are joined along one axis.
@@ -98,7 +95,6 @@ class BoundFunction:
     leaves: tuple[Any, ...]
     has_aux: bool = False
     reset: Callable[[], None] | None = None
-    deterministic: bool = False
     gradient: GradientMode | None = None
     joined: bool = False
     expected: ExpectedOutputs | None = None
@@ -109,29 +105,7 @@ class BoundFunction:
         Raises:
             OutputTypeError: The function returned something other than real
                 floating-point tensors.
-            RandomnessError: It drew random numbers, which it did not before.
         """
-        if not self.deterministic:
-            return self._differentiated(primals)
-        before = torch.get_rng_state()
-        output = self._differentiated(primals)
-        if not torch.equal(before, torch.get_rng_state()) and self._draws(primals):
-            torch.set_rng_state(before)
-            raise RandomnessError(
-                "The function draws random numbers now, which it did not when it was "
-                "analyzed. Make a plan anew with randomness='same', or call .eval()."
-            )
-        return output
-
-    def _draws(self, primals: Tensors) -> bool:
-        """Tell whether the function draws random numbers: another thread may have."""
-        plain = self if self.fn is self.callee.fn else replace(self, fn=self.callee.fn)
-        with watch_draws() as draws:
-            plain._differentiated(primals)
-        return bool(draws.drawn)
-
-    def _differentiated(self, primals: Tensors) -> Tensors:
-        """Return what is differentiated: the outputs, or their gradient."""
         if self.gradient is None:
             return self._evaluate(*primals)
         plain = self.of_values()
@@ -142,7 +116,14 @@ class BoundFunction:
 
     def of_values(self) -> BoundFunction:
         """Return the function itself, if this is its gradient."""
-        return replace(self, gradient=None, deterministic=False)
+        return replace(self, gradient=None)
+
+    def draws(self) -> bool:
+        """Tell whether the user's function draws random numbers, by calling it."""
+        plain = replace(self, fn=self.callee.fn)
+        with watch_draws() as draws:
+            plain(*plain.primals(connected=False))
+        return bool(draws.drawn)
 
     def _evaluate(self, *primals: Tensor) -> Tensors:
         if self.reset is not None:
@@ -338,7 +319,6 @@ def bind(
     leaves: Sequence[Any],
     *,
     has_aux: bool,
-    deterministic: bool = False,
     gradient: GradientMode | None = None,
     joined: bool = False,
     expected: ExpectedOutputs | None = None,
@@ -351,7 +331,6 @@ def bind(
         call_spec,
         ordinary,
         has_aux,
-        deterministic=deterministic,
         gradient=gradient,
         joined=joined,
         expected=expected,

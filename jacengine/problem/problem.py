@@ -224,7 +224,6 @@ class Problem:
             self.call_spec,
             leaves,
             has_aux=self.options.has_aux,
-            deterministic=not self.stochastic,
             gradient=self.gradient,
             joined=self.options.layout == "flat",
             expected=self._expected,

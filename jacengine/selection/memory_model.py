@@ -214,7 +214,7 @@ def peak_on_fake_tensors(
             leaves = tuple(map(fake, bound.leaves))
             existing = [*map(fake, held), *filter(torch.is_tensor, leaves)]
             # Fake tensors have no random state to compare either.
-            on_fakes = replace(bound, leaves=leaves, deterministic=False)
+            on_fakes = replace(bound, leaves=leaves)
             with peak_memory(torch.device("cpu"), existing, fake=True) as peak:
                 sweep.run(on_fakes)
     except (RuntimeError, NotImplementedError, TypeError):
