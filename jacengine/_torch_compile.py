@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from types import CodeType, FunctionType
 from types import SimpleNamespace as Namespace
 from typing import Any, Generic, NoReturn, TypeVar, cast
@@ -44,12 +45,8 @@ class GuardedCaptures(Generic[T]):
     are read, in arguments, closures and modules; it is not run further than that.
     """
 
-    def __init__(self, make: Callable[[GraphModule], T]) -> None:
-        """Prepare to capture.
-
-        Args:
-            make: What is to be kept of a graph.
-        """
+    def __init__(self) -> None:
+        """Prepare to capture."""
 
         def entry(fn: Any, args: Any, kwargs: Any) -> Any:
             return fn(*args, **kwargs)
@@ -59,23 +56,25 @@ class GuardedCaptures(Generic[T]):
         self._code = entry.__code__.replace(co_name=name, co_qualname=name)
         self._capture = torch.compile(
             FunctionType(self._code, entry.__globals__, name),
-            backend=lambda graph, _: self._stage(graph),
+            backend=lambda *_: _fetched,
             fullgraph=True,
             dynamic=False,
         )
-        self._make = make
-        self._latest: T | None = None
         self._known: dict[int, tuple[FunctionType, T]] = {}
+
+    def recognize(self, fn: Any, args: Any, kwargs: Any) -> T | None:
+        """Return what was kept of a capture that does the same as this call."""
+        known = self._known.get(id(self._fitting(fn, args, kwargs)))
+        return None if known is None else known[1]
 
     def find(self, fn: Any, args: Any, kwargs: Any) -> tuple[T, tuple[Any, ...]] | None:
         """Find what was captured and does the same as this call.
 
         Returns:
-            What was made of it, and the tensors that the call reads; `None` if there is
+            What was kept of it, and the tensors that the call reads; `None` if there is
             nothing.
         """
-        code = self._fitting(fn, args, kwargs)
-        known = self._known.get(id(code))
+        known = self._known.get(id(self._fitting(fn, args, kwargs)))
         if known is None:
             return None
         fetch, value = known
@@ -85,8 +84,11 @@ class GuardedCaptures(Generic[T]):
             return value, fetched.inputs
         return None
 
-    def capture(self, fn: Any, args: Any, kwargs: Any) -> tuple[T, tuple[Any, ...]]:
-        """Capture a call, for which `find` has found nothing.
+    def capture(self, fn: Any, args: Any, kwargs: Any, value: T) -> tuple[Any, ...]:
+        """Capture a call, for which nothing was found, and keep a value with it.
+
+        Returns:
+            The tensors that the call reads.
 
         Raises:
             RuntimeError: It cannot be captured, or has been too often.
@@ -94,24 +96,19 @@ class GuardedCaptures(Generic[T]):
         from torch._dynamo import config  # noqa: PLC0415
         from torch._dynamo.exc import FailOnRecompileLimitHit  # noqa: PLC0415
 
-        self._latest = None
         try:
             # Guards see hooks that are added later.
-            with config.patch(allow_rnn=True, skip_nnmodule_hook_guards=False):
+            guarded = config.patch(allow_rnn=True, skip_nnmodule_hook_guards=False)
+            with guarded, _marks_removed():
                 self._capture(fn, args, kwargs)
         except FailOnRecompileLimitHit as error:
             raise RuntimeError("TorchDynamo has captured it too often") from error
         except _Fetched as fetched:
-            value, self._latest = cast("T", self._latest), None
             code = self._fitting(fn, args, kwargs)
             if code is not None:
                 self._known[id(code)] = _until_graph(code), value
-            return value, fetched.inputs
+            return fetched.inputs
         raise RuntimeError("TorchDynamo has captured no operator, or gave up")
-
-    def _stage(self, graph: GraphModule) -> Callable[..., NoReturn]:
-        self._latest = self._make(graph)
-        return _fetched
 
     def _fitting(self, fn: Any, args: Any, kwargs: Any) -> CodeType | None:
         """Find the code of a capture that fits a call.
@@ -128,6 +125,28 @@ class GuardedCaptures(Generic[T]):
 
 
 _ENTRIES = itertools.count()
+
+
+@contextmanager
+def _marks_removed() -> Generator[None]:
+    """Remove the attributes that Dynamo sets on parameters and buffers."""
+    from torch._dynamo.variables.builder import VariableBuilder  # noqa: PLC0415
+
+    mark, name = VariableBuilder.mark_static_input, "_dynamo_static_input_type"
+    marked: list[Tensor] = []
+
+    def noted(builder: Any, value: Tensor, *args: Any, **kwargs: Any) -> None:
+        if not hasattr(value, name):
+            marked.append(value)
+        mark(builder, value, *args, **kwargs)
+
+    VariableBuilder.mark_static_input = noted  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        VariableBuilder.mark_static_input = mark  # type: ignore[method-assign]
+        for tensor in marked:
+            vars(tensor).pop(name, None)
 
 
 def _until_graph(code: CodeType) -> FunctionType:

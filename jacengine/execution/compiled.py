@@ -64,7 +64,7 @@ class CompiledSweep:
             )
         self._run = run
         # Two programs a capture at most: one that writes its result, one that makes it.
-        self._captures = GuardedCaptures[dict[bool, _Program]](_no_programs)
+        self._captures = GuardedCaptures[dict[bool, _Program]]()
         self._made = 0
 
     def __call__(self, bound: BoundFunction, into: Tensors = ()) -> Blocks:
@@ -86,7 +86,8 @@ class CompiledSweep:
             args, kwargs = bound.call_spec.structure.unflatten(leaves)
             found = self._captures.find(bound.fn, args, kwargs)
             if found is None:
-                found = self._captures.capture(bound.fn, args, kwargs)
+                empty: dict[bool, _Program] = {}
+                found = empty, self._captures.capture(bound.fn, args, kwargs, empty)
             programs, inputs = found
             program = programs.get(bool(into))
             if program is None or not program.fits(inputs):
@@ -121,10 +122,6 @@ class CompiledSweep:
             return program(inputs, into)
         finally:
             set_grad_enabled(recorded)
-
-
-def _no_programs(_: GraphModule) -> dict[bool, _Program]:
-    return {}
 
 
 class _Program:

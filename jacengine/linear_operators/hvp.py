@@ -13,7 +13,7 @@ from jacengine.errors import ArgumentError
 from jacengine.execution.method import Method
 from jacengine.linear_operators.matrix_free import Linearization
 from jacengine.linear_operators.method_pair import fastest
-from jacengine.plans.process_cache import ProcessCache, identity_of
+from jacengine.plans.process_cache import ProcessCache
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.analyze import analyze
 from jacengine.problem.nesting import refuse_lost_derivatives
@@ -22,7 +22,7 @@ from jacengine.results.result_layout import nest_gradient
 from jacengine.selection.finite_differences import disagreement, warn_of
 from jacengine.selection.reference import Reference
 
-_METHODS = ProcessCache[tuple[Problem, Method]]()
+_METHODS = ProcessCache[tuple[Problem, Method]](lambda found: found[0])
 
 
 def multiply_hessian(request: PlanRequest, vector: Any) -> Any:
@@ -36,11 +36,11 @@ def multiply_hessian(request: PlanRequest, vector: Any) -> Any:
         ArgumentError: `vector` is not of the inputs' structure or shapes.
         JacengineError: As `auto`.
     """
-    key = identity_of(request)
-    found = _METHODS.find(key)
+    slot = _METHODS.slot(request)
+    found = slot.value
     if found is None:
         found = _choose(request)
-        _METHODS.keep(key, found)
+        slot.keep(found)
     problem, method = found
     refuse_lost_derivatives(
         request.callee, request.leaves, create_graph=request.options.create_graph

@@ -19,7 +19,7 @@ from jacengine.linear_operators.matrix_free import (
     MatrixFree,
 )
 from jacengine.linear_operators.method_pair import fastest, vjp_agrees
-from jacengine.plans.process_cache import ProcessCache, identity_of
+from jacengine.plans.process_cache import ProcessCache
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.analyze import analyze
 from jacengine.problem.bound_function import BoundFunction
@@ -47,7 +47,7 @@ class Recipe:
     method: str
 
 
-_RECIPES = ProcessCache[Recipe]()
+_RECIPES = ProcessCache[Recipe](lambda recipe: recipe.problem)
 
 
 class JacobianOperator:
@@ -233,11 +233,11 @@ def make_operator(request: PlanRequest, *, timed: bool) -> JacobianOperator:
         NoStrategyError: No strategy computes JVPs, or none VJPs.
         JacengineError: As `auto`.
     """
-    key = identity_of(request, timed)
-    recipe = _RECIPES.find(key)
+    slot = _RECIPES.slot(request, timed)
+    recipe = slot.value
     if recipe is None:
         recipe = _make_recipe(request, timed=timed)
-        _RECIPES.keep(key, recipe)
+        slot.keep(recipe)
     refuse_lost_derivatives(
         request.callee, request.leaves, create_graph=request.options.create_graph
     )

@@ -9,9 +9,9 @@ from typing import Any
 from jacengine.errors import JacengineError, PlanMismatchError, UnsupportedError
 from jacengine.execution.method import Method
 from jacengine.execution.sweep import Sweep
-from jacengine.interface import Composition
+from jacengine.interface import Composition, Strategy
 from jacengine.plans.compute import compute_nested
-from jacengine.plans.process_cache import ProcessCache, identity_of
+from jacengine.plans.process_cache import ProcessCache
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.analyze import analyze
 from jacengine.problem.bound_function import BoundFunction
@@ -24,7 +24,7 @@ from jacengine.selection.finite_differences import disagreement, warn_of
 from jacengine.selection.reference import Reference
 from jacengine.selection.repeatability import refuse_unrepeatable
 
-_VERIFIED = ProcessCache[tuple[Problem, Sweep]]()
+_VERIFIED = ProcessCache[tuple[Problem, Sweep]](lambda found: found[0])
 
 
 def compute_by_name(request: PlanRequest, chunk_size: int | None, out: Any) -> Any:
@@ -40,15 +40,17 @@ def compute_by_name(request: PlanRequest, chunk_size: int | None, out: Any) -> A
         JacengineError: See `jacengine.errors`.
     """
     (composition,) = request.compositions
-    identity, held = identity_of(request, chunk_size, id(composition.strategy))
-    key = identity, [*held, composition.strategy]
-    known = _VERIFIED.find(key)
+    strategy = composition.strategy
+    if _is_hashable(strategy):
+        slot = _VERIFIED.slot(request, chunk_size, strategy)
+    else:
+        slot = _VERIFIED.slot(request, chunk_size, id(strategy), held=[strategy])
     with warnings.catch_warnings():
         # Torch's own, of operators under vmap; the result is verified.
         warnings.filterwarnings("ignore", message="There is a performance drop")
         warnings.filterwarnings("ignore", message="An output with one or more elements")
-        if known is not None:
-            problem, sweep = known
+        if slot.value is not None:
+            problem, sweep = slot.value
             callee, leaves = request.callee, request.leaves
             create_graph = request.options.create_graph
             refuse_lost_derivatives(callee, leaves, create_graph=create_graph)
@@ -58,8 +60,16 @@ def compute_by_name(request: PlanRequest, chunk_size: int | None, out: Any) -> A
             except PlanMismatchError:  # outputs whose shape depends on values
                 pass
         problem, sweep, result = _verified(request, composition, chunk_size, out)
-    _VERIFIED.keep(key, (problem, sweep))
+    slot.keep((problem, sweep))
     return result
+
+
+def _is_hashable(strategy: Strategy) -> bool:
+    try:
+        hash(strategy)
+    except TypeError:  # an option that is a list, say
+        return False
+    return True
 
 
 def _verified(

@@ -15,7 +15,7 @@ from jacengine.plans import disk_cache
 from jacengine.plans.blockwise import BlockwiseJacobian
 from jacengine.plans.cache_key import key_of
 from jacengine.plans.plan import Plan
-from jacengine.plans.process_cache import CAPACITY, ProcessCache, identity_of
+from jacengine.plans.process_cache import CAPACITY, ProcessCache
 from jacengine.plans.request import PlanRequest
 from jacengine.plans.restore import restore_verified
 from jacengine.problem.analyze import analyze
@@ -30,7 +30,7 @@ from jacengine.selection.select import Selection, select
 
 LITTLE = 2**24
 """Bytes that are taken to be free without a look, which takes a millisecond."""
-_PLANS = ProcessCache[Plan]()
+_PLANS = ProcessCache[Plan](lambda plan: plan.problem)
 _SELECTIONS: OrderedDict[str, Selection] = OrderedDict()
 """Selections of this process, by key: for models and closures with the same code."""
 
@@ -67,11 +67,11 @@ def cached_plan(request: PlanRequest) -> Plan:
 
 def _cached_plan(request: PlanRequest) -> Plan:
     """Return it, of this function or of none."""
-    key = identity_of(request)
-    plan = _PLANS.find(key)
+    slot = _PLANS.slot(request)
+    plan = slot.value
     if plan is None or not _fits(plan, request.memory_budget):
         plan = make_plan(request, by_code=True)
-        _PLANS.keep(key, plan.of(NO_CALLEE))
+        slot.keep(plan.of(NO_CALLEE))
     return plan
 
 

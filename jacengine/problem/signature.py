@@ -54,7 +54,7 @@ class Signature:
         return cls(
             structure,
             describe_leaves(leaves),
-            _parameters(callee.fn, names),
+            describe_parameters(callee.fn, names),
             parameter_numbers(callee.fn) if names else (),
             training_flags(callee.modules),
             tuple(_with_modules(leaves)),
@@ -91,7 +91,7 @@ class Signature:
             structure != self.structure
             or describe_leaves(leaves) != self.leaves
             or (self.parameters and parameter_numbers(fn) != self.tied)
-            or _parameters(fn, [name for name, *_ in self.parameters])
+            or describe_parameters(fn, [name for name, *_ in self.parameters])
             != self.parameters
             or any(id(leaves[place]) != known for place, known in self.holders)
             or training_flags(callee.modules) != self.training
@@ -167,7 +167,7 @@ def _words(described: object) -> str:
     return described.__name__ if isinstance(described, type) else str(described)
 
 
-def _parameters(
+def describe_parameters(
     fn: Any, names: Sequence[str]
 ) -> tuple[tuple[str, tuple[int, ...] | None, torch.dtype | None], ...]:
     """Describe parameters by name; `None` for those that are gone."""

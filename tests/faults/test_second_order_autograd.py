@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 import jacengine
 from jacengine import UnsupportedError
 from jacengine.plans import planning
+from jacengine.plans.plan import Plan
 from jacengine.plans.process_cache import ProcessCache
 from tests.problems import mlp, randn
 
@@ -95,7 +96,9 @@ def test_warning_comes_with_a_cached_choice_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for _ in range(2):
-        monkeypatch.setattr(planning, "_PLANS", ProcessCache())
+        monkeypatch.setattr(
+            planning, "_PLANS", ProcessCache[Plan](lambda plan: plan.problem)
+        )
         with pytest.warns(UserWarning, match="finite differences differ"):
             jacengine.hessian(lambda x: 2 * by_numpy(x), X, batch_dim=0)
 

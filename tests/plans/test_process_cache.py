@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import jacengine
 from jacengine.linear_operators import hvp, jacobian_operator
 from jacengine.plans import disk_cache, named, planning
+from jacengine.plans.plan import Plan
 from jacengine.plans.process_cache import ProcessCache
 from jacengine.selection import select as selecting
 from tests.problems import mlp
@@ -20,7 +21,9 @@ from tests.problems import mlp
 
 @pytest.fixture(autouse=True)
 def _forgetful(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setattr(planning, "_PLANS", ProcessCache(capacity=3))
+    monkeypatch.setattr(
+        planning, "_PLANS", ProcessCache[Plan](lambda plan: plan.problem, 3)
+    )
     monkeypatch.setattr(planning, "_SELECTIONS", OrderedDict())
     monkeypatch.setenv(disk_cache.VARIABLE, str(tmp_path))
     monkeypatch.setattr(

@@ -1,0 +1,115 @@
+"""Functions that TorchDynamo's guards recognise: the fast key of the process cache.
+
+The guards check all that the code reads, in microseconds and whatever the function
+refers to, where a fingerprint looks at everything that it could read. To capture a
+function takes a tenth of a second, so it is done when as much has been spent on
+fingerprints. What cannot be captured is never tried again.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import warnings
+from types import CodeType, FunctionType, MethodType
+from typing import Any, Generic, TypeVar
+
+from torch import nn
+
+from jacengine._locks import TORCH_GLOBAL_LOCK
+from jacengine._torch_compile import GuardedCaptures
+from jacengine._torch_private import parameter_numbers
+from jacengine.plans.request import PlanRequest
+from jacengine.problem.nesting import is_nested
+from jacengine.problem.problem import Problem
+from jacengine.problem.signature import describe_parameters
+
+CAPTURE_S, IMPORT_S = 0.1, 1.5
+"""What it takes to capture a function, and to import TorchDynamo before the first."""
+MAX_CAPTURES = 4
+"""Captures of one function: each is another way through its code."""
+T = TypeVar("T")
+
+
+def code_of(fn: Any) -> CodeType | type | None:
+    """Return what functions that are written anew at each call have in common."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    if isinstance(fn, MethodType):
+        fn = fn.__func__
+    if isinstance(fn, FunctionType):
+        return fn.__code__
+    return type(fn) if isinstance(fn, nn.Module) else None
+
+
+class GuardedFunction(Generic[T]):
+    """What was planned for functions with one code, behind the guards of each."""
+
+    def __init__(self) -> None:
+        """Begin with nothing captured."""
+        self._captures: GuardedCaptures[_Known[T]] | None = None
+        self._count = 0
+        self._spent_s = 0.0
+
+    def find(self, request: PlanRequest) -> T | None:
+        """Return what was planned for a function that does the same."""
+        if self._captures is None:
+            return None
+        known = self._captures.recognize(request.fn, request.args, request.kwargs)
+        if known is None or not known.has_parameters_of(request.fn):
+            return None
+        return known.value
+
+    def spend(
+        self, seconds: float, request: PlanRequest, value: T, problem: Problem
+    ) -> None:
+        """Account for a fingerprint; capture the function if that would have paid.
+
+        Args:
+            seconds: What the fingerprint took.
+            request: The request that it was taken of.
+            value: What is planned for that.
+            problem: The problem that the plan is for.
+        """
+        self._spent_s += seconds
+        price = CAPTURE_S
+        if "torch._dynamo" not in sys.modules:
+            price += IMPORT_S
+        if self._spent_s < price or self._count >= MAX_CAPTURES:
+            return
+        # Dynamo puts the random generators back, which other threads may draw from.
+        if problem.changes_state or is_nested() or threading.active_count() > 1:
+            return
+        self._spent_s = 0.0
+        self._count += 1
+        try:
+            with TORCH_GLOBAL_LOCK, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if self._captures is None:
+                    self._captures = GuardedCaptures()
+                known = _Known(value, request.fn, problem)
+                self._captures.capture(request.fn, request.args, request.kwargs, known)
+        except Exception:  # whatever code that is not made for it raises
+            self._count = MAX_CAPTURES
+
+
+class _Known(Generic[T]):
+    """A value, and the parameters that it is for: guards see those alone that are read.
+
+    Attributes:
+        value: The value.
+    """
+
+    def __init__(self, value: T, fn: Any, problem: Problem) -> None:
+        self.value = value
+        self._names = problem.call_spec.names
+        self._parameters = describe_parameters(fn, self._names)
+        self._tied = parameter_numbers(fn) if self._names else ()
+
+    def has_parameters_of(self, fn: Any) -> bool:
+        """Tell whether a function has these parameters."""
+        return not self._names or (
+            parameter_numbers(fn) == self._tied
+            and describe_parameters(fn, self._names) == self._parameters
+        )
