@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +20,15 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
+from torch.utils.dlpack import from_dlpack
 
 import jacengine
+from jacengine.bench.claims import Claim
 from jacengine.bench.comparison import OWN, Run, interleave
+from jacengine.bench.optional_libraries import load
+from jacengine.bench.workloads.robots import quadrotor
+
+# pyright: reportPrivateUsage=false
 
 pytestmark = [
     pytest.mark.benchmark(disable_gc=True),
@@ -30,6 +37,8 @@ pytestmark = [
 
 CALLS = 20
 """Calls that are timed together."""
+WARM_UP, WARM_UP_S = 5000, 8.0
+"""Calls before, and their seconds at most: often enough for the guarded path."""
 Call = Callable[[], object]
 Calls = tuple[Call, Call]
 """What is timed, and what is in it."""
@@ -145,7 +154,28 @@ def _many_modules() -> Calls:
     )
 
 
+def _quadrotor() -> tuple[jacengine.Plan, tuple[Tensor, Tensor]]:
+    torch.manual_seed(0)
+    args = torch.randn(12) / 3, 1 + torch.rand(4)
+    return jacengine.plan(quadrotor, *args, wrt=(0, 1), compiled=True), args
+
+
+def _compiled() -> Calls:
+    plan, args = _quadrotor()
+    plan(*args)
+    sweep = plan._sweep
+    assert sweep is not None
+    assert sweep._compiled is not None, "no compiled method was the fastest"
+    with torch.no_grad():
+        found = sweep._compiled._captures.find(quadrotor, args, {})
+    assert found is not None
+    programs, inputs = found
+    (program,) = programs.values()
+    return functools.partial(plan, *args), lambda: program(inputs, ())
+
+
 PATHS = (
+    CallPath("compiled plan of a quadrotor", "its program", 5, _compiled),
     CallPath("plan of 2 * x", "torch.func.jacrev", 0, _doubled),
     CallPath("auto, the same module", "plan(x)", 20, _same_module),
     CallPath("auto, a fresh lambda", "plan(x)", 50, _lambda),
@@ -181,6 +211,11 @@ def _repeated(call: Call) -> Run:
 def test_call_path(benchmark: BenchmarkFixture, path: CallPath) -> None:
     """Time a way to call, interleaved with what is in it."""
     call, inside = path.prepare()
+    until = time.perf_counter() + WARM_UP_S
+    for _ in range(WARM_UP):
+        call()
+        if time.perf_counter() > until:
+            break
     benchmark.group = "call path"
     medians = interleave(benchmark, _repeated(call), {path.beyond: _repeated(inside)})
     if medians:
@@ -194,3 +229,42 @@ def test_call_path(benchmark: BenchmarkFixture, path: CallPath) -> None:
             "target_us": path.target_us,
             "met": overhead <= path.target_us,
         }
+
+
+def test_jax(benchmark: BenchmarkFixture) -> None:
+    """Time one point of a quadrotor beside JAX, on its arrays and on tensors."""
+    jax = pytest.importorskip("jax")
+    dlpack = load("jax.dlpack")
+    plan, args = _quadrotor()
+
+    def function(state: Any, thrusts: Any) -> Any:
+        return quadrotor(state, thrusts, load("jax.numpy"))
+
+    compiled = {
+        name: jax.jit(transform(function, argnums=(0, 1)))
+        for name, transform in (("jacfwd", jax.jacfwd), ("jacrev", jax.jacrev))
+    }
+    arrays = tuple(map(dlpack.from_dlpack, args))
+
+    def on_arrays(name: str) -> Run:
+        return _repeated(lambda: jax.block_until_ready(compiled[name](*arrays)))
+
+    def on_tensors(name: str) -> Run:
+        def call() -> object:
+            found = compiled[name](*map(dlpack.from_dlpack, args))
+            return [from_dlpack(block) for block in found]
+
+        return _repeated(call)
+
+    benchmark.group = "call path"
+    runs = {f"jax.jit({name})": on_arrays(name) for name in compiled}
+    runs |= {f"jax.jit({name}) of tensors": on_tensors(name) for name in compiled}
+    medians = interleave(benchmark, _repeated(functools.partial(plan, *args)), runs)
+    benchmark.extra_info["work"] = "quadrotor, one point"
+    own = "plan(compiled=True)"
+    benchmark.extra_info["claims"] = [
+        Claim(own, "jax.jit", 4 if "tensors" in name else 1, speedup=True).record(
+            medians.get(OWN), medians.get(name), name
+        )
+        for name in runs
+    ]

@@ -43,9 +43,8 @@ ConvTransposeNd = conv._ConvTransposeNd
 """The base of all transposed convolutions."""
 
 
-def set_grad_enabled(enabled: bool) -> None:
-    """Set the gradient mode, as `torch.set_grad_enabled`, which is also a context."""
-    torch._C._set_grad_enabled(enabled)
+set_grad_enabled = torch._C._set_grad_enabled
+"""Sets the gradient mode, as `torch.set_grad_enabled`, which is a context besides."""
 
 
 def padding_of(layer: ConvNd) -> list[int]:

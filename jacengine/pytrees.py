@@ -89,6 +89,11 @@ class Structure:
         """The number of leaves."""
         return sum(1 if r is None else r.fields.count for r in self.records)
 
+    @functools.cached_property
+    def _is_flat_tuple(self) -> bool:
+        flat = pytree.tree_flatten((0,) * len(self.records))[1]
+        return not any(self.records) and self.spec == flat
+
     def unflatten(self, leaves: Sequence[Any]) -> Any:
         """Nest the leaves again.
 
@@ -102,6 +107,8 @@ class Structure:
             return leaves[0]
         if self.call_of_tensors:
             return tuple(leaves), {}
+        if self._is_flat_tuple:
+            return tuple(leaves)
         outer: list[Any] = []
         position = 0
         for record in self.records:

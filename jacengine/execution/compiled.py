@@ -16,6 +16,7 @@ guards: Ansel et al., PyTorch 2, 2024, https://docs.pytorch.org/assets/pytorch2-
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -173,11 +174,14 @@ class _Program:
             values = [*tensors, *into, *(inputs[k] for k in held)]
             self._program = compiled_graph(graph, values)
         # A leaf that the code does not read keeps the value that it has now.
-        read = {place.get(id(tensor)) for tensor in tensors} | {*held}
+        places = [place.get(id(tensor)) for tensor in tensors]
+        unread = [x for x, k in zip(tensors, places, strict=True) if k is None]
+        self._unread, last = tuple(unread), itertools.count(len(inputs))
+        self._order = [next(last) if k is None else k for k in places] + held
+        self._leaf_count = len(tensors)
         # What else the code reads is no argument: baked in, if it matters at all.
+        read = {*places, *held}
         self._fixed = [(k, x) for k, x in enumerate(inputs) if k not in read]
-        self._leaves = [(place.get(id(tensor)), tensor) for tensor in tensors]
-        self._held = held
         self._lines = shape
         self._shared = () if into else _shared(self._program(values[:]), values)
         compiled = chain.from_iterable(self(inputs, into))
@@ -187,17 +191,23 @@ class _Program:
 
     def fits(self, inputs: Sequence[Any]) -> bool:
         """Tell whether all that is no argument is what it was."""
-        return all(inputs[k] is known for k, known in self._fixed)
+        fixed = self._fixed
+        return not fixed or all(inputs[k] is known for k, known in fixed)
 
     def __call__(self, inputs: Sequence[Any], into: Tensors) -> Blocks:
         """Run the program on other inputs, and into other blocks, of the same kind."""
-        values = [known if k is None else inputs[k] for k, known in self._leaves]
-        values += into
-        values += [inputs[k] for k in self._held]
+        every = (*inputs, *self._unread)
+        values = [every[k] for k in self._order]
+        if into:
+            values[self._leaf_count : self._leaf_count] = into
         found = list(self._program(values))
         for k in self._shared:
             found[k] = found[k].clone()
-        blocks = iter(into or found)
+        if into:
+            found = list(into)
+        if len(self._lines) == 1:
+            return [found]
+        blocks = iter(found)
         return [[next(blocks) for _ in range(count)] for count in self._lines]
 
 

@@ -231,11 +231,10 @@ def nest(problem: Problem, blocks: Sequence[Sequence[Any]], *, leaf: Any = None)
     """
     if leaf is None and problem.one_by_one:
         return blocks[0][0]
-    wrap = (lambda value: value) if leaf is None else leaf
     one_column = problem.joined or problem.part == "trace"
     by_output: list[Any] = []
     for row in blocks:
-        wrapped = [wrap(block) for block in row]
+        wrapped = row if leaf is None else [leaf(block) for block in row]
         by_output.append(wrapped[0] if one_column else _by_input(problem, wrapped))
     if problem.part == "whole" and problem.rows is not None:
         return by_output[0]
