@@ -37,7 +37,7 @@ pytestmark = [
 
 CALLS = 20
 """Calls that are timed together."""
-WARM_UP, WARM_UP_S = 5000, 8.0
+WARM_UP, WARM_UP_S = 5000, 15.0
 """Calls before, and their seconds at most: often enough for the guarded path."""
 Call = Callable[[], object]
 Calls = tuple[Call, Call]

@@ -97,8 +97,11 @@ class GuardedCaptures(Generic[T]):
         from torch._dynamo.exc import FailOnRecompileLimitHit  # noqa: PLC0415
 
         try:
-            # Guards see hooks that are added later.
-            guarded = config.patch(allow_rnn=True, skip_nnmodule_hook_guards=False)
+            guarded = config.patch(
+                allow_rnn=True,
+                skip_nnmodule_hook_guards=False,  # hooks may be added later
+                use_recursive_dict_tags_for_guards=True,  # 28 us, not 200, at 400
+            )
             with guarded, _marks_removed():
                 self._capture(fn, args, kwargs)
         except FailOnRecompileLimitHit as error:

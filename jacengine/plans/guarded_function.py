@@ -25,8 +25,9 @@ from jacengine.problem.nesting import is_nested
 from jacengine.problem.problem import Problem
 from jacengine.problem.signature import describe_parameters
 
-CAPTURE_S, IMPORT_S = 0.1, 1.5
-"""What it takes to capture a function, and to import TorchDynamo before the first."""
+CAPTURE_S, MODULE_S, IMPORT_S = 0.1, 0.004, 1.5
+"""What it takes to capture a function, and for each module that it refers to, and to
+import TorchDynamo before the first."""
 MAX_CAPTURES = 4
 """Captures of one function: each is another way through its code."""
 T = TypeVar("T")
@@ -51,6 +52,7 @@ class GuardedFunction(Generic[T]):
         self._captures: GuardedCaptures[_Known[T]] | None = None
         self._count = 0
         self._spent_s = 0.0
+        self._price_s: float | None = None
 
     def find(self, request: PlanRequest) -> T | None:
         """Return what was planned for a function that does the same."""
@@ -73,13 +75,14 @@ class GuardedFunction(Generic[T]):
             problem: The problem that the plan is for.
         """
         self._spent_s += seconds
-        price = CAPTURE_S
-        if "torch._dynamo" not in sys.modules:
-            price += IMPORT_S
-        if self._spent_s < price or self._count >= MAX_CAPTURES:
+        if self._spent_s < CAPTURE_S or self._count >= MAX_CAPTURES:
             return
         # Dynamo puts the random generators back, which other threads may draw from.
         if problem.changes_state or is_nested() or threading.active_count() > 1:
+            return
+        if self._price_s is None:
+            self._price_s = _price(request)
+        if self._spent_s < self._price_s:
             return
         self._spent_s = 0.0
         self._count += 1
@@ -92,6 +95,13 @@ class GuardedFunction(Generic[T]):
                 self._captures.capture(request.fn, request.args, request.kwargs, known)
         except Exception:  # whatever code that is not made for it raises
             self._count = MAX_CAPTURES
+
+
+def _price(request: PlanRequest) -> float:
+    """Predict the seconds that it takes to capture a function."""
+    count = sum(1 for module in request.callee.modules for _ in module.modules())
+    started = 0.0 if "torch._dynamo" in sys.modules else IMPORT_S
+    return CAPTURE_S + count * MODULE_S + started
 
 
 class _Known(Generic[T]):

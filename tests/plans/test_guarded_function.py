@@ -28,6 +28,7 @@ Auto = Callable[..., Any]
 def _free(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let captures cost nothing, so that they are made at the second call."""
     monkeypatch.setattr(guarded_function, "CAPTURE_S", 0.0)
+    monkeypatch.setattr(guarded_function, "MODULE_S", 0.0)
     monkeypatch.setattr(guarded_function, "IMPORT_S", 0.0)
     monkeypatch.setattr(threading, "active_count", lambda: 1)  # but for the tests' own
 
