@@ -14,6 +14,10 @@ compiled programs, whose guards look at modules; while settings of torch are cha
 which two threads would put back in the wrong order; and while a module is not as its
 user made it, with hooks: another thread would take them for the module's own."""
 
+SELECTION_LOCK = threading.RLock()
+"""Held by a selection; what it runs holds the other lock by itself, where it has to, so
+that other threads' calls go on."""
+
 
 def lock() -> threading.Lock:
     """Make a lock that a child process has anew: its holder may not be there."""
@@ -25,11 +29,18 @@ def lock() -> threading.Lock:
 
 def _after_fork() -> None:
     """Leave what another thread of the parent had entered, in the child process."""
-    if TORCH_GLOBAL_LOCK.acquire(blocking=False):  # it was free, or this thread's own
-        TORCH_GLOBAL_LOCK.release()
-    else:
-        TORCH_GLOBAL_LOCK._at_fork_reinit()  # type: ignore[attr-defined]
+    if _renewed(TORCH_GLOBAL_LOCK):
         leave_forward_mode()
+    _renewed(SELECTION_LOCK)
+
+
+def _renewed(held: threading.RLock) -> bool:
+    """Make a lock anew that another thread holds; tell whether one did."""
+    if held.acquire(blocking=False):  # it was free, or this thread's own
+        held.release()
+        return False
+    held._at_fork_reinit()  # type: ignore[attr-defined]
+    return True
 
 
 if hasattr(os, "register_at_fork"):

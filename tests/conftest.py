@@ -1,10 +1,15 @@
 """What holds for every test: one thread, one seed, and no trace left behind."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
+
+from jacengine.plans import planning
 
 settings.register_profile("jacengine", deadline=None, derandomize=True)
 settings.load_profile("jacengine")
@@ -44,8 +49,28 @@ def global_state() -> dict[str, object]:
 
 @pytest.fixture(autouse=True)
 def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep choices off the disk, so that no run depends on an earlier one."""
+    """Keep choices off the disk, so that no test depends on an earlier one."""
     monkeypatch.setenv("JACENGINE_CACHE_DIR", "")
+    monkeypatch.setattr(planning, "_SELECTIONS", OrderedDict())
+
+
+class _Forgetful(OrderedDict[str, Any]):
+    """Keeps nothing."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Forget it."""
+
+
+@pytest.fixture
+def choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep choices on disk, in this folder, and nowhere else."""
+    monkeypatch.setenv("JACENGINE_CACHE_DIR", str(tmp_path / "choices"))
+    monkeypatch.setattr(planning, "_SELECTIONS", _Forgetful())
+    # Load of the machine that runs the tests must not decide what is kept.
+    monkeypatch.setattr(
+        "jacengine.selection.select.psutil.getloadavg", lambda: (0.0, 0, 0)
+    )
+    return tmp_path / "choices"
 
 
 @pytest.fixture(autouse=True)

@@ -45,20 +45,20 @@ def compute_by_name(request: PlanRequest, chunk_size: int | None, out: Any) -> A
         slot = _VERIFIED.slot(request, chunk_size, strategy)
     else:
         slot = _VERIFIED.slot(request, chunk_size, id(strategy), held=[strategy])
+    if slot.value is not None:
+        problem, sweep = slot.value
+        callee, leaves = request.callee, request.leaves
+        create_graph = request.options.create_graph
+        refuse_lost_derivatives(callee, leaves, create_graph=create_graph)
+        try:
+            bound = problem.bind(callee, leaves)
+            return compute_nested(problem, bound, sweep, out=out)
+        except PlanMismatchError:  # outputs whose shape depends on values
+            pass
     with warnings.catch_warnings():
         # Torch's own, of operators under vmap; the result is verified.
         warnings.filterwarnings("ignore", message="There is a performance drop")
         warnings.filterwarnings("ignore", message="An output with one or more elements")
-        if slot.value is not None:
-            problem, sweep = slot.value
-            callee, leaves = request.callee, request.leaves
-            create_graph = request.options.create_graph
-            refuse_lost_derivatives(callee, leaves, create_graph=create_graph)
-            try:
-                bound = problem.bind(callee, leaves)
-                return compute_nested(problem, bound, sweep, out=out)
-            except PlanMismatchError:  # outputs whose shape depends on values
-                pass
         problem, sweep, result = _verified(request, composition, chunk_size, out)
     slot.keep((problem, sweep))
     return result

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from typing import Any, NoReturn
 
-from jacengine._locks import TORCH_GLOBAL_LOCK
+from jacengine._locks import SELECTION_LOCK, TORCH_GLOBAL_LOCK
 from jacengine.errors import (
     MemoryBudgetError,
     NoStrategyError,
@@ -20,6 +22,7 @@ from jacengine.plans.request import PlanRequest
 from jacengine.plans.restore import restore_verified
 from jacengine.problem.analyze import analyze
 from jacengine.problem.callee import NO_CALLEE
+from jacengine.problem.nesting import is_nested
 from jacengine.problem.problem import Problem
 from jacengine.problem.signature import Signature
 from jacengine.selection.budget import Budget, format_bytes, to_bytes
@@ -56,7 +59,7 @@ def compute(request: PlanRequest, out: Any = None) -> Any:
     try:
         return plan.compute(request.callee, request.leaves, out=out)
     except PlanMismatchError:  # outputs whose shape depends on values
-        plan = make_plan(request, by_code=True)
+        plan = make_plan(request, trusting=True)
         return plan.compute(request.callee, request.leaves, out=out)
 
 
@@ -70,18 +73,18 @@ def _cached_plan(request: PlanRequest) -> Plan:
     slot = _PLANS.slot(request)
     plan = slot.value
     if plan is None or not _fits(plan, request.memory_budget):
-        plan = make_plan(request, by_code=True)
+        plan = make_plan(request, trusting=True)
         slot.keep(plan.of(NO_CALLEE))
     return plan
 
 
 def make_plan(
-    request: PlanRequest, *, use_cache: bool = True, by_code: bool = False
+    request: PlanRequest, *, use_cache: bool = True, trusting: bool = False
 ) -> Plan:
     """Analyze a call, choose a method, and bind the choice to the signature.
 
-    With `use_cache`, a choice may come from the disk cache; with `by_code`, also from
-    other objects with the same code in this process.
+    With `use_cache`, a choice may come from what was measured before, in this process
+    or on disk, for objects with the same code; if `trusting`, even on a busy machine.
 
     Raises:
         MemoryBudgetError: The result, or every right method, exceeds the budget.
@@ -102,7 +105,9 @@ def make_plan(
     key = key_of(request, signature)
     # Without timing the choice is the same everywhere, whatever others have measured.
     keeps = use_cache and request.effort != "none"
-    saved = _SELECTIONS.get(key) if by_code and keeps else None
+    saved = _SELECTIONS.get(key) if keeps else None
+    if saved is not None and saved.unstable and not trusting:
+        saved = None
     if saved is None and keeps:
         saved = disk_cache.find(key, request.compositions)
     if saved is not None:
@@ -111,7 +116,7 @@ def make_plan(
             warn_of(restored.doubt, problem.title)
             return Plan(problem, restored, signature, request.compositions, callee)
     bound = problem.bind(callee, request.leaves)
-    with TORCH_GLOBAL_LOCK:  # changes that candidates make to modules are undone
+    with _alone(problem):
         selection = select(
             problem,
             bound,
@@ -131,6 +136,21 @@ def make_plan(
     if keeps and not selection.unstable:
         disk_cache.keep(key, selection)
     return Plan(problem, selection, signature, request.compositions, callee)
+
+
+@contextmanager
+def _alone(problem: Problem) -> Generator[None]:
+    """Let one selection run at a time: two would disturb each other's times.
+
+    Other threads' calls go on meanwhile, if the function changes no state of its own.
+    One inside of an evaluation does not wait: that may hold what the other waits for.
+    """
+    with ExitStack() as stack:
+        if not is_nested():
+            stack.enter_context(SELECTION_LOCK)
+        if problem.changes_state:
+            stack.enter_context(TORCH_GLOBAL_LOCK)
+        yield
 
 
 def _fits(plan: Plan, memory_budget: Budget) -> bool:

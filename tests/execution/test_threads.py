@@ -1,5 +1,6 @@
 """Calls from several threads are right: forward mode in torch 2.13 alone is not."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -8,7 +9,9 @@ import torch
 from torch import nn
 
 import jacengine
+from jacengine.plans import planning
 from tests.compiling import COMPILING, compiled_plan, programs
+from tests.problems import mlp, randn
 
 
 @pytest.mark.parametrize("strategy", ["vmap_jvp", "forward_dual", "batched_grad"])
@@ -92,3 +95,31 @@ def test_compiled_programs_beside_others() -> None:
     for i, J in enumerate(results):
         torch.testing.assert_close(J, wanted[i // 2])
     assert programs(compiled) == before
+
+
+def test_a_selection_does_not_stop_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = mlp(3, 4, 2), randn(5, 3)
+    plan = jacengine.plan(model, x, batch_dim=0, strategies=["vmap_jvp"])
+    selecting, done = threading.Event(), threading.Event()
+
+    def select(*_: Any, **__: Any) -> Any:
+        selecting.set()
+        assert done.wait(60)
+        raise jacengine.NoStrategyError("given up")
+
+    monkeypatch.setattr(planning, "select", select)
+
+    def run() -> None:
+        with pytest.raises(jacengine.NoStrategyError, match="given up"):
+            jacengine.plan(lambda v: 2 * model(v), x, batch_dim=0)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert selecting.wait(60)
+        with ThreadPoolExecutor(1) as pool:  # in yet another thread, not to hang
+            found = pool.submit(plan, x).result(timeout=30)
+    finally:
+        done.set()
+        thread.join()
+    torch.testing.assert_close(found, plan(x))

@@ -15,7 +15,6 @@ import torch
 import jacengine
 from jacengine._files import replace_file
 from jacengine.errors import ArgumentError
-from jacengine.plans import disk_cache
 from jacengine.sweep.case_spec import CaseSpec
 from jacengine.sweep.journal import FILE, create_journal, read_journal, resume_journal
 from tests.commands.build import run
@@ -27,12 +26,8 @@ NAMES = ["reverse_loop", "batched_grad"]
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(disk_cache.VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(
-        "jacengine.selection.select.psutil.getloadavg", lambda: (0.0, 0, 0)
-    )
-    return tmp_path / "cache"
+def cache(choices: Path) -> Path:
+    return choices
 
 
 def planned() -> jacengine.Plan:
@@ -145,7 +140,7 @@ def test_no_temporary_files_stay(tmp_path: Path) -> None:
 
 
 def test_one_warning_for_a_cache_that_cannot_be_written(cache: Path) -> None:
-    cache.parent.joinpath("cache").write_text("a file")
+    cache.write_text("a file")
     with pytest.warns(UserWarning, match="cannot be kept"):
         planned()
     with warnings.catch_warnings():

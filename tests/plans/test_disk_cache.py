@@ -18,13 +18,8 @@ NAMES = ["reverse_loop", "batched_grad", "vmap_jvp"]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(disk_cache.VARIABLE, str(tmp_path / "choices"))
-    # Load of the machine that runs the tests must not decide what is kept.
-    monkeypatch.setattr(
-        "jacengine.selection.select.psutil.getloadavg", lambda: (0.0, 0, 0)
-    )
-    return tmp_path / "choices"
+def folder(choices: Path) -> Path:
+    return choices
 
 
 def _model() -> nn.Module:

@@ -2,7 +2,6 @@
 
 import gc
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +23,6 @@ def _forgetful(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(
         planning, "_PLANS", ProcessCache[Plan](lambda plan: plan.problem, 3)
     )
-    monkeypatch.setattr(planning, "_SELECTIONS", OrderedDict())
     monkeypatch.setenv(disk_cache.VARIABLE, str(tmp_path))
     monkeypatch.setattr(
         "jacengine.selection.select.psutil.getloadavg", lambda: (0.0, 0, 0)
@@ -51,6 +49,14 @@ NAMES = ["reverse_loop", "batched_grad"]
 
 def _auto(fn: Any, x: Tensor = X, **options: Any) -> Any:
     return jacengine.auto(fn, x, batch_dim=0, strategies=NAMES, **options)
+
+
+def test_a_plan_takes_the_selection_of_auto(selections: list[object]) -> None:
+    model = nn.Linear(3, 2)
+    found = _auto(model)
+    plan = jacengine.plan(model, X, batch_dim=0, strategies=NAMES)
+    assert len(selections) == 1
+    assert torch.equal(plan(X), found)
 
 
 def test_the_same_function_is_selected_for_once(selections: list[object]) -> None:
