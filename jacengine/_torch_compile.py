@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import CodeType, FunctionType
 from types import SimpleNamespace as Namespace
 from typing import Any, Generic, NoReturn, TypeVar, cast
@@ -19,6 +19,7 @@ from torch._C._dynamo import eval_frame
 from torch._guards import TracingContext, tracing
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import _disable_current_modes
 
 # pyright: reportPrivateUsage=false
 
@@ -56,11 +57,12 @@ class GuardedCaptures(Generic[T]):
         self._code = entry.__code__.replace(co_name=name, co_qualname=name)
         self._capture = torch.compile(
             FunctionType(self._code, entry.__globals__, name),
-            backend=lambda *_: _fetched,
+            backend=self._stage,
             fullgraph=True,
             dynamic=False,
         )
         self._known: dict[int, tuple[FunctionType, T]] = {}
+        self._graph: GraphModule | None = None
 
     def recognize(self, fn: Any, args: Any, kwargs: Any) -> T | None:
         """Return what was kept of a capture that does the same as this call."""
@@ -84,11 +86,23 @@ class GuardedCaptures(Generic[T]):
             return value, fetched.inputs
         return None
 
-    def capture(self, fn: Any, args: Any, kwargs: Any, value: T) -> tuple[Any, ...]:
-        """Capture a call, for which nothing was found, and keep a value with it.
+    def capture(
+        self,
+        fn: Any,
+        args: Any,
+        kwargs: Any,
+        make: Callable[[GraphModule, tuple[Any, ...]], T],
+    ) -> tuple[T, tuple[Any, ...]]:
+        """Capture a call, for which nothing was found.
+
+        Args:
+            fn: The function.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
+            make: What is to be kept of a graph and the tensors that it is given.
 
         Returns:
-            The tensors that the call reads.
+            What is kept, and the tensors that the call reads.
 
         Raises:
             RuntimeError: It cannot be captured, or has been too often.
@@ -107,11 +121,17 @@ class GuardedCaptures(Generic[T]):
         except FailOnRecompileLimitHit as error:
             raise RuntimeError("TorchDynamo has captured it too often") from error
         except _Fetched as fetched:
+            graph, self._graph = self._graph, None
+            value = make(cast("GraphModule", graph), fetched.inputs)
             code = self._fitting(fn, args, kwargs)
             if code is not None:
                 self._known[id(code)] = _until_graph(code), value
-            return fetched.inputs
+            return value, fetched.inputs
         raise RuntimeError("TorchDynamo has captured no operator, or gave up")
+
+    def _stage(self, graph: GraphModule, _: object) -> Callable[..., NoReturn]:
+        self._graph = graph
+        return _fetched
 
     def _fitting(self, fn: Any, args: Any, kwargs: Any) -> CodeType | None:
         """Find the code of a capture that fits a call.
@@ -198,7 +218,7 @@ def compiled_graph(
     try:
         with torch.no_grad():
             plain: Callable[..., Any] = graph
-            if any(map(_mutates, graph.graph.nodes)):
+            if any(is_mutable(node.target) for node in graph.graph.nodes):
                 plain = torch.func.functionalize(graph)
             lowered = make_fx(
                 plain,
@@ -217,6 +237,26 @@ def compiled_graph(
     return cast("Callable[[list[Tensor]], Sequence[Tensor]]", callable_now)
 
 
-def _mutates(node: torch.fx.Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
+@contextmanager
+def without_modes() -> Generator[None]:
+    """Let guards see tensors as they are outside of the modes that are entered.
+
+    Such as those that measure memory, make fake tensors or trace.
+    """
+    with ExitStack() as stack:
+        while torch._C._len_torch_function_stack() > 0:
+            mode = torch._C._pop_torch_function_stack()
+            stack.callback(torch._C._push_on_torch_function_stack, mode)
+        if torch._C._len_torch_dispatch_stack() > 0:
+            stack.enter_context(_disable_current_modes())
+            stack.callback(
+                torch.set_autocast_cache_enabled, torch.is_autocast_cache_enabled()
+            )
+            torch.set_autocast_cache_enabled(True)  # tracing has disabled it
+        yield
+
+
+def is_mutable(target: object) -> bool:
+    """Tell whether an operator writes to one of its operands."""
+    schema = getattr(target, "_schema", None)
     return bool(getattr(schema, "is_mutable", False))

@@ -19,16 +19,18 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from jacengine._torchfunc import Function, Tensors
+from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.gradient import GradientMode
 from jacengine.problem.problem import Problem
 from jacengine.problem.quantity import SECOND_ORDER, Quantity
 
-Mode = Literal["jvp", "vjp", "trace"]
+Mode = Literal["jvp", "vjp", "trace", "direct"]
 """| mode | a linear map takes | and returns |
 |---|---|---|
 | `jvp` | tangents of the primals, each `(K, *in)` | tangents of the outputs |
 | `vjp` | cotangents of the outputs, each `(K, *out)` | cotangents of the primals |
-| `trace` | tangents `v_k` of the primals | `sum_k v_k^T H v_k`, each `(*out)` |"""
+| `trace` | tangents `v_k` of the primals | `sum_k v_k^T H v_k`, each `(*out)` |
+| `direct` | nothing | all rows of J, each `(R, *in)` |"""
 
 LinearMap = Callable[..., Tensors]
 """Maps seeds to products; with `writes_out`, it takes `out=` to write them into."""
@@ -80,6 +82,8 @@ class Capabilities:
             so that the product may become the result without a copy, and changes
             nothing: no random numbers, no primals, modules or settings of torch. What
             is not trusted is guarded, by copies of all that at each call.
+        captures: Whether it captures the function as a program, which takes a tenth of
+            a second or more before its first run.
     """
 
     mode: Mode
@@ -92,6 +96,7 @@ class Capabilities:
     tunable: bool = False
     vmappable: bool = False
     trusted: bool = False
+    captures: bool = False
 
 
 @dataclass(slots=True)
@@ -111,6 +116,7 @@ class Point:
         names: The parameter name of each primal, if they are parameters.
         batch_size: How many samples are along axis 0 of every output; `None` when the
             outputs are one sample.
+        call: The user's function at its arguments, for what captures it.
         over_samples: Runs `body(function, primals, seeds)` for each sample under vmap,
             if samples are kept apart that way: see `BoundFunction.over_samples`.
     """
@@ -124,6 +130,7 @@ class Point:
     calling: Callable[[nn.Module], Function] | None = None
     names: tuple[str, ...] = ()
     batch_size: int | None = None
+    call: BoundFunction | None = None
     over_samples: Callable[..., Tensors] | None = None
 
     def tracked(self) -> Tensors:

@@ -10,6 +10,7 @@ from jacengine.interface import Strategy
 from jacengine.strategies.batched_grad import BatchedGrad
 from jacengine.strategies.double_vjp import DoubleVjp
 from jacengine.strategies.double_vjp_repeat import DoubleVjpRepeat
+from jacengine.strategies.elimination import Elimination
 from jacengine.strategies.forward_dual import ForwardDual
 from jacengine.strategies.forward_laplacian import ForwardLaplacian
 from jacengine.strategies.quasi_linear import QuasiLinear
@@ -29,4 +30,5 @@ BUILTIN: tuple[Strategy, ...] = (
     VmapJvp(),
     QuasiLinear(),
     ForwardLaplacian(),
+    Elimination(),
 )

@@ -69,4 +69,6 @@ def workloads_command(catalogue: str, form: str) -> None:
 def _direction(able: Capabilities) -> str:
     if able.per_sample_shared:
         return "by layers"
+    if able.mode == "direct":
+        return "direct"
     return "reverse" if able.mode == "vjp" else "forward"

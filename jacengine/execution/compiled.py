@@ -87,8 +87,7 @@ class CompiledSweep:
             args, kwargs = bound.call_spec.structure.unflatten(leaves)
             found = self._captures.find(bound.fn, args, kwargs)
             if found is None:
-                empty: dict[bool, _Program] = {}
-                found = empty, self._captures.capture(bound.fn, args, kwargs, empty)
+                found = self._captures.capture(bound.fn, args, kwargs, _no_programs)
             programs, inputs = found
             program = programs.get(bool(into))
             if program is None or not program.fits(inputs):
@@ -123,6 +122,10 @@ class CompiledSweep:
             return program(inputs, into)
         finally:
             set_grad_enabled(recorded)
+
+
+def _no_programs(*_: object) -> dict[bool, _Program]:
+    return {}
 
 
 class _Program:

@@ -86,6 +86,7 @@ def _point(
         calling=lambda module: replace(bound, fn=module),
         names=problem.call_spec.names,
         batch_size=size if apart else None,
+        call=bound,
         over_samples=(
             bound.over_samples if policy is SamplePolicy.VMAP_SAMPLES else None
         ),

@@ -238,6 +238,9 @@ class Sweep:
         samples = () if point.batch_size is None else (point.batch_size,)
         if able.mode == "trace":
             return [(*samples, *spec.shape) for spec in problem.values]
+        if able.mode == "direct":
+            lead = (problem.row_count, *samples)
+            return [(*lead, *spec.shape) for spec in problem.inputs]
         lead = (task.direction_count, *samples)
         if able.mode == "jvp":
             return [(*lead, *spec.shape) for spec in problem.outputs]

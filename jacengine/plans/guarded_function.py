@@ -92,7 +92,9 @@ class GuardedFunction(Generic[T]):
                 if self._captures is None:
                     self._captures = GuardedCaptures()
                 known = _Known(value, request.fn, problem)
-                self._captures.capture(request.fn, request.args, request.kwargs, known)
+                self._captures.capture(
+                    request.fn, request.args, request.kwargs, lambda *_: known
+                )
         except Exception:  # whatever code that is not made for it raises
             self._count = MAX_CAPTURES
 

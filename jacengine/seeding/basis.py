@@ -21,6 +21,7 @@ from jacengine.problem.problem import Problem
 from jacengine.results.result import Result
 from jacengine.seeding.samples import SamplePolicy
 from jacengine.seeding.seeding import Seeding
+from jacengine.seeding.whole_matrix import WholeMatrix
 from jacengine.task import Task
 
 
@@ -123,6 +124,8 @@ class Basis:
 
     def bind(self, problem: Problem, mode: Mode, policy: SamplePolicy) -> Seeding:
         """Return the columns or rows that are to be computed, as directions."""
+        if mode == "direct":
+            return WholeMatrix(problem.row_count)
         coupled = policy is SamplePolicy.COUPLED_ROWS
         batch = None if coupled else problem.batch_size
         if mode != "vjp":
@@ -144,6 +147,8 @@ class Basis:
 
     def first(self, problem: Problem, mode: Mode, count: int) -> Problem:
         """Return the problem of the first columns or rows."""
+        if mode == "direct":
+            return problem
         if mode == "vjp":
             rows = _every(problem.rows, problem.row_count)[:count]
             return replace(

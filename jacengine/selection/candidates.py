@@ -21,8 +21,9 @@ from jacengine.task import balanced
 
 LAUNCH = 20.0
 """A pass costs this many directions before it computes anything."""
-ARITHMETIC = {"jvp": 1.5, "vjp": 2.0, "trace": 1.0}
-"""Arithmetic of one direction, by mode; a VJP is of inputs and of weights ..."""
+ARITHMETIC = {"jvp": 1.5, "vjp": 2.0, "trace": 1.0, "direct": 3.0}
+"""Arithmetic of one direction, by mode; a VJP is of inputs and of weights ... What is
+direct comes after the others, since it has to be captured first."""
 WITHOUT_WEIGHT_GRADIENTS = 0.8
 """... unless weight gradients are not formed."""
 EXPANDED = 1.5
@@ -59,6 +60,8 @@ def by_composition(methods: Iterator[Method]) -> Iterator[tuple[Method, ...]]:
 def predicted_cost(problem: Problem, method: Method) -> float:
     """Predict the cost of one Jacobian, in forward passes on one direction."""
     directions = method.directions(problem)
+    if method.capabilities.mode == "direct":
+        directions = min(problem.row_count, problem.column_count)
     blocks = sum(1 for _ in balanced(directions, method.block_size))
     passes = method.composition.passes(blocks)
     launched = passes.forward + passes.backward

@@ -94,8 +94,15 @@ class Race:
         self._cheapest = math.inf
         self._sweeps: dict[int, Sweep] = {}  # each holds its method, so ids are unique
 
-    def reason_to_skip(self, predicted_cost: float) -> str | None:
-        """Say why another candidate need not even be tried, if so."""
+    def reason_to_skip(
+        self, predicted_cost: float, set_up_s: float = 0.0
+    ) -> str | None:
+        """Say why another candidate need not even be tried, if so.
+
+        Args:
+            predicted_cost: Of the candidate.
+            set_up_s: Seconds that it takes before it can run at all.
+        """
         if not self.running:
             return None
         if self.limits.rounds == 0:
@@ -104,6 +111,11 @@ class Race:
         few = len(self.running) < ENOUGH and ratio <= ALIKE_FACTOR
         if self._left_s() <= 0 and self._best_s() > BRIEF_S and not few:
             return "not tried: the time for the selection was spent"
+        if set_up_s > max(0.0, self._left_s()):
+            return (
+                f"not tried: to capture the function takes {format_seconds(set_up_s)}, "
+                "more than is left for the selection"
+            )
         if ratio > self.limits.implausible_factor:
             return f"not tried: {ratio:.0f} x the arithmetic of another candidate"
         return None

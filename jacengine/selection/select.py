@@ -28,6 +28,8 @@ from jacengine.timing import warm_up
 
 RACE = "auto"
 """What is announced when no single strategy is tried."""
+CAPTURE_S = 0.3
+"""What it takes to capture a function as a program and to read it."""
 BUSY = 0.9
 """Load a core above which times are not to be trusted: on CPU a parallel region then
 waits for a core's time slice, which costs more than the work itself."""
@@ -115,7 +117,14 @@ def select(
         left = max(0, budget - reference.held_bytes)
         race = Race(problem, bound, reference, LIMITS[effort], clock, budget=left)
         timed = effort != "none"
-        _enter_all(race, compositions, left, timed=timed, announce=announce)
+        _enter_all(
+            race,
+            compositions,
+            left,
+            timed=timed,
+            compiled=compiled,
+            announce=announce,
+        )
         announce(RACE)
         race.run(compiled=compiled)
         ranked = _ranked_within(race, [c.name for c in compositions], left)
@@ -133,6 +142,7 @@ def _enter_all(
     budget: int,
     *,
     timed: bool,
+    compiled: bool,
     announce: Callable[[str], None],
 ) -> None:
     """Try candidates in the order of the cost model, while it is worth it."""
@@ -140,7 +150,8 @@ def _enter_all(
     for methods in by_composition(candidates(problem, compositions)):
         name, cost = methods[0].name, predicted_cost(problem, methods[0])
         met.add(name)
-        reason = race.reason_to_skip(cost)
+        captures = methods[0].capabilities.captures and not compiled
+        reason = race.reason_to_skip(cost, CAPTURE_S if captures else 0.0)
         if reason is not None:
             race.out.append(CandidateResult(name, "skipped", reason))
             continue

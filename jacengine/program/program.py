@@ -1,0 +1,184 @@
+"""A function as a program: a graph of ATen operators, valid while its guards pass.
+
+TorchDynamo captures what the function does, as a graph whose inputs are all tensors
+that the code reads, and `make_fx` brings that to ATen operators. It is traced with
+gradients recorded: what the user's code keeps from being differentiated shows as such.
+
+A function that cannot be captured whole has no program: one that branches on values,
+calls other libraries, or brings a derivative of its own.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import HigherOrderOperator, OpOverload
+from torch.fx import GraphModule, Interpreter, Node
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from jacengine._torch_compile import (
+    GuardedCaptures,
+    is_mutable,
+    without_modes,
+)
+from jacengine._torch_private import transform_depth
+from jacengine.errors import UnsupportedError
+
+aten: Any = torch.ops.aten
+STOP = aten.lift_fresh_copy.default
+"""Marks where the user's code stops the gradient; it returns its operand."""
+WITHOUT_EFFECT = frozenset({aten.detach.default, aten.alias.default})
+"""What autograd adds to a trace, and what does nothing to values."""
+MAX_OPERATORS = 2000
+"""Operators up to which a program is read; longer ones are unrolled loops."""
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A graph of ATen operators without side effects.
+
+    Attributes:
+        module: The graph.
+        inputs: Its placeholders.
+        output: What the function returns.
+    """
+
+    module: GraphModule
+    inputs: tuple[Node, ...]
+    output: Node
+
+    @property
+    def operators(self) -> Iterator[Node]:
+        """The calls of operators, in order."""
+        return (n for n in self.module.graph.nodes if n.op == "call_function")
+
+    def evaluate(self, values: Sequence[Any]) -> dict[Node, Any]:
+        """Return the value of every node, for these inputs."""
+        found = dict(zip(self.inputs, values, strict=True))
+        for node in self.module.graph.nodes:
+            if node.op == "get_attr":
+                found[node] = getattr(self.module, str(node.target))
+            elif node.op == "call_function":
+                found[node] = run_node(node, found)
+        return found
+
+
+def run_node(node: Node, values: dict[Node, Any]) -> Any:
+    """Run the operator of a node on the values of its operands."""
+    args, kwargs = torch.fx.map_arg((node.args, node.kwargs), values.__getitem__)
+    target: Any = node.target
+    return target(*args, **kwargs)
+
+
+def shape_of(node: Node) -> torch.Size:
+    """Return the shape of a node's value, which is a tensor."""
+    value: Tensor = node.meta["val"]
+    return value.shape
+
+
+class Programs:
+    """The programs of functions with one code: one for each way through it."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._captures = GuardedCaptures[Program]()
+
+    def of(self, fn: Any, args: Any, kwargs: Any) -> tuple[Program, tuple[Any, ...]]:
+        """Return the program of a call, and the tensors that the call reads.
+
+        Args:
+            fn: The function.
+            args: Its positional arguments; tensors to differentiate by record.
+            kwargs: Its keyword arguments.
+
+        Raises:
+            UnsupportedError: It has no program, with the reason.
+            RuntimeError: It cannot be captured.
+        """
+        with torch.enable_grad(), without_modes():
+            found = self._captures.find(fn, args, kwargs)
+            if found is not None:
+                return found
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return self._captures.capture(fn, args, kwargs, _make)
+
+
+def _make(graph: GraphModule, inputs: tuple[Any, ...]) -> Program:
+    """Bring a graph of TorchDynamo to ATen operators.
+
+    Raises:
+        UnsupportedError: It has an operator that is not a plain function of tensors.
+    """
+    for node in graph.graph.nodes:
+        if isinstance(node.target, HigherOrderOperator):
+            raise UnsupportedError(f"the program has a {node.target}")
+    module = make_fx(
+        _run_marked(graph), tracing_mode="fake", _allow_non_fake_inputs=True
+    )(*(x.detach().requires_grad_(x.requires_grad) for x in inputs))
+    for node in list(module.graph.nodes):
+        if node.op != "call_function":
+            continue
+        if node.target in WITHOUT_EFFECT:
+            node.replace_all_uses_with(node.args[0])
+            module.graph.erase_node(node)
+            continue
+        _refuse(node)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    nodes = list(module.graph.nodes)
+    if len(nodes) > MAX_OPERATORS:
+        raise UnsupportedError(f"the program has {len(nodes)} operators")
+    (output,) = next(n for n in nodes if n.op == "output").args
+    if isinstance(output, (tuple, list)) and len(output) == 1:
+        (output,) = output
+    if not isinstance(output, Node):
+        raise UnsupportedError("the program returns several tensors")
+    return Program(module, tuple(n for n in nodes if n.op == "placeholder"), output)
+
+
+def _refuse(node: Node) -> None:
+    """Refuse an operator that writes, draws random numbers, or is no operator of ATen.
+
+    Raises:
+        UnsupportedError: It is one of those.
+    """
+    target: Any = node.target
+    if not isinstance(target, OpOverload):
+        if getattr(target, "__name__", "") == "getitem":
+            return
+        raise UnsupportedError(f"the program calls {target}")
+    if is_mutable(target):
+        raise UnsupportedError(f"the program writes to a tensor, by {target}")
+    if torch.Tag.nondeterministic_seeded in target.tags:
+        raise UnsupportedError(f"the program draws random numbers, by {target}")
+
+
+class _run_marked(Interpreter):  # noqa: N801 - it is used as a function
+    """Runs a graph, marking results that the gradient does not reach by `STOP`."""
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Run it."""
+        return self.run(*inputs)
+
+    def run_node(self, n: Node) -> Any:
+        """Run a node."""
+        result = super().run_node(n)
+        recorded = any(
+            getattr(self.env.get(operand), "requires_grad", False)
+            for operand in n.all_input_nodes
+        )
+        if (
+            recorded
+            and isinstance(result, Tensor)
+            and result.is_floating_point()
+            and not result.requires_grad
+            and not transform_depth()
+        ):
+            return STOP(result)
+        return result

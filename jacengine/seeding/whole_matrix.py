@@ -1,0 +1,51 @@
+"""No seeds: the one direction of strategies that form all of J by themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jacengine._torchfunc import Tensors
+from jacengine.problem.call_spec import TensorSpec
+from jacengine.results.result import Result
+from jacengine.task import Task
+
+
+@dataclass(frozen=True)
+class WholeMatrix:
+    """One direction, whose product is all rows.
+
+    Attributes:
+        rows: How many these are, of one sample.
+        specs: No tensors have seeds.
+        count: The one direction.
+        bytes: What no seeds take.
+    """
+
+    rows: int
+    specs: tuple[TensorSpec, ...] = ()
+    count: int = 1
+    bytes: int = 0
+
+    def seeds(self, block: slice) -> Tensors:
+        """Return none."""
+        del block
+        return ()
+
+    def of_samples(self, seeds: Tensors, count: int) -> Tensors:
+        """Return none."""
+        del count
+        return seeds
+
+    def target(self, task: Task, result: Result) -> Tensors | None:
+        """Return `None`: the product is placed."""
+        del task, result
+        return None
+
+    def place(self, products: Tensors, task: Task, result: Result) -> None:
+        """Place all rows of a task's samples."""
+        result.add_rows(products, Task(task.samples, slice(0, self.rows)))
+
+    def missing_bytes(self, count: int) -> int:
+        """Return zero: there are no seeds."""
+        del count
+        return 0

@@ -1,0 +1,183 @@
+"""The Jacobian read off the function as a program: factors, in the cheapest order.
+
+    J = J_k ... J_2 J_1,    between cuts that every path from input to output crosses
+
+A sweep multiplies these factors from one end, and the first one by the identity. Here
+the function is captured as a graph of operators. Between two cuts a linear layer's
+Jacobian is its weight, a pointwise operator's a diagonal, and what else there is goes
+by one vectorised JVP or VJP of its segment. A dynamic program finds the order: in a
+network with a bottleneck the factors on both sides of it are formed first, and their
+product is a matrix of low rank.
+
+Cost: between a forward pass and a matrix product for each layer. Extra memory: the
+factors. Nothing can be read off a function that branches on values, calls other
+libraries, or brings its own derivative. The capture takes a tenth of a second.
+
+Source: U. Naumann, "Optimization of generalized Jacobian chain products without memory
+constraints", 2020, https://arxiv.org/abs/2003.05755 ; A. Griewank, U. Naumann,
+"Accumulating Jacobians as chained sparse matrix products", 2003.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, final
+
+import torch
+from torch import Tensor
+
+from jacengine._torchfunc import Tensors, vmap
+from jacengine.errors import UnsupportedError
+from jacengine.interface import (
+    Capabilities,
+    LinearMap,
+    Passes,
+    Point,
+    Strategy,
+    Tuning,
+    Unsupported,
+)
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.problem import Problem
+from jacengine.program.eliminate import Elimination as Plan
+from jacengine.program.program import Program, Programs
+
+
+@final
+@dataclass(frozen=True)
+class Elimination(Strategy):
+    """Local Jacobians in closed form, multiplied in the order that costs least."""
+
+    name: ClassVar[str] = "elimination"
+    summary: ClassVar[str] = "local Jacobians, in the cheapest order"
+    source: ClassVar[str] = "U. Naumann, 2020"
+    wins: ClassVar[str] = "bottlenecks, chains of linear layers; compiled"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        mode="direct",
+        gradients=(),
+        records_graph=False,
+        thread_safe=False,
+        tunable=True,
+        trusted=True,
+        captures=True,
+    )
+    captured: _Captured | None = field(default=None, compare=False, repr=False)
+
+    def check(self, problem: Problem) -> Unsupported | None:
+        """Refuse what it does not read off a program."""
+        options, spec = problem.options, problem.call_spec
+        reasons = {
+            "differentiates inputs, not parameters": bool(spec.names),
+            "takes one input and one output": len(problem.inputs) != 1
+            or len(problem.outputs) != 1
+            or options.has_aux,
+            "keeps no graph for create_graph=True": options.create_graph,
+            "forms all rows and columns": problem.rows is not None
+            or problem.columns is not None,
+            "needs a function without random numbers or state": problem.changes_state,
+            "needs samples that are independent, and their own input": problem.coupled
+            or problem.shares,
+        }
+        found = (reason for reason, holds in reasons.items() if holds)
+        reason = next(found, None)
+        return None if reason is None else Unsupported(reason)
+
+    def passes(self, blocks: int) -> Passes:
+        """One forward pass, and one through the factors."""
+        del blocks
+        return Passes(forward=1, backward=1)
+
+    def prepare(
+        self, point: Point, tuning: Tuning, *, timed: bool
+    ) -> tuple[Strategy, Tuning]:
+        """Capture the function."""
+        del timed
+        captured = self.captured or _Captured(_call_of(point))
+        captured.plan(_call_of(point), point.batch_size)
+        return replace(self, captured=captured), tuning
+
+    def linearize(self, point: Point) -> LinearMap:
+        """Find today's tensors; form the matrix when it is asked for."""
+        call, samples = _call_of(point), point.batch_size
+        captured = self.captured or _Captured(call)
+        plan, values, dims = captured.plan(call, samples)
+        shape = point.primals[0].shape[0 if samples is None else 1 :]
+
+        def one(*tensors: Tensor) -> Tensor:
+            own = list(values)
+            for (k, dim), tensor in zip(dims.items(), tensors, strict=True):
+                own[k] = tensor.unsqueeze(dim)
+            found: Tensor = plan.jacobian(own).unflatten(1, shape)
+            return found
+
+        def rows(seeds: Tensors) -> Tensors:
+            del seeds
+            if samples is None:
+                return (plan.jacobian(values).unflatten(1, shape),)
+            batched = [values[k].movedim(dim, 0) for k, dim in dims.items()]
+            found: Tensor = vmap(one)(*batched)
+            return (found.movedim(0, 1),)
+
+        return rows
+
+
+class _Captured:
+    """The programs of a function, of one sample, and how to eliminate each."""
+
+    def __init__(self, call: BoundFunction) -> None:
+        """Prepare to capture calls of this signature."""
+        self._programs = Programs()
+        self._plans: dict[Program, Plan] = {}
+        pairs = zip(call.leaves, call.call_spec.dims, strict=True)
+        self._examples = [_example(leaf, dim) for leaf, dim in pairs]
+
+    def plan(
+        self, call: BoundFunction, samples: int | None
+    ) -> tuple[Plan, Sequence[Any], dict[int, int]]:
+        """Find out how to eliminate a call.
+
+        Returns:
+            The plan, what the inputs of its program are at this call, and the sample
+            axis of those that have one, by place.
+
+        Raises:
+            UnsupportedError: The function has no program, or ignores its input.
+        """
+        spec = call.call_spec
+        args, kwargs = spec.structure.unflatten(self._examples)
+        program, inputs = self._programs.of(call.callee.fn, args, kwargs)
+        values = [x.detach() if isinstance(x, Tensor) else x for x in inputs]
+        place = {id(example): k for k, example in enumerate(inputs)}
+        dims: dict[int, int] = {}
+        for example, leaf, dim in zip(
+            self._examples, call.leaves, spec.dims, strict=True
+        ):
+            k = place.get(id(example))
+            if k is not None and isinstance(leaf, Tensor):
+                values[k] = leaf.detach()
+                if dim is not None:
+                    dims[k] = dim
+        if program not in self._plans:
+            start = place.get(id(self._examples[spec.slots[0]]))
+            if start is None:
+                raise UnsupportedError("the function does not read its input")
+            self._plans[program] = Plan.of(program, start, samples or 1)
+        return self._plans[program], values, dims
+
+
+def _call_of(point: Point) -> BoundFunction:
+    if point.call is None:
+        raise UnsupportedError("there is no function to capture")
+    return point.call
+
+
+def _example(leaf: Any, dim: int | None) -> Any:
+    """Return a tensor like one sample of a leaf; its memory is never touched."""
+    if not isinstance(leaf, Tensor):
+        return leaf
+    one = leaf if dim is None else leaf.narrow(dim, 0, 1)
+    example = torch.empty_strided(
+        one.shape, one.stride(), dtype=leaf.dtype, device=leaf.device
+    )
+    return example.requires_grad_(leaf.is_floating_point())
