@@ -69,12 +69,9 @@ class Elimination(Strategy):
         options, spec = problem.options, problem.call_spec
         reasons = {
             "differentiates inputs, not parameters": bool(spec.names),
-            "takes one input and one output": len(problem.inputs) != 1
-            or len(problem.outputs) != 1
-            or options.has_aux,
+            "takes one input, and one output without aux": options.has_aux
+            or (len(problem.inputs), len(problem.outputs)) != (1, 1),
             "keeps no graph for create_graph=True": options.create_graph,
-            "forms all rows and columns": problem.rows is not None
-            or problem.columns is not None,
             "needs a function without random numbers or state": problem.changes_state,
             "needs samples that are independent, and their own input": problem.coupled
             or problem.shares,
@@ -108,15 +105,14 @@ class Elimination(Strategy):
             own = list(values)
             for (k, dim), tensor in zip(dims.items(), tensors, strict=True):
                 own[k] = tensor.unsqueeze(dim)
-            found: Tensor = plan.jacobian(own).unflatten(1, shape)
-            return found
+            matrix = plan.jacobian(own)
+            return matrix.reshape(matrix.shape[0], *shape)
 
         def rows(seeds: Tensors) -> Tensors:
             del seeds
             if samples is None:
-                return (plan.jacobian(values).unflatten(1, shape),)
-            batched = [values[k].movedim(dim, 0) for k, dim in dims.items()]
-            found: Tensor = vmap(one)(*batched)
+                return (one(),)
+            found: Tensor = vmap(one)(*(values[k] for k in dims))
             return (found.movedim(0, 1),)
 
         return rows
@@ -138,8 +134,8 @@ class _Captured:
         """Find out how to eliminate a call.
 
         Returns:
-            The plan, what the inputs of its program are at this call, and the sample
-            axis of those that have one, by place.
+            The plan; what the inputs of its program are at this call, with samples in
+            front; and which axis these have in the program, by place.
 
         Raises:
             UnsupportedError: The function has no program, or ignores its input.
@@ -155,7 +151,8 @@ class _Captured:
         ):
             k = place.get(id(example))
             if k is not None and isinstance(leaf, Tensor):
-                values[k] = leaf.detach()
+                front = leaf if dim is None else leaf.movedim(dim, 0)
+                values[k] = front.detach().contiguous()
                 if dim is not None:
                     dims[k] = dim
         if program not in self._plans:
@@ -176,8 +173,6 @@ def _example(leaf: Any, dim: int | None) -> Any:
     """Return a tensor like one sample of a leaf; its memory is never touched."""
     if not isinstance(leaf, Tensor):
         return leaf
-    one = leaf if dim is None else leaf.narrow(dim, 0, 1)
-    example = torch.empty_strided(
-        one.shape, one.stride(), dtype=leaf.dtype, device=leaf.device
-    )
+    sizes = [1 if axis == dim else size for axis, size in enumerate(leaf.shape)]
+    example = torch.empty(sizes, dtype=leaf.dtype, device=leaf.device)
     return example.requires_grad_(leaf.is_floating_point())

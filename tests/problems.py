@@ -83,8 +83,12 @@ def randn(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
-OF_INPUTS = eligible(mlp(3, 4, 2), randn(5, 3), batch_dim=0)
-"""The strategies for a module's input."""
+OF_ONE_INPUT = eligible(mlp(3, 4, 2), randn(5, 3), batch_dim=0)
+"""The strategies for a module's input, which is one tensor ..."""
+
+DIRECT = {s.name for s in BUILTIN if s.capabilities.mode == "direct"}
+OF_INPUTS = [name for name in OF_ONE_INPUT if name not in DIRECT]
+"""... and for inputs in general: in any number, and with a graph."""
 
 OF_PARAMETERS = eligible(mlp(3, 4, 2), randn(5, 3), batch_dim=0, wrt="params")
 """The strategies for a module's parameters."""

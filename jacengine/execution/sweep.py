@@ -239,7 +239,7 @@ class Sweep:
         if able.mode == "trace":
             return [(*samples, *spec.shape) for spec in problem.values]
         if able.mode == "direct":
-            lead = (problem.row_count, *samples)
+            lead = (sum(spec.size for spec in problem.outputs), *samples)
             return [(*lead, *spec.shape) for spec in problem.inputs]
         lead = (task.direction_count, *samples)
         if able.mode == "jvp":

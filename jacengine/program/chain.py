@@ -75,8 +75,10 @@ def chain(program: Program, start: Node) -> tuple[Segment, ...]:
     Raises:
         UnsupportedError: The output does not depend on the input.
     """
+    if program.output is start:
+        return ()
     active = _active(program, start)
-    if program.output not in active or len(active) < 2:
+    if program.output not in active:
         raise UnsupportedError("the output does not depend on the input")
     position = {node: i for i, node in enumerate(active)}
     last_use = {
@@ -88,7 +90,9 @@ def chain(program: Program, start: Node) -> tuple[Segment, ...]:
     segments: list[Segment] = []
     begun, reach = 0, -1
     for i, node in enumerate(active):
-        if i and reach <= i and isinstance(node.meta["val"], Tensor):
+        value = node.meta.get("val")
+        real = isinstance(value, Tensor) and value.is_floating_point()
+        if i and reach <= i and real:
             segments.append(_segment(active, position, begun, i))
             begun = i
         reach = max(reach, last_use.get(node, i))
@@ -100,9 +104,9 @@ def _active(program: Program, start: Node) -> list[Node]:
     reached = {start}
     for node in program.operators:
         blocked = node.target in SHAPE_ONLY or node.target is STOP
-        value = node.meta["val"]
-        if isinstance(value, Tensor) and not value.is_floating_point():
-            blocked = True
+        value = node.meta.get("val")
+        if isinstance(value, Tensor):
+            blocked |= not (value.is_floating_point() or value.is_complex())
         if not blocked and not reached.isdisjoint(node.all_input_nodes):
             reached.add(node)
     needed = {program.output}

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from jacengine._torchfunc import vmap
-from jacengine.program.chain import Segment, chain
+from jacengine.program.chain import Segment, chain, size_of
 from jacengine.program.elimination_order import Kind, Order, cheapest_order
 from jacengine.program.local_jacobians import (
     Factor,
@@ -29,11 +29,13 @@ class Elimination:
 
     Attributes:
         program: The program.
+        start: The input.
         segments: Its chain.
         order: In which order these are multiplied.
     """
 
     program: Program
+    start: Node
     segments: tuple[Segment, ...]
     order: Order
 
@@ -49,8 +51,9 @@ class Elimination:
         Raises:
             UnsupportedError: The output does not depend on the input.
         """
-        segments = chain(program, program.inputs[place])
-        return cls(program, segments, cheapest_order(segments, samples))
+        start = program.inputs[place]
+        segments = chain(program, start)
+        return cls(program, start, segments, cheapest_order(segments, samples))
 
     def jacobian(self, values: Sequence[Any]) -> Tensor:
         """Return the Jacobian `(m, n)` where the inputs have these values."""
@@ -74,12 +77,8 @@ class Elimination:
     def _factor(self, i: int, j: int, values: dict[Node, Any]) -> Factor:
         """Return the Jacobian between two cuts."""
         if i == j:
-            cut = (
-                self.segments[i].start
-                if i < len(self.segments)
-                else self.segments[-1].end
-            )
-            return Identity(values[cut])
+            cuts = [self.start, *(segment.end for segment in self.segments)]
+            return Identity(values[cuts[i]])
         step = self.order[i, j]
         if step.split is not None:
             left = dense(self._factor(step.split, j, values))
@@ -99,8 +98,8 @@ def _pull(segment: Segment, rows: Factor, values: dict[Node, Any]) -> Factor:
         matrix, end = dense(rows), shape_of(segment.end)
         function, start = segment.function(values), values[segment.start]
         pullback = torch.func.vjp(function, start)[1]
-        (found,) = vmap(pullback)(matrix.reshape(-1, *end))
-        pulled: Tensor = found.reshape(matrix.shape[0], -1)
+        (found,) = vmap(pullback)(matrix.reshape(matrix.shape[0], *end))
+        pulled: Tensor = found.reshape(matrix.shape[0], start.numel())
         return pulled
     inside = {segment.start, *segment.operators}
     at: dict[Node, Factor] = {segment.end: rows}
@@ -125,8 +124,9 @@ def _push(segment: Segment, columns: Factor, values: dict[Node, Any]) -> Factor:
             found: Tensor = torch.func.jvp(function, (start,), (tangent,))[1]
             return found
 
-        pushed: Tensor = vmap(product)(matrix.t().reshape(-1, *start.shape))
-        return pushed.reshape(matrix.shape[1], -1).t()
+        count = matrix.shape[1]
+        pushed: Tensor = vmap(product)(matrix.t().reshape(count, *start.shape))
+        return pushed.reshape(count, size_of(segment.end)).t()
     inside = {segment.start, *segment.operators}
     at: dict[Node, Factor] = {segment.start: columns}
     for node in segment.operators:

@@ -9,10 +9,12 @@ products without memory constraints", 2020, https://arxiv.org/abs/2003.05755
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from torch import Tensor
 from torch.fx import Node
 
 from jacengine.program.chain import Segment, size_of
@@ -129,7 +131,7 @@ def _through_operator(
         return 8 * samples * rows * entries / BYTES, Kind.FULL
     assert is_linear(node, [node.args[-2]])  # type: ignore[list-item]
     wide, narrow = shape_of(node.args[-1])  # type: ignore[arg-type]
-    repeats = entries // narrow
+    repeats = math.prod(shape_of(node)[:-1])
     if repeats == 1 and kind is Kind.IDENTITY:
         return 0.0, Kind.SHARED
     if repeats == 1 and kind is Kind.DIAGONAL:
@@ -141,6 +143,6 @@ def _through_operator(
 
 
 def _entries(node: Node) -> int:
-    value = node.meta["val"]
+    value = node.meta.get("val")
     values = value if isinstance(value, (tuple, list)) else (value,)
-    return sum(int(v.numel()) for v in values if hasattr(v, "numel"))
+    return sum(v.numel() for v in values if isinstance(v, Tensor))

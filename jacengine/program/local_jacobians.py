@@ -31,6 +31,8 @@ VIEWS = frozenset(
     }
 )
 """Operators that return the same entries in the same order."""
+LIKE_POINTWISE = frozenset({aten._prelu_kernel.default})
+"""Operators with that tag whose operands cannot be broadcast by the caller."""
 SUMS = frozenset({aten.add.Tensor})
 """Pointwise operators whose derivative is one, as long as they take no `alpha`."""
 
@@ -117,7 +119,8 @@ class Scaling:
         count = matrix.shape[0]
         lead = (1,) * (len(self.target) - len(self.source))
         spread = matrix.reshape(count, *self.target)
-        return spread.sum_to_size(count, *lead, *self.source).reshape(count, -1)
+        summed = spread.sum_to_size(count, *lead, *self.source)
+        return summed.reshape(count, math.prod(self.source))
 
     def push(self, columns: Factor) -> Factor:
         """Broadcast columns, and multiply it with them."""
@@ -125,7 +128,8 @@ class Scaling:
             matrix = dense(columns)
             count = matrix.shape[1]
             spread = matrix.reshape(*self.source, count)
-            columns = spread.expand(*self.target, count).reshape(-1, count)
+            spread = spread.expand(*self.target, count)
+            columns = spread.reshape(math.prod(self.target), count)
         return self._scaled(columns, 0)
 
     def _scaled(self, factor: Factor, axis: int) -> Factor:
@@ -161,7 +165,7 @@ class Linear:
         given = dense(rows)
         count = given.shape[0]
         found = given.reshape(count * self.repeats, wide.shape[0]) @ wide
-        return found.reshape(count, -1)
+        return found.reshape(count, self.repeats * wide.shape[1])
 
     def push(self, columns: Factor) -> Factor:
         """Multiply it with columns."""
@@ -171,8 +175,9 @@ class Linear:
             return self.matrix.t() * columns.entries
         given = dense(columns).t()
         count = given.shape[0]
-        found = given.reshape(count * self.repeats, -1) @ self.matrix
-        return found.reshape(count, -1).t()
+        wide, narrow = self.matrix.shape
+        found = given.reshape(count * self.repeats, wide) @ self.matrix
+        return found.reshape(count, self.repeats * narrow).t()
 
 
 LocalJacobian = Same | Scaling | Linear
@@ -188,15 +193,20 @@ def is_linear(node: Node, active: Sequence[Node]) -> bool:
 def is_pointwise(node: Node) -> bool:
     """Tell whether an operator computes each entry of the result by itself."""
     target: Any = node.target
-    return torch.Tag.pointwise in getattr(target, "tags", ())
+    tags = getattr(target, "tags", ())
+    return torch.Tag.pointwise in tags and target not in LIKE_POINTWISE
 
 
 def has_rule(node: Node, active: Sequence[Node]) -> bool:
     """Tell whether the local Jacobian of an operator is known in closed form."""
-    value = node.meta["val"]
+    value = node.meta.get("val")
     if node.target in VIEWS or is_pointwise(node):
         kinds = {operand.meta["val"].dtype for operand in active}
-        return isinstance(value, Tensor) and kinds == {value.dtype}
+        return (
+            isinstance(value, Tensor)
+            and value.is_floating_point()
+            and kinds == {value.dtype}
+        )
     return is_linear(node, active)
 
 

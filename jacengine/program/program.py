@@ -11,7 +11,7 @@ calls other libraries, or brings a derivative of its own.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,10 @@ class Program:
 
 def run_node(node: Node, values: dict[Node, Any]) -> Any:
     """Run the operator of a node on the values of its operands."""
+    args: Any
     args, kwargs = torch.fx.map_arg((node.args, node.kwargs), values.__getitem__)
+    if node.target is STOP:
+        return args[0].detach()
     target: Any = node.target
     return target(*args, **kwargs)
 
@@ -118,14 +121,16 @@ def _make(graph: GraphModule, inputs: tuple[Any, ...]) -> Program:
     for node in graph.graph.nodes:
         if isinstance(node.target, HigherOrderOperator):
             raise UnsupportedError(f"the program has a {node.target}")
-    module = make_fx(
-        _run_marked(graph), tracing_mode="fake", _allow_non_fake_inputs=True
-    )(*(x.detach().requires_grad_(x.requires_grad) for x in inputs))
+    own = [x.detach().requires_grad_(x.requires_grad) for x in inputs]
+    module = _traced(_run_marked(graph), own)
+    if any(is_mutable(node.target) for node in module.graph.nodes):
+        module = _traced(torch.func.functionalize(module), inputs)
     for node in list(module.graph.nodes):
         if node.op != "call_function":
             continue
-        if node.target in WITHOUT_EFFECT:
-            node.replace_all_uses_with(node.args[0])
+        replacement = _replacement(node)
+        if replacement is not None:
+            node.replace_all_uses_with(replacement)
             module.graph.erase_node(node)
             continue
         _refuse(node)
@@ -140,6 +145,24 @@ def _make(graph: GraphModule, inputs: tuple[Any, ...]) -> Program:
     if not isinstance(output, Node):
         raise UnsupportedError("the program returns several tensors")
     return Program(module, tuple(n for n in nodes if n.op == "placeholder"), output)
+
+
+def _traced(function: Callable[..., Any], inputs: Sequence[Any]) -> GraphModule:
+    trace = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)
+    return trace(*inputs)
+
+
+def _replacement(node: Node) -> Node | None:
+    """Return the operand that an operator returns unchanged, if it does."""
+    if node.target in WITHOUT_EFFECT:
+        return node.args[0]  # type: ignore[return-value]
+    if node.target is aten.copy.default:  # what functionalization makes of a write
+        there, source = node.args[:2]
+        if isinstance(there, Node) and isinstance(source, Node):
+            like, value = there.meta["val"], source.meta["val"]
+            if (like.shape, like.dtype) == (value.shape, value.dtype):
+                return source
+    return None
 
 
 def _refuse(node: Node) -> None:

@@ -125,7 +125,7 @@ class Basis:
     def bind(self, problem: Problem, mode: Mode, policy: SamplePolicy) -> Seeding:
         """Return the columns or rows that are to be computed, as directions."""
         if mode == "direct":
-            return WholeMatrix(problem.row_count)
+            return WholeMatrix(problem.rows, problem.row_count)
         coupled = policy is SamplePolicy.COUPLED_ROWS
         batch = None if coupled else problem.batch_size
         if mode != "vjp":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from jacengine._torchfunc import Tensors
 from jacengine.problem.call_spec import TensorSpec
 from jacengine.results.result import Result
@@ -15,13 +17,15 @@ class WholeMatrix:
     """One direction, whose product is all rows.
 
     Attributes:
-        rows: How many these are, of one sample.
+        rows: Which rows are wanted, of one sample; `None`: all.
+        row_count: How many these are.
         specs: No tensors have seeds.
         count: The one direction.
         bytes: What no seeds take.
     """
 
-    rows: int
+    rows: Tensor | None
+    row_count: int
     specs: tuple[TensorSpec, ...] = ()
     count: int = 1
     bytes: int = 0
@@ -42,8 +46,11 @@ class WholeMatrix:
         return None
 
     def place(self, products: Tensors, task: Task, result: Result) -> None:
-        """Place all rows of a task's samples."""
-        result.add_rows(products, Task(task.samples, slice(0, self.rows)))
+        """Place the rows of a task's samples."""
+        if self.rows is not None:
+            rows = self.rows
+            products = tuple(p.index_select(0, rows.to(p.device)) for p in products)
+        result.add_rows(products, Task(task.samples, slice(0, self.row_count)))
 
     def missing_bytes(self, count: int) -> int:
         """Return zero: there are no seeds."""

@@ -211,8 +211,87 @@ if torch.__version__ < "2.12":
     }
 
 
+BY_ELIMINATION: dict[str, tuple[str, ...]] = {
+    "takes one input, and one output": (
+        "tuple_of_arguments",
+        "arguments_out_of_order",
+        "all_inputs",
+        "all_inputs_batched",
+        "nested_input",
+        "dict_output",
+        "namedtuple_in_and_out",
+        "dataclass_in_and_out",
+        "dataclass_batched",
+        "namedtuple_batched",
+        "integer_leaf_in_dict",
+        "same_tensor_twice_both",
+        "aux",
+        "aux_batched",
+        "shared_argument_varied",
+        "batch_on_different_axes",
+        "rows_of_tree",
+        "rows_of_tree_all_inputs",
+        "columns_of_tree",
+        "rows_and_columns_of_trees",
+        "rows_and_columns_batched",
+        "maximum",
+        "einsum",
+        "partly_independent",
+        "unused_argument",
+        "input_among_outputs",
+        "input_among_outputs_batched",
+        "pendulum_rollout",
+        "pinn_inputs",
+        "two_heads_inputs",
+        "lstm_state_inputs",
+        "two_inputs_tree_inputs",
+    ),
+    "forward AD with _cdist_forward": ("cdist",),
+    "off by": ("cdist_batched",),
+    "is invalid for input of size": ("solve_batched",),
+    "forward AD with grid_sampler_2d": ("grid_sample",),
+    "does not read its input": ("independent_output",),
+    "torch._check": (
+        "data_dependent_branch",
+        "data_dependent_branch_other",
+        "data_dependent_loop",
+    ),
+    "autograd_function_apply": (
+        "old_style_function",
+        "old_style_function_batched",
+        "new_style_function",
+        "new_style_function_batched",
+        "function_with_vmap_rule",
+    ),
+    "tag_activation_checkpoint": (
+        "checkpoint",
+        "checkpoint_batched",
+    ),
+    "cannot be represented as a SymInt": (
+        "in_place_into_zeros",
+        "in_place_into_zeros_batched",
+    ),
+    "random numbers or state": (
+        "batch_norm_train_whole",
+        "dropout_inputs",
+        "dropout_whole",
+    ),
+    "at non-singleton dimension": (
+        "prelu_inputs",
+        "prelu_shared_inputs",
+    ),
+    "PreluKernelBackward": ("prelu_square_inputs",),
+}
+"""What elimination declines, besides all scenarios about parameters, by reason."""
+
+
 def declared(scenario: Scenario, strategy: str) -> str | None:
     """Return the pattern of the reason to decline, or `None` for a right result."""
     if strategy == "quasi_linear" and "params" not in scenario.tags:
         return INPUTS
+    if strategy == "elimination":
+        if "params" in scenario.tags:
+            return "differentiates inputs, not parameters"
+        found = (r for r, names in BY_ELIMINATION.items() if scenario.name in names)
+        return next(found, None)
     return UNSUPPORTED.get(scenario.name, {}).get(strategy)

@@ -39,7 +39,8 @@ def test_the_output_is_what_the_example_prints(
 def test_the_table_has_every_strategy(name: str) -> None:
     strategy = known_strategies().get(name)
     row = next(line for line in README.splitlines() if line.startswith(f"| `{name}`"))
-    direction = "forward" if strategy.capabilities.mode == "jvp" else "reverse"
+    words = {"jvp": "forward", "vjp": "reverse", "direct": "direct"}
+    direction = words[strategy.capabilities.mode]
     for cell in (strategy.summary, direction, strategy.wins, strategy.strategy.source):
         assert f"| {cell} |" in row
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import jacengine
-from tests.problems import mlp, randn
+from tests.problems import OF_PARAMETERS, mlp, randn
 
 NORM = nn.BatchNorm1d(3, dtype=torch.float64)
 LISTED, NAMED = [NORM], {"norm": NORM}
@@ -72,7 +72,7 @@ class Caching(nn.Module):
         return self.last
 
 
-@pytest.mark.parametrize("strategy", jacengine.list_strategies())
+@pytest.mark.parametrize("strategy", OF_PARAMETERS)
 def test_attributes_stay(strategy: str) -> None:
     model, x = Caching(), randn(5, 3)
     last = model.last

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 import jacengine
-from tests.problems import mlp, randn
+from tests.problems import OF_PARAMETERS, mlp, randn
 
-BY_NAME = [s for s in jacengine.list_strategies() if "forward" not in s]
+BY_NAME = [s for s in OF_PARAMETERS if "forward" not in s]
 
 
 @pytest.mark.parametrize("strategy", [*BY_NAME, "auto"])

@@ -7,9 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import jacengine
-from tests.problems import mlp, randn
-
-BUILTIN = jacengine.list_strategies()
+from tests.problems import OF_INPUTS, OF_PARAMETERS, mlp, randn
 
 
 def _joined(nested: dict[str, Tensor], lead: int) -> Tensor:
@@ -17,7 +15,7 @@ def _joined(nested: dict[str, Tensor], lead: int) -> Tensor:
 
 
 @pytest.mark.parametrize("chunk_size", [None, 1, 2])
-@pytest.mark.parametrize("strategy", BUILTIN)
+@pytest.mark.parametrize("strategy", OF_PARAMETERS)
 def test_parameters_of_samples(strategy: str, chunk_size: int | None) -> None:
     model, x = mlp(3, 4, 2), randn(5, 3)
     how: dict[str, Any] = {"strategy": strategy, "chunk_size": chunk_size}
@@ -31,12 +29,9 @@ def test_parameters_of_samples(strategy: str, chunk_size: int | None) -> None:
     assert torch.allclose(out, flat)
 
 
-@pytest.mark.parametrize("strategy", BUILTIN)
+@pytest.mark.parametrize("strategy", OF_INPUTS)
 @pytest.mark.parametrize("batch_dim", [None, 0])
 def test_several_inputs(strategy: str, batch_dim: int | None) -> None:
-    if strategy == "quasi_linear":
-        return  # declines inputs, as tests/contract checks
-
     def fn(x: Tensor, y: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"a": x * y["u"], "b": (x**2).sum(-1) * y["v"].sum(-1)}
 

@@ -16,16 +16,13 @@ from jacengine.seeding.samples import SamplePolicy, sliceable
 from jacengine.selection.memory_model import fit_memory_model
 from jacengine.selection.reference import Reference
 from jacengine.strategies.vmap_vjp import VmapVjp
-from tests.problems import mlp, prepared, randn
-
-BUILTIN = jacengine.list_strategies()
-"""The last one, `quasi_linear`, is for parameters only."""
+from tests.problems import OF_ONE_INPUT, OF_PARAMETERS, mlp, prepared, randn
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 7, 50])
 @pytest.mark.parametrize(
     ("strategy", "wrt"),
-    [*((name, "params") for name in BUILTIN), *((n, 0) for n in BUILTIN[:-1])],
+    [*((name, "params") for name in OF_PARAMETERS), *((n, 0) for n in OF_ONE_INPUT)],
 )
 def test_slices_do_not_change_the_result(
     strategy: str, wrt: int | str, samples: int
