@@ -19,6 +19,19 @@ from tests.problems import randn
 Function = Callable[[Tensor], Tensor]
 Y, ROW, COLUMN, W, BIAS = randn(3, 4), randn(4), randn(3, 1), randn(4, 5), randn(5)
 MASK = Y > 0
+
+
+def _no_grad(x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return x.exp()
+
+
+def _written(x: Tensor) -> Tensor:
+    y = x.sin()
+    y[0] = 2 * x[1]
+    return y
+
+
 OPERATORS: dict[str, Function] = {
     "sin": torch.sin,
     "exp": torch.exp,
@@ -67,17 +80,6 @@ OPERATORS: dict[str, Function] = {
     "gradient inside": torch.func.grad(lambda v: v.pow(3).sum()),
     "identity": lambda x: x,
 }
-
-
-def _no_grad(x: Tensor) -> Tensor:
-    with torch.no_grad():
-        return x.exp()
-
-
-def _written(x: Tensor) -> Tensor:
-    y = x.sin()
-    y[0] = 2 * x[1]
-    return y
 
 
 def _eliminated(function: Function, x: Tensor) -> tuple[Elimination, Tensor]:
