@@ -15,7 +15,7 @@ PEERS := backpack-for-pytorch cloudpickle einops folx jax jaxlib jaxtyping jobli
     wadler-lindig
 
 COMPARISONS := $(addprefix bench/test_,parameters.py second_order.py selection.py \
-    call_path.py)
+    call_path.py elimination.py)
 CLAIMS := .benchmarks/claims.json
 
 .DEFAULT_GOAL := help

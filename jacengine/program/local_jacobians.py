@@ -36,6 +36,21 @@ LIKE_POINTWISE = frozenset({aten._prelu_kernel.default})
 SUMS = frozenset({aten.add.Tensor})
 """Pointwise operators whose derivative is one, as long as they take no `alpha`."""
 
+DERIVATIVES: dict[Any, Callable[[Tensor, Tensor], Tensor]] = {
+    aten.tanh.default: lambda _, y: 1 - y * y,
+    aten.sigmoid.default: lambda _, y: y * (1 - y),
+    aten.relu.default: lambda _, y: (y > 0).to(y.dtype),
+    aten.exp.default: lambda _, y: y,
+    aten.sin.default: lambda x, _: x.cos(),
+    aten.cos.default: lambda x, _: -x.sin(),
+    aten.log.default: lambda x, _: x.reciprocal(),
+    aten.sqrt.default: lambda _, y: 0.5 / y,
+    aten.reciprocal.default: lambda _, y: -y * y,
+    aten.neg.default: lambda _, y: -torch.ones_like(y),
+}
+"""The derivatives of common functions, of the operand and the result; those of other
+pointwise operators are autograd's, which takes longer to set up."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -229,6 +244,14 @@ def local_jacobian(
     source, target = shape_of(operand), shape_of(node)
     if node.target in SUMS and node.args.count(operand) == 1 and not node.kwargs:
         return Scaling(None, source, target)
+    if node.target in DERIVATIVES:
+        derivative = DERIVATIVES[node.target]
+        return Scaling(derivative(values[operand], values[node]), source, target)
+    if node.target is aten.mul.Tensor and node.args.count(operand) == 1:
+        other = next(factor for factor in node.args if factor is not operand)
+        factor: Any = values[other] if isinstance(other, Node) else other
+        ones: Tensor = torch.ones_like(values[node])
+        return Scaling(ones * factor, source, target)
     alone = _by_operand(node, operand, values)
     result, pullback = torch.func.vjp(alone, values[operand].expand(target))[:2]
     (weights,) = pullback(torch.ones_like(result))
