@@ -42,6 +42,9 @@ costs: the set-up at the first use of an operator can take longer than all runs 
 ALIKE_FACTOR, ENOUGH = 4.0, 4
 """Candidates whose arithmetic is at most so many times that of another are tried in any
 case, until so many run: arithmetic alone does not tell them apart."""
+WORTH = 3.0
+"""What captures the function is tried in any case where that takes less than so many
+calls of the best candidate."""
 LARGE_BYTES, LARGE_ROUNDS = 2**25, 3
 """Bytes of a result from which so many rounds are run in any case. New memory pages
 cost more than the computation then, so methods are compared by how long they take into
@@ -107,6 +110,8 @@ class Race:
             return None
         if self.limits.rounds == 0:
             return "not tried: a right method was found"
+        if 0 < set_up_s <= WORTH * self._best_s():
+            return None
         ratio = predicted_cost / self._cheapest if self._cheapest else 0.0
         few = len(self.running) < ENOUGH and ratio <= ALIKE_FACTOR
         if self._left_s() <= 0 and self._best_s() > BRIEF_S and not few:

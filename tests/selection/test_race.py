@@ -7,7 +7,7 @@ import torch
 
 from jacengine.selection.candidate_result import CandidateResult
 from jacengine.selection.effort import LIMITS, EffortLimits
-from jacengine.selection.race import ALIKE_FACTOR, BRIEF_S, ENOUGH, Race
+from jacengine.selection.race import ALIKE_FACTOR, BRIEF_S, ENOUGH, WORTH, Race
 from jacengine.selection.ranking import ranking, slower
 from jacengine.selection.reference import Reference
 from tests.problems import prepared
@@ -78,6 +78,19 @@ def test_time_that_is_spent_stops_the_entering() -> None:
     # What takes no time is tried all the same.
     race.running = [_record("reverse_loop", BRIEF_S / 2)]
     assert race.reason_to_skip(1.0) is None
+
+
+def test_what_captures_the_function_is_tried_where_that_pays() -> None:
+    clock = Clock()
+    race = _race(clock)
+    race.running = [_record("reverse_loop", 0.001)] * ENOUGH
+    assert race.reason_to_skip(1.0) is None
+    assert "to capture the function takes 300 ms" in str(race.reason_to_skip(1.0, 0.3))
+    clock.now = 10.0  # the time is spent, but a call is long
+    race.running = [_record("reverse_loop", 0.3 / WORTH)] * ENOUGH
+    assert race.reason_to_skip(1.0, 0.3) is None
+    race.running = [_record("reverse_loop", 0.2 / WORTH)] * ENOUGH
+    assert race.reason_to_skip(1.0, 0.3) is not None
 
 
 def test_a_few_whose_arithmetic_is_alike_are_tried_in_any_case() -> None:
