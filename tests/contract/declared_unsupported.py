@@ -251,7 +251,7 @@ BY_ELIMINATION: dict[str, tuple[str, ...]] = {
     "is invalid for input of size": ("solve_batched",),
     "forward AD with grid_sampler_2d": ("grid_sample",),
     "does not read its input": ("independent_output",),
-    "torch._check": (
+    r"torch\._check|item\(\)": (
         "data_dependent_branch",
         "data_dependent_branch_other",
         "data_dependent_loop",
