@@ -13,14 +13,12 @@ from jacengine.errors import ArgumentError
 from jacengine.execution.method import Method
 from jacengine.linear_operators.matrix_free import Linearization
 from jacengine.linear_operators.method_pair import fastest
+from jacengine.plans.examine import examine
 from jacengine.plans.process_cache import ProcessCache
 from jacengine.plans.request import PlanRequest
-from jacengine.problem.analyze import analyze
 from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import Problem
 from jacengine.results.result_layout import nest_gradient
-from jacengine.selection.finite_differences import disagreement, warn_of
-from jacengine.selection.reference import Reference
 
 _METHODS = ProcessCache[tuple[Problem, Method]](lambda found: found[0])
 
@@ -53,15 +51,12 @@ def multiply_hessian(request: PlanRequest, vector: Any) -> Any:
 
 def _choose(request: PlanRequest) -> tuple[Problem, Method]:
     """Find the first right method of a call."""
-    problem = analyze(request.callee, request.args, request.kwargs, request.options)
-    bound = problem.bind(request.callee, request.leaves)
+    problem, bound, reference = examine(request)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="There is a performance drop")
-        reference = Reference.of(problem, bound)
         method = fastest(
             problem, bound, reference, request.compositions, "jvp", timed=False
         )
-    warn_of(disagreement(problem, bound, reference), problem.title)
     return problem, method
 
 

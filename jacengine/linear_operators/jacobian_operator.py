@@ -19,16 +19,14 @@ from jacengine.linear_operators.matrix_free import (
     MatrixFree,
 )
 from jacengine.linear_operators.method_pair import fastest, vjp_agrees
+from jacengine.plans.examine import examine
 from jacengine.plans.process_cache import ProcessCache
 from jacengine.plans.request import PlanRequest
-from jacengine.problem.analyze import analyze
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import Problem
 from jacengine.problem.signature import Signature
 from jacengine.results.huge_pages import allocate
-from jacengine.selection.finite_differences import disagreement, warn_of
-from jacengine.selection.reference import Reference
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -247,13 +245,9 @@ def make_operator(request: PlanRequest, *, timed: bool) -> JacobianOperator:
 
 def _make_recipe(request: PlanRequest, *, timed: bool) -> Recipe:
     """Choose and verify how operators of a call are made."""
-    callee, args, kwargs = request.callee, request.args, request.kwargs
-    problem = analyze(callee, args, kwargs, request.options)
-    bound = problem.bind(callee, request.leaves)
-    reference = Reference.of(problem, bound)
-    if not reference.certain:
-        warn_of(disagreement(problem, bound, reference), problem.title)
-    signature = Signature.of(callee, args, kwargs, problem.call_spec.names)
+    problem, bound, reference = examine(request)
+    names = problem.call_spec.names
+    signature = Signature.of(request.callee, request.args, request.kwargs, names)
     for composition in request.compositions:
         contracts = composition.capabilities.per_sample_shared
         if contracts and composition.strategy.check(problem) is None:

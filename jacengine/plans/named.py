@@ -11,16 +11,15 @@ from jacengine.execution.method import Method
 from jacengine.execution.sweep import Sweep
 from jacengine.interface import Composition, Strategy
 from jacengine.plans.compute import compute_nested
+from jacengine.plans.examine import examine
 from jacengine.plans.process_cache import ProcessCache
 from jacengine.plans.request import PlanRequest
-from jacengine.problem.analyze import analyze
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import Problem
 from jacengine.selection.candidate_result import classify_error
 from jacengine.selection.candidates import candidates
 from jacengine.selection.eligibility import first_runnable
-from jacengine.selection.finite_differences import disagreement, warn_of
 from jacengine.selection.reference import Reference
 from jacengine.selection.repeatability import refuse_unrepeatable
 
@@ -84,12 +83,7 @@ def _verified(
         UnsupportedError: It is another one, or cannot be computed.
         RandomnessError: The function differs from call to call.
     """
-    callee, args, kwargs = request.callee, request.args, request.kwargs
-    problem = analyze(callee, args, kwargs, request.options)
-    bound = problem.bind(callee, request.leaves)
-    reference = Reference.of(problem, bound)
-    if not reference.certain:
-        warn_of(disagreement(problem, bound, reference), problem.title)
+    problem, bound, reference = examine(request)
     method = runnable(problem, bound, composition, reference)
     sweep = Sweep(problem, replace(method, chunk_size=chunk_size))
     try:

@@ -1,0 +1,27 @@
+"""What there is to know of a call before a method is chosen for it."""
+
+from __future__ import annotations
+
+from jacengine.plans.request import PlanRequest
+from jacengine.problem.analyze import analyze
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.problem import Problem
+from jacengine.selection.finite_differences import disagreement, warn_of
+from jacengine.selection.reference import Reference
+
+
+def examine(request: PlanRequest) -> tuple[Problem, BoundFunction, Reference]:
+    """Analyze a call, and compute what its results are compared with.
+
+    Warns if finite differences disagree with a reference that is not certain.
+
+    Raises:
+        JacengineError: As `auto`.
+    """
+    callee, args, kwargs = request.callee, request.args, request.kwargs
+    problem = analyze(callee, args, kwargs, request.options)
+    bound = problem.bind(callee, request.leaves)
+    reference = Reference.of(problem, bound)
+    if not reference.certain:
+        warn_of(disagreement(problem, bound, reference), problem.title)
+    return problem, bound, reference
