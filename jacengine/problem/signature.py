@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 import torch
@@ -16,6 +17,10 @@ from jacengine.problem.call_spec import CallSpec, argument_labels
 from jacengine.problem.callee import Callee
 from jacengine.problem.references import objects_among, references_of
 
+SELECTING = (bool, int, str, Enum)
+"""Types of arguments whose values a plan rests on: a branch may depend on them. Numbers
+with a fraction rather scale something."""
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -23,7 +28,8 @@ class Signature:
 
     Attributes:
         structure: How the arguments nest.
-        leaves: Shape, dtype and device of each tensor; the type of anything else.
+        leaves: Shape, dtype and device of each tensor; the value of what may select
+            another way through the code (flags, integers, words); else the type.
         parameters: Name, shape and dtype of the parameters that are differentiated.
         tied: The number of each parameter of the module that they are of, tied ones
             alike; nothing, if inputs are differentiated.
@@ -144,14 +150,15 @@ class Signature:
 
 
 def describe_leaves(leaves: Sequence[Any]) -> tuple[object, ...]:
-    """Describe argument leaves: shape, dtype and device of tensors, types of others."""
+    """Describe argument leaves, as `Signature.leaves` says."""
     return tuple(map(_describe, leaves))
 
 
 def _describe(leaf: object) -> object:
     if isinstance(leaf, Tensor):
         return (leaf.shape, leaf.dtype, leaf.device)
-    return type(leaf)
+    kind = type(leaf)
+    return (kind, leaf) if isinstance(leaf, SELECTING) else kind
 
 
 def _with_modules(leaves: Sequence[Any]) -> Iterator[tuple[int, int]]:
@@ -161,9 +168,11 @@ def _with_modules(leaves: Sequence[Any]) -> Iterator[tuple[int, int]]:
 
 
 def _words(described: object) -> str:
-    if isinstance(described, tuple):
+    if isinstance(described, tuple) and len(described) == 3:
         shape, dtype, device = described
         return f"{tuple(shape)} {dtype} {device}"
+    if isinstance(described, tuple):
+        return repr(described[1])
     return described.__name__ if isinstance(described, type) else str(described)
 
 

@@ -118,6 +118,18 @@ DIFFERENT: list[tuple[str, tuple[Any, ...], str]] = [
 ]
 
 
+def test_a_flag_of_another_value() -> None:
+    def centered(x: Tensor, scale: float, across: bool) -> Tensor:
+        return scale * (x - x.mean(0) if across else x)
+
+    x = randn(5, 3)
+    plan = jacengine.plan(centered, x, 2.0, False, batch_dim=0, effort="none")
+    found = plan(x, 3.0, False)
+    torch.testing.assert_close(found, 3 * torch.eye(3).double().expand(5, 3, 3))
+    with pytest.raises(PlanMismatchError, match="planned False, got True"):
+        plan(x, 3.0, True)
+
+
 @pytest.mark.parametrize(
     ("args", "said"), [d[1:] for d in DIFFERENT], ids=[d[0] for d in DIFFERENT]
 )
