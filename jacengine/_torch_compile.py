@@ -111,12 +111,10 @@ class GuardedCaptures(Generic[T]):
         from torch._dynamo.exc import FailOnRecompileLimitHit  # noqa: PLC0415
 
         try:
-            guarded = config.patch(
-                allow_rnn=True,
-                skip_nnmodule_hook_guards=False,  # hooks may be added later
-                use_recursive_dict_tags_for_guards=True,  # 28 us, not 200, at 400
-            )
-            with guarded, _marks_removed():
+            known = {
+                name: on for name, on in _SETTINGS.items() if hasattr(config, name)
+            }
+            with config.patch(known), _marks_removed():
                 self._capture(fn, args, kwargs)
         except FailOnRecompileLimitHit as error:
             raise RuntimeError("TorchDynamo has captured it too often") from error
@@ -148,6 +146,12 @@ class GuardedCaptures(Generic[T]):
 
 
 _ENTRIES = itertools.count()
+_SETTINGS = {
+    "allow_rnn": True,
+    "skip_nnmodule_hook_guards": False,  # hooks may be added later
+    "use_recursive_dict_tags_for_guards": True,  # 28 us instead of 200 at 400 modules
+}
+"""Settings of Dynamo for captures; older releases do not have all of them."""
 
 
 @contextmanager
@@ -209,6 +213,7 @@ def compiled_graph(
     Returns:
         A function of the list of values, which it empties.
     """
+    from torch._dynamo.utils import get_metrics_context  # noqa: PLC0415
     from torch._inductor.compile_fx import compile_fx_inner  # noqa: PLC0415
     from torch._inductor.decomposition import select_decomp_table  # noqa: PLC0415
 
@@ -229,7 +234,8 @@ def compiled_graph(
             fakes = [
                 n.meta["val"] for n in lowered.graph.nodes if n.op == "placeholder"
             ]
-            with tracing(TracingContext(fakes[0].fake_mode)):
+            context = tracing(TracingContext(fakes[0].fake_mode))
+            with get_metrics_context(), context:
                 program = compile_fx_inner(lowered, fakes)
     finally:
         log.setLevel(level)
