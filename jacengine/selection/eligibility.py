@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine.execution.kernel_fallbacks import fallback_for
 from jacengine.execution.matvec import matvec
 from jacengine.execution.method import Method
@@ -119,15 +120,17 @@ def first_runnable(
         method = replace(candidate, slice_size=slice_size)
         while True:
             try:
-                method = prepare(problem, bound, method, timed=timed)
-                part = first_directions(problem, method, 1)
-                part, some = first_slices(part, bound, method)
-                compute(part, some, method, checked=True)
-                if method.sample_policy in {
-                    SamplePolicy.VMAP_SAMPLES,
-                    SamplePolicy.EXPAND_SHARED,
-                }:
-                    _require_right(problem, bound, method, reference)
+                # Alone: it may run only while another thread's kernel fallback holds.
+                with TORCH_GLOBAL_LOCK:
+                    method = prepare(problem, bound, method, timed=timed)
+                    part = first_directions(problem, method, 1)
+                    part, some = first_slices(part, bound, method)
+                    compute(part, some, method, checked=True)
+                    if method.sample_policy in {
+                        SamplePolicy.VMAP_SAMPLES,
+                        SamplePolicy.EXPAND_SHARED,
+                    }:
+                        _require_right(problem, bound, method, reference)
             except Exception as error:
                 raised = error
                 fallback = fallback_for(error)
