@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import CodeType, FunctionType
@@ -114,7 +115,7 @@ class GuardedCaptures(Generic[T]):
             known = {
                 name: on for name, on in _SETTINGS.items() if hasattr(config, name)
             }
-            with config.patch(known), _marks_removed():
+            with config.patch(known), _marks_removed(), _generators_go_on():
                 self._capture(fn, args, kwargs)
         except FailOnRecompileLimitHit as error:
             raise RuntimeError("TorchDynamo has captured it too often") from error
@@ -152,6 +153,32 @@ _SETTINGS = {
     "use_recursive_dict_tags_for_guards": True,  # 28 us instead of 200 at 400 modules
 }
 """Settings of Dynamo for captures; older releases do not have all of them."""
+
+
+@contextmanager
+def _generators_go_on() -> Generator[None]:
+    """Keep Dynamo from rewinding random generators, which other threads may draw from.
+
+    It draws nothing itself: it traces on tensors without values.
+    """
+    here = threading.get_ident()
+
+    def elsewhere(write: Callable[..., None]) -> Callable[..., None]:
+        def wrapped(*args: Any, **kwargs: Any) -> None:
+            if threading.get_ident() != here:
+                write(*args, **kwargs)
+
+        return wrapped
+
+    homes: tuple[Any, ...] = (torch.random, torch.cuda)
+    writes = [home.set_rng_state for home in homes]
+    for home, write in zip(homes, writes, strict=True):
+        home.set_rng_state = elsewhere(write)
+    try:
+        yield
+    finally:
+        for home, write in zip(homes, writes, strict=True):
+            home.set_rng_state = write
 
 
 @contextmanager

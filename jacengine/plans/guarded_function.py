@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 import warnings
 from types import CodeType, FunctionType, MethodType
 from typing import Any, Generic, TypeVar
@@ -77,8 +76,7 @@ class GuardedFunction(Generic[T]):
         self._spent_s += seconds
         if self._spent_s < CAPTURE_S or self._count >= MAX_CAPTURES:
             return
-        # Dynamo puts the random generators back, which other threads may draw from.
-        if problem.changes_state or is_nested() or threading.active_count() > 1:
+        if problem.changes_state or is_nested():
             return
         if self._price_s is None:
             self._price_s = _price(request)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import jacengine
+from jacengine._torch_compile import GuardedCaptures
 from jacengine.plans import guarded_function, process_cache
 from jacengine.plans.guarded_function import code_of
 from tests.problems import mlp, randn
@@ -21,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 
-Auto = Callable[..., Any]
+X = randn(5, 3)
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,6 @@ def _free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guarded_function, "CAPTURE_S", 0.0)
     monkeypatch.setattr(guarded_function, "MODULE_S", 0.0)
     monkeypatch.setattr(guarded_function, "IMPORT_S", 0.0)
-    monkeypatch.setattr(threading, "active_count", lambda: 1)  # but for the tests' own
 
 
 @pytest.fixture
@@ -196,14 +196,25 @@ def test_nothing_is_kept_alive_or_marked() -> None:
     assert [ref() for ref in gone] == [None] * 5
 
 
-def test_no_capture_beside_other_threads(
-    fingerprints: list[object], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(threading, "active_count", lambda: 2)
-    net, x = mlp(3, 4, 2), randn(5, 3)
-    for _ in range(4):
-        _auto(lambda v: net(v) + 1, x)
-    assert len(fingerprints) == 4
+def test_draws_of_other_threads_are_not_repeated() -> None:
+    drawn: list[tuple[float, ...]] = []
+    stop = threading.Event()
+
+    def draw() -> None:
+        while not stop.is_set():
+            drawn.append(tuple(torch.rand(4).tolist()))
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        for i in range(3):
+            captures = GuardedCaptures[int]()
+            captures.capture(lambda x, i=i: x.sin() * i, (X,), {}, lambda *_: 1)
+    finally:
+        stop.set()
+        thread.join()
+    assert drawn
+    assert len(set(drawn)) == len(drawn)
 
 
 def test_random_states_are_left_alone() -> None:
