@@ -150,6 +150,7 @@ _ENTRIES = itertools.count()
 _SETTINGS = {
     "allow_rnn": True,
     "skip_nnmodule_hook_guards": False,  # hooks may be added later
+    "skip_no_tensor_aliasing_guards_on_parameters": False,  # or be tied
     "use_recursive_dict_tags_for_guards": True,  # 28 us instead of 200 at 400 modules
 }
 """Settings of Dynamo for captures; older releases do not have all of them."""

@@ -11,7 +11,7 @@ product is a matrix of low rank.
 
 Cost: between a forward pass and a matrix product for each layer. Extra memory: the
 factors. Nothing can be read off a function that branches on values, calls other
-libraries, or brings its own derivative. The capture takes a tenth of a second.
+libraries, or brings its own derivative. The capture takes tenths of a second.
 
 Source: U. Naumann, "Optimization of generalized Jacobian chain products without memory
 constraints", 2020, https://arxiv.org/abs/2003.05755 ; A. Griewank, U. Naumann,
@@ -141,7 +141,9 @@ class _Captured:
             UnsupportedError: The function has no program, or ignores its input.
         """
         spec = call.call_spec
-        args, kwargs = spec.structure.unflatten(self._examples)
+        pairs = zip(self._examples, call.leaves, strict=True)
+        given = [one if isinstance(one, Tensor) else leaf for one, leaf in pairs]
+        args, kwargs = spec.structure.unflatten(given)
         program, inputs = self._programs.of(call.callee.fn, args, kwargs)
         values = [x.detach() if isinstance(x, Tensor) else x for x in inputs]
         place = {id(example): k for k, example in enumerate(inputs)}

@@ -101,7 +101,7 @@ class CompiledSweep:
                 programs[bool(into)] = program
             return program(inputs, into)
 
-    def at_once(
+    def run_guarded(
         self, fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], into: Tensors
     ) -> Blocks | None:
         """Compute the blocks at a call that a compiled program fits by its guards.
@@ -117,7 +117,7 @@ class CompiledSweep:
                 return None
             programs, inputs = found
             program = programs.get(bool(into))
-            if program is None or not program.fits(inputs):
+            if program is None or not (program.reads_all and program.fits(inputs)):
                 return None
             return program(inputs, into)
         finally:
@@ -129,7 +129,12 @@ def _no_programs(*_: object) -> dict[bool, _Program]:
 
 
 class _Program:
-    """A compiled computation as a function of what Dynamo hands over."""
+    """A compiled computation as a function of what Dynamo hands over.
+
+    Attributes:
+        reads_all: Whether the code reads all that is differentiated: no guard looks at
+            the shape of what it does not.
+    """
 
     def __init__(
         self, bound: BoundFunction, run: Run, inputs: Sequence[Any], into: Tensors
@@ -147,6 +152,9 @@ class _Program:
         """
         tensors = [leaf for leaf in bound.leaves if isinstance(leaf, Tensor)]
         place = {id(tensor): k for k, tensor in enumerate(inputs)}
+        slots = bound.call_spec.slots
+        primals = bound.parameters() or tuple(bound.leaves[slot] for slot in slots)
+        self.reads_all = all(id(primal) in place for primal in primals)
         shape: list[int] = []
 
         def traced(*arguments: Tensor) -> list[Tensor]:

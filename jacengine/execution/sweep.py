@@ -134,7 +134,7 @@ class Sweep:
             result.finish()
             return result
 
-    def at_once(
+    def run_guarded(
         self,
         fn: Any,
         args: tuple[Any, ...],
@@ -150,7 +150,7 @@ class Sweep:
         if compiled is None or torch.is_inference_mode_enabled():
             return None
         into = self._targets(None, pool) if self._large else ()
-        blocks = compiled.at_once(fn, args, kwargs, into)
+        blocks = compiled.run_guarded(fn, args, kwargs, into)
         return None if blocks is None else nest(self._problem, blocks)
 
     def _run_task(

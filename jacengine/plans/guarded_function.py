@@ -22,7 +22,7 @@ from jacengine._torch_private import parameter_numbers
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.nesting import is_nested
 from jacengine.problem.problem import Problem
-from jacengine.problem.signature import describe_parameters
+from jacengine.problem.signature import describe_leaves, describe_parameters
 
 CAPTURE_S, MODULE_S, IMPORT_S = 0.1, 0.004, 1.5
 """What it takes to capture a function, and for each module that it refers to, and to
@@ -58,9 +58,7 @@ class GuardedFunction(Generic[T]):
         if self._captures is None:
             return None
         known = self._captures.recognize(request.fn, request.args, request.kwargs)
-        if known is None or not known.has_parameters_of(request.fn):
-            return None
-        return known.value
+        return known.value if known is not None and known.fits(request) else None
 
     def spend(
         self, seconds: float, request: PlanRequest, value: T, problem: Problem
@@ -89,7 +87,7 @@ class GuardedFunction(Generic[T]):
                 warnings.simplefilter("ignore")
                 if self._captures is None:
                     self._captures = GuardedCaptures()
-                known = _Known(value, request.fn, problem)
+                known = _Known(value, request, problem)
                 self._captures.capture(
                     request.fn, request.args, request.kwargs, lambda *_: known
                 )
@@ -105,21 +103,27 @@ def _price(request: PlanRequest) -> float:
 
 
 class _Known(Generic[T]):
-    """A value, and the parameters that it is for: guards see those alone that are read.
+    """A value, and what it is for: guards see only what the code reads.
 
     Attributes:
         value: The value.
     """
 
-    def __init__(self, value: T, fn: Any, problem: Problem) -> None:
+    def __init__(self, value: T, request: PlanRequest, problem: Problem) -> None:
         self.value = value
+        self._leaves = describe_leaves(request.leaves)
         self._names = problem.call_spec.names
+        fn: Any = request.fn
         self._parameters = describe_parameters(fn, self._names)
         self._tied = parameter_numbers(fn) if self._names else ()
 
-    def has_parameters_of(self, fn: Any) -> bool:
-        """Tell whether a function has these parameters."""
-        return not self._names or (
-            parameter_numbers(fn) == self._tied
-            and describe_parameters(fn, self._names) == self._parameters
+    def fits(self, request: PlanRequest) -> bool:
+        """Tell whether a request has such arguments and parameters, read or not."""
+        fn: Any = request.fn
+        return describe_leaves(request.leaves) == self._leaves and (
+            not self._names
+            or (
+                parameter_numbers(fn) == self._tied
+                and describe_parameters(fn, self._names) == self._parameters
+            )
         )

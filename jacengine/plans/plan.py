@@ -108,7 +108,7 @@ class Plan:
             MemoryError: No candidate fits into the memory that is left.
         """
         callee = self.callee
-        if out is None and (found := self._at_once(args, kwargs or {})) is not None:
+        if out is None and (found := self._run_guarded(args, kwargs or {})) is not None:
             return found
         leaves, structure = pytrees.flatten_call(args, kwargs or {})
         count = self.problem.call_spec.count_samples(leaves)
@@ -121,7 +121,7 @@ class Plan:
             callee = Callee(callee.fn, leaves)
         return self.compute(callee, leaves, out=out)
 
-    def _at_once(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    def _run_guarded(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Compute by a compiled program whose guards this call passes, if there is one.
 
         They take the place of the signature.
@@ -130,7 +130,7 @@ class Plan:
         if sweep is None or not sweep.compiled or is_nested():
             return None
         try:
-            return sweep.at_once(self.callee.fn, args, kwargs, self._pool)
+            return sweep.run_guarded(self.callee.fn, args, kwargs, self._pool)
         except (RuntimeError, MemoryError):
             return None  # what follows goes on with another candidate
 

@@ -59,7 +59,7 @@ def compute(request: PlanRequest, out: Any = None) -> Any:
     try:
         return plan.compute(request.callee, request.leaves, out=out)
     except PlanMismatchError:  # outputs whose shape depends on values
-        plan = make_plan(request, trusting=True)
+        plan = make_plan(request, accept_unstable=True)
         return plan.compute(request.callee, request.leaves, out=out)
 
 
@@ -73,18 +73,19 @@ def _cached_plan(request: PlanRequest) -> Plan:
     slot = _PLANS.slot(request)
     plan = slot.value
     if plan is None or not _fits(plan, request.memory_budget):
-        plan = make_plan(request, trusting=True)
+        plan = make_plan(request, accept_unstable=True)
         slot.keep(plan.of(NO_CALLEE))
     return plan
 
 
 def make_plan(
-    request: PlanRequest, *, use_cache: bool = True, trusting: bool = False
+    request: PlanRequest, *, use_cache: bool = True, accept_unstable: bool = False
 ) -> Plan:
     """Analyze a call, choose a method, and bind the choice to the signature.
 
     With `use_cache`, a choice may come from what was measured before, in this process
-    or on disk, for objects with the same code; if `trusting`, even on a busy machine.
+    or on disk, for objects with the same code; if `accept_unstable`, also on a busy
+    machine.
 
     Raises:
         MemoryBudgetError: The result, or every right method, exceeds the budget.
@@ -106,7 +107,7 @@ def make_plan(
     # Without timing the choice is the same everywhere, whatever others have measured.
     keeps = use_cache and request.effort != "none"
     saved = _SELECTIONS.get(key) if keeps else None
-    if saved is not None and saved.unstable and not trusting:
+    if saved is not None and saved.unstable and not accept_unstable:
         saved = None
     if saved is None and keeps:
         saved = disk_cache.find(key, request.compositions)

@@ -1,1 +1,1 @@
-"""Analyses that propagate through the operators of a function."""
+"""Functions as programs: captured graphs of operators, and what is read off them."""

@@ -17,7 +17,7 @@ import jacengine
 from jacengine.execution.method import Execution
 from jacengine.selection import race
 from tests.compiling import COMPILING, compiled_plan, programs, right
-from tests.problems import randn
+from tests.problems import mlp, randn
 
 pytestmark = COMPILING
 
@@ -325,3 +325,22 @@ def test_another_number_of_samples() -> None:
         other = randn(count, 3)
         torch.testing.assert_close(plan(other), right(net, other))
     assert programs(plan) == 1
+
+
+def test_what_the_code_does_not_read_is_compared_too() -> None:
+    def function(x: Tensor, _: Tensor) -> Tensor:
+        return x**2
+
+    plan = compiled_plan(function, randn(3), randn(4), wrt=(0, 1))
+    assert plan(randn(3), randn(4))[1].shape == (3, 4)
+    with pytest.raises(jacengine.PlanMismatchError, match=r"got .*7"):
+        plan(randn(3), randn(7))
+
+
+def test_parameters_that_are_tied_later() -> None:
+    net, x = mlp(3, 3, 3), randn(5, 3)
+    plan = compiled_plan(net, x, batch_dim=0, wrt="params")
+    plan(x)
+    net[2].weight = net[0].weight
+    with pytest.raises(jacengine.PlanMismatchError, match="tied ones alike"):
+        plan(x)

@@ -155,6 +155,15 @@ def test_parameters_that_the_code_does_not_read() -> None:
     assert _auto(net, x, wrt="params").keys() == dict(net.named_parameters()).keys()
 
 
+def test_arguments_that_the_code_does_not_read() -> None:
+    def function(x: Tensor, y: Tensor) -> Tensor:
+        return x**2
+
+    for count in (4, 4, 4, 7):
+        found = jacengine.auto(function, randn(3), randn(count), wrt=(0, 1))
+        assert found[1].shape == (3, count)
+
+
 def test_branches_on_values_are_not_captured(
     fingerprints: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,11 +5,13 @@ To try a new rule, add a line to `OPERATORS`.
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+import jacengine
 from jacengine.errors import UnsupportedError
 from jacengine.program.chain import chain
 from jacengine.program.eliminate import Elimination
@@ -181,3 +183,14 @@ def test_a_bottleneck_is_formed_from_both_sides() -> None:
     wanted = torch.autograd.functional.jacobian(net, x)
     torch.testing.assert_close(found, wanted.reshape(40, 40))
     assert str(plan).count("x") >= 1
+
+
+def test_numbers_among_the_arguments_are_those_of_today() -> None:
+    def scaled(x: Tensor, scale: float) -> Tensor:
+        return scale * x**2
+
+    x = randn(5, 3)
+    options: dict[str, Any] = {"batch_dim": (0, None), "strategies": ["elimination"]}
+    plan = jacengine.plan(scaled, x, 2.0, effort="none", **options)
+    for scale in (2.0, 3.0, 2.0):
+        torch.testing.assert_close(plan(x, scale), torch.diag_embed(2 * scale * x))
