@@ -142,3 +142,19 @@ def test_a_plan_notices_a_draw_beside_other_threads() -> None:
     model.train()
     with drawing(), pytest.raises((RandomnessError, jacengine.PlanMismatchError)):
         plan(X)
+
+
+@pytest.mark.parametrize("strategy", ["reverse_loop", "vmap_vjp", "vmap_jvp"])
+def test_a_plan_that_draws_now_is_refused(strategy: str) -> None:
+    noisy = [False]
+
+    def function(x: Tensor) -> Tensor:
+        return x * torch.rand(3).to(x) if noisy[0] else 2 * x
+
+    plan = jacengine.plan(function, X, batch_dim=0, strategies=[strategy])
+    plan(X)
+    noisy[0] = True
+    before = torch.get_rng_state()
+    with pytest.raises(RandomnessError, match="draws random numbers now"):
+        plan(X)
+    assert torch.equal(before, torch.get_rng_state())
