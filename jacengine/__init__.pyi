@@ -13,6 +13,7 @@ from .api.jacobian import jacobian as jacobian
 from .api.operator import operator as operator
 from .api.plan import load_plan as load_plan
 from .api.plan import plan as plan
+from .api.sparsity import sparsity as sparsity
 from .api.strategies import list_strategies as list_strategies
 from .api.strategies import register as register
 from .api.strategies import register_rule as register_rule
@@ -25,6 +26,7 @@ from .errors import MemoryBudgetError as MemoryBudgetError
 from .errors import MutatedInputError as MutatedInputError
 from .errors import NoStrategyError as NoStrategyError
 from .errors import OutputTypeError as OutputTypeError
+from .errors import PatternError as PatternError
 from .errors import PlanMismatchError as PlanMismatchError
 from .errors import RandomnessError as RandomnessError
 from .errors import StrategyError as StrategyError
@@ -39,6 +41,7 @@ from .interface import Unsupported as Unsupported
 from .layers.rule import Form as Form
 from .layers.rule import Rule as Rule
 from .linear_operators.jacobian_operator import JacobianOperator as JacobianOperator
+from .patterns.pattern import Pattern as Pattern
 from .plans.blockwise import Piece as Piece
 from .plans.hutchinson import Estimate as Estimate
 from .plans.plan import Plan as Plan

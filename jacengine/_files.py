@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 PREFIX = ".jacengine-"
 """How names of temporary files begin."""
 
 
 def replace_file(path: Path, text: str) -> None:
+    """Replace a text file; see `replace_bytes`."""
+    replace_bytes(path, lambda file: file.write(text.encode()))
+
+
+def replace_bytes(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file beside its place and move it there, so readers see all or nothing.
 
     A symbolic link in its place is replaced, not followed, and nothing is left behind
@@ -19,8 +26,8 @@ def replace_file(path: Path, text: str) -> None:
     """
     draft = path.parent / f"{PREFIX}{secrets.token_hex(8)}"
     try:
-        with draft.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with draft.open("xb") as file:
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)

@@ -49,6 +49,10 @@ class UnsupportedError(JacengineError, RuntimeError):
     """The chosen strategy cannot compute this Jacobian."""
 
 
+class PatternError(JacengineError, RuntimeError):
+    """A Jacobian has a nonzero outside of its sparsity pattern."""
+
+
 class StrategyError(JacengineError, RuntimeError):
     """A strategy broke its contract (wrong shape, dtype or count of products)."""
 

@@ -24,7 +24,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, final
 
-import torch
 from torch import Tensor
 
 from jacengine._torchfunc import Tensors, vmap
@@ -41,7 +40,8 @@ from jacengine.interface import (
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.program.eliminate import Elimination as Plan
-from jacengine.program.program import Program, Programs
+from jacengine.program.one_sample import SamplePrograms
+from jacengine.program.program import Program
 
 
 @final
@@ -123,10 +123,8 @@ class _Captured:
 
     def __init__(self, call: BoundFunction) -> None:
         """Prepare to capture calls of this signature."""
-        self._programs = Programs()
+        self._programs = SamplePrograms(call)
         self._plans: dict[Program, Plan] = {}
-        pairs = zip(call.leaves, call.call_spec.dims, strict=True)
-        self._examples = [_example(leaf, dim) for leaf, dim in pairs]
 
     def plan(
         self, call: BoundFunction, samples: int | None
@@ -140,41 +138,25 @@ class _Captured:
         Raises:
             UnsupportedError: The function has no program, or ignores its input.
         """
-        spec = call.call_spec
-        pairs = zip(self._examples, call.leaves, strict=True)
-        given = [one if isinstance(one, Tensor) else leaf for one, leaf in pairs]
-        args, kwargs = spec.structure.unflatten(given)
-        program, inputs = self._programs.of(call.callee.fn, args, kwargs)
-        values = [x.detach() if isinstance(x, Tensor) else x for x in inputs]
-        place = {id(example): k for k, example in enumerate(inputs)}
+        spec, captured = call.call_spec, self._programs.of(call)
+        values = [x.detach() if isinstance(x, Tensor) else x for x in captured.inputs]
         dims: dict[int, int] = {}
-        for example, leaf, dim in zip(
-            self._examples, call.leaves, spec.dims, strict=True
-        ):
-            k = place.get(id(example))
+        for k, leaf, dim in zip(captured.places, call.leaves, spec.dims, strict=True):
             if k is not None and isinstance(leaf, Tensor):
                 front = leaf if dim is None else leaf.movedim(dim, 0)
                 values[k] = front.detach().contiguous()
                 if dim is not None:
                     dims[k] = dim
-        if program not in self._plans:
-            start = place.get(id(self._examples[spec.slots[0]]))
+        if captured.program not in self._plans:
+            start = captured.places[spec.slots[0]]
             if start is None:
                 raise UnsupportedError("the function does not read its input")
-            self._plans[program] = Plan.of(program, start, samples or 1)
-        return self._plans[program], values, dims
+            plan = Plan.of(captured.program, start, samples or 1)
+            self._plans[captured.program] = plan
+        return self._plans[captured.program], values, dims
 
 
 def _call_of(point: Point) -> BoundFunction:
     if point.call is None:
         raise UnsupportedError("there is no function to capture")
     return point.call
-
-
-def _example(leaf: Any, dim: int | None) -> Any:
-    """Return a tensor like one sample of a leaf; its memory is never touched."""
-    if not isinstance(leaf, Tensor):
-        return leaf
-    sizes = [1 if axis == dim else size for axis, size in enumerate(leaf.shape)]
-    example = torch.empty(sizes, dtype=leaf.dtype, device=leaf.device)
-    return example.requires_grad_(leaf.is_floating_point())

@@ -15,6 +15,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
     for level in (
         "_version _locks _files errors pytrees task basis tolerance timing peak_memory"
         " _torch_private _torch_compile _torchfunc",
+        "patterns",
         "problem",
         "interface flat_parameters",
         "results registry layers program",
@@ -22,6 +23,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "seeding",
         "execution",
         "selection",
+        "detection",
         "plans",
         "linear_operators",
         "api plotting",

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError
 from jacengine.linear_operators.hvp import multiply_hessian
+from jacengine.patterns.pattern import sparsity_option
 from jacengine.plans.hutchinson import hutchinson
 from jacengine.plans.planning import compute
 from jacengine.problem.batch_dims import BatchDim
@@ -34,6 +35,7 @@ def hessian(
     has_aux: bool = False,
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
+    sparsity: Any = "auto",
 ) -> Any:
     """Compute a Hessian by the fastest method that is right and fits.
 
@@ -58,7 +60,9 @@ def hessian(
         has_aux: Whether `fn` returns `(out, aux)`.
         randomness: As in `auto`.
         layout: `"dict"` nests by the first input, then by the second; `"flat"` puts all
-            inputs side by side: `(*out, N, N)`, per sample `(B, *out, N, N)`.
+            inputs side by side: `(*out, N, N)`, per sample `(B, *out, N, N)`. `"coo"`,
+            `"csr"` and `"values"` give one sparse matrix, as in `auto`.
+        sparsity: As in `auto`.
 
     Returns:
         H with shape `(*out, *in, *in)`, per sample `(B, *out, *in, *in)`, nested
@@ -84,6 +88,7 @@ def hessian(
         randomness,
         layout,
         "hessian",
+        sparsity_option(sparsity),
     )
     request = plan_request(
         fn,

@@ -8,6 +8,7 @@ from typing import Any
 from jacengine.api.strategies import known_strategies, plan_request
 from jacengine.errors import ArgumentError
 from jacengine.interface import Composition, Strategy
+from jacengine.patterns.pattern import sparsity_option
 from jacengine.plans.named import compute_by_name
 from jacengine.plans.planning import compute
 from jacengine.plans.request import PlanRequest
@@ -38,6 +39,7 @@ def jacobian(
     has_aux: bool = False,
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
+    sparsity: Any = "auto",
 ) -> Any:
     """Compute a Jacobian by a named method, which is verified once a signature.
 
@@ -65,6 +67,11 @@ def jacobian(
         layout: `"dict"` nests the result as the inputs nest; `"flat"` puts all inputs
             side by side into the last axis: `(*out, N)`, per sample `(B, *out, N)`.
             `named_views` finds parameters in it.
+            `"coo"`, `"csr"` and `"values"` give one sparse matrix of all outputs by all
+            inputs, `(M, N)`, or its nonzeros in the order of `jacengine.sparsity`.
+        sparsity: `"auto"` uses sparsity where that pays; `"detect"` always; `None`
+            never. Or the pattern: a `Pattern`, a boolean tensor, `(rows, columns)`, or
+            a torch or SciPy sparse matrix; that of one sample with `batch_dim`.
 
     Returns:
         J with shape `(*out, *in)`, per sample `(B, *out, *in)`, nested outputs outside
@@ -84,7 +91,15 @@ def jacobian(
                 [0., 4.]])
     """
     options = Options(
-        wrt, batch_dim, create_graph, rows, columns, has_aux, randomness, layout
+        wrt,
+        batch_dim,
+        create_graph,
+        rows,
+        columns,
+        has_aux,
+        randomness,
+        layout,
+        sparsity=sparsity_option(sparsity),
     )
     _check_chunk_size(chunk_size)
     if strategy == "auto":
@@ -124,6 +139,7 @@ def auto(
     has_aux: bool = False,
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
+    sparsity: Any = "auto",
 ) -> Any:
     """Compute a Jacobian by the fastest method that is right and fits.
 
@@ -157,6 +173,11 @@ def auto(
         layout: `"dict"` nests the result as the inputs nest; `"flat"` puts all inputs
             side by side into the last axis: `(*out, N)`, per sample `(B, *out, N)`.
             `named_views` finds parameters in it.
+            `"coo"`, `"csr"` and `"values"` give one sparse matrix of all outputs by all
+            inputs, `(M, N)`, or its nonzeros in the order of `jacengine.sparsity`.
+        sparsity: `"auto"` uses sparsity where that pays; `"detect"` always; `None`
+            never. Or the pattern: a `Pattern`, a boolean tensor, `(rows, columns)`, or
+            a torch or SciPy sparse matrix; that of one sample with `batch_dim`.
 
     Returns:
         As `jacobian`.
@@ -172,7 +193,15 @@ def auto(
         torch.Size([5, 2, 3])
     """
     options = Options(
-        wrt, batch_dim, create_graph, rows, columns, has_aux, randomness, layout
+        wrt,
+        batch_dim,
+        create_graph,
+        rows,
+        columns,
+        has_aux,
+        randomness,
+        layout,
+        sparsity=sparsity_option(sparsity),
     )
     request = plan_request(
         fn,

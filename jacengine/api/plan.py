@@ -9,6 +9,7 @@ from typing import Any
 from jacengine._files import read_file
 from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError, PlanMismatchError
+from jacengine.patterns.pattern import sparsity_option
 from jacengine.plans.plan import Plan
 from jacengine.plans.planning import make_plan
 from jacengine.plans.restore import restore_verified
@@ -45,6 +46,7 @@ def plan(
     has_aux: bool = False,
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
+    sparsity: Any = "auto",
     quantity: Quantity = "jacobian",
     compiled: bool = False,
 ) -> Plan:
@@ -75,6 +77,11 @@ def plan(
         layout: `"dict"` nests the result as the inputs nest; `"flat"` puts all inputs
             side by side into the last axis: `(*out, N)`, per sample `(B, *out, N)`.
             `named_views` finds parameters in it.
+            `"coo"`, `"csr"` and `"values"` give one sparse matrix of all outputs by all
+            inputs, `(M, N)`, or its nonzeros in the order of `jacengine.sparsity`.
+        sparsity: `"auto"` uses sparsity where that pays; `"detect"` always; `None`
+            never. Or the pattern: a `Pattern`, a boolean tensor, `(rows, columns)`, or
+            a torch or SciPy sparse matrix; that of one sample with `batch_dim`.
         quantity: What to compute: `"jacobian"`, or as the functions of these names do
             `"hessian"`, `"hessian_diagonal"`, `"laplacian"`.
 
@@ -100,6 +107,7 @@ def plan(
         randomness,
         layout,
         quantity,
+        sparsity_option(sparsity),
     )
     return make_plan(
         plan_request(
@@ -129,6 +137,7 @@ def load_plan(
     has_aux: bool = False,
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
+    sparsity: Any = "auto",
     quantity: Quantity = "jacobian",
 ) -> Plan:
     """Bind a choice that `Plan.save` wrote to a function, after one verification.
@@ -146,6 +155,7 @@ def load_plan(
         has_aux: As in `auto`.
         randomness: As in `auto`.
         layout: As in `auto`.
+        sparsity: As in `auto`.
         quantity: As in `plan`.
 
     Returns:
@@ -167,6 +177,7 @@ def load_plan(
         randomness,
         layout,
         quantity,
+        sparsity_option(sparsity),
     )
     request = plan_request(fn, args, kwargs, options)
     try:

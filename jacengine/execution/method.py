@@ -10,12 +10,15 @@ from jacengine.interface import Capabilities, Composition, Passes, Strategy, Tun
 from jacengine.problem.gradient import GradientMode
 from jacengine.problem.problem import Problem
 from jacengine.seeding.basis import Basis
+from jacengine.seeding.colored import Colors
 from jacengine.seeding.samples import SamplePolicy, sample_slices
 from jacengine.seeding.seeding import Seeding, SeedingPolicy
 from jacengine.task import balanced
 
 BASIS = Basis()
 """The default seeding."""
+COLORS = Colors()
+"""The seeding of sparse Jacobians."""
 
 
 class Execution(StrEnum):

@@ -20,7 +20,7 @@ from jacengine.execution.method import Execution, Method
 from jacengine.interface import LinearMap, Point
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.call_spec import TensorSpec
-from jacengine.problem.problem import Problem
+from jacengine.problem.problem import SPARSE, Problem
 from jacengine.results.buffer_pool import BufferPool
 from jacengine.results.dense import DenseResult, PreallocatedResult
 from jacengine.results.diagonal import DiagonalResult, TraceResult
@@ -29,6 +29,7 @@ from jacengine.results.differentiable import DifferentiableResult
 from jacengine.results.huge_pages import LARGE, allocate
 from jacengine.results.result import Result
 from jacengine.results.result_layout import ResultLayout, nest
+from jacengine.results.sparse import SparseResult
 from jacengine.seeding.samples import SamplePolicy
 from jacengine.task import Task, balanced
 
@@ -186,6 +187,8 @@ class Sweep:
         if self._indices is not None:
             kind = TraceResult if problem.part == "trace" else DiagonalResult
             return kind(layout, self._indices, out=out)
+        if problem.options.layout in SPARSE:
+            return SparseResult(layout, out)
         if out is not None:
             return PreallocatedResult(layout, out)
         if problem.options.create_graph:

@@ -6,17 +6,24 @@ import warnings
 from dataclasses import replace
 from typing import Any
 
-from jacengine.errors import JacengineError, PlanMismatchError, UnsupportedError
+from jacengine.errors import (
+    JacengineError,
+    PatternError,
+    PlanMismatchError,
+    UnsupportedError,
+)
 from jacengine.execution.method import Method
 from jacengine.execution.sweep import Sweep
 from jacengine.interface import Composition, Strategy
+from jacengine.patterns.pattern import Pattern
 from jacengine.plans.compute import compute_nested
 from jacengine.plans.examine import examine
 from jacengine.plans.process_cache import ProcessCache
 from jacengine.plans.request import PlanRequest
+from jacengine.plans.sparse import with_pattern
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.nesting import refuse_lost_derivatives
-from jacengine.problem.problem import Problem
+from jacengine.problem.problem import SPARSE, Problem
 from jacengine.selection.candidate_result import classify_error
 from jacengine.selection.candidates import candidates
 from jacengine.selection.eligibility import first_runnable
@@ -36,6 +43,7 @@ def compute_by_name(request: PlanRequest, chunk_size: int | None, out: Any) -> A
 
     Raises:
         UnsupportedError: The strategy cannot compute it, with the reason.
+        PatternError: J has a nonzero outside of the pattern that the user gave.
         JacengineError: See `jacengine.errors`.
     """
     (composition,) = request.compositions
@@ -44,6 +52,7 @@ def compute_by_name(request: PlanRequest, chunk_size: int | None, out: Any) -> A
         slot = _VERIFIED.slot(request, chunk_size, strategy)
     else:
         slot = _VERIFIED.slot(request, chunk_size, id(strategy), held=[strategy])
+    known: Pattern | None = None
     if slot.value is not None:
         problem, sweep = slot.value
         callee, leaves = request.callee, request.leaves
@@ -54,11 +63,15 @@ def compute_by_name(request: PlanRequest, chunk_size: int | None, out: Any) -> A
             return compute_nested(problem, bound, sweep, out=out)
         except PlanMismatchError:  # outputs whose shape depends on values
             pass
+        except PatternError:  # it has another pattern here
+            if isinstance(request.options.sparsity, Pattern):
+                raise
+            known = problem.pattern
     with warnings.catch_warnings():
         # Torch's own, of operators under vmap; the result is verified.
         warnings.filterwarnings("ignore", message="There is a performance drop")
         warnings.filterwarnings("ignore", message="An output with one or more elements")
-        problem, sweep, result = _verified(request, composition, chunk_size, out)
+        problem, sweep, result = _verified(request, composition, chunk_size, out, known)
     slot.keep((problem, sweep))
     return result
 
@@ -72,9 +85,15 @@ def _is_hashable(strategy: Strategy) -> bool:
 
 
 def _verified(
-    request: PlanRequest, composition: Composition, chunk_size: int | None, out: Any
+    request: PlanRequest,
+    composition: Composition,
+    chunk_size: int | None,
+    out: Any,
+    known: Pattern | None,
 ) -> tuple[Problem, Sweep, Any]:
     """Compute a Jacobian, and compare it with a random projection.
+
+    Nonzeros that are `known` are added to a pattern that is found.
 
     Returns:
         The problem, the method made ready, and the Jacobian.
@@ -84,6 +103,8 @@ def _verified(
         RandomnessError: The function differs from call to call.
     """
     problem, bound, reference = examine(request)
+    if request.options.sparsity != "auto" or request.options.layout in SPARSE:
+        problem = with_pattern(problem, request, known)
     method = runnable(problem, bound, composition, reference)
     sweep = Sweep(problem, replace(method, chunk_size=chunk_size))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
@@ -11,8 +12,10 @@ from jacengine._locks import SELECTION_LOCK, TORCH_GLOBAL_LOCK
 from jacengine.errors import (
     MemoryBudgetError,
     NoStrategyError,
+    PatternError,
     PlanMismatchError,
 )
+from jacengine.patterns.pattern import Pattern
 from jacengine.plans import disk_cache
 from jacengine.plans.blockwise import BlockwiseJacobian
 from jacengine.plans.cache_key import key_of
@@ -20,6 +23,7 @@ from jacengine.plans.plan import Plan
 from jacengine.plans.process_cache import CAPACITY, ProcessCache
 from jacengine.plans.request import PlanRequest
 from jacengine.plans.restore import restore_verified
+from jacengine.plans.sparse import refuse_small_pattern, with_pattern
 from jacengine.problem.analyze import analyze
 from jacengine.problem.callee import NO_CALLEE
 from jacengine.problem.nesting import is_nested
@@ -45,6 +49,7 @@ def compute(request: PlanRequest, out: Any = None) -> Any:
 
     Raises:
         MemoryBudgetError: The result, or every right method, exceeds the budget.
+        PatternError: J has a nonzero outside of the pattern that the user gave.
         JacengineError: See `jacengine.errors`.
     """
     options = request.options
@@ -60,7 +65,19 @@ def compute(request: PlanRequest, out: Any = None) -> Any:
         return plan.compute(request.callee, request.leaves, out=out)
     except PlanMismatchError:  # outputs whose shape depends on values
         plan = make_plan(request, accept_unstable=True)
-        return plan.compute(request.callee, request.leaves, out=out)
+    except PatternError as error:
+        if isinstance(options.sparsity, Pattern):
+            raise
+        warnings.warn(f"jacengine: {error} It is found anew.", stacklevel=3)
+        slot = _PLANS.slot(request)
+        plan = make_plan(
+            request,
+            use_cache=False,
+            accept_unstable=True,
+            known=plan.problem.pattern,
+        )
+        slot.keep(plan.of(NO_CALLEE))
+    return plan.compute(request.callee, request.leaves, out=out)
 
 
 def cached_plan(request: PlanRequest) -> Plan:
@@ -79,21 +96,28 @@ def _cached_plan(request: PlanRequest) -> Plan:
 
 
 def make_plan(
-    request: PlanRequest, *, use_cache: bool = True, accept_unstable: bool = False
+    request: PlanRequest,
+    *,
+    use_cache: bool = True,
+    accept_unstable: bool = False,
+    known: Pattern | None = None,
 ) -> Plan:
     """Analyze a call, choose a method, and bind the choice to the signature.
 
     With `use_cache`, a choice may come from what was measured before, in this process
     or on disk, for objects with the same code; if `accept_unstable`, also on a busy
-    machine.
+    machine. Nonzeros that are `known` are added to the pattern that is found.
 
     Raises:
         MemoryBudgetError: The result, or every right method, exceeds the budget.
         NoStrategyError: No candidate computes it.
+        PatternError: J has a nonzero outside of the pattern that the user gave.
         RandomnessError: That is because the function differs from call to call.
     """
     callee, args, kwargs = request.callee, request.args, request.kwargs
-    problem = analyze(callee, args, kwargs, request.options)
+    problem = with_pattern(
+        analyze(callee, args, kwargs, request.options), request, known
+    )
     budget = to_bytes(request.memory_budget, problem.outputs[0].device)
     if problem.result_bytes > budget:
         raise MemoryBudgetError(
@@ -126,6 +150,7 @@ def make_plan(
             effort=request.effort,
             compiled=request.compiled,
         )
+    refuse_small_pattern(problem, selection)
     if not selection.ranked:
         refuse_unrepeatable(problem, bound)
         _raise_no_method(problem, selection, budget)

@@ -19,13 +19,16 @@ from jacengine.execution.method import Execution, Method
 from jacengine.interface import Composition
 from jacengine.problem.problem import Options
 from jacengine.seeding.basis import Basis
+from jacengine.seeding.colored import Colors
 from jacengine.seeding.samples import SamplePolicy
 from jacengine.seeding.seeding import SeedingPolicy
 from jacengine.selection.candidate_result import CandidateResult, Outcome
 from jacengine.selection.effort import Effort
 from jacengine.selection.select import Selection
 
-SEEDINGS: dict[str, SeedingPolicy] = {Basis.name: Basis()}
+SEEDINGS: dict[str, SeedingPolicy] = {
+    policy.name: policy for policy in (Basis(), Colors())
+}
 """The seeding policies by name."""
 LARGEST = 2**20
 """Bytes up to which a file is read."""

@@ -49,7 +49,7 @@ def gradient_leaves(
     values: Sequence[TensorSpec], inputs: Sequence[TensorSpec], options: Options
 ) -> tuple[TensorSpec, ...]:
     """Describe the tensors of a gradient: `(*out, *in)`, or `(*out, N)` if joined."""
-    if options.layout == "flat":
+    if options.joined:
         shapes: list[tuple[int, ...]] = [(sum(leaf.size for leaf in inputs),)]
         sources = [inputs[0]]
     else:
@@ -85,7 +85,7 @@ def diagonal_rows(
     """
     found: list[Tensor] = []
     first = 0
-    for part in gradients(values, inputs, joined=options.layout == "flat"):
+    for part in gradients(values, inputs, joined=options.joined):
         own = columns[(columns >= part.start) & (columns < part.start + part.count)]
         entry = torch.arange(part.entries, device="cpu").unsqueeze(1) * part.count
         found.append((first + entry + (own - part.start)).flatten())

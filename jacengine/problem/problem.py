@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from jacengine import pytrees
+from jacengine.patterns.pattern import Pattern
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.bound_function import BoundFunction, ExpectedOutputs, bind
 from jacengine.problem.call_spec import CallSpec, TensorSpec, Wrt
@@ -22,8 +23,13 @@ from jacengine.problem.side_effects import preserve_side_effects
 Entries = Tensor | slice | None
 """Chosen entries of the flattened outputs (`rows=`) or inputs (`columns=`)."""
 Randomness = Literal["error", "same", "different"]
-LayoutOption = Literal["dict", "flat"]
-"""How the inputs are laid out in a result: nested, or joined along one axis."""
+LayoutOption = Literal["dict", "flat", "coo", "csr", "values"]
+"""How a result is laid out: inputs nested, or joined along one axis; or as one sparse
+matrix of all outputs by all inputs, or as its nonzero values alone."""
+SPARSE: frozenset[LayoutOption] = frozenset({"coo", "csr", "values"})
+"""Layouts that have no zeros but those of the pattern."""
+SparsityOption = Literal["auto", "detect"] | Pattern | None
+"""Whether to use sparsity: where it pays, always, this pattern, or not."""
 
 
 PLAIN = frozenset({int, str, bool, type(None)})
@@ -42,8 +48,9 @@ class Options:
         columns: Which input entries, `None` for all.
         has_aux: Whether the function returns `(out, aux)`.
         randomness: What to do about a function that draws random numbers.
-        layout: How the inputs are laid out in the result.
+        layout: How the result is laid out.
         quantity: What is computed of the function.
+        sparsity: Whether to use sparsity, or the pattern.
     """
 
     wrt: Wrt = 0
@@ -55,6 +62,12 @@ class Options:
     randomness: Randomness = "error"
     layout: LayoutOption = "dict"
     quantity: Quantity = "jacobian"
+    sparsity: SparsityOption = "auto"
+
+    @property
+    def joined(self) -> bool:
+        """Whether all inputs are joined along one axis of the result."""
+        return self.layout != "dict"
 
     @property
     def key(self) -> tuple[Hashable, ...]:
@@ -97,6 +110,8 @@ class Problem:
             draws from random generators of the user's.
         coupled: Whether a sample's output depends on other samples.
         forward_bytes: What one recorded forward pass allocates.
+        pattern: Where the matrix (of one sample) may be other than zero, if known.
+        colors: How many colours of the pattern are computed, for a trial; `None`: all.
     """
 
     options: Options
@@ -111,6 +126,8 @@ class Problem:
     writes_attributes: bool
     coupled: bool
     forward_bytes: int
+    pattern: Pattern | None = None
+    colors: int | None = None
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -167,7 +184,7 @@ class Problem:
     @functools.cached_property
     def joined(self) -> bool:
         """Whether all inputs are joined along one axis of the result."""
-        return self.columns is not None or self.options.layout == "flat"
+        return self.columns is not None or self.options.joined
 
     @functools.cached_property
     def one_by_one(self) -> bool:
@@ -200,6 +217,8 @@ class Problem:
     def result_bytes(self) -> int:
         """The size of the result."""
         entries = self.row_count * self.column_count * self.sample_count
+        if self.options.layout in SPARSE and self.pattern is not None:
+            entries = self.pattern.nnz * self.sample_count
         if self.part != "whole":
             values = sum(leaf.size for leaf in self.values) * self.sample_count
             entries = values * (self.column_count if self.part == "diagonal" else 1)
@@ -225,6 +244,6 @@ class Problem:
             leaves,
             has_aux=self.options.has_aux,
             gradient=self.gradient,
-            joined=self.options.layout == "flat",
+            joined=self.options.joined,
             expected=self._expected,
         )

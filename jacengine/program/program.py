@@ -10,6 +10,7 @@ calls other libraries, or brings a derivative of its own.
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -125,9 +126,40 @@ def _make(graph: GraphModule, inputs: tuple[Any, ...]) -> Program:
     module = _traced(_run_marked(graph), own)
     if any(is_mutable(node.target) for node in module.graph.nodes):
         module = _traced(torch.func.functionalize(module), inputs)
+    return _program_of(module)
+
+
+def gradient_of(program: Program, values: Sequence[Any], start: int) -> Program:
+    """Return the program of the gradient of a program's sum by one of its inputs.
+
+    Raises:
+        UnsupportedError: It has an operator that is not a plain function of tensors.
+        RuntimeError: It cannot be differentiated.
+    """
+
+    def gradient(*inputs: Any) -> Tensor:
+        output = program.evaluate(inputs)[program.output]
+        found = torch.autograd.grad(output.sum(), inputs[start], allow_unused=True)[0]
+        return torch.zeros_like(inputs[start]) if found is None else found
+
+    own = [x.detach() if isinstance(x, Tensor) else x for x in values]
+    own[start] = own[start].requires_grad_()
+    with torch.enable_grad(), without_modes(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _program_of(_traced(gradient, own))
+
+
+def _program_of(module: GraphModule) -> Program:
+    """Clean a graph of ATen operators.
+
+    Raises:
+        UnsupportedError: It has an operator that is not a plain function of tensors.
+    """
     for node in list(module.graph.nodes):
         if node.op != "call_function":
             continue
+        if node.target is operator.getitem and "val" not in node.meta:
+            node.meta["val"] = node.args[0].meta["val"][node.args[1]]
         replacement = _replacement(node)
         if replacement is not None:
             node.replace_all_uses_with(replacement)

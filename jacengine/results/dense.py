@@ -14,6 +14,7 @@ from torch import Tensor
 from jacengine._torch_private import without_storage
 from jacengine._torchfunc import Tensors
 from jacengine.results.buffer_pool import BufferPool
+from jacengine.results.entries import Entries
 from jacengine.results.huge_pages import allocate
 from jacengine.results.matrix import MatrixResult, Region
 from jacengine.results.result_layout import Key, ResultLayout
@@ -43,18 +44,33 @@ class DenseResult(MatrixResult):
         self._in_use = in_use
         self._allocate = allocate if pool is None else pool.allocate
         self._adopted: set[int] = set()
+        self._of_entries = False
 
-    def add_entries(
-        self, values: Tensor, rows: Tensor, columns: Tensor, samples: slice
-    ) -> None:
+    def add_entries(self, values: Tensor, entries: Entries, samples: slice) -> None:
         """Write single entries into blocks of zeros."""
-        for key, inside, row, column in self.layout.locate(rows, columns):
-            untouched = key not in self._memory
-            with torch.no_grad():
-                block = self._block(key)
-                if untouched:
-                    block.zero_()
-                block[samples, row, column] = values[:, inside].to(block.dtype)
+        self._of_entries = True
+        with torch.no_grad():
+            for place in entries.places(self.layout):
+                block = self._zeroed(place.key)
+                own = values if place.inside is None else values[:, place.inside]
+                flat = block.view(block.shape[0], -1)[samples]
+                flat.index_copy_(1, place.flat, own.to(block.dtype))
+
+    def entries_at(self, entries: Entries, samples: slice) -> Tensor:
+        """Read entries out of the blocks."""
+        places = entries.places(self.layout)
+        found = [
+            self._zeroed(place.key).flatten(1)[samples].index_select(1, place.flat)
+            for place in places
+        ]
+        if len(places) == 1 and places[0].inside is None:
+            return found[0]
+        size, dtype = samples.stop - samples.start, self.layout.dtype
+        device = self.layout.problem.outputs[0].device
+        every = torch.zeros(size, entries.rows.numel(), dtype=dtype, device=device)
+        for place, values in zip(places, found, strict=True):
+            every[:, place.inside] = values.to(dtype)
+        return every
 
     def rows_view(self, task: Task) -> Tensors | None:
         """View the rows of a task, unless they are in several blocks or chosen."""
@@ -120,7 +136,15 @@ class DenseResult(MatrixResult):
             )
         return self._memory[key]
 
+    def _zeroed(self, key: Key) -> Tensor:
+        """Return a block that single entries are written into."""
+        if key not in self._memory:
+            self._block(key).zero_()
+        return self._memory[key]
+
     def _finished(self, key: Key) -> Tensor:
+        if self._of_entries:
+            return self._zeroed(key)
         return self._block(key)
 
 
@@ -137,11 +161,9 @@ class PreallocatedResult(DenseResult):
         self._memory = layout.extents_of(out)
         self._untouched = set(self._memory)
 
-    def add_entries(
-        self, values: Tensor, rows: Tensor, columns: Tensor, samples: slice
-    ) -> None:
-        """Write single entries, all others of a block become zero first."""
-        for key in self._untouched:
+    def _zeroed(self, key: Key) -> Tensor:
+        """Return a block that single entries are written into."""
+        if key in self._untouched:
+            self._untouched.discard(key)
             self._memory[key].zero_()
-        self._untouched = set()
-        super().add_entries(values, rows, columns, samples)
+        return self._memory[key]

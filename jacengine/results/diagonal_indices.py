@@ -55,7 +55,7 @@ class DiagonalIndices:
 
     def __init__(self, problem: Problem) -> None:
         """Describe a problem; no index is computed yet."""
-        joined = problem.options.layout == "flat"
+        joined = problem.options.joined
         self.gradients = tuple(gradients(problem.values, problem.inputs, joined=joined))
         count = sum(spec.size for spec in problem.inputs)
         chosen = problem.columns

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from jacengine._torchfunc import Tensors
 from jacengine.problem.call_spec import TensorSpec
+from jacengine.results.entries import Entries
 from jacengine.results.matrix import ALL, MatrixResult, Region
 from jacengine.results.result_layout import Key, ResultLayout
 from jacengine.task import Task
@@ -25,15 +26,22 @@ class DifferentiableResult(MatrixResult):
         """Begin with no pieces."""
         super().__init__(layout)
         self._pieces: dict[Key, list[tuple[Region, Tensor]]] = {}
-        self._entries: dict[Key, list[tuple[slice, Tensor, Tensor, Tensor]]] = {}
+        self._entries: list[tuple[slice, Entries, Tensor]] = []
 
-    def add_entries(
-        self, values: Tensor, rows: Tensor, columns: Tensor, samples: slice
-    ) -> None:
+    def add_entries(self, values: Tensor, entries: Entries, samples: slice) -> None:
         """Keep single entries."""
-        for key, inside, row, column in self.layout.locate(rows, columns):
-            kept = self._entries.setdefault(key, [])
-            kept.append((samples, row, column, values[:, inside]))
+        self._entries.append((samples, entries, values))
+
+    def entries_at(self, entries: Entries, samples: slice) -> Tensor:
+        """Return entries of the whole pattern from all that were kept."""
+        size, dtype = samples.stop - samples.start, self.layout.dtype
+        total = self._entries[0][2].new_zeros(size, entries.rows.numel(), dtype=dtype)
+        for some, part, values in self._entries:
+            if some == samples and part.which is None:
+                return values.detach()
+            if some == samples and part.which is not None:
+                total[:, part.which.to(total.device)] = values.detach().to(dtype)
+        return total
 
     def _flatten(
         self,
@@ -55,7 +63,7 @@ class DifferentiableResult(MatrixResult):
     def _finished(self, key: Key) -> Tensor:
         """Join the pieces of a block by what autograd can follow."""
         block = self.layout.blocks[key]
-        if key in self._entries:
+        if self._entries:
             return self._scattered(key).to(block.dtype)
         if key not in self._pieces:  # of no row or of no column at all
             return torch.zeros(block.extent, dtype=block.dtype, device=block.device)
@@ -69,9 +77,16 @@ class DifferentiableResult(MatrixResult):
 
     def _scattered(self, key: Key) -> Tensor:
         """Scatter single entries into zeros."""
-        size, rows, columns = self.layout.blocks[key].extent
-        total = self._entries[key][0][3].new_zeros(size, rows, columns)
-        every = torch.arange(size, device="cpu").unsqueeze(1)
-        for samples, row, column, values in self._entries[key]:
-            total = total.index_put((every[samples], row, column), values)
-        return total
+        block = self.layout.blocks[key]
+        size, rows, columns = block.extent
+        total = torch.zeros(
+            size, rows * columns, dtype=block.dtype, device=block.device
+        )
+        every = torch.arange(size, device=block.device).unsqueeze(1)
+        for samples, entries, values in self._entries:
+            for place in entries.places(self.layout):
+                if place.key == key:
+                    own = values if place.inside is None else values[:, place.inside]
+                    at = (every[samples], place.flat)
+                    total = total.index_put(at, own.to(block.dtype))
+        return total.view(size, rows, columns)

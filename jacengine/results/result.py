@@ -11,6 +11,7 @@ from torch import Tensor
 
 from jacengine._torchfunc import Tensors
 from jacengine.errors import UnsupportedError
+from jacengine.results.entries import Entries
 from jacengine.results.result_layout import ResultLayout, nest
 from jacengine.task import Task
 
@@ -67,18 +68,20 @@ class Result:
         del products, task
         raise self._refusal("columns")
 
-    def add_entries(
-        self, values: Tensor, rows: Tensor, columns: Tensor, samples: slice
-    ) -> None:
+    def add_entries(self, values: Tensor, entries: Entries, samples: slice) -> None:
         """Add single entries, each once; all others stay zero.
 
         Args:
             values: The entries, `(S, E)`.
-            rows: The row of each, among all of J, `(E,)`.
-            columns: The column of each, `(E,)`.
+            entries: Which they are.
             samples: The samples that they are of.
         """
-        del values, rows, columns, samples
+        del values, entries, samples
+        raise self._refusal("single entries")
+
+    def entries_at(self, entries: Entries, samples: slice) -> Tensor:
+        """Return entries that have been added, `(S, E)`."""
+        del entries, samples
         raise self._refusal("single entries")
 
     def add_sums(self, products: Tensors, task: Task) -> None:

@@ -7,6 +7,7 @@ problem alone and is computed once.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from jacengine import pytrees
 from jacengine.errors import ArgumentError
+from jacengine.patterns.pattern import Pattern
 from jacengine.problem.call_spec import TensorSpec
 from jacengine.problem.problem import Problem
 
@@ -116,6 +118,46 @@ class ResultLayout:
             dtype,
             outputs[row].device,
         )
+
+    @functools.cached_property
+    def dtype(self) -> torch.dtype:
+        """The dtype of all blocks together."""
+        dtypes = (block.dtype for block in self.blocks.values())
+        return functools.reduce(torch.promote_types, dtypes)
+
+    @property
+    def pattern(self) -> Pattern:
+        """The sparsity pattern of a problem that has one.
+
+        Raises:
+            ValueError: It has none.
+        """
+        if self.problem.pattern is None:
+            raise ValueError("there is no pattern")
+        return self.problem.pattern
+
+    @functools.cached_property
+    def coo_indices(self) -> Tensor:
+        """The indices of a COO tensor: `(2, nnz)`, per sample `(3, B nnz)`."""
+        pattern, batch = self.pattern, self.problem.batch_size
+        indices = torch.stack([pattern.rows, pattern.columns])
+        if batch is not None:
+            sample = torch.arange(batch, device="cpu").repeat_interleave(pattern.nnz)
+            indices = torch.cat([sample.unsqueeze(0), indices.repeat(1, batch)])
+        return indices.to(self.problem.outputs[0].device)
+
+    @functools.cached_property
+    def csr_indices(self) -> tuple[Tensor, Tensor]:
+        """The row starts and columns of a CSR tensor, those of each sample."""
+        device = self.problem.outputs[0].device
+        pattern, batch = self.pattern, self.problem.batch_size
+        starts, columns = pattern.row_starts, pattern.columns
+        if batch is not None:
+            starts, columns = starts.expand(batch, -1), columns.expand(batch, -1)
+        with warnings.catch_warnings():  # torch's, once: its CSR layout is in beta
+            warnings.simplefilter("ignore")
+            torch.zeros(1, 1).to_sparse_csr()
+        return starts.contiguous().to(device), columns.contiguous().to(device)
 
     @functools.cached_property
     def _nested(self) -> tuple[list[_Key | None], pytrees.Structure]:

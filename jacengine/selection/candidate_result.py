@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from jacengine.errors import JacengineError, UnsupportedError
+from jacengine.errors import JacengineError, PatternError, UnsupportedError
 from jacengine.execution.method import Execution, Method
 from jacengine.execution.sweep import Sweep
 from jacengine.interface import Passes
@@ -130,6 +130,8 @@ def classify_error(error: Exception) -> tuple[Outcome, str]:
     refused = runtime and "can't allocate memory" in message
     if refused or isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "oom", reason
+    if isinstance(error, PatternError):
+        return "wrong", message
     declined = isinstance(error, UnsupportedError)
     ours = isinstance(error, JacengineError) and not declined
     return "unsupported" if runtime and not ours else "error", reason

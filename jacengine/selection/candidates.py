@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from jacengine.execution.method import Method
+from jacengine.execution.method import COLORS, Method
 from jacengine.interface import Composition
 from jacengine.problem.gradient import GradientMode
-from jacengine.problem.problem import Problem
+from jacengine.problem.problem import SPARSE, Problem
+from jacengine.seeding.colored import coloring_for
 from jacengine.seeding.samples import SamplePolicy, sample_policies
 from jacengine.task import balanced
 
@@ -45,15 +46,31 @@ def candidates(
         if coupled and problem.batch_size is not None:
             policies = (SamplePolicy.COUPLED_ROWS,)
         strategy, gradient = composition.strategy, composition.gradient
-        if policies:
+        if policies and problem.options.layout not in SPARSE:
             groups.append(tuple(Method(strategy, gradient, p) for p in policies))
+        if not coupled and _colors_pay(problem, composition):
+            apart = [p for p in policies if p is not SamplePolicy.COUPLED_ROWS]
+            colored = (Method(strategy, gradient, p, seeding=COLORS) for p in apart)
+            groups.append(tuple(colored))
+    groups = [group for group in groups if group]
     for group in sorted(groups, key=lambda group: predicted_cost(problem, group[0])):
         yield from group
 
 
+def _colors_pay(problem: Problem, composition: Composition) -> bool:
+    """Tell whether there is a pattern, of fewer colours than rows or columns."""
+    mode = composition.capabilities.mode
+    if problem.pattern is None or mode not in {"jvp", "vjp"}:
+        return False
+    if problem.options.layout in SPARSE:
+        return True
+    count = problem.column_count if mode == "jvp" else problem.row_count
+    return coloring_for(problem, mode).count + 1 < count
+
+
 def by_composition(methods: Iterator[Method]) -> Iterator[tuple[Method, ...]]:
     """Group methods that follow each other and differ in their sample policy only."""
-    for _, group in groupby(methods, key=lambda method: method.name):
+    for _, group in groupby(methods, key=lambda method: (method.name, method.seeding)):
         yield tuple(group)
 
 

@@ -226,7 +226,7 @@ def _cotangents(
 ) -> Tensors:
     """Return those that select the gradient of a value's entry by an input's entry."""
     value, entry, column = chosen
-    joined = problem.options.layout == "flat"
+    joined = problem.options.joined
     parts = gradients(problem.values, problem.inputs, joined=joined)
     seeds: list[Tensor] = []
     for output, part in zip(outputs, parts, strict=True):

@@ -73,6 +73,12 @@ def summary(problem: Problem, selection: Selection) -> str:
         f"{problem.title} of {rows}{samples}: {format_bytes(problem.result_bytes)}, "
         f"budget {format_bytes(selection.budget)}."
     ]
+    if problem.pattern is not None:
+        pattern = problem.pattern
+        lines.append(
+            f"Sparse: {pattern.nnz:,} nonzeros, {pattern.colors:,} colours, "
+            f"{pattern.origin}."
+        )
     if problem.coupled:
         lines.append(
             "The samples depend on each other; parameters still have a Jacobian."

@@ -14,6 +14,7 @@ from jacengine.execution.sweep import Sweep
 from jacengine.interface import Mode
 from jacengine.problem.call_spec import TensorSpec
 from jacengine.problem.problem import Problem
+from jacengine.results.entries import Entries
 from jacengine.results.result import Result
 from jacengine.seeding.samples import SamplePolicy
 from jacengine.seeding.seeding import Seeding
@@ -76,7 +77,7 @@ class TwoColourSeeding:
         for number, colour in enumerate(range(task.block.start, task.block.stop)):
             values = product[number].reshape(task.sample_count, -1)
             columns = torch.where(rows % 2 == colour, rows, rows + 1)
-            result.add_entries(values, rows, columns, task.samples)
+            result.add_entries(values, Entries(rows, columns), task.samples)
 
     def missing_bytes(self, count: int) -> int:
         del count

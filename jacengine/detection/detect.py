@@ -1,0 +1,171 @@
+"""Decide whether to look for sparsity, and find the pattern."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from jacengine._torchfunc import pull
+from jacengine.detection.probing import probe
+from jacengine.errors import ArgumentError, JacengineError, UnsupportedError
+from jacengine.interface import Composition
+from jacengine.patterns.pattern import PAIR, Pattern
+from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.problem import SPARSE, Problem
+from jacengine.selection.verification import reference_context
+
+WORTH_LOOKING = 64
+"""Rows and columns from which a matrix may be worth looking at."""
+SAMPLED = 3
+"""Rows that are looked at first."""
+SPARSE_ROW = 0.3
+"""Share of a row's entries up to which it is called sparse."""
+FEWER = 0.5
+"""Colours are used if they are at most this share of the columns and rows."""
+MOST_ENTRIES = 2**27
+"""Entries of a pattern at most."""
+
+
+def find_pattern(
+    problem: Problem, bound: BoundFunction, compositions: Sequence[Composition]
+) -> Pattern | None:
+    """Find the sparsity pattern that a call asks for, or may gain from.
+
+    Args:
+        problem: What is computed.
+        bound: The function at its arguments.
+        compositions: The strategies whose products may be used.
+
+    Returns:
+        It; `None` if sparsity is not wanted or does not pay.
+
+    Raises:
+        ArgumentError: The user's pattern is of another shape.
+        UnsupportedError: A sparse result is wanted where there is none.
+    """
+    options, shape = problem.options, shape_of(problem)
+    sparse = options.layout in SPARSE
+    given = options.sparsity
+    wanted = sparse or given == "detect" or isinstance(given, Pattern)
+    if not wanted and given is None:
+        return None
+    reason = _unsuited(problem)
+    if reason is not None:
+        if wanted:
+            raise UnsupportedError(f"A sparse {problem.title} {reason}.")
+        return None
+    if isinstance(given, Pattern):
+        return _fitted(given, shape)
+    if not wanted and not _may_pay(problem, bound):
+        return None
+    found = detect(problem, bound, compositions)
+    if wanted:
+        return found or _dense(problem, shape)
+    pays = found is not None and _colors(problem, found) <= FEWER * min(shape)
+    return found if pays else None
+
+
+def detect(
+    problem: Problem, bound: BoundFunction, compositions: Sequence[Composition]
+) -> Pattern | None:
+    """Read the pattern from the program, or find it by probing.
+
+    Returns:
+        It; `None` if the matrix is dense.
+    """
+    from jacengine.detection.reading import read  # noqa: PLC0415 - imports a compiler
+
+    try:
+        return read(problem, bound)
+    except Exception as error:  # whatever code that is not made for it raises
+        if isinstance(error, JacengineError) and "depends on most" in str(error):
+            return None
+        return probe(problem, bound, compositions)
+
+
+def shape_of(problem: Problem) -> tuple[int, int]:
+    """Return the size of the matrix (of one sample): all outputs by all inputs."""
+    rows = sum(spec.size for spec in problem.outputs)
+    return rows, sum(spec.size for spec in problem.inputs)
+
+
+def _unsuited(problem: Problem) -> str | None:
+    """Say why sparsity cannot be used, if so."""
+    reasons = {
+        "is of a whole matrix": problem.part != "whole",
+        "has all rows and columns; leave rows= and columns= out": problem.rows
+        is not None
+        or problem.columns is not None,
+        "needs independent samples": problem.coupled,
+        "needs a function without random numbers or state": problem.changes_state,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _may_pay(problem: Problem, bound: BoundFunction) -> bool:
+    """Tell whether a matrix is large, and a few of its rows are sparse."""
+    if min(shape_of(problem)) < WORTH_LOOKING or problem.call_spec.names:
+        return False
+    try:
+        shares = _row_shares(problem, bound)
+    except (RuntimeError, NotImplementedError):  # it has no reverse mode
+        return False
+    return statistics.median(shares) <= SPARSE_ROW
+
+
+def _row_shares(problem: Problem, bound: BoundFunction) -> list[float]:
+    """Return the share of nonzeros in a few random rows, by plain autograd."""
+    rows, columns = shape_of(problem)
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randint(0, rows, (SAMPLED,), generator=generator).tolist()
+    shares: list[float] = []
+    with reference_context(problem, bound):
+        primals = bound.tracked()
+        outputs = bound(*primals)
+        for row in chosen:
+            found = pull(outputs, primals, _one_row(problem, outputs, row))
+            count = sum(int((g != 0).sum()) for g in found)
+            shares.append(count / (columns * problem.sample_count))
+    return shares
+
+
+def _one_row(
+    problem: Problem, outputs: Sequence[Tensor], row: int
+) -> tuple[Tensor, ...]:
+    """Return the cotangents that choose one output entry of every sample."""
+    cotangents = tuple(map(torch.zeros_like, outputs))
+    for cotangent, spec in zip(cotangents, problem.outputs, strict=True):
+        if row < spec.size:
+            cotangent.reshape(problem.sample_count, -1)[:, row] = 1
+            break
+        row -= spec.size
+    return cotangents
+
+
+def _colors(problem: Problem, pattern: Pattern) -> int:
+    symmetric = problem.gradient is not None and pattern.symmetric
+    return pattern.symmetric_coloring.count if symmetric else pattern.colors
+
+
+def _dense(problem: Problem, shape: tuple[int, int]) -> Pattern:
+    if shape[0] * shape[1] > MOST_ENTRIES:
+        raise UnsupportedError(
+            f"The {problem.title} of {shape[0]} x {shape[1]} is dense, too large for a "
+            f"pattern. Choose layout='flat', or give sparsity= if it is sparse."
+        )
+    return Pattern.dense(shape, origin="dense")
+
+
+def _fitted(given: Pattern, shape: tuple[int, int]) -> Pattern:
+    if given.origin == PAIR:
+        given = Pattern(shape, given.rows, given.columns)
+    if given.shape != shape:
+        raise ArgumentError(
+            f"sparsity= has shape {given.shape}, but J has {shape[0]} rows (outputs, "
+            f"flattened) and {shape[1]} columns (inputs, flattened; with batch_dim, of "
+            "one sample)."
+        )
+    return given

@@ -1,0 +1,1 @@
+"""Sparsity patterns of matrices, and colourings of their rows and columns."""

@@ -1,0 +1,278 @@
+"""A sparsity pattern: where a matrix may be other than zero."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jacengine._files import replace_bytes
+from jacengine.errors import ArgumentError
+from jacengine.patterns.coloring import Coloring, color_columns, color_symmetric
+from jacengine.patterns.picture import braille
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+USER = "given by the user"
+"""The origin of a pattern that a user gives."""
+PAIR = "given by the user as rows and columns"
+"""The same of one whose shape is not known yet."""
+_ARRAYS = ("shape", "rows", "columns")
+
+
+class Pattern:
+    """The entries of a matrix that may be other than zero, sorted by row.
+
+    Attributes:
+        shape: Rows and columns of the matrix: outputs and inputs, each flattened; with
+            independent samples, those of one sample.
+        rows: The row of each entry, int64 on the CPU.
+        columns: The column of each entry, likewise.
+        origin: How and where it was found, in words.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], rows: Any, columns: Any, *, origin: str = USER
+    ) -> None:
+        """Hold these entries, in any order.
+
+        Raises:
+            ArgumentError: An entry is outside of the matrix or comes twice, or there
+                are not as many rows as columns.
+        """
+        m, n = (int(size) for size in shape)
+        row, column = _indices(rows, "rows"), _indices(columns, "columns")
+        if row.shape != column.shape:
+            raise ArgumentError(
+                f"A pattern needs a row and a column for each entry, got {row.numel()} "
+                f"rows and {column.numel()} columns."
+            )
+        for name, index, size in (("row", row, m), ("column", column, n)):
+            wrong = index[(index < 0) | (index >= size)]
+            if wrong.numel():
+                raise ArgumentError(
+                    f"A pattern of shape {(m, n)} has no {name} {int(wrong[0])}."
+                )
+        flat = row * n + column
+        if bool((flat[1:] <= flat[:-1]).any()):
+            flat = flat.sort().values
+            twice = flat[1:][flat[1:] == flat[:-1]]
+            if twice.numel():
+                place = divmod(int(twice[0]), n)
+                raise ArgumentError(f"A pattern has the entry {place} twice.")
+            row, column = flat // max(1, n), flat % max(1, n)
+        self.shape = (m, n)
+        self.rows, self.columns = row, column
+        self.origin = origin
+
+    @property
+    def nnz(self) -> int:
+        """The number of entries that may be other than zero."""
+        return self.rows.numel()
+
+    @functools.cached_property
+    def column_coloring(self) -> Coloring:
+        """Colours of the columns, for JVPs."""
+        return color_columns(self.shape, self.rows, self.columns)
+
+    @functools.cached_property
+    def row_coloring(self) -> Coloring:
+        """Colours of the rows, for VJPs."""
+        m, n = self.shape
+        return color_columns((n, m), self.columns, self.rows)
+
+    @functools.cached_property
+    def symmetric_coloring(self) -> Coloring:
+        """Colours of a symmetric matrix, for either."""
+        return color_symmetric(self.shape[0], self.rows, self.columns)
+
+    @property
+    def colors(self) -> int:
+        """Directions that the matrix takes: the colours of its columns or its rows."""
+        return min(self.column_coloring.count, self.row_coloring.count)
+
+    @functools.cached_property
+    def row_starts(self) -> Tensor:
+        """The number of entries before each row, and of all: `crow` of a CSR matrix."""
+        counts = torch.bincount(self.rows, minlength=self.shape[0])
+        return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+    @functools.cached_property
+    def symmetric(self) -> bool:
+        """Whether it is its own transpose."""
+        return self.shape[0] == self.shape[1] and self == self.transposed()
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """A hash of the shape and the entries."""
+        content = hashlib.sha256(repr(self.shape).encode())
+        content.update(self.rows.numpy().tobytes())
+        content.update(self.columns.numpy().tobytes())
+        return content.hexdigest()[:32]
+
+    def transposed(self) -> Pattern:
+        """Return the pattern of the transpose."""
+        m, n = self.shape
+        return Pattern((n, m), self.columns, self.rows, origin=self.origin)
+
+    def union(self, other: Pattern) -> Pattern:
+        """Return the entries of either; with the origin of this one."""
+        flat = torch.cat([p.rows * p.shape[1] + p.columns for p in (self, other)])
+        flat, n = flat.unique(), max(1, self.shape[1])
+        return Pattern(self.shape, flat // n, flat % n, origin=self.origin)
+
+    def to_scipy(self) -> sparse.csr_array[Any]:
+        """Return it as a SciPy CSR array of ones."""
+        from scipy import sparse  # noqa: PLC0415 - a part of a second to import
+
+        ones = np.ones(self.nnz, dtype=bool)
+        starts, columns = self.row_starts.numpy(), self.columns.numpy()
+        return sparse.csr_array((ones, columns, starts), shape=self.shape)
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a NumPy archive (`.npz`), replacing what is there at once."""
+
+        def write(file: Any) -> None:
+            np.savez_compressed(
+                file,
+                shape=np.array(self.shape),
+                rows=self.rows.numpy(),
+                columns=self.columns.numpy(),
+                origin=np.array(self.origin),
+            )
+
+        replace_bytes(Path(path), write)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Pattern:
+        """Read what `save` wrote; nothing in the file is executed.
+
+        Raises:
+            ArgumentError: It is no such file.
+            OSError: It cannot be read.
+        """
+        try:
+            with np.load(Path(path), allow_pickle=False) as archive:
+                shape, rows, columns = (archive[name] for name in _ARRAYS)
+                origin = str(archive["origin"])
+                m, n = (int(size) for size in shape)
+            return cls((m, n), rows, columns, origin=origin)
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise ArgumentError(f"{path} holds no pattern: {error}") from error
+
+    @classmethod
+    def dense(cls, shape: tuple[int, int], *, origin: str) -> Pattern:
+        """Return the pattern of a matrix without zeros."""
+        m, n = shape
+        rows = torch.arange(m, device="cpu").repeat_interleave(n)
+        columns = torch.arange(n, device="cpu").repeat(m)
+        return cls(shape, rows, columns, origin=origin)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare shapes and entries, not origins."""
+        if not isinstance(other, Pattern):
+            return NotImplemented
+        same = self.shape == other.shape and self.nnz == other.nnz
+        return (
+            same
+            and torch.equal(self.rows, other.rows)
+            and torch.equal(self.columns, other.columns)
+        )
+
+    def __hash__(self) -> int:
+        """Hash the entries."""
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        """Name it; the same for equal patterns."""
+        return f"Pattern(shape={self.shape}, nnz={self.nnz}, digest={self.digest!r})"
+
+    def __str__(self) -> str:
+        """Draw it, with what it saves."""
+        m, n = self.shape
+        share = self.nnz / max(1, m * n)
+        return (
+            f"Pattern of {m:,} x {n:,}, {self.nnz:,} nonzeros ({share:.2%}), "
+            f"{self.colors:,} colours, {self.origin}\n"
+            f"{braille(self.shape, self.rows, self.columns)}"
+        )
+
+
+def sparsity_option(given: Any) -> Pattern | Literal["auto", "detect"] | None:
+    """Read the option `sparsity=`.
+
+    Raises:
+        ArgumentError: It is none of the options, and no pattern.
+    """
+    if given is None or (isinstance(given, str) and given in {"auto", "detect"}):
+        return given  # type: ignore[return-value]
+    return as_pattern(given)
+
+
+def as_pattern(given: Any) -> Pattern:
+    """Read a pattern that a user gives.
+
+    Args:
+        given: A `Pattern`, a boolean tensor or array, `(rows, columns)`, or a torch or
+            SciPy sparse matrix, whose explicit entries count.
+
+    Raises:
+        ArgumentError: It is none of those.
+    """
+    pattern = given
+    if _is_pair(given):
+        rows, columns = (
+            _indices(x, name)
+            for x, name in zip(given, ("rows", "columns"), strict=True)
+        )
+        sizes = [int(x.max()) + 1 if x.numel() else 0 for x in (rows, columns)]
+        pattern = Pattern((sizes[0], sizes[1]), rows, columns, origin=PAIR)
+    elif isinstance(given, Tensor) and given.layout != torch.strided:
+        rows, columns = given.to_sparse_coo().coalesce().indices()
+        pattern = Pattern(_two(given.shape), rows, columns)
+    elif isinstance(given, Tensor | np.ndarray):
+        found = torch.as_tensor(given)
+        if found.dtype != torch.bool:
+            raise ArgumentError(
+                f"sparsity= got a {type(given).__name__} of {found.dtype}; expected a "
+                "boolean one, that is true where J may be other than zero."
+            )
+        pattern = Pattern(_two(found.shape), *found.nonzero(as_tuple=True))
+    elif hasattr(given, "tocoo"):
+        entries = given.tocoo()
+        entries.sum_duplicates()
+        pattern = Pattern(_two(given.shape), *map(np.asarray, entries.coords))
+    if not isinstance(pattern, Pattern):
+        raise ArgumentError(
+            f"sparsity={given!r:.60}: expected 'auto', None, 'detect', a Pattern, a "
+            "boolean tensor, (rows, columns), or a torch or SciPy sparse matrix."
+        )
+    return pattern
+
+
+def _is_pair(given: Any) -> TypeGuard[tuple[Any, Any] | list[Any]]:
+    return isinstance(given, tuple | list) and len(given) == 2
+
+
+def _two(shape: Any) -> tuple[int, int]:
+    if len(shape) != 2:
+        raise ArgumentError(f"sparsity= has shape {tuple(shape)}; expected two axes.")
+    return int(shape[0]), int(shape[1])
+
+
+def _indices(given: Any, name: str) -> Tensor:
+    index = torch.as_tensor(given).detach()
+    whole = not (index.is_floating_point() or index.is_complex())
+    if index.dim() != 1 or not whole or index.dtype == torch.bool:
+        raise ArgumentError(
+            f"The {name} of a pattern are a 1-D array of indices, got "
+            f"{index.dtype} of shape {tuple(index.shape)}."
+        )
+    return index.to("cpu", torch.int64)

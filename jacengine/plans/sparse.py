@@ -1,0 +1,50 @@
+"""Plans of sparse Jacobians: the pattern of a request, and what it may not miss."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from jacengine.detection.detect import find_pattern
+from jacengine.errors import PatternError
+from jacengine.execution.method import COLORS
+from jacengine.patterns.pattern import Pattern
+from jacengine.plans.request import PlanRequest
+from jacengine.problem.problem import Problem
+from jacengine.selection.select import Selection
+
+
+def with_pattern(
+    problem: Problem, request: PlanRequest, known: Pattern | None = None
+) -> Problem:
+    """Return the problem of a request with its pattern, if it has one that pays.
+
+    Nonzeros that are `known` are added to what is found.
+
+    Raises:
+        ArgumentError: The user's pattern is of another shape.
+        UnsupportedError: A sparse result is wanted where there is none.
+    """
+    bound = problem.bind(request.callee, request.leaves)
+    found = find_pattern(problem, bound, request.compositions)
+    given = isinstance(request.options.sparsity, Pattern)
+    if found is not None and known is not None and not given:
+        found = found.union(known)
+    return problem if found is None else replace(problem, pattern=found)
+
+
+def refuse_small_pattern(problem: Problem, selection: Selection) -> None:
+    """Refuse a pattern of the user's that has not all nonzeros.
+
+    Raises:
+        PatternError: Every candidate that uses it finds another nonzero.
+    """
+    if not isinstance(problem.options.sparsity, Pattern):
+        return
+    colored = [
+        result
+        for result in selection.candidates
+        if result.method is not None and result.method.seeding == COLORS
+    ]
+    wrong = [result for result in colored if result.outcome == "wrong"]
+    if wrong and not any(result.outcome == "ok" for result in colored):
+        raise PatternError(wrong[0].reason)

@@ -1,0 +1,80 @@
+"""Matrix products: where a constant factor has zeros, there is no dependence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from scipy import sparse
+from torch import Tensor
+from torch.fx import Node
+
+from jacengine.program.index_set_rules.table import args_of, kron, merged, rule
+from jacengine.program.index_sets import IndexSets, Sets, apply, gather, numbers, union
+from jacengine.program.program import shape_of
+
+
+@rule("mm.default", "bmm.default", "mv.default", "dot.default")
+def _product(walk: IndexSets, node: Node) -> Sets:
+    left, right = args_of(node)
+    return _contraction(walk, left, right)
+
+
+@rule("addmm.default", "baddbmm.default", "addmv.default")
+def _added_product(walk: IndexSets, node: Node) -> Sets:
+    added, left, right = args_of(node)[:3]
+    index = numbers(shape_of(added)).expand(shape_of(node))
+    return union(_contraction(walk, left, right), gather(walk.of(added), index))
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """The sizes of `(batch, rows, inner) @ (batch, inner, columns)`."""
+
+    batch: int
+    rows: int
+    inner: int
+    columns: int
+
+
+def _contraction(walk: IndexSets, left: Any, right: Any) -> Sets:
+    """Return the sets of a matrix product, batched or not, or with vectors."""
+    a, b = shape_of(left), shape_of(right)
+    sizes = _Sizes(
+        a[0] if len(a) == 3 else 1,
+        a[-2] if len(a) > 1 else 1,
+        a[-1],
+        b[-1] if len(b) > 1 else 1,
+    )
+    return union(
+        _of_left(walk.of(left), walk.structure(right), sizes),
+        _of_right(walk.of(right), walk.structure(left), sizes),
+    )
+
+
+def _of_left(sets: Sets, right: Tensor | None, sizes: _Sizes) -> Sets:
+    """Depend on a row of the left factor, where the right one is not zero."""
+    if sets is None:
+        return None
+    if right is None or bool(right.all()):
+        rows = sizes.batch * sizes.rows
+        found = merged(sets, (rows, sizes.inner), (1,))
+        return gather(found, numbers((rows, 1)).expand(-1, sizes.columns))
+    factors = right.cpu().reshape(sizes.batch, sizes.inner, sizes.columns).numpy()
+    same = sparse.eye_array(sizes.rows)
+    patterns = [kron(same, sparse.csr_array(factor.T)) for factor in factors]
+    return apply(sparse.block_diag(patterns, format="csr"), sets)
+
+
+def _of_right(sets: Sets, left: Tensor | None, sizes: _Sizes) -> Sets:
+    """Depend on a column of the right factor, where the left one is not zero."""
+    if sets is None:
+        return None
+    if left is None or bool(left.all()):
+        found = merged(sets, (sizes.batch, sizes.inner, sizes.columns), (1,))
+        index = numbers((sizes.batch, 1, sizes.columns))
+        return gather(found, index.expand(-1, sizes.rows, -1))
+    factors = left.cpu().reshape(sizes.batch, sizes.rows, sizes.inner).numpy()
+    same = sparse.eye_array(sizes.columns)
+    patterns = [kron(sparse.csr_array(factor), same) for factor in factors]
+    return apply(sparse.block_diag(patterns, format="csr"), sets)

@@ -1,0 +1,278 @@
+"""Which inputs each value of a program depends on: its sparsity pattern, at all points.
+
+The dependence of a tensor of `N` entries on `n` inputs is a boolean matrix `(N, n)`. An
+operator multiplies it by its own pattern. What it reads of operands that do not depend
+on the input (indices, masks, the zeros of a constant matrix) is their value of today.
+
+Source: the sparsity patterns of SparseConnectivityTracer.jl, A. Hill, G. Dalle, 2024,
+https://arxiv.org/abs/2501.17737 , on whole tensors in place of numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+from torch.fx import Node
+
+from jacengine.errors import UnsupportedError
+from jacengine.program.chain import SHAPE_ONLY, size_of
+from jacengine.program.program import STOP, Program, aten, run_node, shape_of
+
+Sets = Any
+"""The inputs that each entry of a tensor depends on, a CSR matrix; `None`: no entry
+depends on any. One for each tensor that an operator returns, in a tuple."""
+Rule = Callable[["IndexSets", Node], Sets]
+"""Finds the sets of what an operator returns from those of its operands."""
+
+MOST = 2**24
+"""Entries of one dependence matrix up to which it is formed."""
+
+
+class TooDenseError(UnsupportedError):
+    """A dependence matrix has too many entries to be a sparse one."""
+
+
+class IndexSets:
+    """A walk over a program that finds the sets of every node."""
+
+    def __init__(
+        self,
+        program: Program,
+        values: Sequence[Any],
+        starts: Sequence[int],
+        rules: Mapping[Any, Rule],
+    ) -> None:
+        """Prepare a walk.
+
+        Args:
+            program: The program.
+            values: Its inputs today.
+            starts: The places of those that are differentiated, in order.
+            rules: The rules by operator; pointwise ones need none.
+        """
+        self._rules = rules
+        self._program = program
+        self._known: dict[Node, Any] = dict(zip(program.inputs, values, strict=True))
+        self._sets: dict[Node, Sets] = {}
+        self._varying: set[Node] = set()
+        sizes = [size_of(program.inputs[k]) for k in starts]
+        self.columns = sum(sizes)
+        first = 0
+        for k, size in zip(starts, sizes, strict=True):
+            node = program.inputs[k]
+            self._varying.add(node)
+            self._sets[node] = _selection(
+                torch.arange(first, first + size), self.columns
+            )
+            first += size
+
+    def of_output(self) -> Sets:
+        """Return the sets of what the program returns.
+
+        Raises:
+            UnsupportedError: An operator has no rule.
+            TooDenseError: The matrix is not sparse.
+        """
+        for node in self._program.operators:
+            if self._varying.isdisjoint(node.all_input_nodes):
+                continue
+            self._varying.add(node)
+            if "val" not in node.meta:  # it returns nothing: a check of values
+                continue
+            found = self._found(node)
+            self._check(node, found)
+            self._sets[node] = found
+        return self._sets.get(self._program.output)
+
+    def of(self, node: Any) -> Sets:
+        """Return the sets of an operand; `None` of what is no node."""
+        return self._sets.get(node) if isinstance(node, Node) else None
+
+    def varies(self, operand: Any) -> bool:
+        """Tell whether the value of an operand depends on the input."""
+        return operand in self._varying
+
+    def constant(self, operand: Any) -> Any:
+        """Return the value of an operand that does not vary with the input.
+
+        Raises:
+            UnsupportedError: It does.
+        """
+        if not isinstance(operand, Node):
+            return operand
+        if operand in self._varying:
+            raise UnsupportedError(f"{operand} is an index that depends on the input")
+        if operand not in self._known:
+            for other in operand.all_input_nodes:
+                self.constant(other)
+            if operand.op == "get_attr":
+                found = getattr(self._program.module, str(operand.target))
+            else:
+                found = run_node(operand, self._known)
+            self._known[operand] = found
+        return self._known[operand]
+
+    def structure(self, operand: Any) -> Tensor | None:
+        """Tell where an operand is not a constant zero; `None`: it may be anywhere.
+
+        Zeros of parameters do not count, since those are trained.
+        """
+        if not isinstance(operand, Node) or operand in self._varying:
+            return None
+        if operand.target in {aten.mul.Tensor, aten.t.default, aten.transpose.int}:
+            return self._derived_structure(operand)
+        if self._reads_parameters(operand):
+            return None
+        value = self.constant(operand)
+        return value.detach() != 0 if isinstance(value, Tensor) else None
+
+    def _derived_structure(self, operand: Node) -> Tensor | None:
+        if operand.target is not aten.mul.Tensor:
+            own = self.structure(operand.args[0])
+            if own is None:
+                return None
+            target: Any = operand.target
+            moved: Tensor = target(own, *operand.args[1:])
+            return moved
+        found = [self.structure(factor) for factor in operand.args]
+        masks = [mask for mask in found if mask is not None]
+        if not masks:
+            return None
+        shape = shape_of(operand)
+        return torch.stack([mask.expand(shape) for mask in masks]).all(0)
+
+    def _reads_parameters(self, node: Node) -> bool:
+        if node.op == "placeholder":
+            value = self._known[node]
+            return isinstance(value, nn.Parameter) or (
+                isinstance(value, Tensor) and value.requires_grad
+            )
+        return any(map(self._reads_parameters, node.all_input_nodes))
+
+    def _found(self, node: Node) -> Sets:
+        target: Any = node.target
+        if target is operator.getitem:
+            sets = self.of(node.args[0])
+            return None if sets is None else sets[node.args[1]]
+        if target is STOP or target in SHAPE_ONLY:
+            return None
+        if all(self.of(operand) is None for operand in node.all_input_nodes):
+            return None
+        if target in self._rules:
+            return self._rules[target](self, node)
+        if torch.Tag.pointwise in target.tags:
+            return pointwise(self, node)
+        raise UnsupportedError(f"{target} has no rule for its sparsity pattern")
+
+    def _check(self, node: Node, found: Sets) -> None:
+        value = node.meta["val"]
+        values = value if isinstance(value, tuple | list) else (value,)
+        sets = found if isinstance(found, tuple) else (found,)
+        for each, own in zip(values, sets, strict=True) if found is not None else ():
+            if own is None:
+                continue
+            if own.shape != (each.numel(), self.columns):
+                raise AssertionError(
+                    f"{node.target}: sets of shape {own.shape} for {each.numel()}"
+                )
+            if own.nnz > MOST:
+                raise TooDenseError("what it computes depends on most of the input")
+
+
+def _selection(columns: Tensor, count: int) -> Sets:
+    """Return the matrix that has one entry a row, or none where that is -1."""
+    index = columns.numpy()
+    inside = index >= 0
+    starts = np.concatenate([[0], np.cumsum(inside)])
+    ones = np.ones(int(starts[-1]), dtype=bool)
+    return sparse.csr_array((ones, index[inside], starts), shape=(len(index), count))
+
+
+def gather(sets: Sets, index: Tensor) -> Sets:
+    """Take rows of a matrix; none where the index is -1."""
+    if sets is None:
+        return None
+    flat = index.flatten()
+    if torch.equal(flat, torch.arange(sets.shape[0])):
+        return sets
+    if bool((flat < 0).any()):
+        return (_selection(flat, sets.shape[0]) @ sets).astype(bool)
+    return sets[flat.numpy()]
+
+
+def union(*sets: Sets) -> Sets:
+    """Join what entries depend on, of operands of one shape."""
+    found = None
+    for own in sets:
+        if own is not None:
+            found = own if found is None else (found + own).astype(bool)
+    return found
+
+
+def merge(sets: Sets, labels: Tensor, count: int) -> Sets:
+    """Join what the entries with one label depend on, for each label."""
+    if sets is None:
+        return None
+    flat = labels.flatten().numpy()
+    ones = np.ones(len(flat), dtype=bool)
+    entries = (ones, (flat, np.arange(len(flat))))
+    by_label = sparse.csr_array(entries, shape=(count, len(flat)))
+    return (by_label @ sets).astype(bool)
+
+
+def apply(pattern: Sets, sets: Sets) -> Sets:
+    """Multiply the pattern of an operator with what its operand depends on."""
+    return None if sets is None else (pattern @ sets).astype(bool)
+
+
+def numbers(shape: Sequence[int]) -> Tensor:
+    """Return the number of each entry of a tensor."""
+    return torch.arange(math.prod(shape)).view(tuple(shape))
+
+
+def pointwise(walk: IndexSets, node: Node) -> Sets:
+    """Join operands entry by entry; a product with a constant zero has no set."""
+    value: Tensor = node.meta["val"]
+    if not value.is_floating_point() or node.target in FLAT:
+        return None
+    found: Sets = None
+    for operand in node.all_input_nodes:
+        sets = walk.of(operand)
+        if sets is None:
+            continue
+        index = numbers(shape_of(operand)).expand(value.shape)
+        if node.target is aten.mul.Tensor:
+            for factor in node.args:
+                mask = walk.structure(factor)
+                if mask is not None:
+                    index = torch.where(mask.cpu(), index, -1)
+        if node.target is aten.where.self and operand is not node.args[0]:
+            index = _chosen(walk, node, operand, index)
+        found = union(found, gather(sets, index))
+    return found
+
+
+def _chosen(walk: IndexSets, node: Node, operand: Node, index: Tensor) -> Tensor:
+    """Drop what a constant condition does not choose."""
+    condition, first, second = node.args
+    if first is second or walk.varies(condition):
+        return index
+    mask = walk.constant(condition).cpu()
+    return torch.where(mask if operand is first else ~mask, index, -1)
+
+
+FLAT = frozenset(
+    {
+        *(aten.sign.default, aten.sgn.default, aten.round.default, aten.floor.default),
+        *(aten.ceil.default, aten.trunc.default, aten.heaviside.default),
+        *(aten.floor_divide.default, aten.round.decimals),
+    }
+)
+"""Pointwise operators whose derivative is zero."""

@@ -1,0 +1,238 @@
+"""One direction for each colour: columns (or rows) that do not meet share a direction.
+
+The product with a colour's seed holds one entry of each of its columns in every row, so
+that it is told which entry it is of by the pattern. An entry outside of the pattern
+would be added to another one unnoticed: so one random direction goes with the colours,
+and its product is compared with that of the entries found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from jacengine._torchfunc import Tensors
+from jacengine.errors import PatternError
+from jacengine.interface import Mode
+from jacengine.patterns.coloring import Coloring
+from jacengine.patterns.pattern import Pattern
+from jacengine.problem.call_spec import TensorSpec
+from jacengine.problem.problem import Problem
+from jacengine.results.entries import Entries
+from jacengine.results.result import Result
+from jacengine.seeding.samples import SamplePolicy
+from jacengine.seeding.seeding import Seeding
+from jacengine.task import Task
+from jacengine.tolerance import TOLERANCES, least_precise
+
+CHECK_SEED = 0x5EED
+"""Seed of the random direction."""
+
+
+class ColoredSeeds:
+    """The sums of unit vectors of one colour, and a random direction.
+
+    Attributes:
+        specs: The tensors that seeds belong to: inputs or outputs.
+        count: The number of directions.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[TensorSpec],
+        samples: Sequence[int | None],
+        pattern: Pattern,
+        coloring: Coloring,
+        *,
+        pushes: bool,
+        colors: int | None,
+    ) -> None:
+        """Describe the directions.
+
+        Args:
+            specs: The tensors that seeds belong to.
+            samples: The length of each tensor's sample axis, `None` where it has none.
+            pattern: Where J may be other than zero.
+            coloring: The colours of the entries of those tensors.
+            pushes: Whether seeds are tangents, and not cotangents.
+            colors: How many colours are taken, and no check; `None`: all, and checked.
+        """
+        self.specs, self._samples = tuple(specs), tuple(samples)
+        self._pattern, self._coloring = pattern, coloring
+        self._checked = colors is None and coloring.count > 0
+        taken = coloring.count if colors is None else min(colors, coloring.count)
+        self._taken = taken
+        self.count = taken + self._checked
+        ends = pattern.columns if pushes else pattern.rows
+        self._seeded, self._shown = ends, pattern.rows if pushes else pattern.columns
+        self._dtype = least_precise(spec.dtype for spec in self.specs)
+        self._blocks: dict[tuple[int, int], tuple[Entries, Tensor]] = {}
+
+    @property
+    def bytes(self) -> int:
+        """The memory of all seeds together."""
+        return sum(self.count * spec.size * spec.dtype.itemsize for spec in self.specs)
+
+    def seeds(self, block: slice) -> Tensors:
+        """Build the seeds of a block of directions."""
+        colors, size = self._coloring.colors, sum(spec.size for spec in self.specs)
+        flat = torch.zeros(block.stop - block.start, size, device="cpu")
+        inside = (colors >= block.start) & (colors < min(block.stop, self._taken))
+        where = inside.nonzero().flatten()
+        flat[colors[where] - block.start, where] = 1
+        if self._checked and block.stop == self.count:
+            flat[-1] = self._direction
+        parts = flat.split([spec.size for spec in self.specs], dim=1)
+        return tuple(
+            _over_samples(part.to(spec.device, spec.dtype), spec, samples)
+            for part, spec, samples in zip(
+                parts, self.specs, self._samples, strict=True
+            )
+        )
+
+    def of_samples(self, seeds: Tensors, count: int) -> Tensors:
+        """Restrict seeds to `count` samples; all samples have the same."""
+        return tuple(
+            seed if samples in {None, count} else seed[:, :count]
+            for seed, samples in zip(seeds, self._samples, strict=True)
+        )
+
+    def target(self, task: Task, result: Result) -> Tensors | None:
+        """Return `None`: entries are taken out of products."""
+        del task, result
+        return None
+
+    def place(self, products: Tensors, task: Task, result: Result) -> None:
+        """Take the entries of a block's colours out of its products.
+
+        Raises:
+            PatternError: J has a nonzero outside of the pattern.
+        """
+        size = task.sample_count
+        parts = [p.reshape(p.shape[0], size, -1) for p in products]
+        flat = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+        entries, where = self._entries(task.block, flat.shape[2], flat.device)
+        by_sample = flat.transpose(0, 1).reshape(size, -1)
+        result.add_entries(by_sample.index_select(1, where), entries, task.samples)
+        if self._checked and task.block.stop == self.count:
+            self._check(flat[-1], task, result)
+
+    def missing_bytes(self, count: int) -> int:
+        """Return zero: every seed is as large as the first."""
+        del count
+        return 0
+
+    def _entries(
+        self, block: slice, length: int, device: torch.device
+    ) -> tuple[Entries, Tensor]:
+        """Return the entries that a block's products show, and where they show them."""
+        key = (block.start, block.stop)
+        if key not in self._blocks:
+            color, place = self._coloring.color, self._coloring.place
+            which: Tensor | None = None
+            if key[0] > 0 or key[1] < self._coloring.count:
+                which = ((color >= key[0]) & (color < key[1])).nonzero().flatten()
+                color, place = color[which], place[which]
+            rows, columns = self._pattern.rows, self._pattern.columns
+            if which is not None:
+                rows, columns = rows[which], columns[which]
+            where = (color - key[0]) * length + place
+            self._blocks[key] = Entries(rows, columns, which), where.to(device)
+        return self._blocks[key]
+
+    @cached_property
+    def _direction(self) -> Tensor:
+        """A random direction, its entries neither tiny nor large."""
+        generator = torch.Generator().manual_seed(CHECK_SEED)
+        size = sum(spec.size for spec in self.specs)
+        signs = torch.randint(0, 2, (size,), generator=generator) * 2 - 1
+        magnitude = 0.5 + torch.rand(size, generator=generator)
+        return (signs * magnitude).to(self._dtype)
+
+    @cached_property
+    def _every(self) -> tuple[Entries, Tensor, Tensor]:
+        """All entries; the weight of each in the random direction; where it shows."""
+        entries = Entries(self._pattern.rows, self._pattern.columns)
+        device = self.specs[0].device
+        weights = self._direction[self._seeded].to(device)
+        return entries, weights, self._shown.to(device)
+
+    def _check(self, product: Tensor, task: Task, result: Result) -> None:
+        """Compare the product with the random direction with that of the entries."""
+        entries, weights, shown = self._every
+        with torch.no_grad():
+            values = result.entries_at(entries, task.samples)
+            precise = torch.promote_types(values.dtype, torch.float32)
+            terms = values.to(precise) * weights.to(precise)
+            difference = -product.to(precise)
+            scale = difference.abs()
+            difference.index_add_(1, shown, terms)
+            scale.index_add_(1, shown, terms.abs())
+            wrong = difference.abs() > TOLERANCES[self._dtype].projection * scale
+            if bool(wrong.any()):
+                number = int(wrong.any(0).nonzero()[0])
+                raise PatternError(self._message(number))
+
+    def _message(self, number: int) -> str:
+        what = "row" if self._shown is self._pattern.rows else "column"
+        return (
+            f"J has a nonzero in {what} {number} that its sparsity pattern "
+            f"({self._pattern.origin}) has not. Give a pattern that holds at all "
+            "points, or leave it to jacengine: sparsity='detect'."
+        )
+
+
+def _over_samples(seed: Tensor, spec: TensorSpec, samples: int | None) -> Tensor:
+    shaped = seed.reshape(seed.shape[0], *spec.shape)
+    if samples is None:
+        return shaped
+    return shaped.unsqueeze(1).expand(seed.shape[0], samples, *spec.shape)
+
+
+@dataclass(frozen=True)
+class Colors:
+    """One direction for each colour of the problem's pattern."""
+
+    name: ClassVar[str] = "colors"
+
+    def bind(self, problem: Problem, mode: Mode, policy: SamplePolicy) -> Seeding:
+        """Return the colours of the columns or rows, as directions.
+
+        Raises:
+            ValueError: The problem has no pattern, or rows are coupled.
+        """
+        pattern = problem.pattern
+        if pattern is None or policy is SamplePolicy.COUPLED_ROWS:
+            raise ValueError("there is no pattern to colour")
+        pushes, batch = mode == "jvp", problem.batch_size
+        coloring = coloring_for(problem, mode)
+        specs = problem.inputs if pushes else problem.outputs
+        sampled = (pushes and spec.batch_dim is None for spec in specs)
+        samples = [None if shared else batch for shared in sampled]
+        return ColoredSeeds(
+            specs, samples, pattern, coloring, pushes=pushes, colors=problem.colors
+        )
+
+    def first(self, problem: Problem, mode: Mode, count: int) -> Problem:
+        """Return the problem of the first colours alone, which is not checked."""
+        del mode
+        return replace(problem, colors=count)
+
+
+def coloring_for(problem: Problem, mode: Mode) -> Coloring:
+    """Return the colouring of a problem's pattern for a mode.
+
+    Raises:
+        ValueError: The problem has no pattern.
+    """
+    pattern = problem.pattern
+    if pattern is None:
+        raise ValueError("there is no pattern to colour")
+    if problem.gradient is not None and pattern.symmetric:
+        return pattern.symmetric_coloring
+    return pattern.column_coloring if mode == "jvp" else pattern.row_coloring
