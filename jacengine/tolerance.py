@@ -30,6 +30,11 @@ class Tolerance:
     finite_difference: float | None
 
 
+CANCELLATION, ELSEWHERE = 1e3, 64
+"""Multiples of eps that are tolerated, of the largest entry of the same input's
+projection and of all inputs': entries that cancel to almost nothing carry the rounding
+of their terms."""
+
 TOLERANCES: dict[torch.dtype, Tolerance] = {
     torch.float64: Tolerance(1e-9, 1e-8, 1e-9, 1.5e-8, 1e-4),
     torch.float32: Tolerance(1e-4, 1e-3, 1e-3, 3.5e-4, 5e-2),

@@ -19,6 +19,7 @@ from jacengine.plans.serialization import (
     from_json,
     read_key,
 )
+from jacengine.plans.sparse import with_pattern
 from jacengine.problem.analyze import analyze
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
@@ -190,7 +191,9 @@ def load_plan(
         raise PlanMismatchError(
             f"{path} was made with {saved_options}, not with {own}."
         )
-    problem = analyze(request.callee, args, request.kwargs, options)
+    problem = with_pattern(
+        analyze(request.callee, args, request.kwargs, options), request
+    )
     budget = to_bytes(None, problem.outputs[0].device)
     restored = None
     if saved.ranked:

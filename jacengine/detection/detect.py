@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jacengine._torchfunc import pull
 from jacengine.detection.probing import probe
-from jacengine.errors import ArgumentError, JacengineError, UnsupportedError
+from jacengine.errors import ArgumentError, UnsupportedError
 from jacengine.interface import Composition
 from jacengine.patterns.pattern import PAIR, Pattern
 from jacengine.problem.bound_function import BoundFunction
@@ -80,9 +80,7 @@ def detect(
 
     try:
         return read(problem, bound)
-    except Exception as error:  # whatever code that is not made for it raises
-        if isinstance(error, JacengineError) and "depends on most" in str(error):
-            return None
+    except Exception:  # whatever code that is not made for it raises
         return probe(problem, bound, compositions)
 
 
@@ -153,8 +151,9 @@ def _colors(problem: Problem, pattern: Pattern) -> int:
 def _dense(problem: Problem, shape: tuple[int, int]) -> Pattern:
     if shape[0] * shape[1] > MOST_ENTRIES:
         raise UnsupportedError(
-            f"The {problem.title} of {shape[0]} x {shape[1]} is dense, too large for a "
-            f"pattern. Choose layout='flat', or give sparsity= if it is sparse."
+            f"No sparsity was found in the {problem.title} of {shape[0]} x {shape[1]}, "
+            "and all of it is too large for a pattern. Choose layout='flat', or give "
+            "the pattern as sparsity= if you know it."
         )
     return Pattern.dense(shape, origin="dense")
 

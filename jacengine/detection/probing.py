@@ -12,7 +12,7 @@ probing", 2002; hierarchical detection in CasADi, J. Andersson et al., 2019.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -51,6 +51,7 @@ def probe(
     Returns:
         It; `None` if the matrix is dense, or no method computes products with it.
     """
+    problem = replace(problem, options=replace(problem.options, layout="flat"))
     for method in candidates(problem, compositions):
         mode = method.capabilities.mode
         if (

@@ -159,7 +159,10 @@ class Pattern:
             OSError: It cannot be read.
         """
         try:
-            with np.load(Path(path), allow_pickle=False) as archive:
+            with (
+                Path(path).open("rb") as file,
+                np.load(file, allow_pickle=False) as archive,
+            ):
                 shape, rows, columns = (archive[name] for name in _ARRAYS)
                 origin = str(archive["origin"])
                 m, n = (int(size) for size in shape)
@@ -269,6 +272,8 @@ def _two(shape: Any) -> tuple[int, int]:
 
 def _indices(given: Any, name: str) -> Tensor:
     index = torch.as_tensor(given).detach()
+    if not index.numel():
+        index = index.to(torch.int64)
     whole = not (index.is_floating_point() or index.is_complex())
     if index.dim() != 1 or not whole or index.dtype == torch.bool:
         raise ArgumentError(

@@ -74,9 +74,9 @@ def _colored(neighbours: list[list[int]], order: list[int]) -> list[int]:
             if x != _UNKNOWN:
                 star[edge] = star_of(w, x)
                 hubs[star[edge]] = w
-            elif q != w and (known_star := star.get((v, q) if v < q else (q, v))):
-                star[edge] = known_star
-                hubs[known_star] = v
+            elif q != w:
+                star[edge] = star_of(v, q)
+                hubs[star[edge]] = v
             else:
                 star[edge] = len(hubs)
                 hubs.append(_UNKNOWN)

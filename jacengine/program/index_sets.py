@@ -161,7 +161,7 @@ class IndexSets:
         if target is operator.getitem:
             sets = self.of(node.args[0])
             return None if sets is None else sets[node.args[1]]
-        if target is STOP or target in SHAPE_ONLY:
+        if target is STOP or target in SHAPE_ONLY or not _floating(node):
             return None
         if all(self.of(operand) is None for operand in node.all_input_nodes):
             return None
@@ -184,6 +184,16 @@ class IndexSets:
                 )
             if own.nnz > MOST:
                 raise TooDenseError("what it computes depends on most of the input")
+
+
+def _floating(node: Node) -> bool:
+    """Tell whether an operator returns a tensor that has a derivative."""
+    value = node.meta["val"]
+    values = value if isinstance(value, tuple | list) else (value,)
+    return any(
+        isinstance(v, Tensor) and (v.is_floating_point() or v.is_complex())
+        for v in values
+    )
 
 
 def _selection(columns: Tensor, count: int) -> Sets:
@@ -240,7 +250,7 @@ def numbers(shape: Sequence[int]) -> Tensor:
 def pointwise(walk: IndexSets, node: Node) -> Sets:
     """Join operands entry by entry; a product with a constant zero has no set."""
     value: Tensor = node.meta["val"]
-    if not value.is_floating_point() or node.target in FLAT:
+    if node.target in FLAT:
         return None
     found: Sets = None
     for operand in node.all_input_nodes:

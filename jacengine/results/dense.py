@@ -44,11 +44,9 @@ class DenseResult(MatrixResult):
         self._in_use = in_use
         self._allocate = allocate if pool is None else pool.allocate
         self._adopted: set[int] = set()
-        self._of_entries = False
 
     def add_entries(self, values: Tensor, entries: Entries, samples: slice) -> None:
         """Write single entries into blocks of zeros."""
-        self._of_entries = True
         with torch.no_grad():
             for place in entries.places(self.layout):
                 block = self._zeroed(place.key)
@@ -137,15 +135,13 @@ class DenseResult(MatrixResult):
         return self._memory[key]
 
     def _zeroed(self, key: Key) -> Tensor:
-        """Return a block that single entries are written into."""
+        """Return a block that is zero where nothing was written."""
         if key not in self._memory:
             self._block(key).zero_()
         return self._memory[key]
 
     def _finished(self, key: Key) -> Tensor:
-        if self._of_entries:
-            return self._zeroed(key)
-        return self._block(key)
+        return self._zeroed(key)
 
 
 class PreallocatedResult(DenseResult):
@@ -161,8 +157,12 @@ class PreallocatedResult(DenseResult):
         self._memory = layout.extents_of(out)
         self._untouched = set(self._memory)
 
+    def _block(self, key: Key) -> Tensor:
+        self._untouched.discard(key)
+        return super()._block(key)
+
     def _zeroed(self, key: Key) -> Tensor:
-        """Return a block that single entries are written into."""
+        """Return a block that is zero where nothing was written."""
         if key in self._untouched:
             self._untouched.discard(key)
             self._memory[key].zero_()

@@ -46,17 +46,13 @@ class SparseResult(Result):
 
     def entries_at(self, entries: Entries, samples: slice) -> Tensor:
         """Return the values of some entries."""
-        if self._parts:
-            self._join()
-        found = self._target()[samples]
+        found = self._joined().detach()[samples]
         which = entries.which
         return found if which is None else found[:, which.to(found.device)]
 
     def finish(self) -> None:
         """Make the values the one block."""
-        if self._parts:
-            self._join()
-        values = self._target()
+        values = self._joined()
         sampled = self.layout.problem.batch_size is not None
         self.blocks = [[values if sampled else values[0]]]
 
@@ -109,8 +105,10 @@ class SparseResult(Result):
             )
         return self._values
 
-    def _join(self) -> None:
+    def _joined(self) -> Tensor:
         """Put parts together by what autograd can follow."""
+        if not self._parts:
+            return self._target()
         total = torch.zeros_like(self._target())
         every = torch.arange(self._size, device=total.device).unsqueeze(1)
         for samples, entries, values in self._parts:
@@ -119,7 +117,7 @@ class SparseResult(Result):
                 which = torch.arange(total.shape[1], device="cpu")
             at = (every[samples], which.to(total.device))
             total = total.index_put(at, values)
-        self._values, self._parts = total, []
+        return total
 
     def _checked(self, out: Any) -> Tensor:
         problem = self.layout.problem

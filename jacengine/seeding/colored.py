@@ -28,7 +28,7 @@ from jacengine.results.result import Result
 from jacengine.seeding.samples import SamplePolicy
 from jacengine.seeding.seeding import Seeding
 from jacengine.task import Task
-from jacengine.tolerance import TOLERANCES, least_precise
+from jacengine.tolerance import ELSEWHERE, TOLERANCES, least_precise
 
 CHECK_SEED = 0x5EED
 """Seed of the random direction."""
@@ -46,6 +46,7 @@ class ColoredSeeds:
         self,
         specs: Sequence[TensorSpec],
         samples: Sequence[int | None],
+        shown: Sequence[TensorSpec],
         pattern: Pattern,
         coloring: Coloring,
         *,
@@ -57,12 +58,14 @@ class ColoredSeeds:
         Args:
             specs: The tensors that seeds belong to.
             samples: The length of each tensor's sample axis, `None` where it has none.
+            shown: The tensors that products belong to.
             pattern: Where J may be other than zero.
             coloring: The colours of the entries of those tensors.
             pushes: Whether seeds are tangents, and not cotangents.
             colors: How many colours are taken, and no check; `None`: all, and checked.
         """
         self.specs, self._samples = tuple(specs), tuple(samples)
+        self._lengths = [spec.size for spec in shown]
         self._pattern, self._coloring = pattern, coloring
         self._checked = colors is None and coloring.count > 0
         taken = coloring.count if colors is None else min(colors, coloring.count)
@@ -114,7 +117,10 @@ class ColoredSeeds:
             PatternError: J has a nonzero outside of the pattern.
         """
         size = task.sample_count
-        parts = [p.reshape(p.shape[0], size, -1) for p in products]
+        parts = [
+            p.reshape(p.shape[0], size, length)
+            for p, length in zip(products, self._lengths, strict=True)
+        ]
         flat = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
         entries, where = self._entries(task.block, flat.shape[2], flat.device)
         by_sample = flat.transpose(0, 1).reshape(size, -1)
@@ -173,7 +179,10 @@ class ColoredSeeds:
             scale = difference.abs()
             difference.index_add_(1, shown, terms)
             scale.index_add_(1, shown, terms.abs())
-            wrong = difference.abs() > TOLERANCES[self._dtype].projection * scale
+            largest = scale.max() if scale.numel() else 0.0
+            tolerance = TOLERANCES[self._dtype].projection
+            floor = ELSEWHERE * torch.finfo(self._dtype).eps * largest
+            wrong = difference.abs() > tolerance * scale + floor
             if bool(wrong.any()):
                 number = int(wrong.any(0).nonzero()[0])
                 raise PatternError(self._message(number))
@@ -211,11 +220,19 @@ class Colors:
             raise ValueError("there is no pattern to colour")
         pushes, batch = mode == "jvp", problem.batch_size
         coloring = coloring_for(problem, mode)
-        specs = problem.inputs if pushes else problem.outputs
+        specs, shown = problem.inputs, problem.outputs
+        if not pushes:
+            specs, shown = shown, specs
         sampled = (pushes and spec.batch_dim is None for spec in specs)
         samples = [None if shared else batch for shared in sampled]
         return ColoredSeeds(
-            specs, samples, pattern, coloring, pushes=pushes, colors=problem.colors
+            specs,
+            samples,
+            shown,
+            pattern,
+            coloring,
+            pushes=pushes,
+            colors=problem.colors,
         )
 
     def first(self, problem: Problem, mode: Mode, count: int) -> Problem:

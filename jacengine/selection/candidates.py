@@ -41,12 +41,15 @@ def candidates(
     one point, as linear operators need it.
     """
     groups: list[tuple[Method, ...]] = []
+    # Sparse results, and what the user asks for, are by colours alone.
+    by_basis = problem.pattern is None or problem.options.sparsity == "auto"
+    by_basis = by_basis and problem.options.layout not in SPARSE
     for composition in compositions:
         policies = sample_policies(problem, composition.capabilities)
         if coupled and problem.batch_size is not None:
             policies = (SamplePolicy.COUPLED_ROWS,)
         strategy, gradient = composition.strategy, composition.gradient
-        if policies and problem.options.layout not in SPARSE:
+        if policies and (by_basis or coupled):
             groups.append(tuple(Method(strategy, gradient, p) for p in policies))
         if not coupled and _colors_pay(problem, composition):
             apart = [p for p in policies if p is not SamplePolicy.COUPLED_ROWS]
@@ -62,7 +65,7 @@ def _colors_pay(problem: Problem, composition: Composition) -> bool:
     mode = composition.capabilities.mode
     if problem.pattern is None or mode not in {"jvp", "vjp"}:
         return False
-    if problem.options.layout in SPARSE:
+    if problem.options.layout in SPARSE or problem.options.sparsity != "auto":
         return True
     count = problem.column_count if mode == "jvp" else problem.row_count
     return coloring_for(problem, mode).count + 1 < count

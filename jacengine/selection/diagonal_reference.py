@@ -28,14 +28,13 @@ from jacengine.selection.rounding import (
     rounding_changes,
 )
 from jacengine.selection.verification import (
-    CANCELLATION,
     Expected,
     Verification,
     compare,
     draw_cotangents,
     plain_autograd,
 )
-from jacengine.tolerance import TOLERANCES, least_precise
+from jacengine.tolerance import CANCELLATION, TOLERANCES, least_precise
 
 SELECTION_PASSES = 128
 """Backward passes that a selection spends on its reference ..."""

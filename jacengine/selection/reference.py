@@ -35,15 +35,13 @@ from jacengine.selection.rounding import (
     rounding_changes,
 )
 from jacengine.selection.verification import (
-    CANCELLATION,
-    ELSEWHERE,
     Expected,
     Verification,
     compare,
     draw_cotangents,
     plain_autograd,
 )
-from jacengine.tolerance import TOLERANCES, least_precise
+from jacengine.tolerance import CANCELLATION, ELSEWHERE, TOLERANCES, least_precise
 
 
 @dataclass(frozen=True)

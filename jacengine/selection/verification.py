@@ -25,11 +25,6 @@ from jacengine.tolerance import TOLERANCES
 
 T = TypeVar("T")
 
-CANCELLATION, ELSEWHERE = 1e3, 64
-"""Multiples of eps that are tolerated, of the largest entry of the same input's
-projection and of all inputs': entries that cancel to almost nothing carry the rounding
-of their terms."""
-
 
 @dataclass(frozen=True)
 class Verification:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from scipy import sparse
 from torch import Tensor
 from torch.fx import Node
 
-from jacengine.program.index_set_rules.table import args_of, kron, merged, rule
+from jacengine.program.index_set_rules.table import (
+    args_of,
+    argument,
+    kron,
+    merged,
+    rule,
+)
 from jacengine.program.index_sets import IndexSets, Sets, apply, gather, numbers, union
 from jacengine.program.program import shape_of
 
@@ -25,6 +33,20 @@ def _added_product(walk: IndexSets, node: Node) -> Sets:
     added, left, right = args_of(node)[:3]
     index = numbers(shape_of(added)).expand(shape_of(node))
     return union(_contraction(walk, left, right), gather(walk.of(added), index))
+
+
+@rule("linalg_cross.default")
+def _cross(walk: IndexSets, node: Node) -> Sets:
+    shape = shape_of(node)
+    axis = argument(node, "dim", -1) % len(shape)
+    others = sparse.csr_array(~np.eye(3, dtype=bool))
+    outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    pattern = kron(sparse.eye_array(outer), others, sparse.eye_array(inner))
+    found: Sets = None
+    for operand in args_of(node)[:2]:
+        index = numbers(shape_of(operand)).expand(shape)
+        found = union(found, apply(pattern, gather(walk.of(operand), index)))
+    return found
 
 
 @dataclass(frozen=True)

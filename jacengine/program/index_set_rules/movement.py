@@ -62,8 +62,7 @@ def _constant_pad(walk: IndexSets, node: Node) -> Sets:
 
 @rule("_to_copy.default")
 def _cast(walk: IndexSets, node: Node) -> Sets:
-    value: Tensor = node.meta["val"]
-    return walk.of(node.args[0]) if value.is_floating_point() else None
+    return walk.of(node.args[0])
 
 
 @rule("masked_fill.Scalar", "masked_fill.Tensor")
