@@ -10,7 +10,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -c constrain
 RUN_STAMP := $(VENV)/installed
 DEV_STAMP := $(VENV)/installed-dev
 
-PEERS := backpack-for-pytorch cloudpickle einops folx jax jaxlib jaxtyping joblib \
+PEERS := asdex backpack-for-pytorch cloudpickle einops folx jax jaxlib jaxtyping joblib \
     ml-dtypes narwhals opacus opt-einsum scikit-learn threadpoolctl unfoldnd \
     wadler-lindig
 

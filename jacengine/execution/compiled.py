@@ -32,13 +32,14 @@ from jacengine._torch_compile import GuardedCaptures, compiled_graph, in_own_ord
 from jacengine._torch_private import set_grad_enabled
 from jacengine._torchfunc import Tensors
 from jacengine.errors import UnsupportedError
+from jacengine.execution.outside import refuse_outside
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
-from jacengine.results.result import Blocks
+from jacengine.results.result import Blocks, Result
 from jacengine.tolerance import TOLERANCES
 
-Run = Callable[[BoundFunction], Blocks]
-"""Computes the blocks of a Jacobian, eagerly."""
+Run = Callable[[BoundFunction], Result]
+"""Computes a Jacobian, eagerly."""
 
 MAX_OPERATORS = 1000
 """Operators of a trace up to which it is compiled: that takes 10 to 40 ms for each."""
@@ -63,7 +64,7 @@ class CompiledSweep:
             raise UnsupportedError(
                 "a compiled pass returns the derivative alone, without a graph"
             )
-        self._run = run
+        self._problem, self._run = problem, run
         # Two programs a capture at most: one that writes its result, one that makes it.
         self._captures = GuardedCaptures[dict[bool, _Program]]()
         self._made = 0
@@ -97,7 +98,9 @@ class CompiledSweep:
                         f"what the function reads has changed {MAX_PROGRAMS} times: "
                         "too often to compile"
                     )
-                program = _Program(bound.at(leaves), self._run, inputs, into)
+                program = _Program(
+                    self._problem, bound.at(leaves), self._run, inputs, into
+                )
                 programs[bool(into)] = program
             return program(inputs, into)
 
@@ -137,13 +140,19 @@ class _Program:
     """
 
     def __init__(
-        self, bound: BoundFunction, run: Run, inputs: Sequence[Any], into: Tensors
+        self,
+        problem: Problem,
+        bound: BoundFunction,
+        run: Run,
+        inputs: Sequence[Any],
+        into: Tensors,
     ) -> None:
         """Trace, compile, and compare with what `run` computes eagerly.
 
         Args:
+            problem: What is computed.
             bound: The function at arguments that are among the inputs.
-            run: Computes the blocks eagerly.
+            run: Computes the Jacobian eagerly.
             inputs: All tensors that the user's code reads.
             into: Where to write the blocks; if empty, they are returned.
 
@@ -162,16 +171,17 @@ class _Program:
             leaves = [
                 next(others) if isinstance(x, Tensor) else x for x in bound.leaves
             ]
-            lines = run(bound.at(leaves))
-            shape[:] = map(len, lines)
-            blocks = list(chain.from_iterable(lines))
+            result = run(bound.at(leaves))
+            shape[:] = map(len, result.blocks)
+            blocks = list(chain.from_iterable(result.blocks))
             if not places:
-                return blocks
+                return blocks + result.outside
             for block, there in zip(blocks, places, strict=True):
                 there.copy_(in_own_order(block))
-            return []
+            return result.outside
 
         right = run(bound)  # and whatever a first run sets up is not in the trace
+        self._problem, self._checks = problem, len(right.outside)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             graph = make_fx(traced)(*tensors, *into)
@@ -196,7 +206,8 @@ class _Program:
         self._lines = shape
         self._shared = () if into else _shared(self._program(values[:]), values)
         compiled = chain.from_iterable(self(inputs, into))
-        for block, eager in zip(compiled, chain.from_iterable(right), strict=True):
+        eager_blocks = chain.from_iterable(right.blocks)
+        for block, eager in zip(compiled, eager_blocks, strict=True):
             if not _close(block, eager):
                 raise RuntimeError("compiled, its result is another one")
 
@@ -212,6 +223,9 @@ class _Program:
         if into:
             values[self._leaf_count : self._leaf_count] = into
         found = list(self._program(values))
+        if self._checks:
+            refuse_outside(self._problem, found[-self._checks :])
+            del found[-self._checks :]
         for k in self._shared:
             found[k] = found[k].clone()
         if into:

@@ -17,6 +17,7 @@ from jacengine.execution.compiled import CompiledSweep
 from jacengine.execution.execution_context import execution_context
 from jacengine.execution.linearize import linearize, points
 from jacengine.execution.method import Execution, Method
+from jacengine.execution.outside import refuse_outside
 from jacengine.interface import LinearMap, Point
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.call_spec import TensorSpec
@@ -27,8 +28,8 @@ from jacengine.results.diagonal import DiagonalResult, TraceResult
 from jacengine.results.diagonal_indices import DiagonalIndices
 from jacengine.results.differentiable import DifferentiableResult
 from jacengine.results.huge_pages import LARGE, allocate
-from jacengine.results.result import Result
-from jacengine.results.result_layout import ResultLayout, nest
+from jacengine.results.result import Blocks, Result
+from jacengine.results.result_layout import ResultLayout
 from jacengine.results.sparse import SparseResult
 from jacengine.seeding.samples import SamplePolicy
 from jacengine.task import Task, balanced
@@ -69,11 +70,15 @@ class Sweep:
         # More than one block's seeds would be memory that no prediction knows of.
         self._keeps = len(self._blocks) == 1 and self._seeding.bytes <= KEPT_SEEDS
         self._large = problem.result_bytes >= LARGE
+        self._sparse = problem.options.layout in SPARSE
+        self._indices_bytes = 0
         self._compiled: CompiledSweep | None = None
         if method.execution is Execution.COMPILED and not on_fake_tensors:
             eager = replace(method, execution=Execution.EAGER)
             traced = Sweep(problem, eager, on_fake_tensors=True)
-            self._compiled = CompiledSweep(problem, lambda at: traced.run(at).blocks)
+            self._compiled = CompiledSweep(problem, traced.run)
+        if self._compiled is None:
+            self._indices_bytes = self._seeding.prepare(self._blocks, self._layout)
         if on_fake_tensors:
             self._kept = dict(enumerate(map(self._seeding.seeds, self._blocks)))
             if self._indices is not None and method.capabilities.mode != "trace":
@@ -87,8 +92,8 @@ class Sweep:
 
     @property
     def kept_bytes(self) -> int:
-        """The size of the seeds that are kept for further runs."""
-        return self._seeding.bytes if self._keeps else 0
+        """The size of the seeds and indices that are kept for further runs."""
+        return self._indices_bytes + (self._seeding.bytes if self._keeps else 0)
 
     @property
     def seeded(self) -> tuple[TensorSpec, ...]:
@@ -112,11 +117,14 @@ class Sweep:
             progress: Called after each task.
             checked: Whether to compare the products' shapes with the contract.
             pool: Where the result's memory comes from; `None`: it is new.
+
+        Raises:
+            PatternError: J has a nonzero outside of its sparsity pattern.
         """
+        problem = self._problem
         if self._compiled is not None:
             with torch.inference_mode(mode=False):
-                blocks = self._compiled(bound, self._targets(out, pool))
-                return Result(self._layout, blocks)
+                return self._of(self._compiled(bound, self._targets(out, pool)))
         context = execution_context(
             self._problem, bound, self.method, on_fake_tensors=self._on_fake_tensors
         )
@@ -133,6 +141,8 @@ class Sweep:
                     if progress is not None:
                         progress(task, self._share_done(task))
             result.finish()
+            if result.outside and not self._on_fake_tensors:
+                refuse_outside(problem, result.outside)
             return result
 
     def run_guarded(
@@ -150,9 +160,9 @@ class Sweep:
         compiled = self._compiled
         if compiled is None or torch.is_inference_mode_enabled():
             return None
-        into = self._targets(None, pool) if self._large else ()
+        into = self._targets(None, pool)
         blocks = compiled.run_guarded(fn, args, kwargs, into)
-        return None if blocks is None else nest(self._problem, blocks)
+        return None if blocks is None else self._of(blocks).nested()
 
     def _run_task(
         self,
@@ -187,7 +197,7 @@ class Sweep:
         if self._indices is not None:
             kind = TraceResult if problem.part == "trace" else DiagonalResult
             return kind(layout, self._indices, out=out)
-        if problem.options.layout in SPARSE:
+        if self._sparse:
             return SparseResult(layout, out)
         if out is not None:
             return PreallocatedResult(layout, out)
@@ -197,12 +207,21 @@ class Sweep:
         in_use = functools.cache(lambda: self._in_use(bound)) if adopts else None
         return DenseResult(layout, in_use=in_use, pool=pool)
 
+    def _of(self, blocks: Blocks) -> Result:
+        """Return the result with these blocks."""
+        kind = SparseResult if self._sparse else Result
+        result = kind(self._layout)
+        result.blocks = blocks
+        return result
+
     def _targets(self, out: Any, pool: BufferPool | None) -> Tensors:
         """Return where a compiled program writes; nothing, if it makes the blocks.
 
         Large blocks are allocated here, in huge pages.
         """
         blocks = self._layout.blocks
+        if self._sparse:
+            return () if out is None else (SparseResult(self._layout, out).target,)
         if out is not None:
             given = self._layout.blocks_of(out)
             return tuple(given[key] for key in blocks)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from jacengine.detection.detect import find_pattern
 from jacengine.errors import PatternError
-from jacengine.execution.method import COLORS
+from jacengine.execution.outside import OUTSIDE
 from jacengine.patterns.pattern import Pattern
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.problem import Problem
@@ -40,11 +40,10 @@ def refuse_small_pattern(problem: Problem, selection: Selection) -> None:
     """
     if not isinstance(problem.options.sparsity, Pattern):
         return
-    colored = [
-        result
+    outside = [
+        result.reason
         for result in selection.candidates
-        if result.method is not None and result.method.seeding == COLORS
+        if result.outcome == "wrong" and OUTSIDE in result.reason
     ]
-    wrong = [result for result in colored if result.outcome == "wrong"]
-    if wrong and not any(result.outcome == "ok" for result in colored):
-        raise PatternError(wrong[0].reason)
+    if outside and not selection.ranked:
+        raise PatternError(outside[0])

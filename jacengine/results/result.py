@@ -41,12 +41,15 @@ class Result:
     Attributes:
         layout: The layout of its blocks.
         blocks: The blocks, in their final shapes.
+        outside: Whether products show nonzeros outside of the sparsity pattern, by
+            entry of the product, for each part of the samples.
     """
 
     def __init__(self, layout: ResultLayout, blocks: Blocks | None = None) -> None:
         """Hold these blocks, or none until `finish`."""
         self.layout = layout
         self.blocks: Blocks = [] if blocks is None else blocks
+        self.outside: list[Tensor] = []
 
     def add_rows(self, products: Tensors, task: Task) -> None:
         """Add products with the cotangents of rows.

@@ -52,9 +52,15 @@ class SparseResult(Result):
 
     def finish(self) -> None:
         """Make the values the one block."""
-        values = self._joined()
-        sampled = self.layout.problem.batch_size is not None
-        self.blocks = [[values if sampled else values[0]]]
+        self.blocks = [[self._shaped(self._joined())]]
+
+    @property
+    def target(self) -> Tensor:
+        """The values, to be written into."""
+        return self._shaped(self._target())
+
+    def _shaped(self, values: Tensor) -> Tensor:
+        return values[0] if self.layout.problem.batch_size is None else values
 
     def nested(self) -> Any:
         """Return the values, or the matrix as a COO or CSR tensor."""

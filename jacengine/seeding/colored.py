@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from jacengine._torchfunc import Tensors
-from jacengine.errors import PatternError
 from jacengine.interface import Mode
 from jacengine.patterns.coloring import Coloring
 from jacengine.patterns.pattern import Pattern
 from jacengine.problem.call_spec import TensorSpec
-from jacengine.problem.problem import Problem
+from jacengine.problem.problem import SPARSE, Problem
 from jacengine.results.entries import Entries
 from jacengine.results.result import Result
+from jacengine.results.result_layout import ResultLayout
 from jacengine.seeding.samples import SamplePolicy
 from jacengine.seeding.seeding import Seeding
 from jacengine.task import Task
@@ -52,6 +52,7 @@ class ColoredSeeds:
         *,
         pushes: bool,
         colors: int | None,
+        checked: bool,
     ) -> None:
         """Describe the directions.
 
@@ -62,12 +63,13 @@ class ColoredSeeds:
             pattern: Where J may be other than zero.
             coloring: The colours of the entries of those tensors.
             pushes: Whether seeds are tangents, and not cotangents.
-            colors: How many colours are taken, and no check; `None`: all, and checked.
+            colors: How many colours are taken; `None`: all.
+            checked: Whether the random direction goes with them.
         """
         self.specs, self._samples = tuple(specs), tuple(samples)
         self._lengths = [spec.size for spec in shown]
         self._pattern, self._coloring = pattern, coloring
-        self._checked = colors is None and coloring.count > 0
+        self._checked = checked and coloring.count > 0
         taken = coloring.count if colors is None else min(colors, coloring.count)
         self._taken = taken
         self.count = taken + self._checked
@@ -81,6 +83,27 @@ class ColoredSeeds:
         """The memory of all seeds together."""
         return sum(self.count * spec.size * spec.dtype.itemsize for spec in self.specs)
 
+    @property
+    def check_bytes(self) -> int:
+        """What the check of one sample's entries takes: their values and terms."""
+        size = max(spec.dtype.itemsize for spec in self.specs)
+        return 2 * size * self._pattern.nnz if self._checked else 0
+
+    def prepare(self, blocks: Sequence[slice], layout: ResultLayout) -> int:
+        """Find out where products show each entry, and where it goes."""
+        length, device = sum(self._lengths), self.specs[0].device
+        built: list[Tensor] = []
+        found = [self._entries(block, length, device) for block in blocks]
+        if self._checked:
+            entries, *others = self._every
+            built += others
+            found.append((entries, others[0]))
+        for entries, where in found:
+            built += [where, entries.rows, entries.columns]
+            if layout.problem.options.layout not in SPARSE:
+                built += [place.flat for place in entries.places(layout)]
+        return sum(tensor.nbytes for tensor in built)
+
     def seeds(self, block: slice) -> Tensors:
         """Build the seeds of a block of directions."""
         colors, size = self._coloring.colors, sum(spec.size for spec in self.specs)
@@ -89,7 +112,7 @@ class ColoredSeeds:
         where = inside.nonzero().flatten()
         flat[colors[where] - block.start, where] = 1
         if self._checked and block.stop == self.count:
-            flat[-1] = self._direction
+            flat[-1] = torch.where(colors < self._taken, self._direction, 0)
         parts = flat.split([spec.size for spec in self.specs], dim=1)
         return tuple(
             _over_samples(part.to(spec.device, spec.dtype), spec, samples)
@@ -111,11 +134,7 @@ class ColoredSeeds:
         return None
 
     def place(self, products: Tensors, task: Task, result: Result) -> None:
-        """Take the entries of a block's colours out of its products.
-
-        Raises:
-            PatternError: J has a nonzero outside of the pattern.
-        """
+        """Take the entries of a block's colours out of its products."""
         size = task.sample_count
         parts = [
             p.reshape(p.shape[0], size, length)
@@ -141,8 +160,9 @@ class ColoredSeeds:
         if key not in self._blocks:
             color, place = self._coloring.color, self._coloring.place
             which: Tensor | None = None
-            if key[0] > 0 or key[1] < self._coloring.count:
-                which = ((color >= key[0]) & (color < key[1])).nonzero().flatten()
+            if key[0] > 0 or min(key[1], self._taken) < self._coloring.count:
+                inside = (color >= key[0]) & (color < min(key[1], self._taken))
+                which = inside.nonzero().flatten()
                 color, place = color[which], place[which]
             rows, columns = self._pattern.rows, self._pattern.columns
             if which is not None:
@@ -163,10 +183,15 @@ class ColoredSeeds:
     @cached_property
     def _every(self) -> tuple[Entries, Tensor, Tensor]:
         """All entries; the weight of each in the random direction; where it shows."""
-        entries = Entries(self._pattern.rows, self._pattern.columns)
+        rows, columns = self._pattern.rows, self._pattern.columns
+        seeded, shown, which = self._seeded, self._shown, None
+        if self._taken < self._coloring.count:
+            which = (self._coloring.color < self._taken).nonzero().flatten()
+            rows, columns = rows[which], columns[which]
+            seeded, shown = seeded[which], shown[which]
         device = self.specs[0].device
-        weights = self._direction[self._seeded].to(device)
-        return entries, weights, self._shown.to(device)
+        weights = self._direction[seeded].to(device)
+        return Entries(rows, columns, which), weights, shown.to(device)
 
     def _check(self, product: Tensor, task: Task, result: Result) -> None:
         """Compare the product with the random direction with that of the entries."""
@@ -178,22 +203,12 @@ class ColoredSeeds:
             difference = -product.to(precise)
             scale = difference.abs()
             difference.index_add_(1, shown, terms)
-            scale.index_add_(1, shown, terms.abs())
+            scale.index_add_(1, shown, terms.abs_())
             largest = scale.max() if scale.numel() else 0.0
             tolerance = TOLERANCES[self._dtype].projection
             floor = ELSEWHERE * torch.finfo(self._dtype).eps * largest
             wrong = difference.abs() > tolerance * scale + floor
-            if bool(wrong.any()):
-                number = int(wrong.any(0).nonzero()[0])
-                raise PatternError(self._message(number))
-
-    def _message(self, number: int) -> str:
-        what = "row" if self._shown is self._pattern.rows else "column"
-        return (
-            f"J has a nonzero in {what} {number} that its sparsity pattern "
-            f"({self._pattern.origin}) has not. Give a pattern that holds at all "
-            "points, or leave it to jacengine: sparsity='detect'."
-        )
+            result.outside.append(wrong.any(0))
 
 
 def _over_samples(seed: Tensor, spec: TensorSpec, samples: int | None) -> Tensor:
@@ -233,12 +248,16 @@ class Colors:
             coloring,
             pushes=pushes,
             colors=problem.colors,
+            # What is read in a mirrored place needs all colours.
+            checked=problem.colors is None or not _is_symmetric(problem),
         )
 
     def first(self, problem: Problem, mode: Mode, count: int) -> Problem:
-        """Return the problem of the first colours alone, which is not checked."""
+        """Return the problem of the values of the first colours alone."""
         del mode
-        return replace(problem, colors=count)
+        colors = count if _is_symmetric(problem) else count - 1
+        values = replace(problem.options, layout="values")
+        return replace(problem, colors=colors, options=values)
 
 
 def coloring_for(problem: Problem, mode: Mode) -> Coloring:
@@ -250,6 +269,11 @@ def coloring_for(problem: Problem, mode: Mode) -> Coloring:
     pattern = problem.pattern
     if pattern is None:
         raise ValueError("there is no pattern to colour")
-    if problem.gradient is not None and pattern.symmetric:
+    if _is_symmetric(problem):
         return pattern.symmetric_coloring
     return pattern.column_coloring if mode == "jvp" else pattern.row_coloring
+
+
+def _is_symmetric(problem: Problem) -> bool:
+    pattern = problem.pattern
+    return problem.gradient is not None and pattern is not None and pattern.symmetric

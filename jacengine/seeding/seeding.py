@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 from jacengine._torchfunc import Tensors
@@ -9,6 +10,7 @@ from jacengine.interface import Mode
 from jacengine.problem.call_spec import TensorSpec
 from jacengine.problem.problem import Problem
 from jacengine.results.result import Result
+from jacengine.results.result_layout import ResultLayout
 from jacengine.seeding.samples import SamplePolicy
 from jacengine.task import Task
 
@@ -29,6 +31,15 @@ class Seeding(Protocol):
     @property
     def bytes(self) -> int:
         """The memory of all seeds together."""
+        ...
+
+    @property
+    def check_bytes(self) -> int:
+        """What it takes to check the result of one sample after the last direction."""
+        ...
+
+    def prepare(self, blocks: Sequence[slice], layout: ResultLayout) -> int:
+        """Build the indices that every run needs; return how many bytes they have."""
         ...
 
     def seeds(self, block: slice) -> Tensors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from jacengine._torchfunc import Tensors
 from jacengine.problem.call_spec import TensorSpec
 from jacengine.results.result import Result
+from jacengine.results.result_layout import ResultLayout
 from jacengine.task import Task
 
 
@@ -29,6 +31,16 @@ class WholeMatrix:
     specs: tuple[TensorSpec, ...] = ()
     count: int = 1
     bytes: int = 0
+
+    @property
+    def check_bytes(self) -> int:
+        """What no check takes."""
+        return 0
+
+    def prepare(self, blocks: Sequence[slice], layout: ResultLayout) -> int:
+        """Build nothing."""
+        del blocks, layout
+        return 0
 
     def seeds(self, block: slice) -> Tensors:
         """Return none."""

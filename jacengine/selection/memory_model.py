@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from jacengine._torch_private import FakeTensorMode
-from jacengine.execution.method import Method
-from jacengine.execution.sweep import Sweep, compute
+from jacengine.execution.method import BASIS, Method
+from jacengine.execution.sweep import Sweep
 from jacengine.peak_memory import peak_memory
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
@@ -29,6 +29,9 @@ from jacengine.task import balanced
 
 PROBES = (2, 4)
 """Directions a pass of the two runs that the model is fitted to."""
+COLOR_PROBES = (4, 16)
+"""The same of sparse Jacobians, which take few directions, and whose values take more
+than a pass on few of them."""
 EXTRAPOLATION = 1.1
 """Room for what a pass with more directions takes beyond the line through those."""
 
@@ -145,8 +148,12 @@ def fit_memory_model(
     def peak(part: Problem, _: int) -> int:
         return measured_peak(part, bound, one_block)
 
-    fitted = fit_affine(problem, method, _probes(limit), peak, limit=limit)
-    return MemoryModel(_seeded(problem, method, fitted))
+    fitted = fit_affine(problem, method, _probes(method, limit), peak, limit=limit)
+    seeded = _seeded(problem, method, fitted)
+    if first_directions(problem, method, 1).options != problem.options:
+        fixed = seeded.fixed + problem.result_bytes
+        seeded = Affine(fixed, seeded.per_direction)
+    return MemoryModel(seeded)
 
 
 def fit_chunked(
@@ -163,29 +170,33 @@ def fit_chunked(
         return measured_peak(part, bound, chunked) - part.result_bytes
 
     single = method.capabilities.max_directions == 1
-    counts = (1,) if single else _probes(limit)
+    counts = (1,) if single else _probes(method, limit)
     fitted = fit_affine(problem, method, counts, beside, blocks=2, limit=limit)
     return replace(model, chunked=_seeded(problem, method, fitted))
 
 
-def _probes(limit: float) -> tuple[int, ...]:
-    return PROBES if limit == math.inf else (1, *PROBES)
+def _probes(method: Method, limit: float) -> tuple[int, ...]:
+    probes = PROBES if method.seeding == BASIS else COLOR_PROBES
+    return probes if limit == math.inf else (1, *probes)
 
 
 def measured_peak(problem: Problem, bound: BoundFunction, method: Method) -> int:
     """Measure the peak; of a method in slices, on the first two of them."""
     few, some = first_slices(problem, bound, method)
+    sweep = Sweep(few, method)
     with peak_memory(problem.outputs[0].device) as peak:
-        compute(few, some, method)
+        sweep.run(some)
     return peak.bytes + problem.result_bytes - few.result_bytes
 
 
 def _seeded(problem: Problem, method: Method, fitted: Affine) -> Affine:
     """Add the bytes of a seed that the probes' directions do not have."""
+    seeding = method.seeds(problem)
+    fixed = fitted.fixed + seeding.check_bytes * problem.sample_count
     if method.capabilities.max_directions == 1:
-        return fitted
-    missing = method.seeds(problem).missing_bytes(2 * PROBES[-1])
-    return Affine(fitted.fixed, fitted.per_direction + missing)
+        return Affine(fixed, fitted.per_direction)
+    missing = seeding.missing_bytes(2 * PROBES[-1])
+    return Affine(fixed, fitted.per_direction + missing)
 
 
 def peak_on_fake_tensors(

@@ -105,8 +105,18 @@ def peak_of(plan: Plan, x: Tensor) -> int:
 @pytest.mark.parametrize("strategy", OF_INPUTS)
 def test_prediction(strategy: str, batch_dim: int | None) -> None:
     x = randn(4, 64)
-    plan = planned(x, strategy, batch_dim=batch_dim)
+    plan = planned(x, strategy, batch_dim=batch_dim, sparsity=None)
     assert plan.chosen.predicted_bytes == pytest.approx(peak_of(plan, x), rel=0.15)
+
+
+@pytest.mark.parametrize("layout", ["dict", "values"])
+@pytest.mark.parametrize("strategy", OF_INPUTS)
+def test_prediction_of_sparse_results(strategy: str, layout: str) -> None:
+    x = randn(4, 64)
+    plan = planned(x, strategy, sparsity="detect", layout=layout)
+    predicted = plan.chosen.predicted_bytes
+    assert predicted is not None
+    assert predicted / 1.5 <= peak_of(plan, x) <= 1.2 * predicted
 
 
 @pytest.mark.parametrize("batch_dim", [None, 0])
