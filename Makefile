@@ -10,12 +10,12 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -c constrain
 RUN_STAMP := $(VENV)/installed
 DEV_STAMP := $(VENV)/installed-dev
 
-PEERS := asdex backpack-for-pytorch cloudpickle einops folx jax jaxlib jaxtyping joblib \
-    ml-dtypes narwhals opacus opt-einsum scikit-learn threadpoolctl unfoldnd \
+PEERS := asdex backpack-for-pytorch cloudpickle einops folx jax jaxlib jaxtyping joblib llvmlite \
+    ml-dtypes narwhals numba opacus opt-einsum scikit-learn threadpoolctl unfoldnd \
     wadler-lindig
 
 COMPARISONS := $(addprefix bench/test_,parameters.py second_order.py selection.py \
-    call_path.py elimination.py)
+    call_path.py elimination.py sparse.py)
 CLAIMS := .benchmarks/claims.json
 
 .DEFAULT_GOAL := help

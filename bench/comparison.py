@@ -73,6 +73,8 @@ class Comparison:
         claims: Targets of ratios.
         groups: Names of libraries that a claim names together.
         dtype: The dtype that is computed in.
+        expected: Computes what the results of libraries are compared with; by default
+            a plan does.
     """
 
     name: str
@@ -85,7 +87,8 @@ class Comparison:
     groups: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict[str, tuple[str, ...]]
     )
-    dtype: torch.dtype = torch.float32
+    dtype: torch.dtype | None = torch.float32
+    expected: Callable[[DerivativeSpec], Any] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -148,10 +151,12 @@ class PreparedRuns:
 
     @functools.cached_property
     def _expected(self) -> Any:
+        if self._comparison.expected is not None:
+            return self._comparison.expected(self.spec)
         return plan_for(self.spec)(*self.spec.args)
 
     def _library(self, name: str) -> Run:
-        (library,) = baselines(name)
+        (library,) = (one for one in self._comparison.libraries if one.name == name)
         workload = self._comparison.workload
         if missing := library.missing():
             raise NotComparableError(missing)

@@ -230,6 +230,16 @@ def in_own_order(tensor: Tensor) -> Tensor:
     return cast("Tensor", inductor_prims.force_stride_order(tensor, tensor.stride()))
 
 
+ADDING = frozenset(
+    {
+        *(torch.ops.aten.index_put.default, torch.ops.aten.index_add.default),
+        *(torch.ops.aten.scatter_add.default, torch.ops.aten.scatter_reduce.two),
+        torch.ops.aten.scatter.src,
+    }
+)
+"""Operators that write entries of a tensor into a copy of another."""
+
+
 def compiled_graph(
     graph: GraphModule, values: Sequence[Tensor]
 ) -> Callable[[list[Tensor]], Sequence[Tensor]]:
@@ -255,10 +265,15 @@ def compiled_graph(
                 plain = torch.func.functionalize(graph)
             lowered = make_fx(
                 plain,
-                decomposition_table=select_decomp_table(),
+                decomposition_table={
+                    **select_decomp_table(),
+                    # It has no memory, which compiled code reads: a crash.
+                    torch.ops.aten._efficientzerotensor.default: torch.zeros,
+                },
                 tracing_mode="fake",
                 _allow_non_fake_inputs=True,
             )(*[value.detach() for value in values])
+            _unexpand(lowered)
             fakes = [
                 n.meta["val"] for n in lowered.graph.nodes if n.op == "placeholder"
             ]
@@ -269,6 +284,28 @@ def compiled_graph(
         log.setLevel(level)
     callable_now: Any = getattr(program, "current_callable", None) or program
     return cast("Callable[[list[Tensor]], Sequence[Tensor]]", callable_now)
+
+
+def _unexpand(graph: GraphModule) -> None:
+    """Copy expanded tensors that entries are added to.
+
+    Inductor adds to the one entry that all of an expanded constant are.
+    """
+    expand = torch.ops.aten.expand.default
+    for node in graph.graph.nodes:
+        if node.target not in ADDING or node.args[0].target is not expand:
+            continue
+        with graph.graph.inserting_before(node):
+            own = graph.graph.call_function(
+                torch.ops.aten.clone.default,
+                (node.args[0],),
+                {"memory_format": torch.contiguous_format},
+            )
+        value = node.args[0].meta["val"]
+        with value.fake_mode:
+            own.meta["val"] = value.clone(memory_format=torch.contiguous_format)
+        node.replace_input_with(node.args[0], own)
+    graph.recompile()
 
 
 @contextmanager

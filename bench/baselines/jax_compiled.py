@@ -64,11 +64,11 @@ def _compiled(
 ) -> Prepared:
     """Compile the derivative by running it once."""
     assert workload.jax_function is not None
-    jax = _started()
+    jax = start_jax()
     fn = partial(workload.jax_function, spec)
     module = spec.fn if isinstance(spec.fn, nn.Module) else nn.Module()
-    params = {name: _array(p) for name, p in module.named_parameters()}
-    args = list(map(_array, spec.args))
+    params = {name: array(p) for name, p in module.named_parameters()}
+    args = list(map(array, spec.args))
     # What is differentiated comes first, and has the sample axis unless samples share
     # it, as they share parameters.
     axes: list[int | None] = [spec.batch_dim] * len(args)
@@ -90,7 +90,7 @@ def _compiled(
 
 
 @functools.cache
-def _started() -> Any:
+def start_jax() -> Any:
     """Import JAX and start its threads, as many as PyTorch uses."""
     jax = load("jax")
     # Otherwise it rounds float64 to float32; float32 stays what it is.
@@ -103,7 +103,8 @@ def _started() -> Any:
     return jax
 
 
-def _array(tensor: Tensor) -> Any:
+def array(tensor: Tensor) -> Any:
+    """Copy a tensor to a JAX array."""
     return load("jax.numpy").array(tensor.detach().cpu().numpy())
 
 

@@ -344,3 +344,18 @@ def test_parameters_that_are_tied_later() -> None:
     net[2].weight = net[0].weight
     with pytest.raises(jacengine.PlanMismatchError, match="tied ones alike"):
         plan(x)
+
+
+def test_tangents_that_are_added_to_zeros() -> None:
+    """Torch's own compiler crashes on zeros without memory, and adds to expanded ones.
+
+    Forward mode makes both.
+    """
+    to = torch.tensor([2, 0, 2, 1])
+
+    def fn(x: Tensor) -> Tensor:
+        return torch.zeros_like(x[:3]).index_add(0, to, x.sin()).tanh()
+
+    x = randn(4, 2)
+    plan = compiled_plan(fn, x, strategies=["vmap_jvp"])
+    torch.testing.assert_close(plan(x), torch.func.jacfwd(fn)(x))
