@@ -18,12 +18,12 @@ def refuse_outside(problem: Problem, outside: Sequence[Tensor]) -> None:
 
     Args:
         problem: What was computed.
-        outside: Whether a product does, by its entry, for each part of the samples.
+        outside: Whether a product does, for each part of the samples.
 
     Raises:
         PatternError: One does.
     """
-    if not any(bool(wrong.any()) for wrong in outside):
+    if not any(map(bool, outside)):
         return
     origin = "" if problem.pattern is None else f" ({problem.pattern.origin})"
     raise PatternError(

@@ -37,12 +37,14 @@ class Coloring:
         count: How many colours there are.
         color: The colour whose product shows each entry of the pattern.
         place: Which row (or column) of that product shows it.
+        direct: Whether each entry is alone in its own place: not in a mirrored one.
     """
 
     colors: Tensor
     count: int
     color: Tensor
     place: Tensor
+    direct: bool = True
 
 
 def color_columns(shape: tuple[int, int], rows: Tensor, columns: Tensor) -> Coloring:
@@ -78,7 +80,8 @@ def _readable(colors: Tensor, count: int, rows: Tensor, columns: Tensor) -> Colo
     if not bool((own | mirrored).all()):
         raise RuntimeError("no star colouring: an entry is not readable")
     color = torch.where(own, colors[columns], colors[rows])
-    return Coloring(colors, count, color, torch.where(own, rows, columns))
+    place = torch.where(own, rows, columns)
+    return Coloring(colors, count, color, place, direct=bool(own.all()))
 
 
 def _column_colors(shape: tuple[int, int], rows: Tensor, columns: Tensor) -> Tensor:

@@ -41,8 +41,10 @@ class Result:
     Attributes:
         layout: The layout of its blocks.
         blocks: The blocks, in their final shapes.
-        outside: Whether products show nonzeros outside of the sparsity pattern, by
-            entry of the product, for each part of the samples.
+        outside: Whether products show nonzeros outside of the sparsity pattern, for
+            each part of the samples.
+        sums: What products tell of one that they are compared with, and the sum of the
+            magnitudes of its terms, by the first sample that they are of.
     """
 
     def __init__(self, layout: ResultLayout, blocks: Blocks | None = None) -> None:
@@ -50,6 +52,7 @@ class Result:
         self.layout = layout
         self.blocks: Blocks = [] if blocks is None else blocks
         self.outside: list[Tensor] = []
+        self.sums: dict[int, tuple[Tensor, Tensor]] = {}
 
     def add_rows(self, products: Tensors, task: Task) -> None:
         """Add products with the cotangents of rows.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -25,13 +24,10 @@ from jacengine.problem.problem import SPARSE, Problem
 from jacengine.results.entries import Entries
 from jacengine.results.result import Result
 from jacengine.results.result_layout import ResultLayout
+from jacengine.seeding.color_check import ColorCheck
 from jacengine.seeding.samples import SamplePolicy
 from jacengine.seeding.seeding import Seeding
 from jacengine.task import Task
-from jacengine.tolerance import ELSEWHERE, TOLERANCES, least_precise
-
-CHECK_SEED = 0x5EED
-"""Seed of the random direction."""
 
 
 class ColoredSeeds:
@@ -69,13 +65,14 @@ class ColoredSeeds:
         self.specs, self._samples = tuple(specs), tuple(samples)
         self._lengths = [spec.size for spec in shown]
         self._pattern, self._coloring = pattern, coloring
-        self._checked = checked and coloring.count > 0
         taken = coloring.count if colors is None else min(colors, coloring.count)
         self._taken = taken
-        self.count = taken + self._checked
-        ends = pattern.columns if pushes else pattern.rows
-        self._seeded, self._shown = ends, pattern.rows if pushes else pattern.columns
-        self._dtype = least_precise(spec.dtype for spec in self.specs)
+        self._check: ColorCheck | None = None
+        if checked and coloring.count > 0:
+            self._check = ColorCheck(
+                self.specs, shown, pattern, coloring, pushes=pushes, colors=taken
+            )
+        self.count = taken + (self._check is not None)
         self._blocks: dict[tuple[int, int], tuple[Entries, Tensor]] = {}
 
     @property
@@ -85,20 +82,17 @@ class ColoredSeeds:
 
     @property
     def check_bytes(self) -> int:
-        """What the check of one sample's entries takes: their values and terms."""
-        size = max(spec.dtype.itemsize for spec in self.specs)
-        return 2 * size * self._pattern.nnz if self._checked else 0
+        """What the check of one sample's entries takes beside the directions."""
+        return 0 if self._check is None else self._check.bytes
 
     def prepare(self, blocks: Sequence[slice], layout: ResultLayout) -> int:
         """Find out where products show each entry, and where it goes."""
         length, device = sum(self._lengths), self.specs[0].device
         built: list[Tensor] = []
-        found = [self._entries(block, length, device) for block in blocks]
-        if self._checked:
-            entries, *others = self._every
-            built += others
-            found.append((entries, others[0]))
-        for entries, where in found:
+        if self._check is not None:
+            built += self._check.prepare(blocks)
+        for block in blocks:
+            entries, where = self._entries(block, length, device)
             built += [where, entries.rows, entries.columns]
             if layout.problem.options.layout not in SPARSE:
                 built += [place.flat for place in entries.places(layout)]
@@ -107,12 +101,13 @@ class ColoredSeeds:
     def seeds(self, block: slice) -> Tensors:
         """Build the seeds of a block of directions."""
         colors, size = self._coloring.colors, sum(spec.size for spec in self.specs)
-        flat = torch.zeros(block.stop - block.start, size, device="cpu")
+        shape = (block.stop - block.start, size)
+        flat = torch.zeros(shape, dtype=torch.float32, device="cpu")
         inside = (colors >= block.start) & (colors < min(block.stop, self._taken))
         where = inside.nonzero().flatten()
         flat[colors[where] - block.start, where] = 1
-        if self._checked and block.stop == self.count:
-            flat[-1] = torch.where(colors < self._taken, self._direction, 0)
+        if self._check is not None and block.stop == self.count:
+            flat[-1] = torch.where(colors < self._taken, self._check.direction, 0)
         parts = flat.split([spec.size for spec in self.specs], dim=1)
         return tuple(
             _over_samples(part.to(spec.device, spec.dtype), spec, samples)
@@ -144,8 +139,10 @@ class ColoredSeeds:
         entries, where = self._entries(task.block, flat.shape[2], flat.device)
         by_sample = flat.transpose(0, 1).reshape(size, -1)
         result.add_entries(by_sample.index_select(1, where), entries, task.samples)
-        if self._checked and task.block.stop == self.count:
-            self._check(flat[-1], task, result)
+        if self._check is not None:
+            ends = task.block.stop == self.count
+            found = flat[:-1] if ends else flat
+            self._check.add(found, task, result, last=flat[-1] if ends else None)
 
     def missing_bytes(self, count: int) -> int:
         """Return zero: every seed is as large as the first."""
@@ -170,45 +167,6 @@ class ColoredSeeds:
             where = (color - key[0]) * length + place
             self._blocks[key] = Entries(rows, columns, which), where.to(device)
         return self._blocks[key]
-
-    @cached_property
-    def _direction(self) -> Tensor:
-        """A random direction, its entries neither tiny nor large."""
-        generator = torch.Generator().manual_seed(CHECK_SEED)
-        size = sum(spec.size for spec in self.specs)
-        signs = torch.randint(0, 2, (size,), generator=generator) * 2 - 1
-        magnitude = 0.5 + torch.rand(size, generator=generator)
-        return (signs * magnitude).to(self._dtype)
-
-    @cached_property
-    def _every(self) -> tuple[Entries, Tensor, Tensor]:
-        """All entries; the weight of each in the random direction; where it shows."""
-        rows, columns = self._pattern.rows, self._pattern.columns
-        seeded, shown, which = self._seeded, self._shown, None
-        if self._taken < self._coloring.count:
-            which = (self._coloring.color < self._taken).nonzero().flatten()
-            rows, columns = rows[which], columns[which]
-            seeded, shown = seeded[which], shown[which]
-        device = self.specs[0].device
-        weights = self._direction[seeded].to(device)
-        return Entries(rows, columns, which), weights, shown.to(device)
-
-    def _check(self, product: Tensor, task: Task, result: Result) -> None:
-        """Compare the product with the random direction with that of the entries."""
-        entries, weights, shown = self._every
-        with torch.no_grad():
-            values = result.entries_at(entries, task.samples)
-            precise = torch.promote_types(values.dtype, torch.float32)
-            terms = values.to(precise) * weights.to(precise)
-            difference = -product.to(precise)
-            scale = difference.abs()
-            difference.index_add_(1, shown, terms)
-            scale.index_add_(1, shown, terms.abs_())
-            largest = scale.max() if scale.numel() else 0.0
-            tolerance = TOLERANCES[self._dtype].projection
-            floor = ELSEWHERE * torch.finfo(self._dtype).eps * largest
-            wrong = difference.abs() > tolerance * scale + floor
-            result.outside.append(wrong.any(0))
 
 
 def _over_samples(seed: Tensor, spec: TensorSpec, samples: int | None) -> Tensor:
@@ -249,13 +207,12 @@ class Colors:
             pushes=pushes,
             colors=problem.colors,
             # What is read in a mirrored place needs all colours.
-            checked=problem.colors is None or not _is_symmetric(problem),
+            checked=problem.colors is None or coloring.direct,
         )
 
     def first(self, problem: Problem, mode: Mode, count: int) -> Problem:
         """Return the problem of the values of the first colours alone."""
-        del mode
-        colors = count if _is_symmetric(problem) else count - 1
+        colors = count - 1 if coloring_for(problem, mode).direct else count
         values = replace(problem.options, layout="values")
         return replace(problem, colors=colors, options=values)
 
@@ -269,11 +226,6 @@ def coloring_for(problem: Problem, mode: Mode) -> Coloring:
     pattern = problem.pattern
     if pattern is None:
         raise ValueError("there is no pattern to colour")
-    if _is_symmetric(problem):
+    if problem.gradient is not None and pattern.symmetric:
         return pattern.symmetric_coloring
     return pattern.column_coloring if mode == "jvp" else pattern.row_coloring
-
-
-def _is_symmetric(problem: Problem) -> bool:
-    pattern = problem.pattern
-    return problem.gradient is not None and pattern is not None and pattern.symmetric

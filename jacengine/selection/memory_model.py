@@ -29,7 +29,7 @@ from jacengine.task import balanced
 
 PROBES = (2, 4)
 """Directions a pass of the two runs that the model is fitted to."""
-COLOR_PROBES = (4, 16)
+COLOR_PROBES = (8, 64)
 """The same of sparse Jacobians, which take few directions, and whose values take more
 than a pass on few of them."""
 EXTRAPOLATION = 1.1

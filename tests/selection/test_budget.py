@@ -116,7 +116,7 @@ def test_prediction_of_sparse_results(strategy: str, layout: str) -> None:
     plan = planned(x, strategy, sparsity="detect", layout=layout)
     predicted = plan.chosen.predicted_bytes
     assert predicted is not None
-    assert predicted / 1.5 <= peak_of(plan, x) <= 1.2 * predicted
+    assert predicted / 1.7 <= peak_of(plan, x) <= 1.2 * predicted
 
 
 @pytest.mark.parametrize("batch_dim", [None, 0])
