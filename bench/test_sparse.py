@@ -69,12 +69,18 @@ def _dense_result(name: str, size: int, speedup: float) -> Comparison:
         BY_NAME[name].origin,
         BY_NAME[name],
         size,
-        {DENSE: computed, COMPILED_DENSE: _compiled_dense, PLAN: _values},
+        {
+            DENSE: computed,
+            COMPILED_DENSE: _compiled_dense,
+            PLAN: _values,
+            COMPILED: _compiled_values,
+        },
         baselines(*DENSE_LIBRARIES),
         (
             Claim(DENSE, LIBRARIES, speedup, speedup=True),
             Claim(COMPILED_DENSE, LIBRARIES, speedup, speedup=True),
             Claim(PLAN, LIBRARIES, speedup, speedup=True),
+            Claim(COMPILED, LIBRARIES, speedup, speedup=True),
         ),
         expected=_expected_dense,
     )

@@ -35,6 +35,8 @@ DENSE = 0.6
 """Share of a coarse pattern from which the matrix is not called sparse ..."""
 COARSE = 16
 """... if that has so many blocks."""
+SMALL = 64
+"""Columns (or rows) up to which a search goes on in any case."""
 SEED_BYTES = 2**26
 """Bytes of seeds that are pushed or pulled at a time."""
 NEARBY = 2
@@ -138,7 +140,7 @@ class _Search:
             rows, blocks = row[there], (block * SPLIT + part)[there]
             count = -(-n // width)
             dense = rows.numel() > DENSE * m * count and count >= COARSE
-            if dense or (self.directions > n / 2 and n > COARSE):
+            if dense or (self.directions > n > SMALL):
                 return None
         return Pattern((m, n), rows, blocks)
 

@@ -136,6 +136,22 @@ class Pattern:
         starts, columns = self.row_starts.numpy(), self.columns.numpy()
         return sparse.csr_array((ones, columns, starts), shape=self.shape)
 
+    def to_tensor(self, most: int | None = None) -> Tensor:
+        """Return it as a dense tensor of ones and zeros, float32.
+
+        Args:
+            most: Rows and columns at most: those of a larger one stand for several.
+        """
+        m, n = self.shape
+        down, across = (size if most is None else min(size, most) for size in (m, n))
+        ones = torch.zeros(down, across, dtype=torch.float32, device="cpu")
+        rows, columns = (
+            self.rows * down // max(1, m),
+            self.columns * across // max(1, n),
+        )
+        ones[rows, columns] = 1
+        return ones
+
     def save(self, path: str | Path) -> None:
         """Write it to a NumPy archive (`.npz`), replacing what is there at once."""
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from jacengine.errors import ArgumentError
+from jacengine.patterns.pattern import Pattern
 from jacengine.plotting.blocks import block_matrix
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+PIXELS = 2048
+"""Rows and columns of a pattern up to which each is drawn; of larger ones, a pixel
+stands for several."""
 
 
 def plot(
@@ -26,10 +32,10 @@ def plot(
     for the screen, each pixel shows its entry of largest magnitude.
 
     Args:
-        J: The Jacobian, as `jacengine.auto` returns it: a tensor, or tensors in dicts
-            or tuples, of inputs or parameters in those of outputs. In a single dict or
-            tuple, tensors that agree in the axes of samples and outputs belong to
-            several inputs, others to several outputs.
+        J: A sparsity `Pattern`. Or the Jacobian, as `jacengine.auto` returns it: a
+            tensor, or tensors in dicts or tuples, of inputs or parameters in those of
+            outputs. In a single dict or tuple, tensors that agree in the axes of
+            samples and outputs belong to several inputs, others to several outputs.
         batch_dim: 0 if the first axis is the sample axis; then J is drawn sample by
             sample.
         out_ndim: The number of axes of the output (of one sample): by default one, and
@@ -60,7 +66,12 @@ def plot(
         raise ArgumentError(
             f'`jacengine.plot(sparse={sparse!r})`: expected True, False or "auto".'
         )
-    blocks = block_matrix(J, batch_dim, out_ndim)
+    drawn = J
+    if isinstance(J, Pattern):
+        m, n = J.shape
+        title = title or f"{m:,} x {n:,}, {J.nnz:,} nonzeros"
+        drawn, sparse = J.to_tensor(PIXELS), True
+    blocks = block_matrix(drawn, batch_dim, out_ndim)
     # Matplotlib is slow to import, and most programs do not draw.
     from jacengine.plotting.drawing import draw  # noqa: PLC0415
 

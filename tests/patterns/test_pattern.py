@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from matplotlib.text import Text
 from torch import Tensor
 
 import jacengine
@@ -119,6 +120,19 @@ def test_equality_and_union() -> None:
     assert len({one, Pattern((2, 2), [0], [0])}) == 1
     assert Pattern((2, 2), [0, 1, 1], [1, 0, 1]).symmetric
     assert not other.symmetric
+
+
+def test_dense() -> None:
+    pattern = Pattern((2, 3), ROWS, COLUMNS)
+    assert torch.equal(pattern.to_tensor().bool(), MASK)
+    long = Pattern((1000, 2), [0, 999], [0, 1])
+    assert torch.equal(long.to_tensor(4)[[0, -1]], torch.eye(2))
+    assert long.to_tensor(4).shape == (4, 2)
+
+
+def test_plot() -> None:
+    figure = jacengine.plot(Pattern((5000, 3), [0, 4999], [0, 2]))
+    assert any("5,000 x 3, 2 nonzeros" in t.get_text() for t in figure.findobj(Text))
 
 
 def test_picture() -> None:
