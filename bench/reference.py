@@ -81,6 +81,18 @@ def _jacobian(
     )
 
 
+def _diagonal(output: Tensor, inputs: _Inputs) -> tuple[Tensor, ...]:
+    """Take the diagonal of the Jacobian by the one input: `(*in)`."""
+    (block,) = _jacobian(output, inputs)
+    square = block.reshape(output.numel(), -1)
+    return (square.diagonal().reshape(inputs[0].shape),)
+
+
+def _divergence(output: Tensor, inputs: _Inputs) -> Tensor:
+    """Sum that diagonal."""
+    return _diagonal(output, inputs)[0].sum()
+
+
 def _hessian(output: Tensor, inputs: _Inputs) -> tuple[tuple[Tensor, ...], ...]:
     """Compute `(*out, *p, *q)` for inputs p, and for each of them for inputs q."""
     gradients = _jacobian(output, inputs, create_graph=True)
@@ -127,6 +139,8 @@ def _gradients(
 
 _LOOPS: dict[str, Any] = {
     "jacobian": _jacobian,
+    "diagonal": _diagonal,
+    "divergence": _divergence,
     "hessian": _hessian,
     "hessian_diagonal": _hessian_diagonal,
     "laplacian": _laplacian,

@@ -8,6 +8,9 @@ from .api.derivatives import hessian as hessian
 from .api.derivatives import hessian_diagonal as hessian_diagonal
 from .api.derivatives import hvp as hvp
 from .api.derivatives import laplacian as laplacian
+from .api.diagonal import diagonal as diagonal
+from .api.diagonal import divergence as divergence
+from .api.diagonal import logabsdet as logabsdet
 from .api.jacobian import auto as auto
 from .api.jacobian import jacobian as jacobian
 from .api.operator import operator as operator

@@ -22,7 +22,7 @@ from jacengine._torchfunc import Function, Tensors
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.gradient import GradientMode
 from jacengine.problem.problem import Problem
-from jacengine.problem.quantity import SECOND_ORDER, Quantity
+from jacengine.problem.quantity import FIRST_ORDER, SECOND_ORDER, Quantity
 
 Mode = Literal["jvp", "vjp", "trace", "direct"]
 """| mode | a linear map takes | and returns |
@@ -256,7 +256,7 @@ class Composition:
         """What it computes."""
         if self.capabilities.mode == "trace":
             return frozenset({"laplacian"})
-        return frozenset({"jacobian"}) if self.gradient is None else SECOND_ORDER
+        return FIRST_ORDER if self.gradient is None else SECOND_ORDER
 
     def passes(self, blocks: int) -> Passes:
         """Predict the passes; a gradient is a forward and, by VJP, a backward pass."""

@@ -10,6 +10,7 @@ from jacengine._files import read_file
 from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError, PlanMismatchError
 from jacengine.patterns.pattern import sparsity_option
+from jacengine.plans.analysis import analyze_request
 from jacengine.plans.plan import Plan
 from jacengine.plans.planning import make_plan
 from jacengine.plans.restore import restore_verified
@@ -20,7 +21,6 @@ from jacengine.plans.serialization import (
     read_key,
 )
 from jacengine.plans.sparse import with_pattern
-from jacengine.problem.analyze import analyze
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
 from jacengine.problem.problem import Entries, LayoutOption, Options, Randomness
@@ -191,9 +191,7 @@ def load_plan(
         raise PlanMismatchError(
             f"{path} was made with {saved_options}, not with {own}."
         )
-    problem = with_pattern(
-        analyze(request.callee, args, request.kwargs, options), request
-    )
+    problem = with_pattern(analyze_request(request), request)
     budget = to_bytes(None, problem.outputs[0].device)
     restored = None
     if saved.ranked:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from jacengine.api.strategies import plan_request
 from jacengine.patterns.pattern import Pattern
+from jacengine.plans.analysis import analyze_request
 from jacengine.plans.sparse import with_pattern
-from jacengine.problem.analyze import analyze
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
 from jacengine.problem.problem import Options
@@ -58,7 +58,6 @@ def sparsity(
     """
     options = Options(wrt, batch_dim, quantity=quantity, sparsity="detect")
     request = plan_request(fn, args, kwargs, options)
-    problem = analyze(request.callee, args, request.kwargs, options)
-    found = with_pattern(problem, request).pattern
+    found = with_pattern(analyze_request(request), request).pattern
     assert found is not None  # `"detect"` returns one, or raises
     return found

@@ -76,12 +76,20 @@ def detect(
     Returns:
         It; `None` if the matrix is dense.
     """
+    found = read_if_possible(problem, bound)
+    return probe(problem, bound, compositions) if found is None else found
+
+
+def read_if_possible(problem: Problem, bound: BoundFunction) -> Pattern | None:
+    """Read the pattern from the program; `None` if there is none, or no rule."""
+    if _unsuited(problem) is not None:
+        return None
     from jacengine.detection.reading import read  # noqa: PLC0415 - imports a compiler
 
     try:
         return read(problem, bound)
     except Exception:  # whatever code that is not made for it raises
-        return probe(problem, bound, compositions)
+        return None
 
 
 def shape_of(problem: Problem) -> tuple[int, int]:

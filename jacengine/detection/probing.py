@@ -85,6 +85,8 @@ def _probed(problem: Problem, bound: BoundFunction, method: Method) -> Pattern |
         return None
     if not pushes:
         found = found.transposed()
+    if problem.gradient is not None and found.shape[0] == found.shape[1]:
+        found = found.union(found.transposed())
     what = "JVPs" if pushes else "VJPs"
     found.origin = f"found by {count} {what} near the arguments, and not elsewhere"
     return found

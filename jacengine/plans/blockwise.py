@@ -12,10 +12,10 @@ from torch import Tensor
 from jacengine import pytrees
 from jacengine.errors import ArgumentError, MemoryBudgetError
 from jacengine.execution.sweep import Sweep
+from jacengine.plans.analysis import analyze_request
 from jacengine.plans.compute import compute_nested
 from jacengine.plans.plan import Plan
 from jacengine.plans.request import PlanRequest
-from jacengine.problem.analyze import analyze
 from jacengine.results.result_layout import ResultLayout
 from jacengine.selection.budget import to_bytes
 from jacengine.selection.reference import Reference
@@ -58,9 +58,7 @@ class BlockwiseJacobian:
         self, request: PlanRequest, plan: Callable[[PlanRequest], Plan]
     ) -> None:
         """Analyze the call; `plan` will make the plan of each piece."""
-        self.problem = analyze(
-            request.callee, request.args, request.kwargs, request.options
-        )
+        self.problem = analyze_request(request)
         device = self.problem.outputs[0].device
         self.budget = to_bytes(request.memory_budget, device)
         self._whole = Piece(

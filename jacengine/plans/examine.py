@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from jacengine.plans.analysis import analyze_request
 from jacengine.plans.request import PlanRequest
-from jacengine.problem.analyze import analyze
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.selection.finite_differences import disagreement, warn_of
@@ -18,9 +18,8 @@ def examine(request: PlanRequest) -> tuple[Problem, BoundFunction, Reference]:
     Raises:
         JacengineError: As `auto`.
     """
-    callee, args, kwargs = request.callee, request.args, request.kwargs
-    problem = analyze(callee, args, kwargs, request.options)
-    bound = problem.bind(callee, request.leaves)
+    problem = analyze_request(request)
+    bound = problem.bind(request.callee, request.leaves)
     reference = Reference.of(problem, bound)
     if not reference.certain:
         warn_of(disagreement(problem, bound, reference), problem.title)

@@ -17,6 +17,7 @@ from jacengine.errors import (
 )
 from jacengine.patterns.pattern import Pattern
 from jacengine.plans import disk_cache
+from jacengine.plans.analysis import analyze_request
 from jacengine.plans.blockwise import BlockwiseJacobian
 from jacengine.plans.cache_key import key_of
 from jacengine.plans.plan import Plan
@@ -24,7 +25,6 @@ from jacengine.plans.process_cache import CAPACITY, ProcessCache
 from jacengine.plans.request import PlanRequest
 from jacengine.plans.restore import restore_verified
 from jacengine.plans.sparse import refuse_small_pattern, with_pattern
-from jacengine.problem.analyze import analyze
 from jacengine.problem.callee import NO_CALLEE
 from jacengine.problem.nesting import is_nested
 from jacengine.problem.problem import Problem
@@ -115,9 +115,7 @@ def make_plan(
         RandomnessError: That is because the function differs from call to call.
     """
     callee, args, kwargs = request.callee, request.args, request.kwargs
-    problem = with_pattern(
-        analyze(callee, args, kwargs, request.options), request, known
-    )
+    problem = with_pattern(analyze_request(request), request, known)
     budget = to_bytes(request.memory_budget, problem.outputs[0].device)
     if problem.result_bytes > budget:
         raise MemoryBudgetError(

@@ -24,7 +24,7 @@ from jacengine.peak_memory import peak_memory
 from jacengine.problem.bound_function import BoundFunction, Output, bind
 from jacengine.problem.call_spec import TensorSpec, describe_call
 from jacengine.problem.callee import Callee
-from jacengine.problem.gradient_specs import diagonal_rows, gradient_leaves
+from jacengine.problem.gradient_specs import diagonal_rows, field_of, gradient_leaves
 from jacengine.problem.independence import coupled_by_value, coupled_by_vjp
 from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import (
@@ -35,7 +35,7 @@ from jacengine.problem.problem import (
     Problem,
     Randomness,
 )
-from jacengine.problem.quantity import PARTS, SECOND_ORDER
+from jacengine.problem.quantity import FIRST_ORDER, PARTS, SECOND_ORDER
 from jacengine.problem.random_draws import watch_draws
 from jacengine.problem.side_effects import (
     preserve_side_effects,
@@ -94,7 +94,9 @@ def analyze(
         raise CoupledSamplesError(_coupling_advice(callee))
     if coupled and options.quantity in SECOND_ORDER:
         raise CoupledSamplesError(_coupling_advice(callee))
-    differentiated = outputs
+    differentiated, values, structure = outputs, outputs, seen.structure
+    if PARTS[options.quantity] != "whole" and options.quantity in FIRST_ORDER:
+        values, structure = (field_of(outputs, spec.inputs, options),), pytrees.LEAF
     if options.quantity in SECOND_ORDER:
         differentiated = gradient_leaves(outputs, spec.inputs, options)
     row_count = sum(leaf.size for leaf in differentiated)
@@ -106,12 +108,14 @@ def analyze(
             raise ArgumentError(
                 f"columns= names an entry twice, which a {options.quantity} has once."
             )
-        rows = diagonal_rows(outputs, spec.inputs, columns, options)
+        rows = diagonal_rows(values, spec.inputs, columns, options)
     return Problem(
         options=options,
         call_spec=spec,
-        values=outputs,
-        value_structure=seen.structure,
+        returned=outputs,
+        returned_structure=seen.structure,
+        values=values,
+        value_structure=structure,
         outputs=differentiated,
         rows=rows,
         columns=columns,

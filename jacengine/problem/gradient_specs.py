@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from jacengine.errors import ArgumentError
 from jacengine.problem.call_spec import TensorSpec
 
 if TYPE_CHECKING:
@@ -43,6 +44,29 @@ def gradients(
         for size in sizes:
             yield Gradient(number, start, size, value.size)
             start += size
+
+
+def field_of(
+    outputs: Sequence[TensorSpec], inputs: Sequence[TensorSpec], options: Options
+) -> TensorSpec:
+    """Describe the scalar whose gradient the outputs have the shapes of.
+
+    The diagonal of a Jacobian is found as that of a Hessian is.
+
+    Raises:
+        ArgumentError: The outputs are not like the inputs.
+    """
+    got, expected = ([spec.shape for spec in specs] for specs in (outputs, inputs))
+    if got != expected:
+        raise ArgumentError(
+            f"A {options.quantity} is of a function whose outputs have the shapes of "
+            f"its inputs, {expected}; this one returns {got} (of one sample)."
+        )
+    if options.joined:
+        raise ArgumentError(
+            f"layout={options.layout!r} is of a matrix, not of a {options.quantity}."
+        )
+    return replace(outputs[0], label="the field", shape=())
 
 
 def gradient_leaves(

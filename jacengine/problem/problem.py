@@ -99,9 +99,13 @@ class Problem:
     Attributes:
         options: The options of the call.
         call_spec: The inputs, and the structure of the call.
-        values: What the function returns (of one sample).
-        value_structure: How that nests.
-        outputs: What is differentiated by the inputs: the values, or their gradient.
+        returned: What the function returns (of one sample).
+        returned_structure: How that nests.
+        values: What has a result each: what the function returns; of a diagonal or a
+            divergence, the one field that the function is of.
+        value_structure: How those nest.
+        outputs: What is differentiated by the inputs: what the function returns, or its
+            gradient.
         rows: The chosen output entries over all outputs flattened; `None` for all.
         columns: The chosen input entries over all inputs flattened; `None` for all.
         stochastic: Whether the function draws random numbers.
@@ -116,6 +120,8 @@ class Problem:
 
     options: Options
     call_spec: CallSpec
+    returned: tuple[TensorSpec, ...]
+    returned_structure: pytrees.Structure
     values: tuple[TensorSpec, ...]
     value_structure: pytrees.Structure
     outputs: tuple[TensorSpec, ...]
@@ -233,8 +239,8 @@ class Problem:
 
     @functools.cached_property
     def _expected(self) -> ExpectedOutputs:
-        specs = ((torch.Size(spec.shape), spec.dtype) for spec in self.values)
-        return ExpectedOutputs(self.value_structure, tuple(specs))
+        specs = ((torch.Size(spec.shape), spec.dtype) for spec in self.returned)
+        return ExpectedOutputs(self.returned_structure, tuple(specs))
 
     def bind(self, callee: Callee, leaves: Sequence[Any]) -> BoundFunction:
         """Bind a function, and flattened arguments of this signature."""

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-Quantity = Literal["jacobian", "hessian", "hessian_diagonal", "laplacian"]
+Quantity = Literal[
+    "jacobian", "diagonal", "divergence", "hessian", "hessian_diagonal", "laplacian"
+]
 """| quantity | shape (`B` first with samples) |
 |---|---|
 | `jacobian` | `(*out, *in)` |
+| `diagonal` | `(*in)`, of a function to outputs like its inputs |
+| `divergence` | `()`, the sum of that |
 | `hessian` | `(*out, *in, *in)` |
 | `hessian_diagonal` | `(*out, *in)` |
 | `laplacian` | `(*out)` |"""
@@ -21,16 +25,22 @@ Part = Literal["whole", "diagonal", "trace"]
 
 PARTS: dict[Quantity, Part] = {
     "jacobian": "whole",
+    "diagonal": "diagonal",
+    "divergence": "trace",
     "hessian": "whole",
     "hessian_diagonal": "diagonal",
     "laplacian": "trace",
 }
 TITLES: dict[Quantity, str] = {
     "jacobian": "Jacobian",
+    "diagonal": "Diagonal of the Jacobian",
+    "divergence": "Divergence",
     "hessian": "Hessian",
     "hessian_diagonal": "Diagonal of the Hessian",
     "laplacian": "Laplacian",
 }
 """What tables and messages call it."""
-SECOND_ORDER: frozenset[Quantity] = frozenset(PARTS) - {"jacobian"}
+FIRST_ORDER: frozenset[Quantity] = frozenset({"jacobian", "diagonal", "divergence"})
+"""What is the Jacobian of the function itself, or a part of it."""
+SECOND_ORDER: frozenset[Quantity] = frozenset(PARTS) - FIRST_ORDER
 """What is the Jacobian of a gradient, or a part of it."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from jacengine.errors import UnsupportedError
-from jacengine.program.chain import SHAPE_ONLY, size_of
+from jacengine.program.chain import SHAPE_ONLY
 from jacengine.program.program import STOP, Program, aten, run_node, shape_of
 
 Sets = Any
@@ -46,7 +46,7 @@ class IndexSets:
         self,
         program: Program,
         values: Sequence[Any],
-        starts: Sequence[int],
+        labels: Mapping[int, Tensor],
         rules: Mapping[Any, Rule],
     ) -> None:
         """Prepare a walk.
@@ -54,7 +54,8 @@ class IndexSets:
         Args:
             program: The program.
             values: Its inputs today.
-            starts: The places of those that are differentiated, in order.
+            labels: The inputs that are differentiated, by their place: the number of
+                each entry among those that are told apart.
             rules: The rules by operator; pointwise ones need none.
         """
         self._rules = rules
@@ -62,19 +63,27 @@ class IndexSets:
         self._known: dict[Node, Any] = dict(zip(program.inputs, values, strict=True))
         self._sets: dict[Node, Sets] = {}
         self._varying: set[Node] = set()
-        sizes = [size_of(program.inputs[k]) for k in starts]
-        self.columns = sum(sizes)
-        first = 0
-        for k, size in zip(starts, sizes, strict=True):
+        self.columns = 1 + max(
+            (int(n.max()) for n in labels.values() if n.numel()), default=-1
+        )
+        for k, numbers_of in labels.items():
             node = program.inputs[k]
             self._varying.add(node)
-            self._sets[node] = _selection(
-                torch.arange(first, first + size), self.columns
-            )
-            first += size
+            self._sets[node] = _selection(numbers_of.flatten(), self.columns)
 
     def of_output(self) -> Sets:
         """Return the sets of what the program returns.
+
+        Raises:
+            UnsupportedError: An operator has no rule.
+            TooDenseError: The matrix is not sparse.
+        """
+        for _ in self.walk():
+            pass
+        return self._sets.get(self._program.output)
+
+    def walk(self) -> Iterator[tuple[Node, Sets]]:
+        """Yield the sets of what operators return, one after the other.
 
         Raises:
             UnsupportedError: An operator has no rule.
@@ -89,7 +98,7 @@ class IndexSets:
             found = self._found(node)
             self._check(node, found)
             self._sets[node] = found
-        return self._sets.get(self._program.output)
+            yield node, found
 
     def of(self, node: Any) -> Sets:
         """Return the sets of an operand; `None` of what is no node."""

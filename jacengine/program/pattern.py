@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from jacengine.patterns.pattern import Pattern
 from jacengine.program.index_set_rules import RULES
-from jacengine.program.index_sets import IndexSets
+from jacengine.program.index_sets import IndexSets, numbers
 from jacengine.program.program import Program, shape_of
 
 ORIGIN = "read from the program, at all points"
@@ -29,11 +29,16 @@ def read_pattern(
     Raises:
         UnsupportedError: An operator has no rule, or the matrix is not sparse.
     """
-    walk = IndexSets(program, values, starts, RULES)
+    labels: dict[int, Tensor] = {}
+    first = 0
+    for k in starts:
+        own = shape_of(program.inputs[k])
+        labels[k] = first + numbers(own)
+        first += own.numel()
+    walk = IndexSets(program, values, labels, RULES)
     found = walk.of_output()
-    rows = shape_of(program.output).numel()
+    shape = (shape_of(program.output).numel(), first)
     if found is None:
-        none = torch.zeros(0, dtype=torch.int64)
-        return Pattern((rows, walk.columns), none, none, origin=ORIGIN)
+        return Pattern(shape, [], [], origin=ORIGIN)
     entries = found.tocoo()
-    return Pattern((rows, walk.columns), entries.row, entries.col, origin=ORIGIN)
+    return Pattern(shape, entries.row, entries.col, origin=ORIGIN)

@@ -11,9 +11,11 @@ calls other libraries, or brings a derivative of its own.
 from __future__ import annotations
 
 import operator
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +23,7 @@ from torch import Tensor
 from torch._ops import HigherOrderOperator, OpOverload
 from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.traceback import preserve_node_meta
 
 from jacengine._torch_compile import (
     GuardedCaptures,
@@ -35,6 +38,10 @@ STOP = aten.lift_fresh_copy.default
 """Marks where the user's code stops the gradient; it returns its operand."""
 WITHOUT_EFFECT = frozenset({aten.detach.default, aten.alias.default})
 """What autograd adds to a trace, and what does nothing to values."""
+FRAME = re.compile(r'File "(.+)", line (\d+), in .*\n(.*)')
+"""A frame of a stack trace: its file, line and code."""
+NOT_THEIRS = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+"""Folders whose code is not the user's."""
 MAX_OPERATORS = 2000
 """Operators up to which a program is read; longer ones are unrolled loops."""
 
@@ -77,6 +84,16 @@ def run_node(node: Node, values: dict[Node, Any]) -> Any:
         return args[0].detach()
     target: Any = node.target
     return target(*args, **kwargs)
+
+
+def place_of(node: Node) -> str | None:
+    """Return the line of the user's code that an operator is from, if it is known."""
+    frames = FRAME.findall(node.meta.get("stack_trace") or "")
+    theirs = [frame for frame in frames if not frame[0].startswith(NOT_THEIRS)]
+    if not theirs:
+        return None
+    file, line, code = theirs[-1]
+    return f"{Path(file).name}, line {line}: {code.strip()}"
 
 
 def shape_of(node: Node) -> torch.Size:
@@ -181,7 +198,8 @@ def _program_of(module: GraphModule) -> Program:
 
 def _traced(function: Callable[..., Any], inputs: Sequence[Any]) -> GraphModule:
     trace = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)
-    return trace(*inputs)
+    with preserve_node_meta():  # where in the user's code an operator is from
+        return trace(*inputs)
 
 
 def _replacement(node: Node) -> Node | None:
@@ -210,8 +228,21 @@ def _refuse(node: Node) -> None:
         raise UnsupportedError(f"the program calls {target}")
     if is_mutable(target):
         raise UnsupportedError(f"the program writes to a tensor, by {target}")
-    if torch.Tag.nondeterministic_seeded in target.tags:
+    if torch.Tag.nondeterministic_seeded in target.tags and not _never_drops(node):
         raise UnsupportedError(f"the program draws random numbers, by {target}")
+
+
+def _never_drops(node: Node) -> bool:
+    """Tell whether an operator is random but for a dropout of probability zero."""
+    target: Any = node.target
+    names = [argument.name for argument in target._schema.arguments]
+    given = dict(zip(names, node.args, strict=False)) | node.kwargs
+    defaults = {a.name: a.default_value for a in target._schema.arguments}
+    return any(
+        given.get(name, defaults[name]) == 0
+        for name in ("dropout_p", "p")
+        if name in defaults
+    )
 
 
 class _run_marked(Interpreter):  # noqa: N801 - it is used as a function

@@ -109,6 +109,15 @@ OPERATORS: dict[str, tuple[Function, Tensor]] = {
     "matrix by vector": (lambda x: x @ x[0], X),
     "dot": (lambda x: x[0] @ x[1], X),
     "cross": (lambda x: torch.linalg.cross(x, x.flip(0).sin(), dim=-1), SQUARE),
+    "attention": (
+        lambda x: F.scaled_dot_product_attention(x, x.sin(), x),
+        SQUARE[None],
+    ),
+    "causal attention": (
+        lambda x: F.scaled_dot_product_attention(x, x, x.cos(), is_causal=True),
+        SQUARE[None],
+    ),
+    "dropout of nothing": (lambda x: F.dropout(x.sin(), 0.0), X),
     "solve": (lambda x: torch.linalg.solve(x, x[..., :1]), SQUARE),
     "inverse": (torch.linalg.inv, SQUARE),
     "determinant": (torch.linalg.det, SQUARE),
@@ -127,7 +136,7 @@ OPERATORS: dict[str, tuple[Function, Tensor]] = {
 WIDER = frozenset(
     {
         *("max", "cummax", "sort", "topk", "max pooling", "batch statistics"),
-        *("layer norm", "group norm", "where", "solve"),
+        *("layer norm", "group norm", "where", "solve", "causal attention"),
     }
 )
 """Operators whose pattern at all points is larger than that at one."""

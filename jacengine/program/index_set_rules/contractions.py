@@ -11,6 +11,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.fx import Node
 
+from jacengine.errors import UnsupportedError
 from jacengine.program.index_set_rules.table import (
     args_of,
     argument,
@@ -47,6 +48,28 @@ def _cross(walk: IndexSets, node: Node) -> Sets:
         index = numbers(shape_of(operand)).expand(shape)
         found = union(found, apply(pattern, gather(walk.of(operand), index)))
     return found
+
+
+@rule("_scaled_dot_product_flash_attention_for_cpu.default")
+def _attention(walk: IndexSets, node: Node) -> Sets:
+    query, key, value = args_of(node)[:3]
+    if walk.of(argument(node, "attn_mask")) is not None:
+        raise UnsupportedError("the mask of an attention depends on the input")
+    *outer, length, size = shape_of(query)
+    others, heads = shape_of(key)[-2], math.prod(outer)
+    own = merged(walk.of(query), (heads * length, size), (1,))
+    read = union(
+        *(
+            merged(walk.of(x), (heads * others, shape_of(x)[-1]), (1,))
+            for x in (key, value)
+        )
+    )
+    reads = np.ones((length, others), dtype=bool)
+    if argument(node, "is_causal"):
+        reads = np.tril(reads)
+    found = union(own, apply(kron(sparse.eye_array(heads), reads), read))
+    index = numbers((heads * length, 1)).expand(-1, shape_of(value)[-1])
+    return gather(found, index), found
 
 
 @dataclass(frozen=True)

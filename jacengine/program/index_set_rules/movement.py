@@ -65,6 +65,14 @@ def _cast(walk: IndexSets, node: Node) -> Sets:
     return walk.of(node.args[0])
 
 
+@rule("native_dropout.default", "dropout.default")
+def _dropout(walk: IndexSets, node: Node) -> Sets:
+    # Only a dropout of probability zero is in a program: it changes nothing.
+    value = node.meta["val"]
+    sets = walk.of(node.args[0])
+    return sets if isinstance(value, Tensor) else (sets, None)
+
+
 @rule("masked_fill.Scalar", "masked_fill.Tensor")
 def _masked_fill(walk: IndexSets, node: Node) -> Sets:
     operand, mask, value = args_of(node)
