@@ -61,6 +61,7 @@ bench: $(DEV_STAMP)
 
 operators: $(DEV_STAMP)
 	$(BIN)/python -m jacengine.bench.operators --out reports/operators
+	$(BIN)/python -m jacengine.bench.operators --readings --out reports/programs
 
 # Without their dependencies: BackPACK asks for torchvision, which brings another torch.
 peers: $(DEV_STAMP)

@@ -11,6 +11,7 @@ from rich.progress import track
 from jacengine.bench.operators.children import trials
 from jacengine.bench.operators.samples import operator_names
 from jacengine.bench.operators.table import frame, to_markdown
+from jacengine.bench.operators.trial import DERIVATIVES, READINGS
 
 
 @click.command()
@@ -19,19 +20,31 @@ from jacengine.bench.operators.table import frame, to_markdown
 @click.option("--jobs", default=2, show_default=True, help="Processes at a time.")
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds for a case.")
 @click.option(
+    "--readings",
+    is_flag=True,
+    help="Try what is read from operators as programs, not derivatives by auto.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for operators.md and operators.csv.",
 )
 def main(
-    names: tuple[str, ...], count: int, jobs: int, timeout: float, out: Path | None
+    names: tuple[str, ...],
+    *,
+    count: int,
+    jobs: int,
+    timeout: float,
+    readings: bool,
+    out: Path | None,
 ) -> None:
     """Try the operators NAMES, all by default; exit with 1 if anything is wrong."""
     known = operator_names()
     if unknown := sorted(set(names) - set(known)):
         raise click.BadParameter(f"no such operators: {', '.join(unknown)}")
     chosen = names or known
-    running = trials(chosen, count=count, jobs=jobs, timeout_s=timeout)
+    kinds = READINGS if readings else DERIVATIVES
+    running = trials(chosen, count=count, jobs=jobs, timeout_s=timeout, kinds=kinds)
     table = pd.concat(
         frame(found) for found in track(running, "Operators", total=len(chosen))
     )

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 
-from jacengine.bench.operators.trial import Case, Trial
+from jacengine.bench.operators.trial import DERIVATIVES, Case, Trial, What
 
 _Message = Case | Trial
 
 
 def trials(
-    operators: Iterable[str], *, count: int, jobs: int, timeout_s: float
+    operators: Iterable[str],
+    *,
+    count: int,
+    jobs: int,
+    timeout_s: float,
+    kinds: Sequence[What] = DERIVATIVES,
 ) -> Iterator[list[Trial]]:
     """Try operators, several at a time.
 
@@ -22,6 +27,7 @@ def trials(
         count: How many samples of each to try.
         jobs: How many processes run at a time.
         timeout_s: Seconds after which a case counts as hanging.
+        kinds: What is computed.
 
     Yields:
         The trials of each operator, in the order of their names.
@@ -33,10 +39,10 @@ def trials(
 
     def run(operator: str) -> list[Trial]:
         receiver, sender = context.Pipe(duplex=False)
-        child = context.Process(target=_child, args=(sender, operator, count))
+        child = context.Process(target=_child, args=(sender, operator, count, kinds))
         child.start()
         sender.close()
-        found = _received(receiver, timeout_s, operator)
+        found = _received(receiver, timeout_s, Case(operator, -1, kinds[0], ()))
         child.kill()
         child.join()
         return found
@@ -45,10 +51,9 @@ def trials(
         yield from pool.map(run, operators)
 
 
-def _received(receiver: Connection, timeout_s: float, operator: str) -> list[Trial]:
+def _received(receiver: Connection, timeout_s: float, case: Case) -> list[Trial]:
     """Collect trials until the child says that it is done, ends or hangs."""
     found: list[Trial] = []
-    case = Case(operator, -1, 0, ())
     while True:
         if not receiver.poll(timeout_s):
             return [*found, Trial(case, "hang", f"no end within {timeout_s:g} s")]
@@ -64,7 +69,9 @@ def _received(receiver: Connection, timeout_s: float, operator: str) -> list[Tri
             found.append(message)
 
 
-def _child(sender: Connection, operator: str, count: int) -> None:
+def _child(
+    sender: Connection, operator: str, count: int, kinds: Sequence[What]
+) -> None:
     # Imported here: the parent needs no samples.
     import torch  # noqa: PLC0415
 
@@ -73,7 +80,7 @@ def _child(sender: Connection, operator: str, count: int) -> None:
 
     torch.set_num_threads(1)
     for sample in samples(operator, count):
-        for case in cases(sample):
+        for case in cases(sample, kinds):
             sender.send(case)
             sender.send(attempt(sample, case))
     sender.send(None)

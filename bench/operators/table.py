@@ -12,7 +12,7 @@ import torch
 
 from jacengine.bench.operators.trial import Outcome, Trial
 
-COLUMNS = ["operator", "sample", "order", "inputs", "outcome", "detail"]
+COLUMNS = ["operator", "sample", "what", "inputs", "outcome", "detail"]
 WIDTH = 200
 """Characters of a message."""
 
@@ -20,13 +20,15 @@ WIDTH = 200
 HEAD = """\
 # The operators of torch's own samples
 
-`python -m jacengine.bench.operators --out reports/operators`, PyTorch {torch},
+`python -m jacengine.bench.operators`, PyTorch {torch},
 {system}.
 
-{operators} operators, {cases} cases: Jacobians (order 1) and Hessians of a weighted sum
-of the outputs (order 2) by each float64 input alone and by all together, compared with
-plain autograd. A doubtful result is that of plain autograd, with a warning that finite
-differences disagree. Operators without samples that can be tried: {untried}.
+{operators} operators, {cases} cases, compared with plain autograd: Jacobians and
+Hessians (of a weighted sum of the outputs) by each float64 input alone and by all
+together; or what is read from the operator as a program, unverified, by each input
+alone: its sparsity pattern, and its Jacobian by `elimination`. A doubtful result is
+that of plain autograd, with a warning that finite differences disagree. Operators
+without samples that can be tried: {untried}.
 
 {counts}
 
@@ -42,7 +44,7 @@ def frame(trials: Iterable[Trial]) -> pd.DataFrame:
         (
             trial.case.operator,
             trial.case.sample,
-            trial.case.order,
+            trial.case.what,
             " ".join(map(str, trial.case.inputs)),
             trial.outcome,
             " ".join(trial.detail.split()),
@@ -59,10 +61,10 @@ def to_markdown(table: pd.DataFrame, untried: Sequence[str]) -> str:
         table: The trials.
         untried: Operators of which no sample could be tried.
     """
-    counts = pd.crosstab(table["order"], table["outcome"])
+    counts = pd.crosstab(table["what"], table["outcome"])
     counts = counts.reindex(columns=list(get_args(Outcome)), fill_value=0)
     others = table[table["outcome"] != "right"].drop_duplicates(
-        ["operator", "order", "outcome", "detail"]
+        ["operator", "what", "outcome", "detail"]
     )
     shown = [
         textwrap.shorten(text, WIDTH, placeholder=" ...") for text in others["detail"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +15,10 @@ import jacengine
 from jacengine.bench.operators.samples import Sample
 from jacengine.errors import JacengineError
 
+What = Literal["Jacobian", "Hessian", "pattern", "elimination"]
+"""What is computed: by `auto` and `hessian`, or read from the operator as a program."""
+DERIVATIVES: tuple[What, ...] = ("Jacobian", "Hessian")
+READINGS: tuple[What, ...] = ("pattern", "elimination")
 Outcome = Literal["right", "doubtful", "refused", "wrong", "error", "crash", "hang"]
 TOLERANCE = 1e-7
 """Relative to the largest entry of a block; samples are in float64 ..."""
@@ -30,13 +33,13 @@ class Case:
     Attributes:
         operator: The name of the operator.
         sample: The position of the sample among torch's.
-        order: 1 for the Jacobian, 2 for the Hessian of a combination of the outputs.
+        what: What is computed; a Hessian is of a combination of the outputs.
         inputs: The positions of the differentiated inputs among the float64 tensors.
     """
 
     operator: str
     sample: int
-    order: int
+    what: What
     inputs: tuple[int, ...]
 
 
@@ -57,17 +60,21 @@ class Trial:
     detail: str = ""
 
 
-def cases(sample: Sample) -> Iterator[Case]:
-    """Yield both orders by each input alone, and by all together."""
+def cases(sample: Sample, kinds: Sequence[What] = DERIVATIVES) -> Iterator[Case]:
+    """Yield what is computed by each input alone, and derivatives by all together."""
     positions = tuple(range(len(sample.tensors)))
-    groups = dict.fromkeys([*((position,) for position in positions), positions])
-    for order, inputs in itertools.product((1, 2), groups):
-        yield Case(sample.operator, sample.index, order, inputs)
+    alone = [(position,) for position in positions]
+    for what in kinds:
+        together = [positions] if what in DERIVATIVES else []
+        for inputs in dict.fromkeys([*alone, *together]):
+            yield Case(sample.operator, sample.index, what, inputs)
 
 
 def attempt(sample: Sample, case: Case) -> Trial:
-    """Differentiate a sample, and compare with plain autograd."""
-    inputs, second = case.inputs, case.order == 2
+    """Compute what a case is of, and compare with plain autograd."""
+    if case.what in READINGS:
+        return _attempt_reading(sample, case)
+    inputs, second = case.inputs, case.what == "Hessian"
     fn = _combined(sample.fn) if second else sample.fn
     derivative = jacengine.hessian if second else jacengine.auto
     with warnings.catch_warnings(record=True) as caught:
@@ -89,6 +96,43 @@ def attempt(sample: Sample, case: Case) -> Trial:
             return Trial(case, "wrong", difference)
     doubts = [str(w.message) for w in caught if "finite differences" in str(w.message)]
     return Trial(case, "doubtful", doubts[0]) if doubts else Trial(case, "right")
+
+
+def _attempt_reading(sample: Sample, case: Case) -> Trial:
+    """Read a program, and compare with plain autograd; nothing verifies it before."""
+    from jacengine.program.eliminate import Elimination  # noqa: PLC0415 - slow
+    from jacengine.program.pattern import read_pattern  # noqa: PLC0415 - slow
+    from jacengine.program.program import Programs  # noqa: PLC0415 - slow
+
+    (position,) = case.inputs
+    tensors = [t.detach().clone() for t in sample.tensors]
+    x = tensors[position].requires_grad_()
+    missed: Tensor | None = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            program, inputs = Programs().of(sample.fn, tuple(tensors), {})
+            start = next((k for k, one in enumerate(inputs) if one is x), None)
+            if start is None:
+                return Trial(case, "refused", "the program does not read the input")
+            if case.what == "pattern":
+                pattern = read_pattern(program, inputs, [start])
+                missed = pattern.to_tensor() == 0
+                computed = missed.double()
+            else:
+                values = [v.detach() if isinstance(v, Tensor) else v for v in inputs]
+                computed = Elimination.of(program, start, 1).jacobian(values)
+        except Exception as error:
+            return Trial(case, "refused", f"{type(error).__name__}: {error}")
+        (truth,) = _plain_autograd(sample.fn, sample.tensors, (position,), second=False)
+    truth = truth.reshape(computed.shape)
+    if missed is not None:
+        nonzero = int((missed & (truth != 0) & ~truth.isnan()).sum())
+        if nonzero:
+            return Trial(case, "wrong", f"{nonzero} nonzeros are not in the pattern")
+    elif difference := _difference(computed, truth):
+        return Trial(case, "wrong", difference)
+    return Trial(case, "right")
 
 
 def _combined(fn: Callable[..., tuple[Tensor, ...]]) -> Callable[..., Tensor]:

@@ -39,6 +39,10 @@ class TooDenseError(UnsupportedError):
     """A dependence matrix has too many entries to be a sparse one."""
 
 
+class NoRuleError(UnsupportedError):
+    """An operator has no rule."""
+
+
 class IndexSets:
     """A walk over a program that finds the sets of every node."""
 
@@ -178,7 +182,7 @@ class IndexSets:
             return self._rules[target](self, node)
         if torch.Tag.pointwise in target.tags:
             return pointwise(self, node)
-        raise UnsupportedError(f"{target} has no rule for its sparsity pattern")
+        raise NoRuleError(f"{target} has no rule for its sparsity pattern")
 
     def _check(self, node: Node, found: Sets) -> None:
         value = node.meta["val"]

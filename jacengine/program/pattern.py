@@ -9,8 +9,8 @@ from torch import Tensor
 
 from jacengine.patterns.pattern import Pattern
 from jacengine.program.index_set_rules import RULES
-from jacengine.program.index_sets import IndexSets, numbers
-from jacengine.program.program import Program, shape_of
+from jacengine.program.index_sets import IndexSets, NoRuleError, numbers
+from jacengine.program.program import Program, decomposed, shape_of
 
 ORIGIN = "read from the program, at all points"
 """The origin of what is found so."""
@@ -29,6 +29,13 @@ def read_pattern(
     Raises:
         UnsupportedError: An operator has no rule, or the matrix is not sparse.
     """
+    try:
+        return _read(program, values, starts)
+    except NoRuleError:
+        return _read(decomposed(program, values), values, starts)
+
+
+def _read(program: Program, values: Sequence[Any], starts: Sequence[int]) -> Pattern:
     labels: dict[int, Tensor] = {}
     first = 0
     for k in starts:

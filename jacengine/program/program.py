@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._decomp import core_aten_decompositions
 from torch._ops import HigherOrderOperator, OpOverload
 from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -76,13 +77,38 @@ class Program:
         return found
 
 
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    attn_mask: Tensor | None = None,
+    scale: float | None = None,
+) -> Any:
+    """Compute attention by operators that have all derivatives."""
+    return aten._scaled_dot_product_attention_math.default(
+        query, key, value, attn_mask, dropout_p, is_causal, None, scale=scale
+    )
+
+
+RUN_AS: dict[Any, Any] = {
+    # The strides of fake tensors are not always those that kernels give.
+    aten.view.default: aten.reshape.default,
+    aten._unsafe_view.default: aten.reshape.default,
+    aten._scaled_dot_product_flash_attention_for_cpu.default: _attention,
+}
+"""What runs in the place of operators that rest on strides or lack derivatives."""
+
+
 def run_node(node: Node, values: dict[Node, Any]) -> Any:
     """Run the operator of a node on the values of its operands."""
     args: Any
     args, kwargs = torch.fx.map_arg((node.args, node.kwargs), values.__getitem__)
     if node.target is STOP:
         return args[0].detach()
-    target: Any = node.target
+    target: Any = RUN_AS.get(node.target, node.target)
     return target(*args, **kwargs)
 
 
@@ -164,6 +190,25 @@ def gradient_of(program: Program, values: Sequence[Any], start: int) -> Program:
     with torch.enable_grad(), without_modes(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _program_of(_traced(gradient, own))
+
+
+def decomposed(program: Program, values: Sequence[Any]) -> Program:
+    """Return a program of the core operators of ATen.
+
+    Marks where the gradient stops may be lost: what it depends on may be more.
+
+    Raises:
+        UnsupportedError: It has an operator that is not a plain function of tensors.
+    """
+    own = [x.detach() if isinstance(x, Tensor) else x for x in values]
+    trace = make_fx(
+        program.module,
+        decomposition_table=core_aten_decompositions(),
+        tracing_mode="fake",
+        _allow_non_fake_inputs=True,
+    )
+    with torch.no_grad(), without_modes(), preserve_node_meta():
+        return _program_of(trace(*own))
 
 
 def _program_of(module: GraphModule) -> Program:

@@ -215,7 +215,7 @@ def test_hessians_in_pieces_of_rows(layout: Any) -> None:
             {"quantity": "hessian", "by": "parameters", "wrt": "params"},
             "between groups of parameters",
         ),
-        ({"quantity": "hessean"}, "expected one of 'jacobian', 'hessian'"),
+        ({"quantity": "hessean"}, "expected one of 'jacobian', "),
     ],
 )
 def test_second_derivatives_that_are_not_cut(options: Any, said: str) -> None:

@@ -147,8 +147,8 @@ def test_alike_models_share_what_is_known_and_are_freed(
         model = mlp(3, 4, 2).float()
         gone += map(weakref.ref, (model, *model.children(), *model.parameters()))
         if not first:
-            monkeypatch.setattr(planning, "analyze", _not_again)
-            monkeypatch.setattr(examine, "analyze", _not_again)
+            monkeypatch.setattr(planning, "analyze_request", _not_again)
+            monkeypatch.setattr(examine, "analyze_request", _not_again)
         call(model, X)
         del model
     gc.collect()
