@@ -6,6 +6,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from jacengine._locks import SELECTION_LOCK, TORCH_GLOBAL_LOCK
@@ -27,7 +28,7 @@ from jacengine.plans.restore import restore_verified
 from jacengine.plans.sparse import refuse_small_pattern, with_pattern
 from jacengine.problem.callee import NO_CALLEE
 from jacengine.problem.nesting import is_nested
-from jacengine.problem.problem import Problem
+from jacengine.problem.problem import SPARSE, Problem
 from jacengine.problem.signature import Signature
 from jacengine.selection.budget import Budget, format_bytes, to_bytes
 from jacengine.selection.explain import as_text
@@ -68,16 +69,31 @@ def compute(request: PlanRequest, out: Any = None) -> Any:
     except PatternError as error:
         if isinstance(options.sparsity, Pattern):
             raise
-        warnings.warn(f"jacengine: {error} It is found anew.", stacklevel=3)
-        slot = _PLANS.slot(request)
-        plan = make_plan(
-            request,
-            use_cache=False,
-            accept_unstable=True,
-            known=plan.problem.pattern,
-        )
-        slot.keep(plan.of(NO_CALLEE))
+        plan = _plan_anew(request, plan.problem, error)
     return plan.compute(request.callee, request.leaves, out=out)
+
+
+def _plan_anew(request: PlanRequest, problem: Problem, error: PatternError) -> Plan:
+    """Plan again where the pattern of a plan has turned out too small.
+
+    What was asked to be sparse has the pattern found anew, in addition to the known
+    one; else the Jacobian is computed without one from now on.
+    """
+    options = request.options
+    asked = options.sparsity == "detect" or options.layout in SPARSE
+    then = "found anew" if asked else "not used for this function any more"
+    warnings.warn(f"jacengine: {error} The pattern is {then}.", stacklevel=4)
+    slot = _PLANS.slot(request)
+    if not asked:
+        options = replace(options, sparsity=None)
+    plan = make_plan(
+        replace(request, options=options),
+        use_cache=False,
+        accept_unstable=True,
+        known=problem.pattern,
+    )
+    slot.keep(plan.of(NO_CALLEE))
+    return plan
 
 
 def cached_plan(request: PlanRequest) -> Plan:

@@ -201,9 +201,10 @@ def decomposed(program: Program, values: Sequence[Any]) -> Program:
         UnsupportedError: It has an operator that is not a plain function of tensors.
     """
     own = [x.detach() if isinstance(x, Tensor) else x for x in values]
+    table: Any = core_aten_decompositions()
     trace = make_fx(
         program.module,
-        decomposition_table=core_aten_decompositions(),
+        decomposition_table=table,
         tracing_mode="fake",
         _allow_non_fake_inputs=True,
     )

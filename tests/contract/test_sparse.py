@@ -272,7 +272,7 @@ def test_a_pattern_that_is_too_large_is_right() -> None:
 
 def _branching(x: Tensor) -> Tensor:
     """Couple neighbours where the sum is positive; no program can tell."""
-    if float(x.sum()) > 0:
+    if float(x.detach().sum()) > 0:
         return x * x.roll(1)
     return x.sin()
 
@@ -291,6 +291,37 @@ def test_a_local_pattern_is_found_anew(layout: Any) -> None:
         dense = found if layout in {"dict", "flat"} else found.to_dense()
         torch.testing.assert_close(dense, wanted)
     jacengine.auto(_branching, -x, layout=layout, sparsity="detect")  # without warning
+
+
+def test_auto_goes_on_without_a_pattern_that_has_changed() -> None:
+    x = -randn(500).abs()
+    jacengine.auto(_branching, x)
+    with pytest.warns(UserWarning, match="not used for this function any more"):
+        found = jacengine.auto(_branching, -x)
+    torch.testing.assert_close(found, jacengine.auto(_branching, -x, sparsity=None))
+    for there in (x, -x, 2 * x):
+        found = jacengine.auto(_branching, there)  # without a warning
+        wanted = jacengine.auto(_branching, there, sparsity=None)
+        torch.testing.assert_close(found, wanted)
+
+
+def test_indices_that_change_are_noticed() -> None:
+    def gathered(x: Tensor, index: Tensor) -> Tensor:
+        return x[index] * x
+
+    x, index = randn(500), torch.arange(500)
+    plan = jacengine.plan(gathered, x, index)
+    assert plan.problem.pattern is not None
+    with pytest.raises(jacengine.PatternError):
+        plan(x, index.roll(1))
+    compiled = jacengine.plan(gathered, x, index, compiled=True, layout="values")
+    with pytest.raises(jacengine.PatternError):
+        compiled(x, index.roll(1))
+    jacengine.auto(gathered, x, index, layout="coo")
+    with pytest.warns(UserWarning, match="found anew"):
+        found = jacengine.auto(gathered, x, index.roll(1), layout="coo")
+    wanted = jacengine.auto(gathered, x, index.roll(1), sparsity=None)
+    torch.testing.assert_close(found.to_dense(), wanted)
 
 
 def test_a_plan_refuses_a_point_with_other_nonzeros() -> None:
