@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from jacengine import pytrees
-from jacengine.errors import ArgumentError
+from jacengine.errors import ArgumentError, PatternError
 from jacengine.linear_operators.factored import factor_by_layers
 from jacengine.linear_operators.matrix_free import (
     ImplicitMatrix,
@@ -19,6 +19,7 @@ from jacengine.linear_operators.matrix_free import (
     MatrixFree,
 )
 from jacengine.linear_operators.method_pair import fastest, vjp_agrees
+from jacengine.linear_operators.sparse import sparse_matrix
 from jacengine.plans.examine import examine
 from jacengine.plans.process_cache import ProcessCache
 from jacengine.plans.request import PlanRequest
@@ -240,7 +241,14 @@ def make_operator(request: PlanRequest, *, timed: bool) -> JacobianOperator:
         request.callee, request.leaves, create_graph=request.options.create_graph
     )
     bound = recipe.problem.bind(request.callee, request.leaves)
-    return JacobianOperator(request, timed, recipe, bound)
+    try:
+        return JacobianOperator(request, timed, recipe, bound)
+    except PatternError:  # it has other nonzeros here: by products from now on
+        options = replace(request.options, sparsity=None)
+        recipe = _make_recipe(replace(request, options=options), timed=timed)
+        slot.keep(recipe)
+        bound = recipe.problem.bind(request.callee, request.leaves)
+        return JacobianOperator(request, timed, recipe, bound)
 
 
 def _make_recipe(request: PlanRequest, *, timed: bool) -> Recipe:
@@ -254,6 +262,11 @@ def _make_recipe(request: PlanRequest, *, timed: bool) -> Recipe:
             factored = factor_by_layers(problem, bound, composition)
             if factored is not None and vjp_agrees(factored(bound), problem, reference):
                 return Recipe(problem, signature, factored, "by layers")
+    sparse = sparse_matrix(request, problem, timed=timed)
+    if sparse is not None:
+        matrix, method = sparse
+        if vjp_agrees(matrix(bound), problem, reference):
+            return Recipe(problem, signature, matrix, method)
     choose = functools.partial(
         fastest, problem, bound, reference, request.compositions, timed=timed
     )

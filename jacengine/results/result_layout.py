@@ -7,7 +7,6 @@ problem alone and is computed once.
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -154,9 +153,6 @@ class ResultLayout:
         starts, columns = pattern.row_starts, pattern.columns
         if batch is not None:
             starts, columns = starts.expand(batch, -1), columns.expand(batch, -1)
-        with warnings.catch_warnings():  # torch's, once: its CSR layout is in beta
-            warnings.simplefilter("ignore")
-            torch.zeros(1, 1).to_sparse_csr()
         return starts.contiguous().to(device), columns.contiguous().to(device)
 
     @functools.cached_property

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from jacengine.errors import ArgumentError
+from jacengine.results.csr import csr_tensor
 from jacengine.results.entries import Entries
 from jacengine.results.result import Projection, Result
 from jacengine.results.result_layout import ResultLayout
@@ -80,9 +81,7 @@ class SparseResult(Result):
                 check_invariants=False,
             )
         starts, columns = layout.csr_indices
-        return torch.sparse_csr_tensor(
-            starts, columns, values, shape, check_invariants=False
-        )
+        return csr_tensor(starts, columns, values, shape)
 
     def project(self, cotangents: Any) -> list[Projection]:
         """Compute `u^T J` from the values."""
