@@ -178,6 +178,8 @@ class IndexSets:
             return None
         if all(self.of(operand) is None for operand in node.all_input_nodes):
             return None
+        if target in OVERLAPPING:
+            raise UnsupportedError(f"{target} may write an entry twice")
         if target in self._rules:
             return self._rules[target](self, node)
         if torch.Tag.pointwise in target.tags:
@@ -291,6 +293,8 @@ def _chosen(walk: IndexSets, node: Node, operand: Node, index: Tensor) -> Tensor
     return torch.where(mask if operand is first else ~mask, index, -1)
 
 
+OVERLAPPING = frozenset({aten.max_unpool2d.default, aten.max_unpool3d.default})
+"""Operators whose derivative, where they write an entry twice, is of both."""
 FLAT = frozenset(
     {
         *(aten.sign.default, aten.sgn.default, aten.round.default, aten.floor.default),

@@ -272,6 +272,8 @@ def _refuse(node: Node) -> None:
         if getattr(target, "__name__", "") == "getitem":
             return
         raise UnsupportedError(f"the program calls {target}")
+    if "as_strided" in target.name():
+        raise UnsupportedError(f"the program rests on strides, by {target}")
     if is_mutable(target):
         raise UnsupportedError(f"the program writes to a tensor, by {target}")
     if torch.Tag.nondeterministic_seeded in target.tags and not _never_drops(node):
