@@ -105,9 +105,8 @@ def _column_colors(shape: tuple[int, int], rows: Tensor, columns: Tensor) -> Ten
             other = _first_fit(shape, rows, columns, largest_first)
             colors = min(colors, other, key=lambda found: int(found.max()))
     # Numbered without gaps; columns without entries need no direction.
-    colors = torch.where(used, colors, -1)
-    numbers = colors.unique()
-    return torch.searchsorted(numbers, colors) - int(bool(numbers[0] < 0))
+    present = torch.bincount(colors[used]) > 0
+    return torch.where(used, (present.cumsum(0) - 1)[colors], -1)
 
 
 def _first_fit(

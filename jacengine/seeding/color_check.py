@@ -116,12 +116,21 @@ class ColorCheck:
         key = (block.start, block.stop)
         if key not in self._factors:
             colors = min(block.stop, self._colors) - block.start
-            factors = torch.zeros(colors, self._length, dtype=self._dtype, device="cpu")
-            color = self._coloring.color
-            inside = (color >= block.start) & (color < block.start + colors)
-            at = (color[inside] - block.start, self._coloring.place[inside])
-            factors[at] = self.direction[self._seeded[inside]].to(self._dtype)
-            self._factors[key] = factors.unsqueeze(1).to(self._device)
+            shape = (colors, 1, self._length)
+            factors = torch.zeros(shape, dtype=self._dtype, device="cpu")
+            color, place, seeded = (
+                self._coloring.color,
+                self._coloring.place,
+                self._seeded,
+            )
+            if colors < self._coloring.count:
+                inside = (color >= block.start) & (color < block.start + colors)
+                which = inside.nonzero().flatten()
+                color, place, seeded = color[which], place[which], seeded[which]
+            flat = (color - block.start) * self._length + place
+            values = self.direction[seeded].to(self._dtype)
+            factors.view(-1).index_copy_(0, flat, values)
+            self._factors[key] = factors.to(self._device)
         return self._factors[key]
 
     @cached_property
