@@ -123,7 +123,8 @@ def _attempt_reading(sample: Sample, case: Case) -> Trial:
                 values = [v.detach() if isinstance(v, Tensor) else v for v in inputs]
                 computed = Elimination.of(program, start, 1).jacobian(values)
         except Exception as error:
-            return Trial(case, "refused", f"{type(error).__name__}: {error}")
+            said = str(error).split(" from user code", 1)[0].split("\nfrom user", 1)[0]
+            return Trial(case, "refused", f"{type(error).__name__}: {said}")
         (truth,) = _plain_autograd(sample.fn, sample.tensors, (position,), second=False)
     truth = truth.reshape(computed.shape)
     if missed is not None:
