@@ -133,3 +133,11 @@ def test_the_kernel_predicts_as_ridge_regression_on_gradients() -> None:
     expected = model(x_test).detach() + J_test @ change
     found = example["solved"](model, x, y, x_test)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_bundle_adjustment_finds_the_scene(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLES / "bundle_adjustment.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert "960 x 276, 7,680 nonzeros" in said
+    (residual,) = re.findall(r"residual ([\d.e+-]+) after", said)
+    assert float(residual) < 1e-6
