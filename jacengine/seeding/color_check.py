@@ -34,7 +34,7 @@ class ColorCheck:
         pattern: Pattern,
         coloring: Coloring,
         *,
-        pushes: bool,
+        by_columns: bool,
         colors: int,
     ) -> None:
         """Describe a sweep.
@@ -44,7 +44,7 @@ class ColorCheck:
             shown: The tensors that products belong to.
             pattern: Where J may be other than zero.
             coloring: The colours of the entries that seeds have.
-            pushes: Whether seeds are tangents, and not cotangents.
+            by_columns: Whether the columns of the pattern are coloured, not its rows.
             colors: How many colours are taken.
         """
         self._length = sum(spec.size for spec in shown)
@@ -53,7 +53,7 @@ class ColorCheck:
         self._dtype = least_precise(spec.dtype for spec in specs)
         self._pattern, self._coloring, self._colors = pattern, coloring, colors
         ends = (pattern.columns, pattern.rows)
-        self._seeded, self._shown = ends if pushes else ends[::-1]
+        self._seeded, self._shown = ends if by_columns else ends[::-1]
         self._factors: dict[tuple[int, int], Tensor] = {}
 
     @property

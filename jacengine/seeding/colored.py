@@ -46,7 +46,7 @@ class ColoredSeeds:
         pattern: Pattern,
         coloring: Coloring,
         *,
-        pushes: bool,
+        by_columns: bool,
         colors: int | None,
         checked: bool,
     ) -> None:
@@ -58,7 +58,7 @@ class ColoredSeeds:
             shown: The tensors that products belong to.
             pattern: Where J may be other than zero.
             coloring: The colours of the entries of those tensors.
-            pushes: Whether seeds are tangents, and not cotangents.
+            by_columns: Whether the columns of the pattern are coloured, not its rows.
             colors: How many colours are taken; `None`: all.
             checked: Whether the random direction goes with them.
         """
@@ -70,7 +70,12 @@ class ColoredSeeds:
         self._check: ColorCheck | None = None
         if checked and coloring.count > 0:
             self._check = ColorCheck(
-                self.specs, shown, pattern, coloring, pushes=pushes, colors=taken
+                self.specs,
+                shown,
+                pattern,
+                coloring,
+                by_columns=by_columns,
+                colors=taken,
             )
         self.count = taken + (self._check is not None)
         self._blocks: dict[tuple[int, int], tuple[Entries, Tensor]] = {}
@@ -204,7 +209,7 @@ class Colors:
             shown,
             pattern,
             coloring,
-            pushes=pushes,
+            by_columns=pushes or _is_symmetric(problem, pattern),
             colors=problem.colors,
             # What is read in a mirrored place needs all colours.
             checked=problem.colors is None or coloring.direct,
@@ -226,6 +231,11 @@ def coloring_for(problem: Problem, mode: Mode) -> Coloring:
     pattern = problem.pattern
     if pattern is None:
         raise ValueError("there is no pattern to colour")
-    if problem.gradient is not None and pattern.symmetric:
+    if _is_symmetric(problem, pattern):
         return pattern.symmetric_coloring
     return pattern.column_coloring if mode == "jvp" else pattern.row_coloring
+
+
+def _is_symmetric(problem: Problem, pattern: Pattern) -> bool:
+    """Tell whether the columns of a matrix are coloured, whatever seeds are."""
+    return problem.gradient is not None and pattern.symmetric

@@ -229,20 +229,23 @@ def test_hessians(name: str, layout: Any, create_graph: bool) -> None:
     assert found.requires_grad == create_graph
 
 
-def test_every_second_order_method() -> None:
-    fn, x = HESSIANS["arrowhead"], randn(9)
+@pytest.mark.parametrize("name", HESSIANS)
+@pytest.mark.parametrize("method", jacengine.list_strategies("hessian"))
+def test_every_second_order_method(name: str, method: str) -> None:
+    fn, x = HESSIANS[name], randn(9)
     wanted = jacengine.hessian(fn, x, sparsity=None)
-    for name in jacengine.list_strategies("hessian"):
-        try:
-            jacengine.hessian(fn, x, strategies=[name], sparsity=None)
-        except jacengine.NoStrategyError:
-            continue
-        found = jacengine.hessian(fn, x, strategies=[name], sparsity="detect")
-        torch.testing.assert_close(found, wanted)
-        plan = jacengine.plan(
-            fn, x, strategies=[name], sparsity="detect", quantity="hessian"
-        )
-        assert plan.selection.candidates[0].outcome == "ok"
+    try:
+        jacengine.hessian(fn, x, strategies=[method], sparsity=None)
+    except jacengine.NoStrategyError:
+        return
+    options: dict[str, Any] = {"strategies": [method], "quantity": "hessian"}
+    for chunk in (None, 2):
+        plan = jacengine.plan(fn, x, sparsity="detect", effort="none", **options)
+        assert isinstance(plan.chosen.method, Method)
+        assert plan.chosen.method.seeding == COLORS
+        sweep = Sweep(plan.problem, replace(plan.chosen.method, chunk_size=chunk))
+        result = sweep.run(plan.problem.bind(plan.callee, [x]))
+        torch.testing.assert_close(result.nested(), wanted)
 
 
 # --- patterns that are wrong, or become wrong
