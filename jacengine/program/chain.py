@@ -16,7 +16,8 @@ from torch.fx import Node
 
 from jacengine.errors import UnsupportedError
 from jacengine.program.local_jacobians import has_rule
-from jacengine.program.program import STOP, Program, aten, run_node, shape_of
+from jacengine.program.operators import STOP, aten, run_node, shape_of
+from jacengine.program.program import Program
 
 SHAPE_ONLY = frozenset(
     {

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from jacengine.program.index_set_rules import RULES
 from jacengine.program.index_sets import IndexSets
-from jacengine.program.program import Program, place_of
+from jacengine.program.operators import place_of
+from jacengine.program.program import Program
 
 
 def coupling_operator(

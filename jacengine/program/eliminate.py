@@ -20,7 +20,8 @@ from jacengine.program.local_jacobians import (
     dense,
     local_jacobian,
 )
-from jacengine.program.program import Program, shape_of
+from jacengine.program.operators import shape_of
+from jacengine.program.program import Program
 
 
 @dataclass(frozen=True)

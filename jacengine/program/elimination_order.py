@@ -19,7 +19,7 @@ from torch.fx import Node
 
 from jacengine.program.chain import Segment, size_of
 from jacengine.program.local_jacobians import VIEWS, is_linear, is_pointwise
-from jacengine.program.program import shape_of
+from jacengine.program.operators import shape_of
 
 FLOPS, BYTES = 1e11, 8e9
 """Operations a second of a matrix product, and bytes a second of a pointwise pass: only

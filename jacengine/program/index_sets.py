@@ -23,7 +23,8 @@ from torch.fx import Node
 
 from jacengine.errors import UnsupportedError
 from jacengine.program.chain import SHAPE_ONLY
-from jacengine.program.program import STOP, Program, aten, run_node, shape_of
+from jacengine.program.operators import STOP, aten, run_node, shape_of
+from jacengine.program.program import Program
 
 Sets = Any
 """The inputs that each entry of a tensor depends on, a CSR matrix; `None`: no entry

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from jacengine.program.program import aten, shape_of
+from jacengine.program.operators import aten, shape_of
 
 VIEWS = frozenset(
     {

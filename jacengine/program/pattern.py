@@ -10,7 +10,8 @@ from torch import Tensor
 from jacengine.patterns.pattern import Pattern
 from jacengine.program.index_set_rules import RULES
 from jacengine.program.index_sets import IndexSets, NoRuleError, numbers
-from jacengine.program.program import Program, decomposed, shape_of
+from jacengine.program.operators import shape_of
+from jacengine.program.program import Program, decomposed
 
 ORIGIN = "read from the program, at all points"
 """The origin of what is found so."""

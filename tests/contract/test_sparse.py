@@ -1,7 +1,9 @@
 """Sparse Jacobians and Hessians: every strategy, every layout, against dense ones."""
 
 import itertools
+import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -465,3 +467,25 @@ def test_random_sparse_functions(call: Any, layout: Any) -> None:
         if layout not in {"dict", "flat"}:
             (found,) = dense_of(found, layout, pattern)
         torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's own
+def test_plans_can_be_pickled() -> None:
+    x = randn(300)
+    plan = jacengine.plan(_fn_to_pickle, x, layout="values")
+    again = pickle.loads(pickle.dumps(plan))
+    torch.testing.assert_close(again(x), plan(x))
+
+
+def _fn_to_pickle(u: Tensor) -> Tensor:
+    return heat(u)
+
+
+def test_threads_share_a_plan() -> None:
+    plan = jacengine.plan(heat, randn(300), layout="values")
+    points = [randn(300, seed=seed) for seed in range(8)]
+    wanted = [plan(x) for x in points]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for found, right in zip(pool.map(plan, points), wanted, strict=True):
+                torch.testing.assert_close(found, right)

@@ -11,7 +11,7 @@ from torch.fx import Node
 
 from jacengine.program.index_set_rules.table import args_of, argument, rule
 from jacengine.program.index_sets import IndexSets, Sets, gather, merge, numbers, union
-from jacengine.program.program import aten, run_node, shape_of
+from jacengine.program.operators import aten, run_node, shape_of
 
 
 @rule(

@@ -32,7 +32,7 @@ from jacengine.program.index_sets import (
     numbers,
     union,
 )
-from jacengine.program.program import shape_of
+from jacengine.program.operators import shape_of
 
 
 @rule(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from jacengine.program.index_sets import Rule, Sets, gather, merge, numbers
-from jacengine.program.program import aten
+from jacengine.program.operators import aten
 
 RULES: dict[Any, Rule] = {}
 """The rules by operator of ATen."""

@@ -21,7 +21,7 @@ from jacengine.program.index_set_rules.table import (
     rule,
 )
 from jacengine.program.index_sets import IndexSets, Sets, apply, gather, numbers
-from jacengine.program.program import shape_of
+from jacengine.program.operators import shape_of
 
 
 @dataclass(frozen=True)
