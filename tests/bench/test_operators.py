@@ -132,7 +132,7 @@ def test_the_command(tmp_path: Path) -> None:
     refused = table[table["outcome"] == "refused"]
     assert set(refused["what"]) == {"Hessian"}
     report = (tmp_path / "operators.md").read_text()
-    assert "| cdist | 0 | 2 | 0 | refused | UnsupportedError" in report
+    assert "| cdist | 0 | Hessian | 0 | refused | UnsupportedError" in report
     assert "nowhere" in CliRunner().invoke(main, ["nowhere"]).output
 
 
