@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from jacengine.interface import Composition
 from jacengine.patterns.pattern import PAIR, Pattern
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import SPARSE, Problem
+from jacengine.seeding.colored import color_count
 from jacengine.selection.verification import reference_context
 
 WORTH_LOOKING = 64
@@ -64,8 +66,10 @@ def find_pattern(
     found = detect(problem, bound, compositions)
     if wanted:
         return found or _dense(problem, shape)
-    pays = found is not None and _colors(problem, found) <= FEWER * min(shape)
-    return found if pays else None
+    if found is None:
+        return None
+    count = color_count(replace(problem, pattern=found))
+    return found if count <= FEWER * min(shape) else None
 
 
 def detect(
@@ -126,7 +130,9 @@ def _row_shares(problem: Problem, bound: BoundFunction) -> list[float]:
     """Return the share of nonzeros in a few random rows, by plain autograd."""
     rows, columns = shape_of(problem)
     generator = torch.Generator().manual_seed(0)
-    chosen = torch.randint(0, rows, (SAMPLED,), generator=generator).tolist()
+    chosen = torch.randint(
+        0, rows, (SAMPLED,), generator=generator, device="cpu"
+    ).tolist()
     shares: list[float] = []
     with reference_context(problem, bound):
         primals = bound.tracked()
@@ -149,11 +155,6 @@ def _one_row(
             break
         row -= spec.size
     return cotangents
-
-
-def _colors(problem: Problem, pattern: Pattern) -> int:
-    symmetric = problem.gradient is not None and pattern.symmetric
-    return pattern.symmetric_coloring.count if symmetric else pattern.colors
 
 
 def _dense(problem: Problem, shape: tuple[int, int]) -> Pattern:

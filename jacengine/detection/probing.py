@@ -99,7 +99,9 @@ def _nearby(bound: BoundFunction, seed: int) -> BoundFunction:
     for slot in bound.call_spec.slots:
         leaf: Tensor = leaves[slot].detach()
         scale = leaf.double().square().mean().sqrt().nan_to_num(nan=0.0)
-        noise = torch.randn(leaf.shape, generator=generator, dtype=torch.float64)
+        noise = torch.randn(
+            leaf.shape, generator=generator, dtype=torch.float64, device="cpu"
+        )
         moved = leaf.cpu().double() + DISTANCE * float(scale) * noise
         leaves[slot] = moved.to(leaf)
     return bound.at(leaves)
@@ -130,12 +132,13 @@ class _Search:
         width = 1
         while width < n:
             width *= SPLIT
-        rows, blocks = torch.arange(m), torch.zeros(m, dtype=torch.int64)
+        rows = torch.arange(m, device="cpu")
+        blocks = torch.zeros_like(rows)
         while width > 1:
             width //= SPLIT
             coloring = color_columns((m, -(-n // (width * SPLIT))), rows, blocks)
             nonzero = self._products(bound, seeded, coloring.colors, width, n)
-            part = torch.arange(SPLIT).repeat(len(rows))
+            part = torch.arange(SPLIT, device="cpu").repeat(len(rows))
             row, block = (t.repeat_interleave(SPLIT) for t in (rows, blocks))
             color = coloring.color.repeat_interleave(SPLIT)
             there = nonzero[color * SPLIT + part, row]
@@ -156,10 +159,12 @@ class _Search:
     ) -> Tensor:
         """Tell which entries of the products with each part of a colour are not 0."""
         generator = torch.Generator().manual_seed(width)
-        entry = torch.arange(size)
+        entry = torch.arange(size, device="cpu")
         color = colors[entry // (width * SPLIT)]
         direction = color * SPLIT + (entry // width) % SPLIT
-        values = 0.5 + torch.rand(size, generator=generator)
+        values = 0.5 + torch.rand(
+            size, generator=generator, dtype=torch.float32, device="cpu"
+        )
         count = (int(colors.max()) + 1) * SPLIT
         self.directions += count
         step = max(1, SEED_BYTES // (8 * max(1, size)))
@@ -168,7 +173,7 @@ class _Search:
             taken = min(step, count - first)
             inside = (direction >= first) & (direction < first + taken)
             where = (inside & (color >= 0)).nonzero().flatten()
-            flat = torch.zeros(taken, size)
+            flat = torch.zeros(taken, size, dtype=torch.float32, device="cpu")
             flat[direction[where] - first, where] = values[where]
             products = self._multiply(bound, specs, flat)
             found.append(products)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from jacengine.errors import UnsupportedError
 from jacengine.patterns.pattern import Pattern
 from jacengine.problem.bound_function import BoundFunction
@@ -29,11 +31,31 @@ def read(problem: Problem, bound: BoundFunction) -> Pattern:
         if problem.values[0].size != 1 or len(starts) != 1:
             raise UnsupportedError("only gradients of one number by one input are read")
         program = gradient_of(program, values, starts[0])
-    found = read_pattern(program, values, starts)
+    unknown = _unknown(call, captured.places, starts)
+    found = read_pattern(program, values, starts, unknown)
     rows = sum(spec.size for spec in problem.outputs)
     if found.shape != (rows, problem.column_count):
         raise UnsupportedError("the program has other sizes")
     return found
+
+
+def _unknown(
+    call: BoundFunction, places: tuple[int | None, ...], starts: list[int]
+) -> list[int]:
+    """Return the places of arguments whose values are not part of a pattern.
+
+    Those of each sample differ, and floating-point ones from call to call; indices are
+    taken to stay.
+    """
+    spec = call.call_spec
+    return [
+        k
+        for k, leaf, dim in zip(places, call.leaves, spec.dims, strict=True)
+        if k is not None
+        and k not in starts
+        and isinstance(leaf, Tensor)
+        and (dim is not None or leaf.is_floating_point())
+    ]
 
 
 def _starts(

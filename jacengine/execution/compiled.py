@@ -32,7 +32,7 @@ from jacengine._torch_compile import GuardedCaptures, compiled_graph, in_own_ord
 from jacengine._torch_private import set_grad_enabled
 from jacengine._torchfunc import Tensors
 from jacengine.errors import UnsupportedError
-from jacengine.execution.outside import refuse_outside
+from jacengine.execution.pattern_check import refuse_outside
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.results.result import Blocks, Result

@@ -17,7 +17,7 @@ from jacengine.execution.compiled import CompiledSweep
 from jacengine.execution.execution_context import execution_context
 from jacengine.execution.linearize import linearize, points
 from jacengine.execution.method import Execution, Method
-from jacengine.execution.outside import refuse_outside
+from jacengine.execution.pattern_check import refuse_outside
 from jacengine.interface import LinearMap, Point
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.call_spec import TensorSpec

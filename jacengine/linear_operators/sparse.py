@@ -17,6 +17,7 @@ from jacengine.plans.sparse import with_pattern
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.results.csr import csr_tensor
+from jacengine.seeding.colored import color_count
 from jacengine.selection.effort import Effort
 
 MOST_COLORS = 64
@@ -90,8 +91,9 @@ def sparse_matrix(
         return None
     if problem.outputs[0].dtype not in DTYPES:
         return None
-    pattern = with_pattern(problem, request).pattern
-    if pattern is None or not 0 < pattern.colors <= MOST_COLORS:
+    known = with_pattern(problem, request)
+    pattern = known.pattern
+    if pattern is None or not 0 < color_count(known) <= MOST_COLORS:
         return None
     chosen = replace(options, layout="values", sparsity=pattern)
     effort: Effort = "quick" if timed else "none"
@@ -101,4 +103,4 @@ def sparse_matrix(
         values: Tensor = plan.compute(bound.callee, bound.leaves)
         return SparseMatrix(problem, pattern, values)
 
-    return made, f"a sparse matrix of {pattern.colors} colours by {plan.strategy}"
+    return made, f"a sparse matrix of {color_count(known)} colours by {plan.strategy}"

@@ -257,7 +257,7 @@ def as_pattern(given: Any) -> Pattern:
         rows, columns = given.to_sparse_coo().coalesce().indices()
         pattern = Pattern(_two(given.shape), rows, columns)
     elif isinstance(given, Tensor | np.ndarray):
-        found = torch.as_tensor(given)
+        found = torch.as_tensor(given, device="cpu")
         if found.dtype != torch.bool:
             raise ArgumentError(
                 f"sparsity= got a {type(given).__name__} of {found.dtype}; expected a "
@@ -287,7 +287,7 @@ def _two(shape: Any) -> tuple[int, int]:
 
 
 def _indices(given: Any, name: str) -> Tensor:
-    index = torch.as_tensor(given).detach()
+    index = torch.as_tensor(given, device="cpu").detach()
     if not index.numel():
         index = index.to(torch.int64)
     whole = not (index.is_floating_point() or index.is_complex())

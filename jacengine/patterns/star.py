@@ -24,7 +24,7 @@ def star_colors(size: int, rows: Tensor, columns: Tensor) -> Tensor:
     for row, column in edges:
         neighbours[row].append(column)
     found = [_colored(neighbours, order) for order in _orders(neighbours)]
-    return torch.tensor(min(found, key=max), dtype=torch.int64)
+    return torch.tensor(min(found, key=max), dtype=torch.int64, device="cpu")
 
 
 def _orders(neighbours: list[list[int]]) -> list[list[int]]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from jacengine.detection.detect import find_pattern
 from jacengine.errors import PatternError
-from jacengine.execution.outside import OUTSIDE
+from jacengine.execution.pattern_check import OUTSIDE
 from jacengine.patterns.pattern import Pattern
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.problem import Problem

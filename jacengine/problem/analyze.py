@@ -24,7 +24,11 @@ from jacengine.peak_memory import peak_memory
 from jacengine.problem.bound_function import BoundFunction, Output, bind
 from jacengine.problem.call_spec import TensorSpec, describe_call
 from jacengine.problem.callee import Callee
-from jacengine.problem.gradient_specs import diagonal_rows, field_of, gradient_leaves
+from jacengine.problem.gradient_specs import (
+    diagonal_rows,
+    gradient_leaves,
+    potential_of,
+)
 from jacengine.problem.independence import coupled_by_value, coupled_by_vjp
 from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import (
@@ -96,7 +100,7 @@ def analyze(
         raise CoupledSamplesError(_coupling_advice(callee))
     differentiated, values, structure = outputs, outputs, seen.structure
     if PARTS[options.quantity] != "whole" and options.quantity in FIRST_ORDER:
-        values, structure = (field_of(outputs, spec.inputs, options),), pytrees.LEAF
+        values, structure = (potential_of(outputs, spec.inputs, options),), pytrees.LEAF
     if options.quantity in SECOND_ORDER:
         differentiated = gradient_leaves(outputs, spec.inputs, options)
     row_count = sum(leaf.size for leaf in differentiated)

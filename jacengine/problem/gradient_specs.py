@@ -46,7 +46,7 @@ def gradients(
             start += size
 
 
-def field_of(
+def potential_of(
     outputs: Sequence[TensorSpec], inputs: Sequence[TensorSpec], options: Options
 ) -> TensorSpec:
     """Describe the scalar whose gradient the outputs have the shapes of.
@@ -66,7 +66,7 @@ def field_of(
         raise ArgumentError(
             f"layout={options.layout!r} is of a matrix, not of a {options.quantity}."
         )
-    return replace(outputs[0], label="the field", shape=())
+    return replace(outputs[0], label="the potential", shape=())
 
 
 def gradient_leaves(

@@ -102,7 +102,7 @@ class Problem:
         returned: What the function returns (of one sample).
         returned_structure: How that nests.
         values: What has a result each: what the function returns; of a diagonal or a
-            divergence, the one field that the function is of.
+            divergence, a potential that the function is the gradient of, in shape.
         value_structure: How those nest.
         outputs: What is differentiated by the inputs: what the function returns, or its
             gradient.

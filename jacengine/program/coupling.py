@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jacengine.program.index_set_rules import RULES
 from jacengine.program.index_sets import IndexSets
-from jacengine.program.operators import place_of
+from jacengine.program.operators import source_line
 from jacengine.program.program import Program
 
 
@@ -33,6 +33,6 @@ def coupling_operator(
     for node, found in IndexSets(program, values, samples, RULES).walk():
         for sets in found if isinstance(found, tuple) else (found,):
             if sets is not None and bool((np.diff(sets.indptr) > 1).any()):
-                name, place = str(node.target), place_of(node)
+                name, place = str(node.target), source_line(node)
                 return name if place is None else f"{name}, in {place}"
     return None

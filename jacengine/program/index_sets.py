@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,8 @@ class IndexSets:
         values: Sequence[Any],
         labels: Mapping[int, Tensor],
         rules: Mapping[Any, Rule],
+        *,
+        unknown: Collection[int] = (),
     ) -> None:
         """Prepare a walk.
 
@@ -62,12 +64,14 @@ class IndexSets:
             labels: The inputs that are differentiated, by their place: the number of
                 each entry among those that are told apart.
             rules: The rules by operator; pointwise ones need none.
+            unknown: The places of inputs whose values are not to be read, since they
+                are others for other samples or calls.
         """
         self._rules = rules
         self._program = program
         self._known: dict[Node, Any] = dict(zip(program.inputs, values, strict=True))
         self._sets: dict[Node, Sets] = {}
-        self._varying: set[Node] = set()
+        self._varying = {program.inputs[k] for k in unknown}
         self.columns = 1 + max(
             (int(n.max()) for n in labels.values() if n.numel()), default=-1
         )
@@ -226,7 +230,7 @@ def gather(sets: Sets, index: Tensor) -> Sets:
     if sets is None:
         return None
     flat = index.flatten()
-    if torch.equal(flat, torch.arange(sets.shape[0])):
+    if torch.equal(flat, torch.arange(sets.shape[0], device="cpu")):
         return sets
     if bool((flat < 0).any()):
         return (_selection(flat, sets.shape[0]) @ sets).astype(bool)
@@ -260,13 +264,13 @@ def apply(pattern: Sets, sets: Sets) -> Sets:
 
 def numbers(shape: Sequence[int]) -> Tensor:
     """Return the number of each entry of a tensor."""
-    return torch.arange(math.prod(shape)).view(tuple(shape))
+    return torch.arange(math.prod(shape), device="cpu").view(tuple(shape))
 
 
 def pointwise(walk: IndexSets, node: Node) -> Sets:
     """Join operands entry by entry; a product with a constant zero has no set."""
     value: Tensor = node.meta["val"]
-    if node.target in FLAT:
+    if node.target in ZERO_DERIVATIVE:
         return None
     found: Sets = None
     for operand in node.all_input_nodes:
@@ -296,7 +300,7 @@ def _chosen(walk: IndexSets, node: Node, operand: Node, index: Tensor) -> Tensor
 
 OVERLAPPING = frozenset({aten.max_unpool2d.default, aten.max_unpool3d.default})
 """Operators whose derivative, where they write an entry twice, is of both."""
-FLAT = frozenset(
+ZERO_DERIVATIVE = frozenset(
     {
         *(aten.sign.default, aten.sgn.default, aten.round.default, aten.floor.default),
         *(aten.ceil.default, aten.trunc.default, aten.heaviside.default),

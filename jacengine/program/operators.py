@@ -54,7 +54,7 @@ def run_node(node: Node, values: dict[Node, Any]) -> Any:
     return target(*args, **kwargs)
 
 
-def place_of(node: Node) -> str | None:
+def source_line(node: Node) -> str | None:
     """Return the line of the user's code that an operator is from, if it is known."""
     frames = FRAME.findall(node.meta.get("stack_trace") or "")
     theirs = [frame for frame in frames if not frame[0].startswith(NOT_THEIRS)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -18,7 +18,10 @@ ORIGIN = "read from the program, at all points"
 
 
 def read_pattern(
-    program: Program, values: Sequence[Any], starts: Sequence[int]
+    program: Program,
+    values: Sequence[Any],
+    starts: Sequence[int],
+    unknown: Collection[int] = (),
 ) -> Pattern:
     """Find which inputs each output depends on.
 
@@ -26,24 +29,30 @@ def read_pattern(
         program: The program.
         values: Its inputs today.
         starts: The places of those that are differentiated, in order.
+        unknown: The places of those whose values are not to be read.
 
     Raises:
         UnsupportedError: An operator has no rule, or the matrix is not sparse.
     """
     try:
-        return _read(program, values, starts)
+        return _read(program, values, starts, unknown)
     except NoRuleError:
-        return _read(decomposed(program, values), values, starts)
+        return _read(decomposed(program, values), values, starts, unknown)
 
 
-def _read(program: Program, values: Sequence[Any], starts: Sequence[int]) -> Pattern:
+def _read(
+    program: Program,
+    values: Sequence[Any],
+    starts: Sequence[int],
+    unknown: Collection[int],
+) -> Pattern:
     labels: dict[int, Tensor] = {}
     first = 0
     for k in starts:
         own = shape_of(program.inputs[k])
         labels[k] = first + numbers(own)
         first += own.numel()
-    walk = IndexSets(program, values, labels, RULES)
+    walk = IndexSets(program, values, labels, RULES, unknown=unknown)
     found = walk.of_output()
     shape = (shape_of(program.output).numel(), first)
     if found is None:

@@ -23,7 +23,12 @@ def csr_tensor(
     """
     _silence()
     return torch.sparse_csr_tensor(
-        starts, columns, values, list(shape), check_invariants=False
+        starts,
+        columns,
+        values,
+        list(shape),
+        device=values.device,
+        check_invariants=False,
     )
 
 

@@ -77,6 +77,7 @@ class SparseResult(Result):
                 layout.coo_indices,
                 values.reshape(-1),
                 shape,
+                device=values.device,
                 is_coalesced=True,
                 check_invariants=False,
             )

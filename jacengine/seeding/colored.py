@@ -236,6 +236,15 @@ def coloring_for(problem: Problem, mode: Mode) -> Coloring:
     return pattern.column_coloring if mode == "jvp" else pattern.row_coloring
 
 
+def color_count(problem: Problem) -> int:
+    """Count the colours of a problem's pattern: by JVPs or VJPs, whichever are fewer.
+
+    Raises:
+        ValueError: The problem has no pattern.
+    """
+    return min(coloring_for(problem, "jvp").count, coloring_for(problem, "vjp").count)
+
+
 def _is_symmetric(problem: Problem, pattern: Pattern) -> bool:
     """Tell whether the columns of a matrix are coloured, whatever seeds are."""
     return problem.gradient is not None and pattern.symmetric

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from jacengine.problem.problem import Problem
+from jacengine.seeding.colored import color_count
 from jacengine.selection.budget import format_bytes
 from jacengine.selection.candidate_result import CandidateResult
 from jacengine.selection.select import Selection
@@ -76,7 +77,7 @@ def summary(problem: Problem, selection: Selection) -> str:
     if problem.pattern is not None:
         pattern = problem.pattern
         lines.append(
-            f"Sparse: {pattern.nnz:,} nonzeros, {pattern.colors:,} colours, "
+            f"Sparse: {pattern.nnz:,} nonzeros, {color_count(problem):,} colours, "
             f"{pattern.origin}."
         )
     if problem.coupled:

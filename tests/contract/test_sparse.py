@@ -489,3 +489,47 @@ def test_threads_share_a_plan() -> None:
         for _ in range(5):
             for found, right in zip(pool.map(plan, points), wanted, strict=True):
                 torch.testing.assert_close(found, right)
+
+
+def test_indices_of_each_sample() -> None:
+    def gathered(x: Tensor, index: Tensor) -> Tensor:
+        return x.gather(1, index) * x
+
+    x, index = randn(3, 80), torch.stack([torch.arange(80).roll(k) for k in range(3)])
+    options: dict[str, Any] = {"batch_dim": (0, 0)}
+    pattern = jacengine.sparsity(gathered, x, index, **options)
+    assert pattern.nnz == 3 * 80
+    found = jacengine.auto(gathered, x, index, layout="coo", **options)
+    wanted = jacengine.auto(gathered, x, index, sparsity=None, **options)
+    torch.testing.assert_close(found.to_dense(), wanted)
+
+
+def test_zeros_of_an_argument_are_no_zeros_of_the_pattern() -> None:
+    def mixed(x: Tensor, w: Tensor) -> Tensor:
+        return x * x + w @ x
+
+    x, w = randn(6), randn(6, 6)
+    assert jacengine.sparsity(mixed, x, 0 * w).nnz == 36
+    plan = jacengine.plan(mixed, x, 0 * w, sparsity="detect")
+    torch.testing.assert_close(plan(x, w), (2 * x).diag() + w)
+
+
+@pytest.mark.parametrize("fn", [heat, _branching], ids=["program", "probing"])
+def test_a_default_device_that_is_another(fn: Any) -> None:
+    x = -randn(80).abs()
+    wanted = jacengine.auto(fn, x, sparsity=None)
+    with torch.device("meta"):
+        pattern = jacengine.sparsity(fn, x)
+        found = jacengine.auto(fn, x, sparsity=pattern, layout="coo")
+        product = jacengine.operator(fn, x, timed=False) @ x
+        assert str(pattern)
+    assert found.device == x.device
+    torch.testing.assert_close(found.to_dense(), wanted)
+    torch.testing.assert_close(product, wanted @ x)
+
+
+def test_the_colours_of_a_hessian_are_told() -> None:
+    plan = jacengine.plan(
+        HESSIANS["arrowhead"], randn(9), quantity="hessian", sparsity="detect"
+    )
+    assert "25 nonzeros, 2 colours" in plan.explain()
