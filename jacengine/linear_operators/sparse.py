@@ -15,6 +15,7 @@ from jacengine.plans.planning import make_plan
 from jacengine.plans.request import PlanRequest
 from jacengine.plans.sparse import with_pattern
 from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.callee import NO_CALLEE
 from jacengine.problem.problem import Problem
 from jacengine.results.csr import csr_tensor
 from jacengine.seeding.colored import color_count
@@ -97,7 +98,7 @@ def sparse_matrix(
         return None
     chosen = replace(options, layout="values", sparsity=pattern)
     effort: Effort = "quick" if timed else "none"
-    plan = make_plan(replace(request, options=chosen, effort=effort))
+    plan = make_plan(replace(request, options=chosen, effort=effort)).of(NO_CALLEE)
 
     def made(bound: BoundFunction) -> ImplicitMatrix:
         values: Tensor = plan.compute(bound.callee, bound.leaves)

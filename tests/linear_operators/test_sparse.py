@@ -1,5 +1,7 @@
 """Operators of sparse Jacobians multiply by the sparse matrix."""
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -78,6 +80,18 @@ def test_what_is_multiplied_by_products(options: dict[str, Any]) -> None:
     assert "sparse" not in op.method
     J = jacengine.auto(fn, x.detach(), y)
     assert (op @ torch.ones(op.shape[1]).double()).shape == J.shape[:1]
+
+
+def test_nothing_of_the_function_is_kept() -> None:
+    gone: list[weakref.ref[Any]] = []
+    for _ in range(2):
+        layer = torch.nn.Conv1d(1, 1, 3).double()
+        gone.append(weakref.ref(layer))
+        op = jacengine.operator(layer, randn(1, 100), timed=False)
+        assert "sparse" in op.method
+        del layer, op
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None]
 
 
 def test_a_pattern_that_changes_is_given_up() -> None:
