@@ -143,6 +143,11 @@ class _StorageCounter(TorchDispatchMode):
         self.peak = 0
         self._seen: dict[int, weakref.ref[Any]] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Do without a wrapper that takes a third of the time: nothing is compiled."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
@@ -151,7 +156,7 @@ class _StorageCounter(TorchDispatchMode):
             # zeros without memory is a segmentation fault in torch 2.13.
             return torch.zeros((), **(kwargs or {})).expand(*args)
         result = func(*args, **(kwargs or {}))
-        # Most operators return one tensor: a walk through a pytree takes as long as all.
+        # Most operators return one tensor; to walk through a pytree takes long.
         plain = type(result) is Tensor
         given = () if func in _ADOPTING else (*args, *(kwargs or {}).values())
         for leaf in (result,) if plain else pytree.tree_leaves(result):
@@ -186,10 +191,13 @@ class _StorageCounter(TorchDispatchMode):
 def _is_among(key: int, given: Iterable[Any]) -> bool:
     """Tell whether one of the arguments of an operator has this storage."""
     for value in given:
-        if isinstance(value, Tensor):
-            if value.layout == torch.strided:
-                if storage_key(value.untyped_storage()) == key:
-                    return True
-        elif isinstance(value, list | tuple) and _is_among(key, value):
+        if isinstance(value, list | tuple):
+            if _is_among(key, value):
+                return True
+        elif (
+            isinstance(value, Tensor)
+            and value.layout == torch.strided
+            and storage_key(value.untyped_storage()) == key
+        ):
             return True
     return False

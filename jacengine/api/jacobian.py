@@ -140,8 +140,12 @@ def auto(
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
+    calls: int | None = None,
 ) -> Any:
     """Compute a Jacobian by the fastest method that is right and fits.
+
+    The first call tries what one call pays for; when calls have taken as long as a race
+    of all methods does, the race is run.
 
     Args:
         fn: A function or `nn.Module`.
@@ -159,7 +163,7 @@ def auto(
             the memory (`torch.from_file(..., shared=True)`): what does not fit into the
             budget is computed in pieces.
         create_graph: Whether the result can be differentiated again.
-        effort: `"none"` (no timing), `"quick"` or `"thorough"`.
+        effort: `"none"` (no timing), `"quick"`, or `"thorough"`, which races at once.
         strategies: Names of the candidates; all by default.
         exclude: Names to leave out.
         rows: Only these output entries: a 1-D index tensor or a slice over the outputs
@@ -178,6 +182,8 @@ def auto(
         sparsity: `"auto"` uses sparsity where that pays; `"detect"` always; `None`
             never. Or the pattern: a `Pattern`, a boolean tensor, `(rows, columns)`, or
             a torch or SciPy sparse matrix; that of one sample with `batch_dim`.
+        calls: How many such calls there will be, if known: the first one then races
+            all methods if that pays.
 
     Returns:
         As `jacobian`.
@@ -212,6 +218,7 @@ def auto(
         exclude=exclude,
         memory_budget=memory_budget,
         effort=effort,
+        calls=calls,
     )
     return compute(request, out)
 

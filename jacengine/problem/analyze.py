@@ -270,7 +270,7 @@ def _draws(bound: BoundFunction, devices: set[torch.device]) -> bool:
     """
     with watch_draws(devices) as draws:
         _look(bound)
-    return draws.drawn
+    return bool(draws.drawn)
 
 
 def _device(bound: BoundFunction) -> torch.device:
