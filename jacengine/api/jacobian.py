@@ -21,7 +21,7 @@ from jacengine.problem.problem import (
     Randomness,
 )
 from jacengine.selection.budget import Budget
-from jacengine.selection.effort import Effort
+from jacengine.selection.effort import Compiled, Effort
 
 
 def jacobian(
@@ -140,12 +140,14 @@ def auto(
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
+    compiled: Compiled = "auto",
     calls: int | None = None,
 ) -> Any:
     """Compute a Jacobian by the fastest method that is right and fits.
 
-    The first call tries what one call pays for; when calls have taken as long as a race
-    of all methods does, the race is run.
+    The first call tries what one call pays for. When calls have taken as long as a race
+    of all methods does, the race is run; when they have taken as long as compiling
+    does, the fastest methods are compiled beside them.
 
     Args:
         fn: A function or `nn.Module`.
@@ -182,6 +184,7 @@ def auto(
         sparsity: `"auto"` uses sparsity where that pays; `"detect"` always; `None`
             never. Or the pattern: a `Pattern`, a boolean tensor, `(rows, columns)`, or
             a torch or SciPy sparse matrix; that of one sample with `batch_dim`.
+        compiled: As in `plan`.
         calls: How many such calls there will be, if known: the first one then races
             all methods if that pays.
 
@@ -218,6 +221,7 @@ def auto(
         exclude=exclude,
         memory_budget=memory_budget,
         effort=effort,
+        compiled=compiled,
         calls=calls,
     )
     return compute(request, out)

@@ -27,7 +27,7 @@ from jacengine.problem.problem import Entries, LayoutOption, Options, Randomness
 from jacengine.problem.quantity import Quantity
 from jacengine.problem.signature import Signature
 from jacengine.selection.budget import Budget, to_bytes
-from jacengine.selection.effort import Effort
+from jacengine.selection.effort import Compiled, Effort
 from jacengine.selection.finite_differences import warn_of
 
 
@@ -49,7 +49,8 @@ def plan(
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
     quantity: Quantity = "jacobian",
-    compiled: bool = False,
+    compiled: Compiled = "auto",
+    calls: int | None = None,
 ) -> Plan:
     """Choose a method once; the plan computes the Jacobian at further arguments.
 
@@ -85,11 +86,13 @@ def plan(
             a torch or SciPy sparse matrix; that of one sample with `batch_dim`.
         quantity: What to compute: `"jacobian"`, or as the functions of these names do
             `"hessian"`, `"hessian_diagonal"`, `"laplacian"`.
-
-        compiled: Whether to compile the fastest methods too, which takes seconds to a
-            minute, and to use what is compiled if it is faster. It needs a C++
-            compiler (on CUDA, Triton), and is compiled anew where the function does
-            something else than before, or `out=` is first given.
+        compiled: Whether to compile the fastest methods too, and to use what is
+            compiled if it is faster. `True` does so now, which takes seconds to a
+            minute; `"auto"` beside the calls, once they have taken as long as that is
+            expected to. It needs a C++ compiler (on CUDA, Triton), and is compiled anew
+            where the function does something else than before.
+        calls: How many calls there will be, if known; with `compiled="auto"`, whether
+            compiling pays is then known at the first call.
 
     Returns:
         The plan; `plan(*args)` is the Jacobian, `plan.explain()` says why.
@@ -121,6 +124,7 @@ def plan(
             memory_budget=memory_budget,
             effort=effort,
             compiled=compiled,
+            calls=calls,
         )
     )
 

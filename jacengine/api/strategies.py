@@ -15,7 +15,7 @@ from jacengine.problem.problem import Options
 from jacengine.problem.quantity import Quantity
 from jacengine.registry import PluginLoader, Registry
 from jacengine.selection.budget import Budget
-from jacengine.selection.effort import Effort
+from jacengine.selection.effort import Compiled, Effort
 from jacengine.strategies import BUILTIN
 
 _REGISTRY = Registry(BUILTIN)
@@ -80,7 +80,7 @@ def plan_request(
     exclude: Iterable[str] = (),
     memory_budget: Budget = None,
     effort: Effort = "quick",
-    compiled: bool = False,
+    compiled: Compiled = False,
     calls: int | None = None,
 ) -> PlanRequest:
     """Look the strategies of a call up.

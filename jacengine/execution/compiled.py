@@ -56,14 +56,9 @@ class CompiledSweep:
         Raises:
             UnsupportedError: What the function does is not in its graph.
         """
-        if problem.stochastic or problem.changes_state or problem.coupled:
-            raise UnsupportedError(
-                "a compiled pass leaves out random numbers and changes of buffers"
-            )
-        if problem.options.create_graph or problem.options.has_aux:
-            raise UnsupportedError(
-                "a compiled pass returns the derivative alone, without a graph"
-            )
+        reason = not_compilable(problem)
+        if reason is not None:
+            raise UnsupportedError(reason)
         self._problem, self._run = problem, run
         # Two programs a capture at most: one that writes its result, one that makes it.
         self._captures = GuardedCaptures[dict[bool, _Program]]()
@@ -80,29 +75,58 @@ class CompiledSweep:
                 the function itself raises.
         """
         with TORCH_GLOBAL_LOCK, torch.no_grad():
-            # Copies that share memory: nothing else in the user's code is one of them.
-            leaves = [
-                leaf.detach() if isinstance(leaf, Tensor) else leaf
-                for leaf in bound.leaves
-            ]
-            args, kwargs = bound.call_spec.structure.unflatten(leaves)
-            found = self._captures.find(bound.fn, args, kwargs)
-            if found is None:
-                found = self._captures.capture(bound.fn, args, kwargs, _no_programs)
-            programs, inputs = found
+            programs, inputs, alike = self._captured(bound)
             program = programs.get(bool(into))
             if program is None or not program.fits(inputs):
-                self._made += 1
-                if self._made > MAX_PROGRAMS:
-                    raise RuntimeError(
-                        f"what the function reads has changed {MAX_PROGRAMS} times: "
-                        "too often to compile"
-                    )
-                program = _Program(
-                    self._problem, bound.at(leaves), self._run, inputs, into
-                )
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    program = self._traced(alike, inputs, into)
+                    program.compile()
                 programs[bool(into)] = program
+            if not program.verified:
+                program.verify(inputs, into, self._run(alike))
             return program(inputs, into)
+
+    def compile(self, bound: BoundFunction, into: Tensors = ()) -> None:
+        """Compile for such a call beside others: the first call after it verifies.
+
+        Others wait while the function is captured and traced, but not while Inductor
+        compiles.
+
+        Raises:
+            RuntimeError: It cannot be captured or compiled, or what the function itself
+                raises.
+        """
+        with TORCH_GLOBAL_LOCK, torch.no_grad():
+            programs, inputs, alike = self._captured(bound)
+            program = self._traced(alike, inputs, into)
+        program.compile()
+        programs[bool(into)] = program
+
+    def _captured(
+        self, bound: BoundFunction
+    ) -> tuple[dict[bool, _Program], tuple[Any, ...], BoundFunction]:
+        """Find the programs of a call, what it reads, and the call on such tensors."""
+        # Copies that share memory: nothing else in the user's code is one of them.
+        leaves = [
+            leaf.detach() if isinstance(leaf, Tensor) else leaf for leaf in bound.leaves
+        ]
+        args, kwargs = bound.call_spec.structure.unflatten(leaves)
+        found = self._captures.find(bound.fn, args, kwargs)
+        if found is None:
+            found = self._captures.capture(bound.fn, args, kwargs, _no_programs)
+        return *found, bound.at(leaves)
+
+    def _traced(
+        self, bound: BoundFunction, inputs: tuple[Any, ...], into: Tensors
+    ) -> _Program:
+        self._made += 1
+        if self._made > MAX_PROGRAMS:
+            raise RuntimeError(
+                f"what the function reads has changed {MAX_PROGRAMS} times: too often "
+                "to compile"
+            )
+        return _Program(self._problem, bound, self._run, inputs, into)
 
     def run_guarded(
         self, fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], into: Tensors
@@ -122,9 +146,20 @@ class CompiledSweep:
             program = programs.get(bool(into))
             if program is None or not (program.reads_all and program.fits(inputs)):
                 return None
+            if not program.verified:
+                return None
             return program(inputs, into)
         finally:
             set_grad_enabled(recorded)
+
+
+def not_compilable(problem: Problem) -> str | None:
+    """Say why a problem is not compiled whatever the method, if so."""
+    if problem.stochastic or problem.changes_state or problem.coupled:
+        return "a compiled pass leaves out random numbers and changes of buffers"
+    if problem.options.create_graph or problem.options.has_aux:
+        return "a compiled pass returns the derivative alone, without a graph"
+    return None
 
 
 def _no_programs(*_: object) -> dict[bool, _Program]:
@@ -132,11 +167,12 @@ def _no_programs(*_: object) -> dict[bool, _Program]:
 
 
 class _Program:
-    """A compiled computation as a function of what Dynamo hands over.
+    """A traced computation as a function of what Dynamo hands over: to be compiled.
 
     Attributes:
         reads_all: Whether the code reads all that is differentiated: no guard looks at
             the shape of what it does not.
+        verified: Whether it has been compared with the eager result.
     """
 
     def __init__(
@@ -147,7 +183,7 @@ class _Program:
         inputs: Sequence[Any],
         into: Tensors,
     ) -> None:
-        """Trace, compile, and compare with what `run` computes eagerly.
+        """Trace what `run` computes eagerly.
 
         Args:
             problem: What is computed.
@@ -157,8 +193,9 @@ class _Program:
             into: Where to write the blocks; if empty, they are returned.
 
         Raises:
-            RuntimeError: It is too long, or differs from the eager result.
+            RuntimeError: It is too long.
         """
+        self.verified = False
         tensors = [leaf for leaf in bound.leaves if isinstance(leaf, Tensor)]
         place = {id(tensor): k for k, tensor in enumerate(inputs)}
         slots = bound.call_spec.slots
@@ -180,20 +217,16 @@ class _Program:
                 there.copy_(in_own_order(block))
             return result.outside
 
-        right = run(bound)  # and whatever a first run sets up is not in the trace
-        self._problem, self._checks = problem, len(right.outside)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            graph = make_fx(traced)(*tensors, *into)
-            graph.graph.eliminate_dead_code()
-            count = len(graph.graph.nodes)
-            if count > MAX_OPERATORS:
-                raise RuntimeError(
-                    f"a trace of {count} operators takes minutes to compile"
-                )
-            held = _lifted(graph, place)
-            values = [*tensors, *into, *(inputs[k] for k in held)]
-            self._program = compiled_graph(graph, values)
+        first = run(bound)  # whatever a first run sets up is not in the trace
+        self._problem, self._checks = problem, len(first.outside)
+        graph = make_fx(traced)(*tensors, *into)
+        graph.graph.eliminate_dead_code()
+        count = len(graph.graph.nodes)
+        if count > MAX_OPERATORS:
+            raise RuntimeError(f"a trace of {count} operators takes minutes to compile")
+        held = _lifted(graph, place)
+        self._traced = graph, [*tensors, *into, *(inputs[k] for k in held)]
+        self._into = bool(into)
         # A leaf that the code does not read keeps the value that it has now.
         places = [place.get(id(tensor)) for tensor in tensors]
         unread = [x for x, k in zip(tensors, places, strict=True) if k is None]
@@ -204,12 +237,29 @@ class _Program:
         read = {*places, *held}
         self._fixed = [(k, x) for k, x in enumerate(inputs) if k not in read]
         self._lines = shape
-        self._shared = () if into else _shared(self._program(values[:]), values)
+
+    def compile(self) -> None:
+        """Compile what was traced."""
+        graph, values = self._traced
+        del self._traced
+        with torch.no_grad():
+            self._program = compiled_graph(graph, values)
+            self._shared = (
+                () if self._into else _shared(self._program(values[:]), values)
+            )
+
+    def verify(self, inputs: Sequence[Any], into: Tensors, right: Result) -> None:
+        """Compare what it computes with the eager result.
+
+        Raises:
+            RuntimeError: It is another one.
+        """
         compiled = chain.from_iterable(self(inputs, into))
         eager_blocks = chain.from_iterable(right.blocks)
         for block, eager in zip(compiled, eager_blocks, strict=True):
             if not _close(block, eager):
                 raise RuntimeError("compiled, its result is another one")
+        self.verified = True
 
     def fits(self, inputs: Sequence[Any]) -> bool:
         """Tell whether all that is no argument is what it was."""

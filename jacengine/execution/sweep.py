@@ -145,6 +145,16 @@ class Sweep:
                 refuse_outside(problem, result.outside)
             return result
 
+    def compile(self, bound: BoundFunction) -> None:
+        """Compile for such a call, if it runs compiled; the first call verifies.
+
+        Raises:
+            RuntimeError: It cannot be compiled, or what the function itself raises.
+        """
+        if self._compiled is not None:
+            with torch.inference_mode(mode=False):
+                self._compiled.compile(bound, self._targets(None, None))
+
     def run_guarded(
         self,
         fn: Any,

@@ -38,7 +38,7 @@ def key_of(request: PlanRequest, signature: Signature) -> str:
     """Write the key of a call as JSON, the same for equal calls."""
     settings = {
         "budget": request.memory_budget,
-        "compiled": request.compiled,
+        "compiled": request.compiled is True,
         "effort": request.effort,
         "jacengine": __version__,
     }

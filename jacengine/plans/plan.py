@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,9 @@ from jacengine.errors import (
 from jacengine.execution.method import Method
 from jacengine.execution.sweep import Sweep, prepare
 from jacengine.interface import Composition
+from jacengine.plans.compiled_tier import CompiledTier
 from jacengine.plans.compute import compute_nested
+from jacengine.plans.fallback import compute_by_first, untried
 from jacengine.plans.resize import resize, unprepared
 from jacengine.plans.serialization import describe_options, to_json
 from jacengine.problem.bound_function import BoundFunction
@@ -30,11 +34,9 @@ from jacengine.problem.problem import Problem
 from jacengine.problem.signature import Signature
 from jacengine.results.buffer_pool import RESULT_POOL, BufferPool
 from jacengine.selection.candidate_result import CandidateResult, classify_error
-from jacengine.selection.candidates import by_composition, candidates
-from jacengine.selection.diagonal_reference import RECHECK_PASSES
+from jacengine.selection.compiled_race import race_compiled
+from jacengine.selection.effort import Compiled
 from jacengine.selection.explain import as_frame, as_text
-from jacengine.selection.reference import Reference
-from jacengine.selection.runnable import first_runnable
 from jacengine.selection.select import Selection
 
 if TYPE_CHECKING:
@@ -66,8 +68,15 @@ class Plan:
         signature: Signature,
         compositions: Sequence[Composition] = (),
         callee: Callee = NO_CALLEE,
+        *,
+        compiled: Compiled = False,
+        calls: int | None = None,
     ) -> None:
-        """Bind a selection to a signature, and to a function."""
+        """Bind a selection to a signature, and to a function.
+
+        With `compiled="auto"` it is compiled when calls have paid for that, or at once
+        if so many `calls` will.
+        """
         self.callee = callee
         self.problem = problem
         self.selection = selection
@@ -76,6 +85,10 @@ class Plan:
         self.failures: tuple[str, ...] = ()
         self._resized = dict[int, Plan]()
         self._sweep: Sweep | None = None  # without: from a pickle, or a copy
+        self._compiled = compiled
+        self._tier: CompiledTier | None = None
+        if compiled == "auto" and selection.ranked:
+            self._tier = CompiledTier(problem, selection, compositions, calls)
         self._use(selection.ranked)
 
     @property
@@ -108,8 +121,10 @@ class Plan:
             MemoryError: No candidate fits into the memory that is left.
         """
         callee = self.callee
-        if out is None and (found := self._run_guarded(args, kwargs or {})) is not None:
-            return found
+        if out is None:
+            found = self.run_guarded(callee.fn, args, kwargs or {})
+            if found is not None:
+                return found
         leaves, structure = pytrees.flatten_call(args, kwargs or {})
         count = self.problem.call_spec.count_samples(leaves)
         if count is not None and count != self.problem.batch_size:
@@ -121,16 +136,22 @@ class Plan:
             callee = Callee(callee.fn, leaves)
         return self.compute(callee, leaves, out=out)
 
-    def _run_guarded(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """Compute by a compiled program whose guards this call passes, if there is one.
+    def run_guarded(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Compute by a compiled program whose guards a call passes.
 
-        They take the place of the signature.
+        They take the place of the signature, and tell that the function is the one that
+        was compiled, or would do the same.
+
+        Returns:
+            The Jacobian; `None` if there is no such program.
         """
         sweep = self._sweep
         if sweep is None or not sweep.compiled or is_nested():
             return None
         try:
-            return sweep.run_guarded(self.callee.fn, args, kwargs, self._pool)
+            return sweep.run_guarded(fn, args, kwargs, self._pool)
         except (RuntimeError, MemoryError):
             return None  # what follows goes on with another candidate
 
@@ -148,7 +169,10 @@ class Plan:
         """
         create_graph = self.problem.options.create_graph
         refuse_lost_derivatives(callee, leaves, create_graph=create_graph)
-        bound = self.problem.bind(callee, leaves)
+        bound, tier = self.problem.bind(callee, leaves), self._tier
+        if tier is not None and tier.ready and not is_nested():
+            self._take_over(tier, bound)
+        started = time.perf_counter()
         try:
             sweep = self._sweep or self._prepare(bound)
             return compute_nested(self.problem, bound, sweep, out=out, pool=self._pool)
@@ -159,6 +183,50 @@ class Plan:
             if recovered is None:
                 raise
             return recovered
+        finally:
+            if tier is not None:
+                tier.spend(time.perf_counter() - started)
+                if tier.pays and not is_nested():
+                    tier.begin(bound)
+
+    def wait(
+        self,
+        *args: Any,
+        kwargs: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Plan:
+        """Compile now for such arguments, if that is left to the plan, and wait for it.
+
+        Args:
+            args: The function's positional arguments.
+            kwargs: Its keyword arguments.
+            timeout: Seconds to wait at most; `None` for as long as it takes.
+
+        Returns:
+            This plan, which is compiled now if that is right and faster.
+
+        Raises:
+            TimeoutError: It takes longer.
+            PlanMismatchError: The arguments have another signature.
+        """
+        tier = self._tier
+        if tier is None or not tier.variants:
+            return self
+        leaves, structure = pytrees.flatten_call(args, kwargs or {})
+        self.signature.check(self.callee, leaves, structure)
+        bound = self.problem.bind(Callee(self.callee.fn, leaves), leaves)
+        if not tier.begun:
+            tier.begin(bound)
+        tier.result(timeout)
+        self._take_over(tier, bound)
+        return self
+
+    def _take_over(self, tier: CompiledTier, bound: BoundFunction) -> None:
+        """Use what has been compiled beside the calls, if it is right and faster."""
+        self._tier = None
+        found = tier.result()
+        self.selection = race_compiled(self.problem, bound, self.selection, found)
+        self._use(self.selection.ranked)
 
     def _with_samples(
         self, count: int, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -177,12 +245,16 @@ class Plan:
             plan.signature.check(self.callee, leaves, structure)
             plan.problem, plan.selection = resize(
                 self.problem,
-                self.selection,
+                self._uncompiled,
                 self.compositions,
                 self.callee,
                 leaves,
             )
             plan._resized = {}
+            if self._compiled == "auto":
+                plan._tier = CompiledTier(
+                    plan.problem, plan.selection, plan.compositions
+                )
             plan._use(plan.selection.ranked)
             while len(self._resized) >= SIZES:
                 self._resized.pop(next(iter(self._resized)), None)
@@ -197,6 +269,17 @@ class Plan:
         """
         options = self.problem.options
         replace_file(Path(path), to_json(self.selection, describe_options(options)))
+
+    @property
+    def _uncompiled(self) -> Selection:
+        """The selection, without what is compiled unless the user has asked for it.
+
+        To compile anew takes seconds, for which further calls have to pay first.
+        """
+        if self._compiled != "auto":
+            return self.selection
+        left = tuple(r for r in self.selection.candidates if not r.compiled)
+        return replace(self.selection, candidates=left)
 
     def of(self, callee: Callee) -> Plan:
         """Return the plan for another function that would do the same, or for none.
@@ -214,14 +297,22 @@ class Plan:
         def emptied(result: CandidateResult) -> CandidateResult:
             return unprepared(result, self.compositions)
 
-        candidates = tuple(map(emptied, self.selection.candidates))
+        kept = self._uncompiled.candidates
+        left = [result for result in self._left if result in kept]
         return {
             **vars(self),
-            "selection": replace(self.selection, candidates=candidates),
-            "_left": tuple(map(emptied, self._left)),
+            "selection": replace(self.selection, candidates=tuple(map(emptied, kept))),
+            "_left": tuple(map(emptied, left)),
             "_sweep": None,
+            "_tier": None,
             "_resized": {},
         }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Begin to account for calls anew."""
+        vars(self).update(state)
+        if self._compiled == "auto":
+            self._tier = CompiledTier(self.problem, self.selection, self.compositions)
 
     def _prepare(self, bound: BoundFunction) -> Sweep:
         """Make the method ready at the first call."""
@@ -247,51 +338,28 @@ class Plan:
             The Jacobian; `None` if no other candidate can compute it either.
         """
         failed = self.chosen
-        reference = Reference.of(self.problem, bound, passes=RECHECK_PASSES)
-        for result in self._others(bound, reference):
-            if result.method is None:
-                continue
-            sweep = result.sweep or Sweep(self.problem, result.method)
-            try:
-                found = compute_nested(
-                    self.problem, bound, sweep, out=out, reference=reference
-                )
-            except (RuntimeError, MemoryError):
-                continue
-            outcome, reason = classify_error(error)
-            failure = f"{failed.strategy} failed ({outcome}: {reason})"
-            self.failures = (*self.failures, failure)
-            self._left = (result, *(r for r in self._left[1:] if r is not result))
-            self._sweep = sweep
-            warnings.warn(
-                f"jacengine: {failure}; this plan goes on with {result.strategy}.",
-                stacklevel=3,
-            )
-            return found
-        return None
-
-    def _others(
-        self, bound: BoundFunction, reference: Reference
-    ) -> Iterator[CandidateResult]:
-        """Yield the candidates that come next: the verified, then those never tried."""
-        yield from self._left[1:]
-        untried = {
-            r.strategy for r in self.selection.candidates if r.outcome == "skipped"
-        }
-        left = [c for c in self.compositions if c.name in untried]
-        for methods in by_composition(candidates(self.problem, left)):
-            if methods[0].strategy.check(self.problem) is None:
-                found = first_runnable(self.problem, bound, methods, reference)
-                if isinstance(found, Method):
-                    # One direction a pass: nothing is known of the memory it takes.
-                    method = replace(found, chunk_size=1)
-                    yield CandidateResult(method.name, "ok", method=method)
+        problem, left = self.problem, self._left[1:]
+        more = untried(problem, bound, self.selection, self.compositions)
+        found = compute_by_first(problem, bound, itertools.chain(left, more), out)
+        if found is None:
+            return None
+        result, self._sweep, answer = found
+        outcome, reason = classify_error(error)
+        failure = f"{failed.strategy} failed ({outcome}: {reason})"
+        self.failures = (*self.failures, failure)
+        self._left = (result, *(r for r in left if r is not result))
+        warnings.warn(
+            f"jacengine: {failure}; this plan goes on with {result.strategy}.",
+            stacklevel=3,
+        )
+        return answer
 
     def explain(self) -> str:
         """Return what was chosen and why, as a table of every candidate."""
         table = as_text(self.problem, self.selection)
-        failures = [f"{said}; now in use: {self.strategy}." for said in self.failures]
-        return "\n".join([*failures, table])
+        said = [f"{said}; now in use: {self.strategy}." for said in self.failures]
+        note = None if self._tier is None else self._tier.note
+        return "\n".join([*said, *([] if note is None else [note]), table])
 
     def to_frame(self) -> pd.DataFrame:
         """Return every candidate as a row of a pandas data frame."""

@@ -74,6 +74,10 @@ def compute(request: PlanRequest, out: Any = None) -> Any:
     if found is not None and out is None and not options.create_graph:
         bound = plan.problem.bind(request.callee, request.leaves)
         return answer(plan.problem, bound, found)
+    if out is None:
+        done = plan.run_guarded(request.fn, request.args, request.kwargs)
+        if done is not None:
+            return done
     started = time.perf_counter()
     try:
         return plan.compute(request.callee, request.leaves, out=out)
@@ -207,8 +211,7 @@ def _make(
         restored = restore_verified(problem, callee, request.leaves, saved, budget)
         if restored is not None:
             warn_of(restored.doubt, problem.title)
-            plan = Plan(problem, restored, signature, request.compositions, callee)
-            return plan, None
+            return _bound(problem, restored, signature, request), None
     bound, found = problem.bind(callee, request.leaves), None
     with _alone(problem):
         if raced:
@@ -218,7 +221,7 @@ def _make(
                 request.compositions,
                 budget=budget,
                 effort=request.effort,
-                compiled=request.compiled,
+                compiled=request.compiled is True,
             )
         else:
             selection, found = choose_first(
@@ -235,7 +238,21 @@ def _make(
     # What was measured on a busy machine is used now, and not trusted later.
     if keeps and raced and not selection.unstable:
         disk_cache.keep(key, selection)
-    return Plan(problem, selection, signature, request.compositions, callee), found
+    return _bound(problem, selection, signature, request), found
+
+
+def _bound(
+    problem: Problem, selection: Selection, signature: Signature, request: PlanRequest
+) -> Plan:
+    return Plan(
+        problem,
+        selection,
+        signature,
+        request.compositions,
+        request.callee,
+        compiled=request.compiled,
+        calls=request.calls,
+    )
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from jacengine.interface import Composition
 from jacengine.problem.callee import Callee
 from jacengine.problem.problem import Options
 from jacengine.selection.budget import Budget
-from jacengine.selection.effort import Effort
+from jacengine.selection.effort import Compiled, Effort
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class PlanRequest:
         compositions: The strategies and gradients to consider.
         memory_budget: Bytes that a call may allocate.
         effort: How much may be spent on the choice.
-        compiled: Whether the fastest methods are tried compiled too.
+        compiled: Whether the fastest methods are tried compiled too; `"auto"`: when
+            calls have paid for that.
         calls: How many calls there will be, if the user knows.
 
     Raises:
@@ -42,7 +43,7 @@ class PlanRequest:
     compositions: Sequence[Composition]
     memory_budget: Budget = None
     effort: Effort = "quick"
-    compiled: bool = False
+    compiled: Compiled = False
     calls: int | None = None
 
     @functools.cached_property
@@ -70,7 +71,11 @@ class PlanRequest:
         return Callee(self.fn, self.leaves)
 
     def __post_init__(self) -> None:
-        """Check the effort and the number of calls."""
+        """Check what may be spent."""
+        if self.compiled not in {True, False, "auto"}:
+            raise ArgumentError(
+                f"compiled={self.compiled!r}: expected True, False or 'auto'."
+            )
         if self.effort not in get_args(Effort):
             known = ", ".join(map(repr, get_args(Effort)))
             raise ArgumentError(f"effort={self.effort!r}: expected one of {known}.")

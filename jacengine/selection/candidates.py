@@ -40,7 +40,8 @@ def candidates(
     """Yield the methods there are for a problem, in the order of the cost model.
 
     The methods of one composition follow each other, the best sample policy first. A
-    composition without a right sample policy has none. With `coupled`, all samples are
+    composition without a right sample policy has none. Those that have to capture the
+    function come last. With `coupled`, all samples are
     one point, as linear operators need it.
     """
     groups: list[tuple[Method, ...]] = []
@@ -59,7 +60,11 @@ def candidates(
             colored = (Method(strategy, gradient, p, seeding=COLORS) for p in apart)
             groups.append(tuple(colored))
     groups = [group for group in groups if group]
-    for group in sorted(groups, key=lambda group: predicted_cost(problem, group[0])):
+
+    def price(group: tuple[Method, ...]) -> tuple[bool, float]:
+        return group[0].capabilities.captures, predicted_cost(problem, group[0])
+
+    for group in sorted(groups, key=price):
         yield from group
 
 

@@ -7,6 +7,9 @@ from typing import Literal
 
 Effort = Literal["none", "quick", "thorough"]
 
+Compiled = bool | Literal["auto"]
+"""Whether methods are compiled: `"auto"` when calls have paid for that."""
+
 NOISE = 0.03
 """Times closer than this share are a tie."""
 

@@ -70,11 +70,10 @@ def choose_first(
         reference = Reference.of(problem, bound, budget=budget)
         left = max(0, budget - reference.held_bytes)
         trial = _Trial(problem, bound, reference, left, clock)
-        groups = by_composition(candidates(problem, compositions))
-        ordered = sorted(groups, key=lambda methods: methods[0].capabilities.captures)
-        for methods in ordered:
+        met: set[str] = set()
+        for methods in by_composition(candidates(problem, compositions)):
+            met.add(methods[0].name)
             trial.consider(methods)
-        met = {methods[0].name for methods in ordered}
         trial.out += without_methods(problem, compositions, met)
         doubt = None
         if not reference.certain:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -148,7 +148,8 @@ class Race:
             self._enter_variants()
             self._run_rounds(0)
         if compiled:
-            self._enter_compiled()
+            ranked = sorted(self.running, key=cost_of)
+            self.run_compiled(compiled_variants(self.problem, ranked, self.budget))
         if timed:
             self._run_into_memory()
             for i in self._near(self.limits.peak_factor):
@@ -172,7 +173,7 @@ class Race:
             self.bound,
             self.reference,
             result,
-            functools.partial(self._sweep, _method(result)),
+            lambda: result.sweep or self._sweep(_method(result)),
             limit_s=self._limit_s(limits.stop_factor),
             clock=self.clock,
         )
@@ -196,12 +197,11 @@ class Race:
             if self._left_s() > 0:
                 self.enter(variant, self._cheapest)
 
-    def _enter_compiled(self) -> None:
-        """Enter the fastest compiled, and run further rounds."""
+    def run_compiled(self, variants: Iterable[CandidateResult]) -> None:
+        """Enter compiled candidates, while it does not take too long; run rounds."""
         until = self.clock() + COMPILE_PATIENCE_S
-        ranked = sorted(self.running, key=cost_of)
         before = len(self.running)
-        for variant in compiled_variants(self.problem, ranked, self.budget):
+        for variant in variants:
             if self.clock() > until:
                 patience = format_seconds(COMPILE_PATIENCE_S)
                 reason = f"not tried: others took more than {patience} to compile"
@@ -290,7 +290,8 @@ class Race:
         return allowed - (self.clock() - self._started)
 
     def _run_of(self, result: CandidateResult, out: Any = None) -> Callable[[], object]:
-        return functools.partial(self._sweep(_method(result)).run, self.bound, out=out)
+        sweep = result.sweep or self._sweep(_method(result))
+        return functools.partial(sweep.run, self.bound, out=out)
 
     def _sweep(self, method: Method) -> Sweep:
         """Return what a plan would call; it is kept as a plan keeps it."""
