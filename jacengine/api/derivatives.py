@@ -36,6 +36,7 @@ def hessian(
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
+    verify: bool = True,
 ) -> Any:
     """Compute a Hessian by the fastest method that is right and fits.
 
@@ -63,6 +64,7 @@ def hessian(
             inputs side by side: `(*out, N, N)`, per sample `(B, *out, N, N)`. `"coo"`,
             `"csr"` and `"values"` give one sparse matrix, as in `auto`.
         sparsity: As in `auto`.
+        verify: As in `auto`.
 
     Returns:
         H with shape `(*out, *in, *in)`, per sample `(B, *out, *in, *in)`, nested
@@ -89,6 +91,7 @@ def hessian(
         layout,
         "hessian",
         sparsity_option(sparsity),
+        verify=verify,
     )
     request = plan_request(
         fn,

@@ -48,6 +48,7 @@ def plan(
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
+    verify: bool = True,
     quantity: Quantity = "jacobian",
     compiled: bool = False,
 ) -> Plan:
@@ -83,6 +84,9 @@ def plan(
         sparsity: `"auto"` uses sparsity where that pays; `"detect"` always; `None`
             never. Or the pattern: a `Pattern`, a boolean tensor, `(rows, columns)`, or
             a torch or SciPy sparse matrix; that of one sample with `batch_dim`.
+        verify: Whether one random direction goes with the colours of a pattern at every
+            call, which finds nonzeros outside of it. `False` leaves it out, if the
+            pattern is known to hold everywhere; it is still verified at the choice.
         quantity: What to compute: `"jacobian"`, or as the functions of these names do
             `"hessian"`, `"hessian_diagonal"`, `"laplacian"`.
 
@@ -109,6 +113,7 @@ def plan(
         layout,
         quantity,
         sparsity_option(sparsity),
+        verify=verify,
     )
     return make_plan(
         plan_request(
@@ -139,6 +144,7 @@ def load_plan(
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
+    verify: bool = True,
     quantity: Quantity = "jacobian",
 ) -> Plan:
     """Bind a choice that `Plan.save` wrote to a function, after one verification.
@@ -157,6 +163,7 @@ def load_plan(
         randomness: As in `auto`.
         layout: As in `auto`.
         sparsity: As in `auto`.
+        verify: As in `auto`.
         quantity: As in `plan`.
 
     Returns:
@@ -179,6 +186,7 @@ def load_plan(
         layout,
         quantity,
         sparsity_option(sparsity),
+        verify=verify,
     )
     request = plan_request(fn, args, kwargs, options)
     try:

@@ -164,7 +164,7 @@ def make_plan(
             effort=request.effort,
             compiled=request.compiled,
         )
-    refuse_small_pattern(problem, selection)
+    refuse_small_pattern(problem, bound, selection)
     if not selection.ranked:
         refuse_unrepeatable(problem, bound)
         _raise_no_method(problem, selection, budget)

@@ -51,6 +51,7 @@ class Options:
         layout: How the result is laid out.
         quantity: What is computed of the function.
         sparsity: Whether to use sparsity, or the pattern.
+        verify: Whether one random direction goes with the colours of a pattern.
     """
 
     wrt: Wrt = 0
@@ -63,6 +64,7 @@ class Options:
     layout: LayoutOption = "dict"
     quantity: Quantity = "jacobian"
     sparsity: SparsityOption = "auto"
+    verify: bool = True
 
     @property
     def joined(self) -> bool:

@@ -211,15 +211,15 @@ class Colors:
             coloring,
             by_columns=pushes or _is_symmetric(problem, pattern),
             colors=problem.colors,
-            # What is read in a mirrored place needs all colours.
-            checked=problem.colors is None or coloring.direct,
+            checked=_is_checked(problem, coloring),
         )
 
     def first(self, problem: Problem, mode: Mode, count: int) -> Problem:
         """Return the problem of the values of the first colours alone."""
-        colors = count - 1 if coloring_for(problem, mode).direct else count
         values = replace(problem.options, layout="values")
-        return replace(problem, colors=colors, options=values)
+        part = replace(problem, colors=count, options=values)
+        checked = _is_checked(part, coloring_for(problem, mode))
+        return replace(part, colors=count - 1) if checked else part
 
 
 def coloring_for(problem: Problem, mode: Mode) -> Coloring:
@@ -243,6 +243,14 @@ def color_count(problem: Problem) -> int:
         ValueError: The problem has no pattern.
     """
     return min(coloring_for(problem, "jvp").count, coloring_for(problem, "vjp").count)
+
+
+def _is_checked(problem: Problem, coloring: Coloring) -> bool:
+    """Tell whether a random direction goes with the colours.
+
+    What is read in a mirrored place needs all of them.
+    """
+    return problem.options.verify and (problem.colors is None or coloring.direct)
 
 
 def _is_symmetric(problem: Problem, pattern: Pattern) -> bool:
