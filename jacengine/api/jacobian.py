@@ -8,7 +8,7 @@ from typing import Any
 from jacengine.api.strategies import known_strategies, plan_request
 from jacengine.errors import ArgumentError
 from jacengine.interface import Composition, Strategy
-from jacengine.patterns.pattern import sparsity_option
+from jacengine.patterns.given import sparsity_option
 from jacengine.plans.named import compute_by_name
 from jacengine.plans.planning import compute
 from jacengine.plans.request import PlanRequest

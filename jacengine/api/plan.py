@@ -9,7 +9,7 @@ from typing import Any
 from jacengine._files import read_file
 from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError, PlanMismatchError
-from jacengine.patterns.pattern import sparsity_option
+from jacengine.patterns.given import sparsity_option
 from jacengine.plans.analysis import analyze_request
 from jacengine.plans.plan import Plan
 from jacengine.plans.planning import make_plan
@@ -23,7 +23,13 @@ from jacengine.plans.serialization import (
 from jacengine.plans.sparse import with_pattern
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
-from jacengine.problem.problem import Entries, LayoutOption, Options, Randomness
+from jacengine.problem.problem import (
+    Entries,
+    LayoutOption,
+    Options,
+    Randomness,
+    Triangle,
+)
 from jacengine.problem.quantity import Quantity
 from jacengine.problem.signature import Signature
 from jacengine.selection.budget import Budget, to_bytes
@@ -49,6 +55,7 @@ def plan(
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
     verify: bool = True,
+    triangle: Triangle = None,
     quantity: Quantity = "jacobian",
     compiled: bool = False,
 ) -> Plan:
@@ -87,6 +94,7 @@ def plan(
         verify: Whether one random direction goes with the colours of a pattern at every
             call, which finds nonzeros outside of it. `False` leaves it out, if the
             pattern is known to hold everywhere; it is still verified at the choice.
+        triangle: As in `hessian`.
         quantity: What to compute: `"jacobian"`, or as the functions of these names do
             `"hessian"`, `"hessian_diagonal"`, `"laplacian"`.
 
@@ -114,6 +122,7 @@ def plan(
         quantity,
         sparsity_option(sparsity),
         verify=verify,
+        triangle=triangle,
     )
     return make_plan(
         plan_request(
@@ -145,6 +154,7 @@ def load_plan(
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
     verify: bool = True,
+    triangle: Triangle = None,
     quantity: Quantity = "jacobian",
 ) -> Plan:
     """Bind a choice that `Plan.save` wrote to a function, after one verification.
@@ -164,6 +174,7 @@ def load_plan(
         layout: As in `auto`.
         sparsity: As in `auto`.
         verify: As in `auto`.
+        triangle: As in `hessian`.
         quantity: As in `plan`.
 
     Returns:
@@ -187,6 +198,7 @@ def load_plan(
         quantity,
         sparsity_option(sparsity),
         verify=verify,
+        triangle=triangle,
     )
     request = plan_request(fn, args, kwargs, options)
     try:

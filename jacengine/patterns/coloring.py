@@ -12,7 +12,7 @@ https://doi.org/10.1137/S0036144504444711 .
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,11 @@ class Coloring:
     color: Tensor
     place: Tensor
     direct: bool = True
+
+    def of(self, entries: Tensor) -> Coloring:
+        """Return the same colours, of some entries alone."""
+        color, place = self.color[entries], self.place[entries]
+        return replace(self, color=color, place=place)
 
 
 def color_columns(shape: tuple[int, int], rows: Tensor, columns: Tensor) -> Coloring:

@@ -18,6 +18,8 @@ def check_sparse_options(options: Options) -> None:
             f"verify={options.verify!r}: expected True, or False to leave out the "
             "random direction that checks a sparsity pattern at every call."
         )
+    if options.triangle is not None:
+        _check_triangle(options)
     if options.layout not in SPARSE:
         return
     layout = f"layout={options.layout!r}"
@@ -36,4 +38,25 @@ def check_sparse_options(options: Options) -> None:
         raise ArgumentError(
             "The gradient of a CSR tensor's values is a dense matrix in torch. With "
             "create_graph=True choose layout='values' or 'coo'."
+        )
+
+
+def _check_triangle(options: Options) -> None:
+    """Refuse a triangle of what has none.
+
+    Raises:
+        ArgumentError: It is not known, or not of a sparse Hessian.
+    """
+    triangle = f"triangle={options.triangle!r}"
+    if options.triangle != "lower":
+        raise ArgumentError(f"{triangle}: expected 'lower', or None for both.")
+    if options.quantity != "hessian":
+        raise ArgumentError(
+            f"{triangle} is of a Hessian, which is symmetric, not of a "
+            f"{options.quantity}; leave triangle= out."
+        )
+    if options.layout not in SPARSE:
+        raise ArgumentError(
+            f"{triangle} is of a sparse result; with layout={options.layout!r} take "
+            "H.tril(), or choose layout='coo', 'csr' or 'values'."
         )

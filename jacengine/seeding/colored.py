@@ -46,9 +46,8 @@ class ColoredSeeds:
         pattern: Pattern,
         coloring: Coloring,
         *,
-        by_columns: bool,
-        colors: int | None,
-        checked: bool,
+        colors: int,
+        check: ColorCheck | None,
     ) -> None:
         """Describe the directions.
 
@@ -56,28 +55,16 @@ class ColoredSeeds:
             specs: The tensors that seeds belong to.
             samples: The length of each tensor's sample axis, `None` where it has none.
             shown: The tensors that products belong to.
-            pattern: Where J may be other than zero.
-            coloring: The colours of the entries of those tensors.
-            by_columns: Whether the columns of the pattern are coloured, not its rows.
-            colors: How many colours are taken; `None`: all.
-            checked: Whether the random direction goes with them.
+            pattern: The entries that a sparse result holds.
+            coloring: The colours, and where their products show those entries.
+            colors: How many colours are taken.
+            check: The random direction that goes with them.
         """
         self.specs, self._samples = tuple(specs), tuple(samples)
         self._lengths = [spec.size for spec in shown]
         self._pattern, self._coloring = pattern, coloring
-        taken = coloring.count if colors is None else min(colors, coloring.count)
-        self._taken = taken
-        self._check: ColorCheck | None = None
-        if checked and coloring.count > 0:
-            self._check = ColorCheck(
-                self.specs,
-                shown,
-                pattern,
-                coloring,
-                by_columns=by_columns,
-                colors=taken,
-            )
-        self.count = taken + (self._check is not None)
+        self._taken, self._check = colors, check
+        self.count = colors + (check is not None)
         self._blocks: dict[tuple[int, int], tuple[Entries, Tensor]] = {}
 
     @property
@@ -193,8 +180,9 @@ class Colors:
         Raises:
             ValueError: The problem has no pattern, or rows are coupled.
         """
-        pattern = problem.pattern
-        if pattern is None or policy is SamplePolicy.COUPLED_ROWS:
+        pattern, stored = problem.pattern, problem.stored_pattern
+        coupled = policy is SamplePolicy.COUPLED_ROWS
+        if pattern is None or stored is None or coupled:
             raise ValueError("there is no pattern to colour")
         pushes, batch = mode == "jvp", problem.batch_size
         coloring = coloring_for(problem, mode)
@@ -203,15 +191,22 @@ class Colors:
             specs, shown = shown, specs
         sampled = (pushes and spec.batch_dim is None for spec in specs)
         samples = [None if shared else batch for shared in sampled]
+        colors = _taken(problem, coloring)
+        check: ColorCheck | None = None
+        if _is_checked(problem, coloring) and coloring.count > 0:
+            check = ColorCheck(
+                problem,
+                specs,
+                shown,
+                pattern,
+                coloring if coloring.direct else None,
+                by_columns=pushes or _is_symmetric(problem, pattern),
+                colors=colors,
+            )
+        if stored is not pattern:
+            coloring = coloring.of(pattern.numbers_of(stored.rows, stored.columns))
         return ColoredSeeds(
-            specs,
-            samples,
-            shown,
-            pattern,
-            coloring,
-            by_columns=pushes or _is_symmetric(problem, pattern),
-            colors=problem.colors,
-            checked=_is_checked(problem, coloring),
+            specs, samples, shown, stored, coloring, colors=colors, check=check
         )
 
     def first(self, problem: Problem, mode: Mode, count: int) -> Problem:
@@ -243,6 +238,12 @@ def color_count(problem: Problem) -> int:
         ValueError: The problem has no pattern.
     """
     return min(coloring_for(problem, "jvp").count, coloring_for(problem, "vjp").count)
+
+
+def _taken(problem: Problem, coloring: Coloring) -> int:
+    """Count the colours that are computed: all, but for a trial."""
+    every, wanted = coloring.count, problem.colors
+    return every if wanted is None else min(wanted, every)
 
 
 def _is_checked(problem: Problem, coloring: Coloring) -> bool:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import jacengine
-from jacengine.patterns.pattern import as_pattern
+from jacengine.patterns.given import as_pattern
 from tests.problems import randn
 
 TRIDIAGONAL = as_pattern(torch.ones(9, 9, dtype=torch.bool).tril(1).triu(-1))
