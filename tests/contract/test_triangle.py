@@ -38,6 +38,12 @@ ENERGIES = {
 }
 
 
+def reference(fn: Any, x: Tensor, *, create_graph: bool = False) -> Tensor:
+    H: Any = torch.autograd.functional.hessian(fn, x, create_graph=create_graph)
+    assert isinstance(H, Tensor)
+    return H
+
+
 def lower(H: Tensor) -> Tensor:
     """List the entries on and below the diagonal that are other than zero, by row."""
     rows, columns = H.tril().nonzero(as_tuple=True)
@@ -58,7 +64,7 @@ def dense(found: Tensor, layout: Any, wanted: Tensor) -> Tensor:
 def test_layouts(name: str, layout: Any, effort: Any) -> None:
     fn, size = ENERGIES[name]
     x = randn(size)
-    wanted = torch.autograd.functional.hessian(fn, x)
+    wanted = reference(fn, x)
     found = jacengine.hessian(fn, x, layout=layout, triangle="lower", effort=effort)
     torch.testing.assert_close(dense(found, layout, wanted), wanted.tril())
     values = found if layout == "values" else found.values()
@@ -85,7 +91,7 @@ def test_every_method_in_chunks(name: str, strategy: str) -> None:
             verify=verify,
             **options,
         )
-        wanted = torch.autograd.functional.hessian(fn, there)
+        wanted = reference(fn, there)
         torch.testing.assert_close(plan(there), lower(wanted))
 
 
@@ -94,9 +100,7 @@ def test_samples_and_out() -> None:
         return (x[:, 0:1] * x[:, 1:].sin()).sum(1) + x.pow(3).sum(1)
 
     x = randn(4, 7)
-    wanted = torch.stack(
-        [torch.autograd.functional.hessian(arrowhead, one) for one in x]
-    )
+    wanted = torch.stack([reference(arrowhead, one) for one in x])
     plan = jacengine.plan(
         energies, x, quantity="hessian", batch_dim=0, layout="values", triangle="lower"
     )
@@ -118,7 +122,7 @@ def test_create_graph(name: str) -> None:
     found = jacengine.hessian(
         fn, x, layout="values", triangle="lower", create_graph=True
     )
-    H = torch.autograd.functional.hessian(fn, x, create_graph=True)
+    H = reference(fn, x, create_graph=True)
     gradients = [
         torch.autograd.grad(values.square().sum(), x)[0] for values in (found, H.tril())
     ]
@@ -149,7 +153,7 @@ def test_saved_plans(tmp_path: Any) -> None:
     options: dict[str, Any] = {"quantity": "hessian", "layout": "values"}
     jacengine.plan(chain, x, triangle="lower", **options).save(path)
     loaded = jacengine.load_plan(path, chain, x, triangle="lower", **options)
-    wanted = lower(torch.autograd.functional.hessian(chain, x))
+    wanted = lower(reference(chain, x))
     torch.testing.assert_close(loaded(x), wanted)
     with pytest.raises(jacengine.PlanMismatchError, match="made with"):
         jacengine.load_plan(path, chain, x, **options)
@@ -189,6 +193,6 @@ def test_random_hessians(size: int, seed: int, share: float) -> None:
         return (x[rows] * x[columns].exp()).sum() + x[0] ** 2
 
     x = randn(size, seed=seed)
-    H = torch.autograd.functional.hessian(energy, x)
+    H = reference(energy, x)
     found = jacengine.hessian(energy, x, layout="coo", triangle="lower", effort="none")
     torch.testing.assert_close(found.to_dense(), H.tril())

@@ -78,7 +78,12 @@ def test_named_strategies(strategy: str, chunk_size: int | None) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_pattern_that_is_too_small_is_refused_at_first(layout: Any) -> None:
-    x, options = randn(9), {"layout": layout, "verify": False, "sparsity": TRIDIAGONAL}
+    x = randn(9)
+    options: dict[str, Any] = {
+        "layout": layout,
+        "verify": False,
+        "sparsity": TRIDIAGONAL,
+    }
     with pytest.raises(jacengine.PatternError, match="given by the user"):
         jacengine.auto(coupled, x, **options)
     with pytest.raises(jacengine.PatternError, match="given by the user"):
@@ -123,7 +128,7 @@ def test_hessians() -> None:
         return (x[1:] * x[:-1]).sin().sum()
 
     x = randn(9)
-    wanted = torch.autograd.functional.hessian(energy, x)
+    wanted: Any = torch.autograd.functional.hessian(energy, x)
     found = jacengine.hessian(energy, x, sparsity="detect", verify=False)
     torch.testing.assert_close(found, wanted)
     small = as_pattern(torch.eye(9, dtype=torch.bool))
