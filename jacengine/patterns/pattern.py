@@ -16,6 +16,7 @@ from jacengine._files import replace_bytes
 from jacengine.errors import ArgumentError
 from jacengine.patterns.coloring import Coloring, color_columns, color_symmetric
 from jacengine.patterns.picture import braille
+from jacengine.patterns.two_sided import TwoSidedColoring, color_two_sided
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -91,9 +92,18 @@ class Pattern:
         """Colours of a symmetric matrix, for either."""
         return color_symmetric(self.shape[0], self.rows, self.columns)
 
+    @functools.cached_property
+    def two_sided_coloring(self) -> TwoSidedColoring | None:
+        """Colours of some columns and some rows; `None` if those are no fewer."""
+        fewest = min(self.column_coloring.count, self.row_coloring.count)
+        return color_two_sided(self.shape, self.rows, self.columns, fewest)
+
     @property
     def colors(self) -> int:
-        """Directions that the matrix takes: the colours of its columns or its rows."""
+        """Directions that the matrix takes: colours of columns, of rows or of both."""
+        both = self.two_sided_coloring
+        if both is not None:
+            return both.count
         return min(self.column_coloring.count, self.row_coloring.count)
 
     @functools.cached_property
