@@ -1,5 +1,6 @@
 """Jacobians by the colours of columns and rows together, against plain autograd."""
 
+import copy
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,10 @@ from torch import Tensor
 import jacengine
 from jacengine.execution.method import TWO_SIDED, Method
 from jacengine.execution.sweep import Sweep
+from jacengine.interface import Composition
 from jacengine.patterns.given import as_pattern
 from jacengine.plans.plan import Plan
+from jacengine.plans.resize import resize, unprepared
 from jacengine.strategies import BUILTIN
 from tests.problems import plan_among, randn
 
@@ -146,6 +149,30 @@ def test_slices_of_samples() -> None:
         method = replace(sides[0], other=sides[1])
         found = Sweep(plan.problem, method).run(bound).nested()
         torch.testing.assert_close(found, wanted)
+
+
+def test_more_samples_than_the_budget_has_room_for_go_in_slices() -> None:
+    plan = two_sided(
+        arrows, randn(4, SIZE), batch_dim=0, layout="values", memory_budget="8MiB"
+    )
+    x = randn(3000, SIZE, seed=7)
+    _, selection = resize(
+        plan.problem, plan.selection, plan.compositions, plan.callee, [x]
+    )
+    method = selection.ranked[0].method
+    assert method is not None
+    assert [side.slice_size is not None for side in method.sides] == [True, True]
+    rows, columns = reference(x[-1]).nonzero(as_tuple=True)
+    torch.testing.assert_close(plan(x)[-1], reference(x[-1])[rows, columns])
+
+
+def test_neither_side_keeps_what_it_has_prepared() -> None:
+    plan = two_sided(arrow, randn(SIZE))
+    plain = [Composition(copy.copy(s.strategy)) for s in method_of(plan).sides]
+    method = unprepared(plan.chosen, plain).method
+    assert method is not None
+    for side, composition in zip(method.sides, plain, strict=True):
+        assert side.strategy is composition.strategy
 
 
 @pytest.mark.parametrize("layout", ["dict", "values", "coo"])

@@ -21,12 +21,19 @@ def frame(m: int, n: int) -> Pattern:
     return as_pattern(mask)
 
 
+def comb(teeth: int, width: int) -> Pattern:
+    """Have a full column, and a block of columns for each row: no row stands out."""
+    blocks = torch.eye(teeth, dtype=torch.bool).repeat_interleave(width, dim=1)
+    return as_pattern(torch.cat([torch.ones(teeth, 1, dtype=torch.bool), blocks], 1))
+
+
 COUNTS: dict[str, tuple[Pattern, int, int | None]] = {
     "arrowhead of 4": (arrowhead(4), 3, 3),
     "arrowhead of 30": (arrowhead(30), 3, 3),
     "arrowhead of 500": (arrowhead(500), 3, 3),
     "frame": (frame(10, 20), 4, 4),
     "tall frame": (frame(20, 10), 4, 4),
+    "comb": (comb(6, 5), 2, 2),
     "antidiagonal": (as_pattern(torch.eye(4, dtype=torch.bool).flip(0)), 1, None),
     "cyclic triangle": (
         Pattern((3, 3), [0, 0, 1, 1, 2, 2], [0, 1, 1, 2, 0, 2]),
