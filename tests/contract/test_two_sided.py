@@ -135,9 +135,10 @@ def test_samples(layout: Any) -> None:
             torch.testing.assert_close(dense(found, layout, wanted), wanted)
 
 
-def test_slices_of_samples() -> None:
-    x = randn(5, SIZE)
-    plan = two_sided(arrows, x, batch_dim=0)
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_slices_of_samples(create_graph: bool) -> None:
+    x = randn(5, SIZE).requires_grad_(create_graph)
+    plan = two_sided(arrows, x, batch_dim=0, create_graph=create_graph)
     bound = plan.problem.bind(plan.callee, [x])
     wanted = torch.stack([reference(one) for one in x])
     push, pull = method_of(plan).sides
@@ -148,7 +149,8 @@ def test_slices_of_samples() -> None:
         ]
         method = replace(sides[0], other=sides[1])
         found = Sweep(plan.problem, method).run(bound).nested()
-        torch.testing.assert_close(found, wanted)
+        assert found.requires_grad == create_graph
+        torch.testing.assert_close(found.detach(), wanted)
 
 
 def test_more_samples_than_the_budget_has_room_for_go_in_slices() -> None:
