@@ -65,7 +65,7 @@ def peak_memory(
     elif fake or not in_kernels or not _RECORDINGS.possible():
         counter = _StorageCounter(fake=fake)
         for tensor in existing:
-            counter.meet(tensor, made=False)
+            counter.meet(tensor, (tensor,))
         with counter:
             yield peak
         peak.bytes = counter.peak
@@ -126,6 +126,13 @@ class _Recordings(threading.local):
 _RECORDINGS = _Recordings()
 
 
+_ADOPTING = {
+    torch.ops.aten.set_.source_Storage,
+    torch.ops.aten.set_.source_Storage_storage_offset,
+}
+"""Operators by which a tensor takes memory over: of the buffer pool, for instance."""
+
+
 class _StorageCounter(TorchDispatchMode):
     """Counts the bytes of the storages that operators make, while they live."""
 
@@ -136,6 +143,11 @@ class _StorageCounter(TorchDispatchMode):
         self.peak = 0
         self._seen: dict[int, weakref.ref[Any]] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Do without a wrapper that takes a third of the time: nothing is compiled."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
@@ -143,17 +155,20 @@ class _StorageCounter(TorchDispatchMode):
             # Scaled under a mode (the tangent of a constant with `alpha=`), a tensor of
             # zeros without memory is a segmentation fault in torch 2.13.
             return torch.zeros((), **(kwargs or {})).expand(*args)
-        for leaf in pytree.tree_leaves((args, kwargs)):
-            if isinstance(leaf, Tensor):
-                self.meet(leaf, made=False)
         result = func(*args, **(kwargs or {}))
-        for leaf in pytree.tree_leaves(result):
+        # Most operators return one tensor; to walk through a pytree takes long.
+        plain = type(result) is Tensor
+        given = () if func in _ADOPTING else (*args, *(kwargs or {}).values())
+        for leaf in (result,) if plain else pytree.tree_leaves(result):
             if isinstance(leaf, Tensor):
-                self.meet(leaf, made=True)
+                self.meet(leaf, given)
         return result
 
-    def meet(self, tensor: Tensor, *, made: bool) -> None:
-        """Count a storage once; one first met as an argument existed before."""
+    def meet(self, tensor: Tensor, given: Iterable[Any] = ()) -> None:
+        """Count a storage once, unless an argument of its operator has it.
+
+        Such a one existed before.
+        """
         if tensor.layout != torch.strided:
             return
         if isinstance(tensor, FakeTensor) != self._fake:
@@ -162,7 +177,7 @@ class _StorageCounter(TorchDispatchMode):
         key = storage_key(storage)
         if key in self._seen:
             return
-        size = storage.nbytes() if made else 0
+        size = 0 if _is_among(key, given) else storage.nbytes()
 
         def forget(_: object) -> None:
             self.live -= size
@@ -171,3 +186,18 @@ class _StorageCounter(TorchDispatchMode):
         self._seen[key] = weakref.ref(storage, forget)
         self.live += size
         self.peak = max(self.peak, self.live)
+
+
+def _is_among(key: int, given: Iterable[Any]) -> bool:
+    """Tell whether one of the arguments of an operator has this storage."""
+    for value in given:
+        if isinstance(value, list | tuple):
+            if _is_among(key, value):
+                return True
+        elif (
+            isinstance(value, Tensor)
+            and value.layout == torch.strided
+            and storage_key(value.untyped_storage()) == key
+        ):
+            return True
+    return False

@@ -21,8 +21,8 @@ from jacengine.strategies.vmap_vjp import VmapVjp
 
 BUILTIN: tuple[Strategy, ...] = (
     ReverseLoop(),
-    Repeat(),
     BatchedGrad(),
+    Repeat(),
     VmapVjp(),
     DoubleVjp(),
     DoubleVjpRepeat(),

@@ -19,8 +19,8 @@ from jacengine.problem.callee import Callee
 from jacengine.problem.problem import Options, Problem
 from jacengine.registry import Registry
 from jacengine.selection.candidates import candidates
-from jacengine.selection.eligibility import first_runnable
 from jacengine.selection.reference import Reference
+from jacengine.selection.runnable import first_runnable
 from jacengine.strategies import BUILTIN
 
 

@@ -146,8 +146,12 @@ def auto(
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
     verify: bool = True,
+    calls: int | None = None,
 ) -> Any:
     """Compute a Jacobian by the fastest method that is right and fits.
+
+    The first call tries what one call pays for; when calls have taken as long as a race
+    of all methods does, the race is run.
 
     Args:
         fn: A function or `nn.Module`.
@@ -165,7 +169,7 @@ def auto(
             the memory (`torch.from_file(..., shared=True)`): what does not fit into the
             budget is computed in pieces.
         create_graph: Whether the result can be differentiated again.
-        effort: `"none"` (no timing), `"quick"` or `"thorough"`.
+        effort: `"none"` (no timing), `"quick"`, or `"thorough"`, which races at once.
         strategies: Names of the candidates; all by default.
         exclude: Names to leave out.
         rows: Only these output entries: a 1-D index tensor or a slice over the outputs
@@ -187,6 +191,8 @@ def auto(
         verify: Whether one random direction goes with the colours of a pattern at every
             call, which finds nonzeros outside of it. `False` leaves it out, if the
             pattern is known to hold everywhere; it is still verified at the choice.
+        calls: How many such calls there will be, if known: the first one then races
+            all methods if that pays.
 
     Returns:
         As `jacobian`.
@@ -222,6 +228,7 @@ def auto(
         exclude=exclude,
         memory_budget=memory_budget,
         effort=effort,
+        calls=calls,
     )
     return compute(request, out)
 

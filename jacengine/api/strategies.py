@@ -81,14 +81,23 @@ def plan_request(
     memory_budget: Budget = None,
     effort: Effort = "quick",
     compiled: bool = False,
+    calls: int | None = None,
 ) -> PlanRequest:
     """Look the strategies of a call up.
 
     Raises:
-        ArgumentError: No strategy is left, or `effort` is not known.
+        ArgumentError: No strategy is left, or `effort` or `calls` is none.
         UnknownStrategyError: A name is not known.
     """
     compositions = known_strategies().choose(strategies, exclude, options.quantity)
     return PlanRequest(
-        fn, args, kwargs or {}, options, compositions, memory_budget, effort, compiled
+        fn,
+        args,
+        kwargs or {},
+        options,
+        compositions,
+        memory_budget,
+        effort,
+        compiled,
+        calls,
     )

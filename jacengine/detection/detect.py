@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ WORTH_LOOKING = 64
 """Rows and columns from which a matrix may be worth looking at."""
 SAMPLED = 3
 """Rows that are looked at first."""
+VECTORISED = 4.0
+"""A vectorised pass takes this share of the time of its directions one by one."""
 SPARSE_ROW = 0.3
 """Share of a row's entries up to which it is called sparse."""
 FEWER = 0.5
@@ -50,20 +53,14 @@ def find_pattern(
             triangle is wanted.
         UnsupportedError: A sparse result is wanted where there is none.
     """
-    options, shape = problem.options, shape_of(problem)
-    sparse = options.layout in SPARSE
-    given = options.sparsity
-    wanted = sparse or given == "detect" or isinstance(given, Pattern)
-    if not wanted and given is None:
-        return None
+    shape, given = shape_of(problem), problem.options.sparsity
+    wanted = is_asked_for(problem)
     reason = _unsuited(problem)
-    if reason is not None:
-        if wanted:
-            raise UnsupportedError(f"A sparse {problem.title} {reason}.")
-        return None
+    if wanted and reason is not None:
+        raise UnsupportedError(f"A sparse {problem.title} {reason}.")
     if isinstance(given, Pattern):
         return _checked(problem, _fitted(given, shape))
-    if not wanted and not _may_pay(problem, bound):
+    if not wanted and sparse_rows(problem, bound) is None:
         return None
     found = detect(problem, bound, compositions)
     if wanted:
@@ -72,6 +69,43 @@ def find_pattern(
         return None
     count = color_count(replace(problem, pattern=found))
     return found if count <= FEWER * min(shape) else None
+
+
+def is_asked_for(problem: Problem) -> bool:
+    """Tell whether the user asks for sparsity, which then needs not pay."""
+    given, layout = problem.options.sparsity, problem.options.layout
+    return layout in SPARSE or given == "detect" or isinstance(given, Pattern)
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """A few rows of a matrix, which are sparse.
+
+    Attributes:
+        whole_s: What all rows (or columns) would take, by the time of those.
+    """
+
+    whole_s: float
+
+
+def sparse_rows(problem: Problem, bound: BoundFunction) -> SparseRows | None:
+    """Look at a few rows of a large matrix; return `None` if they are not sparse.
+
+    Nor is a small one, or one that nobody wants to be looked at.
+    """
+    small = min(shape_of(problem)) < WORTH_LOOKING or problem.call_spec.names
+    unwanted = problem.options.sparsity is None or _unsuited(problem) is not None
+    if small or unwanted:
+        return None
+    try:
+        started = time.perf_counter()
+        shares = _row_shares(problem, bound)
+        taken = time.perf_counter() - started
+    except (RuntimeError, NotImplementedError):  # it has no reverse mode
+        return None
+    if statistics.median(shares) > SPARSE_ROW:
+        return None
+    return SparseRows(taken / SAMPLED * min(shape_of(problem)) / VECTORISED)
 
 
 def detect(
@@ -115,17 +149,6 @@ def _unsuited(problem: Problem) -> str | None:
         "needs a function without random numbers or state": problem.changes_state,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
-
-
-def _may_pay(problem: Problem, bound: BoundFunction) -> bool:
-    """Tell whether a matrix is large, and a few of its rows are sparse."""
-    if min(shape_of(problem)) < WORTH_LOOKING or problem.call_spec.names:
-        return False
-    try:
-        shares = _row_shares(problem, bound)
-    except (RuntimeError, NotImplementedError):  # it has no reverse mode
-        return False
-    return statistics.median(shares) <= SPARSE_ROW
 
 
 def _row_shares(problem: Problem, bound: BoundFunction) -> list[float]:

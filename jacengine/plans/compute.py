@@ -12,6 +12,7 @@ from jacengine.plans.shared_memory import refuse_shared_memory
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.results.buffer_pool import BufferPool
+from jacengine.results.result import Result
 from jacengine.selection.reference import Reference
 
 
@@ -41,6 +42,13 @@ def compute_nested(
                 f"is {verification.complaint}. Try strategy='auto', which takes a "
                 "method that agrees."
             )
+    return answer(problem, bound, result, out)
+
+
+def answer(
+    problem: Problem, bound: BoundFunction, result: Result, out: Any = None
+) -> Any:
+    """Return what a result is to the user: nested, or `out`, and with `aux`."""
     nested = result.nested() if out is None else out
     if not problem.options.has_aux:
         return nested

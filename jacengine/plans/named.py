@@ -26,9 +26,9 @@ from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import SPARSE, Problem
 from jacengine.selection.candidate_result import classify_error
 from jacengine.selection.candidates import candidates
-from jacengine.selection.eligibility import first_runnable
 from jacengine.selection.reference import Reference
 from jacengine.selection.repeatability import refuse_unrepeatable
+from jacengine.selection.runnable import first_runnable
 
 _VERIFIED = ProcessCache[tuple[Problem, Sweep]](lambda found: found[0])
 

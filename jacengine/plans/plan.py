@@ -32,9 +32,9 @@ from jacengine.results.buffer_pool import RESULT_POOL, BufferPool
 from jacengine.selection.candidate_result import CandidateResult, classify_error
 from jacengine.selection.candidates import by_composition, candidates
 from jacengine.selection.diagonal_reference import RECHECK_PASSES
-from jacengine.selection.eligibility import first_runnable
 from jacengine.selection.explain import as_frame, as_text
 from jacengine.selection.reference import Reference
+from jacengine.selection.runnable import first_runnable
 from jacengine.selection.select import Selection
 
 if TYPE_CHECKING:

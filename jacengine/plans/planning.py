@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Generator
@@ -21,6 +22,8 @@ from jacengine.plans import disk_cache
 from jacengine.plans.analysis import analyze_request
 from jacengine.plans.blockwise import BlockwiseJacobian
 from jacengine.plans.cache_key import key_of
+from jacengine.plans.cached_plan import CachedPlan
+from jacengine.plans.compute import answer
 from jacengine.plans.plan import Plan
 from jacengine.plans.process_cache import CAPACITY, ProcessCache
 from jacengine.plans.request import PlanRequest
@@ -30,15 +33,20 @@ from jacengine.problem.callee import NO_CALLEE
 from jacengine.problem.nesting import is_nested
 from jacengine.problem.problem import SPARSE, Problem
 from jacengine.problem.signature import Signature
+from jacengine.results.result import Result
 from jacengine.selection.budget import Budget, format_bytes, to_bytes
 from jacengine.selection.explain import as_text
 from jacengine.selection.finite_differences import warn_of
+from jacengine.selection.first_choice import choose_first
 from jacengine.selection.repeatability import refuse_unrepeatable
 from jacengine.selection.select import Selection, select
 
 LITTLE = 2**24
 """Bytes that are taken to be free without a look, which takes a millisecond."""
-_PLANS = ProcessCache[Plan](lambda plan: plan.problem)
+LOOKING_S = 1.0
+"""What finding a sparsity pattern may take, TorchDynamo's import included: the first
+call does not look for one where J takes less."""
+_PLANS = ProcessCache[CachedPlan](lambda cached: cached.plan.problem)
 _SELECTIONS: OrderedDict[str, Selection] = OrderedDict()
 """Selections of this process, by key: for models and closures with the same code."""
 
@@ -55,13 +63,18 @@ def compute(request: PlanRequest, out: Any = None) -> Any:
     """
     options = request.options
     try:
-        plan = _cached_plan(request)
+        cached, found = _cached(request)
     except MemoryBudgetError:
         whole = options.rows is None and options.columns is None
         if out is None or options.has_aux or not whole:
             raise
         BlockwiseJacobian(request, cached_plan).fill(out)
         return out
+    plan = cached.plan
+    if found is not None and out is None and not options.create_graph:
+        bound = plan.problem.bind(request.callee, request.leaves)
+        return answer(plan.problem, bound, found)
+    started = time.perf_counter()
     try:
         return plan.compute(request.callee, request.leaves, out=out)
     except PlanMismatchError:  # outputs whose shape depends on values
@@ -70,6 +83,9 @@ def compute(request: PlanRequest, out: Any = None) -> Any:
         if isinstance(options.sparsity, Pattern):
             raise
         plan = _plan_anew(request, plan.problem, error)
+        cached.replace(plan.of(NO_CALLEE))
+    finally:
+        cached.spend(time.perf_counter() - started)
     return plan.compute(request.callee, request.leaves, out=out)
 
 
@@ -83,32 +99,44 @@ def _plan_anew(request: PlanRequest, problem: Problem, error: PatternError) -> P
     asked = options.sparsity == "detect" or options.layout in SPARSE
     then = "found anew" if asked else "not used for this function any more"
     warnings.warn(f"jacengine: {error} The pattern is {then}.", stacklevel=4)
-    slot = _PLANS.slot(request)
     if not asked:
         options = replace(options, sparsity=None)
-    plan = make_plan(
+    return make_plan(
         replace(request, options=options),
         use_cache=False,
         accept_unstable=True,
         known=problem.pattern,
     )
-    slot.keep(plan.of(NO_CALLEE))
-    return plan
 
 
 def cached_plan(request: PlanRequest) -> Plan:
-    """Return the plan that was made for such a function and signature, or make one."""
-    return _cached_plan(request).of(request.callee)
-
-
-def _cached_plan(request: PlanRequest) -> Plan:
-    """Return it, of this function or of none."""
+    """Return the plan that was raced for such a function and signature, or race."""
     slot = _PLANS.slot(request)
-    plan = slot.value
-    if plan is None or not _fits(plan, request.memory_budget):
-        plan = make_plan(request, accept_unstable=True)
-        slot.keep(plan.of(NO_CALLEE))
-    return plan
+    cached = slot.value
+    if cached is None or not _fits(cached.plan, request.memory_budget):
+        cached = CachedPlan(make_plan(request, accept_unstable=True).of(NO_CALLEE))
+        slot.keep(cached)
+    elif not cached.plan.selection.raced:
+        cached.replace(make_plan(request, accept_unstable=True).of(NO_CALLEE))
+    return cached.plan.of(request.callee)
+
+
+def _cached(request: PlanRequest) -> tuple[CachedPlan, Result | None]:
+    """Return the plan for calls of such a function, and the Jacobian if it is new.
+
+    What the first call chooses is raced when calls have paid for that.
+    """
+    slot, found = _PLANS.slot(request), None
+    cached = slot.value
+    if cached is None or not _fits(cached.plan, request.memory_budget):
+        at_first = request.effort == "quick"
+        plan, found = _make(request, accept_unstable=True, raced=not at_first)
+        cached = CachedPlan(plan.of(NO_CALLEE), request.calls)
+        slot.keep(cached)
+    if cached.pays:
+        cached.replace(make_plan(request, accept_unstable=True).of(NO_CALLEE))
+        found = None
+    return cached, found
 
 
 def make_plan(
@@ -118,11 +146,34 @@ def make_plan(
     accept_unstable: bool = False,
     known: Pattern | None = None,
 ) -> Plan:
-    """Analyze a call, choose a method, and bind the choice to the signature.
+    """Analyze a call, choose a method by a race, and bind the choice to the signature.
 
     With `use_cache`, a choice may come from what was measured before, in this process
     or on disk, for objects with the same code; if `accept_unstable`, also on a busy
     machine. Nonzeros that are `known` are added to the pattern that is found.
+
+    Raises:
+        JacengineError: As `compute`.
+        RandomnessError: A method that is right once is not so again, because the
+            function differs from call to call.
+    """
+    return _make(
+        request, use_cache=use_cache, accept_unstable=accept_unstable, known=known
+    )[0]
+
+
+def _make(
+    request: PlanRequest,
+    *,
+    use_cache: bool = True,
+    accept_unstable: bool = False,
+    known: Pattern | None = None,
+    raced: bool = True,
+) -> tuple[Plan, Result | None]:
+    """Make a plan as `make_plan`, or by what one call pays for, unless `raced`.
+
+    Returns:
+        The plan, and the Jacobian, if that was computed on the way.
 
     Raises:
         MemoryBudgetError: The result, or every right method, exceeds the budget.
@@ -131,7 +182,8 @@ def make_plan(
         RandomnessError: That is because the function differs from call to call.
     """
     callee, args, kwargs = request.callee, request.args, request.kwargs
-    problem = with_pattern(analyze_request(request), request, known)
+    worth_s = 0.0 if raced else LOOKING_S
+    problem = with_pattern(analyze_request(request), request, known, worth_s=worth_s)
     budget = to_bytes(request.memory_budget, problem.outputs[0].device)
     if problem.result_bytes > budget:
         raise MemoryBudgetError(
@@ -145,7 +197,9 @@ def make_plan(
     # Without timing the choice is the same everywhere, whatever others have measured.
     keeps = use_cache and request.effort != "none"
     saved = _SELECTIONS.get(key) if keeps else None
-    if saved is not None and saved.unstable and not accept_unstable:
+    if saved is not None and (
+        (saved.unstable and not accept_unstable) or (raced and not saved.raced)
+    ):
         saved = None
     if saved is None and keeps:
         saved = disk_cache.find(key, request.compositions)
@@ -153,17 +207,23 @@ def make_plan(
         restored = restore_verified(problem, callee, request.leaves, saved, budget)
         if restored is not None:
             warn_of(restored.doubt, problem.title)
-            return Plan(problem, restored, signature, request.compositions, callee)
-    bound = problem.bind(callee, request.leaves)
+            plan = Plan(problem, restored, signature, request.compositions, callee)
+            return plan, None
+    bound, found = problem.bind(callee, request.leaves), None
     with _alone(problem):
-        selection = select(
-            problem,
-            bound,
-            request.compositions,
-            budget=budget,
-            effort=request.effort,
-            compiled=request.compiled,
-        )
+        if raced:
+            selection = select(
+                problem,
+                bound,
+                request.compositions,
+                budget=budget,
+                effort=request.effort,
+                compiled=request.compiled,
+            )
+        else:
+            selection, found = choose_first(
+                problem, bound, request.compositions, budget=budget
+            )
     refuse_small_pattern(problem, bound, selection)
     if not selection.ranked:
         refuse_unrepeatable(problem, bound)
@@ -173,9 +233,9 @@ def make_plan(
     while len(_SELECTIONS) > CAPACITY:
         _SELECTIONS.popitem(last=False)
     # What was measured on a busy machine is used now, and not trusted later.
-    if keeps and not selection.unstable:
+    if keeps and raced and not selection.unstable:
         disk_cache.keep(key, selection)
-    return Plan(problem, selection, signature, request.compositions, callee)
+    return Plan(problem, selection, signature, request.compositions, callee), found
 
 
 @contextmanager

@@ -29,9 +29,10 @@ class PlanRequest:
         memory_budget: Bytes that a call may allocate.
         effort: How much may be spent on the choice.
         compiled: Whether the fastest methods are tried compiled too.
+        calls: How many calls there will be, if the user knows.
 
     Raises:
-        ArgumentError: `effort` is not known.
+        ArgumentError: `effort` is not known, or `calls` is no positive number.
     """
 
     fn: Callable[..., Any]
@@ -42,6 +43,7 @@ class PlanRequest:
     memory_budget: Budget = None
     effort: Effort = "quick"
     compiled: bool = False
+    calls: int | None = None
 
     @functools.cached_property
     def _flat(self) -> tuple[list[Any], pytrees.Structure]:
@@ -68,7 +70,12 @@ class PlanRequest:
         return Callee(self.fn, self.leaves)
 
     def __post_init__(self) -> None:
-        """Check the effort."""
+        """Check the effort and the number of calls."""
         if self.effort not in get_args(Effort):
             known = ", ".join(map(repr, get_args(Effort)))
             raise ArgumentError(f"effort={self.effort!r}: expected one of {known}.")
+        calls = self.calls
+        if calls is not None and (type(calls) is not int or calls < 1):
+            raise ArgumentError(
+                f"calls={calls!r}: expected a positive number of calls, or None."
+            )

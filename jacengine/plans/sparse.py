@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from jacengine.detection.detect import find_pattern
+from jacengine.detection.detect import find_pattern, is_asked_for, sparse_rows
 from jacengine.errors import PatternError
 from jacengine.execution.method import Method
 from jacengine.execution.pattern_check import OUTSIDE
@@ -17,17 +17,28 @@ from jacengine.selection.select import Selection
 
 
 def with_pattern(
-    problem: Problem, request: PlanRequest, known: Pattern | None = None
+    problem: Problem,
+    request: PlanRequest,
+    known: Pattern | None = None,
+    *,
+    worth_s: float = 0.0,
 ) -> Problem:
     """Return the problem of a request with its pattern, if it has one that pays.
 
-    Nonzeros that are `known` are added to what is found.
+    Nonzeros that are `known` are added to what is found. What nobody asks for is not
+    looked for where J takes less than `worth_s` seconds without.
 
     Raises:
         ArgumentError: The user's pattern is of another shape.
         UnsupportedError: A sparse result is wanted where there is none.
     """
     bound = problem.bind(request.callee, request.leaves)
+    if worth_s and not is_asked_for(problem):
+        rows = sparse_rows(problem, bound)
+        if rows is None:
+            return problem
+        if rows.whole_s < worth_s:
+            return replace(problem, looks_sparse=True)
     found = find_pattern(problem, bound, request.compositions)
     given = isinstance(request.options.sparsity, Pattern)
     if found is not None and known is not None and not given:

@@ -75,12 +75,14 @@ def analyze(
         devices = {i.device for i in spec.inputs if i.device.type == "cuda"}
         with TORCH_GLOBAL_LOCK, callee.preserve_everything() as state:
             default = preserve_side_effects(devices, ())
-            with default as before, watch_draws(devices) as draws:
+            with default as before:
                 with peak_memory(_device(bound)) as peak:
                     seen, tracked = _look(bound)
-                if not draws.drawn:  # another thread may have, whose draws stay
-                    before.defaults.clear()
-            stochastic = draws.drawn or state.own_drawn
+                drawn = any(generator.drawn for generator in before.defaults)
+                if drawn and not _draws(bound, devices):
+                    before.defaults.clear()  # another thread has, whose draws stay
+                    drawn = False
+            stochastic = drawn or state.own_drawn
             changed = state.changed_buffers()
             writes_attributes = state.attributes_changed or state.own_drawn
             if stochastic and options.randomness == "error":
@@ -232,6 +234,16 @@ def _look(bound: BoundFunction) -> tuple[Output, Tensors]:
                 "pass to the next. Clone it inside the function first."
             )
     return seen, tuple(tracked)
+
+
+def _draws(bound: BoundFunction, devices: set[torch.device]) -> bool:
+    """Tell whether it is this function that draws from torch's default generators.
+
+    To watch each operator takes longer than a forward pass of small ones.
+    """
+    with watch_draws(devices) as draws:
+        _look(bound)
+    return bool(draws.drawn)
 
 
 def _device(bound: BoundFunction) -> torch.device:

@@ -122,6 +122,8 @@ class Problem:
         forward_bytes: What one recorded forward pass allocates.
         pattern: Where the matrix (of one sample) may be other than zero, if known.
         colors: How many colours of the pattern are computed, for a trial; `None`: all.
+        looks_sparse: Whether a few rows are sparse, and the pattern is not known since
+            to find it would take longer than to do without.
     """
 
     options: Options
@@ -140,6 +142,7 @@ class Problem:
     forward_bytes: int
     pattern: Pattern | None = None
     colors: int | None = None
+    looks_sparse: bool = False
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

@@ -6,6 +6,7 @@ tell who has drawn. What this thread's operators draw is noticed as they run.
 
 from __future__ import annotations
 
+import functools
 import pickle
 import random
 import sys
@@ -38,15 +39,18 @@ class watch_draws(TorchDispatchMode):  # noqa: N801 - reads as the context manag
     ) -> Any:
         """Run an operator; a generator that it is given is not a default one."""
         given = (*args, *(kwargs or {}).values())
-        if torch.Tag.nondeterministic_seeded not in func.tags or any(
-            isinstance(value, torch.Generator) for value in given
-        ):
+        if not _may_draw(func) or any(isinstance(x, torch.Generator) for x in given):
             return func(*args, **(kwargs or {}))
         before = [RandomState(source) for source in self._sources]
         result = func(*args, **(kwargs or {}))
         # Attention without dropout, for instance, could draw and does not.
         self.drawn |= any(state.drawn for state in before)
         return result
+
+
+@functools.cache
+def _may_draw(operator: Any) -> bool:
+    return torch.Tag.nondeterministic_seeded in operator.tags
 
 
 @dataclass(frozen=True)

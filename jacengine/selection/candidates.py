@@ -22,6 +22,9 @@ from jacengine.task import balanced
 
 LAUNCH = 20.0
 """A pass costs this many directions before it computes anything."""
+DUAL = 10.0
+"""A forward pass on dual numbers launches so many times as many operators: the rules of
+many operators are decompositions in Python."""
 ARITHMETIC = {"jvp": 1.5, "vjp": 2.0, "trace": 1.0, "direct": 3.0}
 """Arithmetic of one direction, by mode; a VJP is of inputs and of weights ... What is
 direct comes after the others, since it has to be captured first."""
@@ -92,6 +95,8 @@ def predicted_cost(problem: Problem, method: Method) -> float:
     arithmetic = ARITHMETIC[able.mode]
     if able.per_sample_shared:
         arithmetic = WITHOUT_WEIGHT_GRADIENTS
+    if able.mode == "jvp" and not able.records_graph:
+        launched += round((DUAL - 1) * passes.forward)
     cost = LAUNCH * launched + directions * arithmetic * replays
     if method.gradient is GradientMode.JVP:
         cost *= max(1, problem.column_count)

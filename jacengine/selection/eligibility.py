@@ -11,20 +11,20 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
-from jacengine._locks import TORCH_GLOBAL_LOCK
-from jacengine.execution.kernel_fallbacks import fallback_for
-from jacengine.execution.matvec import matvec
 from jacengine.execution.method import Method
-from jacengine.execution.sweep import compute, prepare
+from jacengine.execution.sweep import compute
+from jacengine.interface import Composition
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
-from jacengine.seeding.samples import SamplePolicy, sliceable
+from jacengine.seeding.samples import sliceable
 from jacengine.selection.budget import format_bytes
 from jacengine.selection.candidate_result import CandidateResult, classify_error
+from jacengine.selection.memory_bound import negligible_memory
 from jacengine.selection.memory_model import (
+    MemoryModel,
     first_directions,
     first_slices,
     fit_affine,
@@ -34,6 +34,7 @@ from jacengine.selection.memory_model import (
     peak_on_fake_tensors,
 )
 from jacengine.selection.reference import Reference
+from jacengine.selection.runnable import first_runnable
 from jacengine.timing import seconds
 
 COMFORTABLE = 2**28
@@ -94,54 +95,6 @@ def check_eligibility(
     return in_slices(result)
 
 
-def first_runnable(
-    problem: Problem,
-    bound: BoundFunction,
-    methods: Sequence[Method],
-    reference: Reference,
-    *,
-    timed: bool = False,
-    slice_size: int | None = None,
-) -> Method | Exception:
-    """Find a sample policy and fallbacks under which a candidate runs one direction.
-
-    Shared inputs are expanded over samples by vmap, whose rules differ from the plain
-    operator's now and then (`Embedding` forgets its padding), so that sample policy
-    must reproduce the reference, or the next one is taken. If `timed`, the strategy may
-    make choices by measurement.
-
-    Returns:
-        The method that runs, or what the last one raised.
-    """
-    raised: Exception = RuntimeError("no sample policy of this strategy is right here")
-    for candidate in methods:
-        if slice_size is not None and not sliceable(problem, candidate.sample_policy):
-            continue
-        method = replace(candidate, slice_size=slice_size)
-        while True:
-            try:
-                # Alone: it may run only while another thread's kernel fallback holds.
-                with TORCH_GLOBAL_LOCK:
-                    method = prepare(problem, bound, method, timed=timed)
-                    part = first_directions(problem, method, 1)
-                    part, some = first_slices(part, bound, method)
-                    compute(part, some, method, checked=True)
-                    if method.sample_policy in {
-                        SamplePolicy.VMAP_SAMPLES,
-                        SamplePolicy.EXPAND_SHARED,
-                    }:
-                        _require_right(problem, bound, method, reference)
-            except Exception as error:
-                raised = error
-                fallback = fallback_for(error)
-                if fallback is None or fallback in method.fallbacks:
-                    break
-                method = replace(method, fallbacks=(*method.fallbacks, fallback))
-            else:
-                return method
-    return raised
-
-
 def _attempt(
     problem: Problem,
     bound: BoundFunction,
@@ -161,7 +114,9 @@ def _attempt(
     if isinstance(found, Exception):
         return CandidateResult(name, *classify_error(found))
     try:
-        model = fit_memory_model(problem, bound, found, limit)
+        model = negligible_memory(problem, found, budget)
+        if model is None:
+            model = fit_memory_model(problem, bound, found, limit)
         comfortable = min(budget, max(COMFORTABLE, 2 * problem.result_bytes))
         directions = found.directions(problem)
         if model.chunked is None and model.whole.at(directions) > comfortable:
@@ -171,19 +126,40 @@ def _attempt(
             least = model.peak(problem, found, 1)
             return replace(_over_budget(name, least, budget), method=found)
         chunk = model.largest_chunk(problem, found, comfortable) or 1
-        chosen = replace(found, chunk_size=min(chunk, largest))
-        return CandidateResult(
-            name,
-            "ok",
-            method=chosen,
-            largest_chunk=largest,
-            passes=chosen.passes(problem),
-            forecast_s=_forecast(problem, bound, chosen) if timed else None,
-            predicted_bytes=model.peak(problem, chosen, chosen.chunk_size or 1),
-            memory_model=model,
-        )
+        result = in_chunks(problem, found, model, min(chunk, largest), largest)
+        if not timed or result.method is None:
+            return result
+        return replace(result, forecast_s=_forecast(problem, bound, result.method))
     except Exception as error:
         return CandidateResult(name, *classify_error(error))
+
+
+def in_chunks(
+    problem: Problem, method: Method, model: MemoryModel, chunk: int, largest: int
+) -> CandidateResult:
+    """Describe a method that runs, with so many directions a pass."""
+    chosen = replace(method, chunk_size=chunk)
+    return CandidateResult(
+        chosen.name,
+        "ok",
+        method=chosen,
+        largest_chunk=largest,
+        passes=chosen.passes(problem),
+        predicted_bytes=model.peak(problem, chosen, chunk),
+        memory_model=model,
+    )
+
+
+def without_methods(
+    problem: Problem, compositions: Sequence[Composition], met: Collection[str]
+) -> Iterator[CandidateResult]:
+    """Say of compositions that are not among the candidates why they are not."""
+    for composition in compositions:
+        if composition.name not in met:
+            refusal = composition.strategy.check(problem)
+            reason = "no sample policy of this strategy is right here"
+            reason = reason if refusal is None else refusal.reason
+            yield CandidateResult(composition.name, "unsupported", reason)
 
 
 def _in_slices(
@@ -242,17 +218,6 @@ def _scaled_from_one_sample(
     part = first_directions(problem, method, 1)
     beside = measured_peak(part, bound, method) - part.result_bytes
     return problem.result_bytes + problem.sample_count * beside
-
-
-def _require_right(
-    problem: Problem, bound: BoundFunction, method: Method, reference: Reference
-) -> None:
-    seeds = tuple(seed.unsqueeze(0) for seed in reference.seeds)
-    products = [p.squeeze(0) for p in matvec(problem, bound, method, seeds)]
-    verification = reference.judge_products(problem, tuple(products))
-    if not verification.right:
-        complaint = verification.complaint
-        raise RuntimeError(f"wrong under vmap over samples: {complaint}")
 
 
 def _over_budget(name: str, needed: int, budget: int) -> CandidateResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,16 +11,21 @@ from jacengine.execution.sweep import Sweep
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.results.result import Result
-from jacengine.selection.candidate_result import CandidateResult, classify_error
+from jacengine.selection.candidate_result import (
+    CandidateResult,
+    Outcome,
+    classify_error,
+)
 from jacengine.selection.reference import Reference
 from jacengine.task import Task
 from jacengine.timing import seconds
 
 
-class _TooSlow(Exception):  # noqa: N818 - it stops a run, it reports no error
+class TooSlow(Exception):  # noqa: N818 - it stops a run, it reports no error
     """Raised between two tasks of a candidate that is too slow to win."""
 
     def __init__(self, expected_s: float) -> None:
+        """Keep how long all of it would have taken."""
         super().__init__()
         self.expected_s = expected_s
 
@@ -38,29 +44,56 @@ def first_run(
 
     `make_sweep` makes its method ready, and may raise as the run itself may.
     """
-    computed: list[Result] = []
     try:
-        sweep = make_sweep()
-        if result.compiled:
-            sweep.run(bound)  # compiles
-            result = replace(result, sweep=sweep)
-        progress = _limited(limit_s, clock)
-        taken = seconds(
-            lambda: computed.append(sweep.run(bound, progress=progress)),
-            problem.outputs[0].device,
-        )
-        verification = reference.verify(problem, bound, sweep.method, computed.pop())
-    except _TooSlow as stopped:
+        return verified_run(
+            problem, bound, reference, result, make_sweep, limit_s=limit_s, clock=clock
+        )[0]
+    except TooSlow as stopped:
         reason, expected = "stopped: too slow to win", stopped.expected_s
         return replace(result, outcome="skipped", reason=reason, time_s=expected)
     except Exception as error:
         outcome, reason = classify_error(error)
         return replace(result, outcome=outcome, reason=reason)
+
+
+def verified_run(
+    problem: Problem,
+    bound: BoundFunction,
+    reference: Reference,
+    result: CandidateResult,
+    make_sweep: Callable[[], Sweep],
+    *,
+    limit_s: float,
+    clock: Callable[[], float] = time.perf_counter,
+    checked: bool = False,
+) -> tuple[CandidateResult, Result]:
+    """Run a candidate and check its values.
+
+    With `checked`, the shapes of products are compared with the contract.
+
+    Returns:
+        What became of it, right or wrong, and what it computed.
+
+    Raises:
+        TooSlow: It exceeds the limit.
+        Exception: What making it ready raises, or the run.
+    """
+    computed: list[Result] = []
+    sweep = make_sweep()
+    if result.compiled:
+        sweep.run(bound)  # compiles
+        result = replace(result, sweep=sweep)
+    progress = _limited(limit_s, clock)
+    taken = seconds(
+        lambda: computed.append(sweep.run(bound, progress=progress, checked=checked)),
+        problem.outputs[0].device,
+    )
+    verification = reference.verify(problem, bound, sweep.method, computed[0])
     timed = replace(result, time_s=taken, first_s=taken, error=verification.error)
-    if verification.right:
-        return timed
-    outcome = "wrong" if verification.finite else "nonfinite"
-    return replace(timed, outcome=outcome, reason=verification.complaint)
+    if not verification.right:
+        outcome: Outcome = "wrong" if verification.finite else "nonfinite"
+        timed = replace(timed, outcome=outcome, reason=verification.complaint)
+    return timed, computed[0]
 
 
 def _limited(limit_s: float, clock: Callable[[], float]) -> Progress:
@@ -70,6 +103,6 @@ def _limited(limit_s: float, clock: Callable[[], float]) -> Progress:
     def progress(_: Task, done: float) -> None:
         taken = clock() - begun
         if done < 1 and taken > limit_s:
-            raise _TooSlow(taken / done)
+            raise TooSlow(taken / done)
 
     return progress

@@ -18,7 +18,7 @@ from jacengine.selection.budget import format_bytes
 from jacengine.selection.candidate_result import CandidateResult
 from jacengine.selection.candidates import by_composition, candidates, predicted_cost
 from jacengine.selection.effort import LIMITS, Effort
-from jacengine.selection.eligibility import check_eligibility
+from jacengine.selection.eligibility import check_eligibility, without_methods
 from jacengine.selection.finite_differences import disagreement
 from jacengine.selection.race import Race
 from jacengine.selection.ranking import ranking
@@ -53,6 +53,7 @@ class Selection:
         load: Processes that wanted to run at its start, for each core.
         doubt: How far plain autograd is from finite differences, relative, if it is
             doubtfully far.
+        raced: Whether it ends the search, or is what the first call paid for.
     """
 
     candidates: tuple[CandidateResult, ...]
@@ -62,6 +63,7 @@ class Selection:
     source: Literal["measured", "cache"] = "measured"
     load: float = 0.0
     doubt: float | None = None
+    raced: bool = True
 
     @property
     def unstable(self) -> bool:
@@ -167,12 +169,7 @@ def _enter_all(
             problem, race.bound, methods, reference, budget, timed=timed
         )
         race.enter(result, cost)
-    for composition in compositions:
-        if composition.name not in met:
-            refusal = composition.strategy.check(problem)
-            reason = "no sample policy of this strategy is right here"
-            reason = reason if refusal is None else refusal.reason
-            race.out.append(CandidateResult(composition.name, "unsupported", reason))
+    race.out += without_methods(problem, compositions, met)
 
 
 def _ranked_within(

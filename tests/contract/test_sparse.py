@@ -19,6 +19,7 @@ from jacengine.execution.sweep import Sweep
 from jacengine.interface import Composition
 from jacengine.patterns.given import as_pattern
 from jacengine.patterns.pattern import Pattern
+from jacengine.plans import planning
 from jacengine.problem.problem import Problem
 from jacengine.selection.candidates import candidates
 from jacengine.strategies import BUILTIN
@@ -299,7 +300,10 @@ def test_a_local_pattern_is_found_anew(layout: Any) -> None:
     jacengine.auto(_branching, -x, layout=layout, sparsity="detect")  # without warning
 
 
-def test_auto_goes_on_without_a_pattern_that_has_changed() -> None:
+def test_auto_goes_on_without_a_pattern_that_has_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(planning, "LOOKING_S", 1e-9)  # the first call looks for it
     x = -randn(500).abs()
     jacengine.auto(_branching, x)
     with pytest.warns(UserWarning, match="not used for this function any more"):

@@ -20,8 +20,9 @@ from jacengine.interface import Composition
 from jacengine.patterns.given import as_pattern
 from jacengine.plans.plan import Plan
 from jacengine.plans.resize import resize, unprepared
+from jacengine.selection.first_choice import choose_first
 from jacengine.strategies import BUILTIN
-from tests.problems import plan_among, randn
+from tests.problems import plan_among, prepared, randn
 
 LAYOUTS: tuple[Any, ...] = ("dict", "flat", "coo", "csr", "values")
 PUSHING = [s for s in BUILTIN if s.capabilities.mode == "jvp"]
@@ -239,6 +240,18 @@ def test_the_race_takes_it_and_explains_it() -> None:
     first = 3 * x.square()
     rest = torch.stack([x[1:].sin(), x[0] * x[1:].cos()], dim=1).flatten()
     torch.testing.assert_close(plan(x), torch.cat([first, rest]))
+
+
+def test_the_first_call_takes_it() -> None:
+    x = randn(SIZE)
+    problem, bound = prepared(arrow, x)
+    problem = replace(problem, pattern=as_pattern(reference(x) != 0))
+    compositions = [Composition(s) for s in BUILTIN]
+    selection, computed = choose_first(problem, bound, compositions, budget=2**30)
+    pairs = [r for r in selection.ranked if r.method and r.method.other]
+    assert len(pairs) == 1
+    assert computed is not None
+    torch.testing.assert_close(computed.nested(), reference(x))
 
 
 def test_auto_finds_it_by_itself() -> None:

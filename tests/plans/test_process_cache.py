@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 import jacengine
 from jacengine.plans import disk_cache, examine, planning
-from jacengine.plans.plan import Plan
+from jacengine.plans.cached_plan import CachedPlan
 from jacengine.plans.process_cache import ProcessCache
+from jacengine.selection import first_choice
 from jacengine.selection import select as selecting
 from tests.problems import mlp
 
 
 @pytest.fixture(autouse=True)
 def _forgetful(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setattr(
-        planning, "_PLANS", ProcessCache[Plan](lambda plan: plan.problem, 3)
-    )
+    cache = ProcessCache[CachedPlan](lambda cached: cached.plan.problem, 3)
+    monkeypatch.setattr(planning, "_PLANS", cache)
     monkeypatch.setenv(disk_cache.VARIABLE, str(tmp_path))
     monkeypatch.setattr(
         "jacengine.selection.select.psutil.getloadavg", lambda: (0.0, 0, 0)
@@ -30,15 +30,18 @@ def _forgetful(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
 
 @pytest.fixture
 def selections(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Count the selections that are made."""
+    """Count the selections that are made, raced or not."""
     made: list[object] = []
-    select: Callable[..., Any] = selecting.select
 
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        made.append(args)
-        return select(*args, **kwargs)
+    def counting(select: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            made.append(args)
+            return select(*args, **kwargs)
 
-    monkeypatch.setattr(planning, "select", counted)
+        return counted
+
+    monkeypatch.setattr(planning, "select", counting(selecting.select))
+    monkeypatch.setattr(planning, "choose_first", counting(first_choice.choose_first))
     return made
 
 
@@ -52,8 +55,8 @@ def _auto(fn: Any, x: Tensor = X, **options: Any) -> Any:
 
 def test_a_plan_takes_the_selection_of_auto(selections: list[object]) -> None:
     model = nn.Linear(3, 2)
-    found = _auto(model)
-    plan = jacengine.plan(model, X, batch_dim=0, strategies=NAMES)
+    found = _auto(model, effort="thorough")
+    plan = jacengine.plan(model, X, batch_dim=0, strategies=NAMES, effort="thorough")
     assert len(selections) == 1
     assert torch.equal(plan(X), found)
 

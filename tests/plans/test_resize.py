@@ -10,6 +10,7 @@ import jacengine
 from jacengine.plans import resize as resizing
 from jacengine.plans.restore import restore_verified
 from jacengine.problem.quantity import Quantity
+from jacengine.selection import memory_bound
 from tests.problems import randn
 
 
@@ -103,7 +104,10 @@ def test_samples_along_another_axis() -> None:
     torch.testing.assert_close(plan(x), _inputs(net, x.T))
 
 
-def test_a_larger_batch_goes_through_in_slices() -> None:
+def test_a_larger_batch_goes_through_in_slices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory_bound, "NEGLIGIBLE", 2**62)  # all memory is measured
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 4096), nn.Tanh(), nn.Linear(4096, 2)).double()
     x = randn(8, 3)

@@ -13,8 +13,8 @@ from jacengine.results.dense import DenseResult
 from jacengine.results.result import Result
 from jacengine.results.result_layout import ResultLayout
 from jacengine.selection.candidates import candidates
-from jacengine.selection.eligibility import first_runnable
 from jacengine.selection.reference import Reference
+from jacengine.selection.runnable import first_runnable
 from jacengine.task import Task
 from tests.problems import mlp, prepared, randn
 

@@ -14,6 +14,7 @@ from jacengine.interface import Capabilities, LinearMap, Passes, Point, Strategy
 from jacengine.peak_memory import peak_memory
 from jacengine.plans.plan import Plan
 from jacengine.selection import budget as budget_module
+from jacengine.selection import memory_bound
 from jacengine.selection.budget import format_bytes, to_bytes
 from jacengine.strategies.vmap_jvp import VmapJvp
 from tests.contract.compare import assert_same
@@ -84,6 +85,12 @@ def test_sizes_as_people_write_them(count: int, written: str) -> None:
     assert format_bytes(count) == written
 
 
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have memory measured that would be negligible."""
+    monkeypatch.setattr(memory_bound, "NEGLIGIBLE", 2**62)
+
+
 def planned(x: Tensor, strategy: str, **options: Any) -> Plan:
     model = mlp(64, 128, 64).float()
     return jacengine.plan(
@@ -101,6 +108,7 @@ def peak_of(plan: Plan, x: Tensor) -> int:
     return peak.bytes
 
 
+@pytest.mark.usefixtures("counted")
 @pytest.mark.parametrize("batch_dim", [None, 0])
 @pytest.mark.parametrize("strategy", OF_INPUTS)
 def test_prediction(strategy: str, batch_dim: int | None) -> None:
@@ -109,6 +117,7 @@ def test_prediction(strategy: str, batch_dim: int | None) -> None:
     assert plan.chosen.predicted_bytes == pytest.approx(peak_of(plan, x), rel=0.15)
 
 
+@pytest.mark.usefixtures("counted")
 @pytest.mark.parametrize("layout", ["dict", "values"])
 @pytest.mark.parametrize("strategy", OF_INPUTS)
 def test_prediction_of_sparse_results(strategy: str, layout: str) -> None:
@@ -119,6 +128,7 @@ def test_prediction_of_sparse_results(strategy: str, layout: str) -> None:
     assert predicted / 1.7 <= peak_of(plan, x) <= 1.2 * predicted
 
 
+@pytest.mark.usefixtures("counted")
 @pytest.mark.parametrize("batch_dim", [None, 0])
 @pytest.mark.parametrize("strategy", OF_PARAMETERS)
 def test_prediction_for_parameters(strategy: str, batch_dim: int | None) -> None:
