@@ -8,12 +8,18 @@ from typing import Any, Literal
 from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError
 from jacengine.linear_operators.hvp import multiply_hessian
-from jacengine.patterns.pattern import sparsity_option
+from jacengine.patterns.given import sparsity_option
 from jacengine.plans.hutchinson import hutchinson
 from jacengine.plans.planning import compute
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
-from jacengine.problem.problem import Entries, LayoutOption, Options, Randomness
+from jacengine.problem.problem import (
+    Entries,
+    LayoutOption,
+    Options,
+    Randomness,
+    Triangle,
+)
 from jacengine.selection.budget import Budget
 from jacengine.selection.effort import Effort
 
@@ -36,6 +42,8 @@ def hessian(
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
+    verify: bool = True,
+    triangle: Triangle = None,
 ) -> Any:
     """Compute a Hessian by the fastest method that is right and fits.
 
@@ -63,6 +71,9 @@ def hessian(
             inputs side by side: `(*out, N, N)`, per sample `(B, *out, N, N)`. `"coo"`,
             `"csr"` and `"values"` give one sparse matrix, as in `auto`.
         sparsity: As in `auto`.
+        verify: As in `auto`.
+        triangle: `"lower"` returns the entries on and below the diagonal alone, for
+            the sparse layouts and functions that return one number.
 
     Returns:
         H with shape `(*out, *in, *in)`, per sample `(B, *out, *in, *in)`, nested
@@ -89,6 +100,8 @@ def hessian(
         layout,
         "hessian",
         sparsity_option(sparsity),
+        verify=verify,
+        triangle=triangle,
     )
     request = plan_request(
         fn,

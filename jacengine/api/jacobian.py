@@ -8,7 +8,7 @@ from typing import Any
 from jacengine.api.strategies import known_strategies, plan_request
 from jacengine.errors import ArgumentError
 from jacengine.interface import Composition, Strategy
-from jacengine.patterns.pattern import sparsity_option
+from jacengine.patterns.given import sparsity_option
 from jacengine.plans.named import compute_by_name
 from jacengine.plans.planning import compute
 from jacengine.plans.request import PlanRequest
@@ -40,6 +40,7 @@ def jacobian(
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
+    verify: bool = True,
 ) -> Any:
     """Compute a Jacobian by a named method, which is verified once a signature.
 
@@ -72,6 +73,9 @@ def jacobian(
         sparsity: `"auto"` uses sparsity where that pays; `"detect"` always; `None`
             never. Or the pattern: a `Pattern`, a boolean tensor, `(rows, columns)`, or
             a torch or SciPy sparse matrix; that of one sample with `batch_dim`.
+        verify: Whether one random direction goes with the colours of a pattern at every
+            call, which finds nonzeros outside of it. `False` leaves it out, if the
+            pattern is known to hold everywhere; it is still verified at the choice.
 
     Returns:
         J with shape `(*out, *in)`, per sample `(B, *out, *in)`, nested outputs outside
@@ -100,6 +104,7 @@ def jacobian(
         randomness,
         layout,
         sparsity=sparsity_option(sparsity),
+        verify=verify,
     )
     _check_chunk_size(chunk_size)
     if strategy == "auto":
@@ -140,6 +145,7 @@ def auto(
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
+    verify: bool = True,
     compiled: Compiled = "auto",
     calls: int | None = None,
 ) -> Any:
@@ -184,6 +190,9 @@ def auto(
         sparsity: `"auto"` uses sparsity where that pays; `"detect"` always; `None`
             never. Or the pattern: a `Pattern`, a boolean tensor, `(rows, columns)`, or
             a torch or SciPy sparse matrix; that of one sample with `batch_dim`.
+        verify: Whether one random direction goes with the colours of a pattern at every
+            call, which finds nonzeros outside of it. `False` leaves it out, if the
+            pattern is known to hold everywhere; it is still verified at the choice.
         compiled: As in `plan`.
         calls: How many such calls there will be, if known: the first one then races
             all methods if that pays.
@@ -211,6 +220,7 @@ def auto(
         randomness,
         layout,
         sparsity=sparsity_option(sparsity),
+        verify=verify,
     )
     request = plan_request(
         fn,

@@ -9,7 +9,7 @@ from typing import Any
 from jacengine._files import read_file
 from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError, PlanMismatchError
-from jacengine.patterns.pattern import sparsity_option
+from jacengine.patterns.given import sparsity_option
 from jacengine.plans.analysis import analyze_request
 from jacengine.plans.plan import Plan
 from jacengine.plans.planning import make_plan
@@ -23,7 +23,13 @@ from jacengine.plans.serialization import (
 from jacengine.plans.sparse import with_pattern
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
-from jacengine.problem.problem import Entries, LayoutOption, Options, Randomness
+from jacengine.problem.problem import (
+    Entries,
+    LayoutOption,
+    Options,
+    Randomness,
+    Triangle,
+)
 from jacengine.problem.quantity import Quantity
 from jacengine.problem.signature import Signature
 from jacengine.selection.budget import Budget, to_bytes
@@ -48,6 +54,8 @@ def plan(
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
+    verify: bool = True,
+    triangle: Triangle = None,
     quantity: Quantity = "jacobian",
     compiled: Compiled = "auto",
     calls: int | None = None,
@@ -84,6 +92,10 @@ def plan(
         sparsity: `"auto"` uses sparsity where that pays; `"detect"` always; `None`
             never. Or the pattern: a `Pattern`, a boolean tensor, `(rows, columns)`, or
             a torch or SciPy sparse matrix; that of one sample with `batch_dim`.
+        verify: Whether one random direction goes with the colours of a pattern at every
+            call, which finds nonzeros outside of it. `False` leaves it out, if the
+            pattern is known to hold everywhere; it is still verified at the choice.
+        triangle: As in `hessian`.
         quantity: What to compute: `"jacobian"`, or as the functions of these names do
             `"hessian"`, `"hessian_diagonal"`, `"laplacian"`.
         compiled: Whether to compile the fastest methods too, and to use what is
@@ -112,6 +124,8 @@ def plan(
         layout,
         quantity,
         sparsity_option(sparsity),
+        verify=verify,
+        triangle=triangle,
     )
     return make_plan(
         plan_request(
@@ -143,6 +157,8 @@ def load_plan(
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
+    verify: bool = True,
+    triangle: Triangle = None,
     quantity: Quantity = "jacobian",
 ) -> Plan:
     """Bind a choice that `Plan.save` wrote to a function, after one verification.
@@ -161,6 +177,8 @@ def load_plan(
         randomness: As in `auto`.
         layout: As in `auto`.
         sparsity: As in `auto`.
+        verify: As in `auto`.
+        triangle: As in `hessian`.
         quantity: As in `plan`.
 
     Returns:
@@ -183,6 +201,8 @@ def load_plan(
         layout,
         quantity,
         sparsity_option(sparsity),
+        verify=verify,
+        triangle=triangle,
     )
     request = plan_request(fn, args, kwargs, options)
     try:

@@ -14,7 +14,8 @@ from jacengine._torchfunc import pull
 from jacengine.detection.probing import probe
 from jacengine.errors import ArgumentError, UnsupportedError
 from jacengine.interface import Composition
-from jacengine.patterns.pattern import PAIR, Pattern
+from jacengine.patterns.given import PAIR
+from jacengine.patterns.pattern import Pattern
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import SPARSE, Problem
 from jacengine.seeding.colored import color_count
@@ -48,7 +49,8 @@ def find_pattern(
         It; `None` if sparsity is not wanted or does not pay.
 
     Raises:
-        ArgumentError: The user's pattern is of another shape.
+        ArgumentError: The user's pattern is of another shape, or not symmetric where a
+            triangle is wanted.
         UnsupportedError: A sparse result is wanted where there is none.
     """
     shape, given = shape_of(problem), problem.options.sparsity
@@ -57,12 +59,12 @@ def find_pattern(
     if wanted and reason is not None:
         raise UnsupportedError(f"A sparse {problem.title} {reason}.")
     if isinstance(given, Pattern):
-        return _fitted(given, shape)
+        return _checked(problem, _fitted(given, shape))
     if not wanted and sparse_rows(problem, bound) is None:
         return None
     found = detect(problem, bound, compositions)
     if wanted:
-        return found or _dense(problem, shape)
+        return _checked(problem, found or _dense(problem, shape))
     if found is None:
         return None
     count = color_count(replace(problem, pattern=found))
@@ -188,6 +190,17 @@ def _dense(problem: Problem, shape: tuple[int, int]) -> Pattern:
             "the pattern as sparsity= if you know it."
         )
     return Pattern.dense(shape, origin="dense")
+
+
+def _checked(problem: Problem, pattern: Pattern) -> Pattern:
+    if problem.options.triangle is not None and not pattern.symmetric:
+        raise ArgumentError(
+            f"triangle={problem.options.triangle!r} needs a symmetric pattern; that of "
+            f"this {problem.title}, {pattern.shape[0]} x {pattern.shape[1]} and "
+            f"{pattern.origin}, is not. Give both triangles as sparsity=, or leave "
+            "triangle= out."
+        )
+    return pattern
 
 
 def _fitted(given: Pattern, shape: tuple[int, int]) -> Pattern:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from jacengine.execution.kernel_fallbacks import KernelFallback
@@ -13,12 +13,15 @@ from jacengine.seeding.basis import Basis
 from jacengine.seeding.colored import Colors
 from jacengine.seeding.samples import SamplePolicy, sample_slices
 from jacengine.seeding.seeding import Seeding, SeedingPolicy
+from jacengine.seeding.two_sided import TwoSidedColors
 from jacengine.task import balanced
 
 BASIS = Basis()
 """The default seeding."""
 COLORS = Colors()
 """The seeding of sparse Jacobians."""
+TWO_SIDED = TwoSidedColors()
+"""The same of those with full rows and full columns."""
 
 
 class Execution(StrEnum):
@@ -42,6 +45,8 @@ class Method:
         execution: How the sweep is run.
         fallbacks: Fused kernels that are switched off meanwhile.
         tuning: Choices that the strategy made by measurement.
+        other: The method of the other side of the matrix, where one pushes the colours
+            of columns and one pulls those of rows; this one comes first.
     """
 
     strategy: Strategy
@@ -53,6 +58,19 @@ class Method:
     execution: Execution = Execution.EAGER
     fallbacks: tuple[KernelFallback, ...] = ()
     tuning: Tuning = ()
+    other: Method | None = None
+
+    @property
+    def sides(self) -> tuple[Method, ...]:
+        """This method, and that of the other side of the matrix, each by itself."""
+        if self.other is None:
+            return (self,)
+        return replace(self, other=None), self.other
+
+    def in_slices(self, size: int) -> Method:
+        """Return the method with so many samples at a time, on both sides."""
+        other = self.other and self.other.in_slices(size)
+        return replace(self, slice_size=size, other=other)
 
     @property
     def composition(self) -> Composition:
@@ -88,6 +106,7 @@ class Method:
             "" if sliced is None else f"{sliced} samples at a time",
             "" if self.seeding.name == Basis.name else f"seeded by {self.seeding.name}",
             *(fallback.name for fallback in self.fallbacks),
+            "" if self.other is None else f"rows by {self.other.name}",
         )
         return tuple(note for note in notes if note)
 
@@ -97,10 +116,13 @@ class Method:
 
     def directions(self, problem: Problem) -> int:
         """Count the directions of one sweep."""
-        return self.seeds(problem).count
+        return sum(side.seeds(problem).count for side in self.sides)
 
     def passes(self, problem: Problem) -> Passes:
         """Predict the calls of the function and the backward passes, all in all."""
+        if self.other is not None:
+            one, other = (side.passes(problem) for side in self.sides)
+            return Passes(one.forward + other.forward, one.backward + other.backward)
         directions = self.directions(problem)
         blocks = sum(1 for _ in balanced(directions, self.block_size))
         slices = len(sample_slices(problem, self.sample_policy, self.slice_size))

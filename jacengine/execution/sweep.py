@@ -1,9 +1,9 @@
-"""The one loop over directions: seeds to products to their place in the result."""
+"""A method made ready for a problem: run at points, one loop over directions a side."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,13 +12,12 @@ from torch import Tensor
 
 from jacengine._torch_private import address_of, tensors_of
 from jacengine._torchfunc import Tensors
-from jacengine.errors import StrategyError
 from jacengine.execution.compiled import CompiledSweep
+from jacengine.execution.direction_loop import DirectionLoop, Progress
 from jacengine.execution.execution_context import execution_context
-from jacengine.execution.linearize import linearize, points
+from jacengine.execution.linearize import points
 from jacengine.execution.method import Execution, Method
 from jacengine.execution.pattern_check import refuse_outside
-from jacengine.interface import LinearMap, Point
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.call_spec import TensorSpec
 from jacengine.problem.problem import SPARSE, Problem
@@ -32,19 +31,11 @@ from jacengine.results.result import Blocks, Result
 from jacengine.results.result_layout import ResultLayout
 from jacengine.results.sparse import SparseResult
 from jacengine.seeding.samples import SamplePolicy
-from jacengine.task import Task, balanced
-
-KEPT_SEEDS = 2**22
-"""Bytes of seeds that a sweep of one block keeps for further runs."""
-
-Progress = Callable[[Task, float], None]
-"""Called after each task with the share of the work that is done; may raise to stop."""
+from jacengine.task import Task
 
 
 class Sweep:
     """A method made ready for a problem: whatever does not depend on the arguments.
-
-    Seeds are built once and kept where they are small.
 
     Attributes:
         method: The method.
@@ -64,26 +55,22 @@ class Sweep:
         coupled = method.sample_policy is SamplePolicy.COUPLED_ROWS
         self._layout = ResultLayout(problem, coupled=coupled)
         self._indices = None if problem.part == "whole" else DiagonalIndices(problem)
-        self._seeding = method.seeds(problem)
-        self._blocks = tuple(balanced(self._seeding.count, method.block_size))
-        self._kept: dict[int, Tensors] = {}
-        # More than one block's seeds would be memory that no prediction knows of.
-        self._keeps = len(self._blocks) == 1 and self._seeding.bytes <= KEPT_SEEDS
+        self._loops = [DirectionLoop(problem, side) for side in method.sides]
         self._large = problem.result_bytes >= LARGE
         self._sparse = problem.options.layout in SPARSE
-        self._indices_bytes = 0
         self._compiled: CompiledSweep | None = None
         if method.execution is Execution.COMPILED and not on_fake_tensors:
             eager = replace(method, execution=Execution.EAGER)
             traced = Sweep(problem, eager, on_fake_tensors=True)
             self._compiled = CompiledSweep(problem, traced.run)
-        if self._compiled is None:
-            self._indices_bytes = self._seeding.prepare(self._blocks, self._layout)
-        if on_fake_tensors:
-            self._kept = dict(enumerate(map(self._seeding.seeds, self._blocks)))
-            if self._indices is not None and method.capabilities.mode != "trace":
-                for block in self._blocks:
-                    self._indices.of_block(block, method.capabilities.mode)
+        for loop in self._loops:
+            if self._compiled is None:
+                loop.prepare(self._layout)
+            if on_fake_tensors:
+                loop.keep_all()
+                if self._indices is not None and method.capabilities.mode != "trace":
+                    for block in loop.blocks:
+                        self._indices.of_block(block, method.capabilities.mode)
 
     @property
     def compiled(self) -> bool:
@@ -93,12 +80,12 @@ class Sweep:
     @property
     def kept_bytes(self) -> int:
         """The size of the seeds and indices that are kept for further runs."""
-        return self._indices_bytes + (self._seeding.bytes if self._keeps else 0)
+        return sum(loop.kept_bytes for loop in self._loops)
 
     @property
     def seeded(self) -> tuple[TensorSpec, ...]:
         """The tensors that seeds belong to."""
-        return self._seeding.specs
+        return self._loops[0].seeding.specs
 
     def run(
         self,
@@ -125,25 +112,37 @@ class Sweep:
         if self._compiled is not None:
             with torch.inference_mode(mode=False):
                 return self._of(self._compiled(bound, self._targets(out, pool)))
-        context = execution_context(
-            self._problem, bound, self.method, on_fake_tensors=self._on_fake_tensors
-        )
-        with context as ready:
-            result = self._result(ready, out, pool)
-            for point, samples in points(self._problem, ready, self.method):
-                linear_map = linearize(self.method.strategy, point)
-                for number, block in enumerate(self._blocks):
-                    task = Task(samples, block)
-                    expected = self._product_shapes(point, task) if checked else None
-                    self._run_task(
-                        task, self._seeds(number), linear_map, result, expected
-                    )
-                    if progress is not None:
-                        progress(task, self._share_done(task))
-            result.finish()
-            if result.outside and not self._on_fake_tensors:
-                refuse_outside(problem, result.outside)
-            return result
+        result: Result | None = None
+        for loop in self._loops:
+            context = execution_context(
+                problem, bound, loop.method, on_fake_tensors=self._on_fake_tensors
+            )
+            with context as ready:
+                if result is None:
+                    result = self._result(ready, out, pool)
+                loop.run(
+                    ready, result, self._progress_of(loop, progress), checked=checked
+                )
+                if loop is self._loops[-1]:
+                    result.finish()
+        assert result is not None
+        if result.outside and not self._on_fake_tensors:
+            refuse_outside(problem, result.outside)
+        return result
+
+    def _progress_of(
+        self, loop: DirectionLoop, progress: Progress | None
+    ) -> Progress | None:
+        """Return what tells the share of all loops that is done, during one."""
+        if progress is None or len(self._loops) == 1:
+            return progress
+        counts = [one.seeding.count for one in self._loops]
+        total, before = sum(counts), sum(counts[: self._loops.index(loop)])
+
+        def of_all(task: Task, done: float) -> None:
+            progress(task, (before + done * loop.seeding.count) / total)
+
+        return of_all
 
     def compile(self, bound: BoundFunction) -> None:
         """Compile for such a call, if it runs compiled; the first call verifies.
@@ -173,31 +172,6 @@ class Sweep:
         into = self._targets(None, pool)
         blocks = compiled.run_guarded(fn, args, kwargs, into)
         return None if blocks is None else self._of(blocks).nested()
-
-    def _run_task(
-        self,
-        task: Task,
-        seeds: Tensors,
-        linear_map: LinearMap,
-        result: Result,
-        expected: list[tuple[int, ...]] | None,
-    ) -> None:
-        """Run one task: seeds (of all samples) to products to their place.
-
-        A function of its own, so that its products are freed before the next ones are
-        computed. These must be of the `expected` shapes, unless that is `None`.
-        """
-        seeds = self._seeding.of_samples(seeds, task.sample_count)
-        target = None
-        if self.method.capabilities.writes_out:
-            target = self._seeding.target(task, result)
-        products = (
-            linear_map(seeds) if target is None else linear_map(seeds, out=target)
-        )
-        if expected is not None:
-            _check_shapes(products, expected)
-        if target is None:
-            self._seeding.place(products, task, result)
 
     def _result(
         self, bound: BoundFunction, out: Any, pool: BufferPool | None
@@ -243,60 +217,13 @@ class Sweep:
             for block in blocks.values()
         )
 
-    def _seeds(self, number: int) -> Tensors:
-        if number in self._kept:
-            return self._kept[number]
-        seeds = self._seeding.seeds(self._blocks[number])
-        if self._keeps:
-            self._kept[number] = seeds
-        return seeds
-
-    def _share_done(self, task: Task) -> float:
-        """Return the share of the work that ends with a task."""
-        count = self._seeding.count
-        done = task.samples.start * count + task.sample_count * task.block.stop
-        return float(done) / max(1, self._problem.sample_count * count)
-
     def _in_use(self, bound: BoundFunction) -> set[int]:
         """Return the storages that a result must not share: the user's, kept seeds."""
         held = tensors_of(bound.callee.modules)
         held += [leaf for leaf in bound.leaves if isinstance(leaf, Tensor)]
-        held += [seed for seeds in self._kept.values() for seed in seeds]
+        kept = [seeds for loop in self._loops for seeds in loop.kept.values()]
+        held += [seed for seeds in kept for seed in seeds]
         return {address for t in held if (address := address_of(t)) is not None}
-
-    def _product_shapes(self, point: Point, task: Task) -> list[tuple[int, ...]]:
-        """Return the shapes of a task's products."""
-        problem, able = self._problem, self.method.capabilities
-        samples = () if point.batch_size is None else (point.batch_size,)
-        if able.mode == "trace":
-            return [(*samples, *spec.shape) for spec in problem.values]
-        if able.mode == "direct":
-            lead = (sum(spec.size for spec in problem.outputs), *samples)
-            return [(*lead, *spec.shape) for spec in problem.inputs]
-        lead = (task.direction_count, *samples)
-        if able.mode == "jvp":
-            return [(*lead, *spec.shape) for spec in problem.outputs]
-        if able.per_sample_shared or point.over_samples is not None:
-            return [(*lead, *spec.shape) for spec in problem.inputs]
-        return [(task.direction_count, *primal.shape) for primal in point.primals]
-
-
-def _check_shapes(products: object, expected: list[tuple[int, ...]]) -> None:
-    """Compare the shapes of a strategy's products with the contract.
-
-    Raises:
-        StrategyError: They are others, or no tuple of tensors.
-    """
-    got: object = type(products).__name__
-    if isinstance(products, tuple):
-        got = [
-            tuple(p.shape) if isinstance(p, Tensor) else type(p).__name__
-            for p in products
-        ]
-    if got != expected:
-        raise StrategyError(
-            f"The strategy returned products of shape {got}; expected {expected}."
-        )
 
 
 def compute(
@@ -316,6 +243,9 @@ def prepare(
     Returns:
         The method with the prepared strategy and its tuning.
     """
+    if method.other is not None:
+        other = prepare(problem, bound, method.other, timed=timed)
+        method = replace(method, other=other)
     if not method.capabilities.tunable:
         return method
     strategy, tuning = method.strategy, method.tuning

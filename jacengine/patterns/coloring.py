@@ -12,7 +12,7 @@ https://doi.org/10.1137/S0036144504444711 .
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,11 +33,12 @@ class Coloring:
     """Colours, and where the products with their seeds show each entry.
 
     Attributes:
-        colors: The colour of each column (or row), -1 where that has no entry.
+        colors: The colour of each column (or row), -1 where that needs none.
         count: How many colours there are.
         color: The colour whose product shows each entry of the pattern.
         place: Which row (or column) of that product shows it.
         direct: Whether each entry is alone in its own place: not in a mirrored one.
+        entries: Which entries of the pattern the products show; `None`: all.
     """
 
     colors: Tensor
@@ -45,6 +46,12 @@ class Coloring:
     color: Tensor
     place: Tensor
     direct: bool = True
+    entries: Tensor | None = None
+
+    def of(self, entries: Tensor) -> Coloring:
+        """Return the same colours, of some entries alone."""
+        color, place = self.color[entries], self.place[entries]
+        return replace(self, color=color, place=place)
 
 
 def color_columns(shape: tuple[int, int], rows: Tensor, columns: Tensor) -> Coloring:
@@ -93,6 +100,8 @@ def _column_colors(shape: tuple[int, int], rows: Tensor, columns: Tensor) -> Ten
         return torch.full((n,), -1, dtype=torch.int64, device="cpu")
     in_row = torch.bincount(rows, minlength=m)
     least = int(in_row.max())
+    if least == int(used.sum()):  # a full row: all columns differ
+        return torch.where(used, used.cumsum(0) - 1, -1)
     colors = _first_fit(shape, rows, columns, np.arange(n))
     if int(colors.max()) + 1 > least:
         found = lattice_colors(shape, rows, columns, least, int(colors.max()))

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,14 +16,13 @@ from jacengine._files import replace_bytes
 from jacengine.errors import ArgumentError
 from jacengine.patterns.coloring import Coloring, color_columns, color_symmetric
 from jacengine.patterns.picture import braille
+from jacengine.patterns.two_sided import TwoSidedColoring, color_two_sided
 
 if TYPE_CHECKING:
     from scipy import sparse
 
 USER = "given by the user"
 """The origin of a pattern that a user gives."""
-PAIR = "given by the user as rows and columns"
-"""The same of one whose shape is not known yet."""
 _ARRAYS = ("shape", "rows", "columns")
 
 
@@ -48,7 +47,7 @@ class Pattern:
                 are not as many rows as columns.
         """
         m, n = (int(size) for size in shape)
-        row, column = _indices(rows, "rows"), _indices(columns, "columns")
+        row, column = as_indices(rows, "rows"), as_indices(columns, "columns")
         if row.shape != column.shape:
             raise ArgumentError(
                 f"A pattern needs a row and a column for each entry, got {row.numel()} "
@@ -93,9 +92,18 @@ class Pattern:
         """Colours of a symmetric matrix, for either."""
         return color_symmetric(self.shape[0], self.rows, self.columns)
 
+    @functools.cached_property
+    def two_sided_coloring(self) -> TwoSidedColoring | None:
+        """Colours of some columns and some rows; `None` if those are no fewer."""
+        fewest = min(self.column_coloring.count, self.row_coloring.count)
+        return color_two_sided(self.shape, self.rows, self.columns, fewest)
+
     @property
     def colors(self) -> int:
-        """Directions that the matrix takes: the colours of its columns or its rows."""
+        """Directions that the matrix takes: colours of columns, of rows or of both."""
+        both = self.two_sided_coloring
+        if both is not None:
+            return both.count
         return min(self.column_coloring.count, self.row_coloring.count)
 
     @functools.cached_property
@@ -116,6 +124,18 @@ class Pattern:
         content.update(self.rows.numpy().tobytes())
         content.update(self.columns.numpy().tobytes())
         return content.hexdigest()[:32]
+
+    @functools.cached_property
+    def lower_triangle(self) -> Pattern:
+        """The entries on and below the diagonal."""
+        lower = (self.rows >= self.columns).nonzero().flatten()
+        rows, columns = self.rows[lower], self.columns[lower]
+        return Pattern(self.shape, rows, columns, origin=self.origin)
+
+    def numbers_of(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return which entries of the pattern these are, all of which it has."""
+        own, n = self.rows * self.shape[1] + self.columns, self.shape[1]
+        return torch.searchsorted(own, rows * n + columns)
 
     def transposed(self) -> Pattern:
         """Return the pattern of the transpose."""
@@ -224,69 +244,12 @@ class Pattern:
         )
 
 
-def sparsity_option(given: Any) -> Pattern | Literal["auto", "detect"] | None:
-    """Read the option `sparsity=`.
+def as_indices(given: Any, name: str) -> Tensor:
+    """Read indices, as int64 on the CPU.
 
     Raises:
-        ArgumentError: It is none of the options, and no pattern.
+        ArgumentError: They are no 1-D array of whole numbers.
     """
-    if given is None or (isinstance(given, str) and given in {"auto", "detect"}):
-        return given  # type: ignore[return-value]
-    return as_pattern(given)
-
-
-def as_pattern(given: Any) -> Pattern:
-    """Read a pattern that a user gives.
-
-    Args:
-        given: A `Pattern`, a boolean tensor or array, `(rows, columns)`, or a torch or
-            SciPy sparse matrix, whose explicit entries count.
-
-    Raises:
-        ArgumentError: It is none of those.
-    """
-    pattern = given
-    if _is_pair(given):
-        rows, columns = (
-            _indices(x, name)
-            for x, name in zip(given, ("rows", "columns"), strict=True)
-        )
-        sizes = [int(x.max()) + 1 if x.numel() else 0 for x in (rows, columns)]
-        pattern = Pattern((sizes[0], sizes[1]), rows, columns, origin=PAIR)
-    elif isinstance(given, Tensor) and given.layout != torch.strided:
-        rows, columns = given.to_sparse_coo().coalesce().indices()
-        pattern = Pattern(_two(given.shape), rows, columns)
-    elif isinstance(given, Tensor | np.ndarray):
-        found = torch.as_tensor(given, device="cpu")
-        if found.dtype != torch.bool:
-            raise ArgumentError(
-                f"sparsity= got a {type(given).__name__} of {found.dtype}; expected a "
-                "boolean one, that is true where J may be other than zero."
-            )
-        pattern = Pattern(_two(found.shape), *found.nonzero(as_tuple=True))
-    elif hasattr(given, "tocoo"):
-        entries = given.tocoo()
-        entries.sum_duplicates()
-        pattern = Pattern(_two(given.shape), *map(np.asarray, entries.coords))
-    if not isinstance(pattern, Pattern):
-        raise ArgumentError(
-            f"sparsity={given!r:.60}: expected 'auto', None, 'detect', a Pattern, a "
-            "boolean tensor, (rows, columns), or a torch or SciPy sparse matrix."
-        )
-    return pattern
-
-
-def _is_pair(given: Any) -> TypeGuard[tuple[Any, Any] | list[Any]]:
-    return isinstance(given, tuple | list) and len(given) == 2
-
-
-def _two(shape: Any) -> tuple[int, int]:
-    if len(shape) != 2:
-        raise ArgumentError(f"sparsity= has shape {tuple(shape)}; expected two axes.")
-    return int(shape[0]), int(shape[1])
-
-
-def _indices(given: Any, name: str) -> Tensor:
     index = torch.as_tensor(given, device="cpu").detach()
     if not index.numel():
         index = index.to(torch.int64)

@@ -30,7 +30,7 @@ from jacengine.plans.serialization import describe_options
 from jacengine.problem.signature import Signature
 from jacengine.registry import ENTRY_POINTS
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the key and of what is stored under it."""
 
 

@@ -20,7 +20,7 @@ from jacengine.plans.compute import compute_nested
 from jacengine.plans.examine import examine
 from jacengine.plans.process_cache import ProcessCache
 from jacengine.plans.request import PlanRequest
-from jacengine.plans.sparse import with_pattern
+from jacengine.plans.sparse import verify_pattern, with_pattern
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import SPARSE, Problem
@@ -110,6 +110,7 @@ def _verified(
     try:
         result = compute_nested(problem, bound, sweep, out=out, reference=reference)
     except UnsupportedError:
+        verify_pattern(problem, bound, sweep.method)
         refuse_unrepeatable(problem, bound)
         raise
     return problem, sweep, result

@@ -227,7 +227,7 @@ def _make(
             selection, found = choose_first(
                 problem, bound, request.compositions, budget=budget
             )
-    refuse_small_pattern(problem, selection)
+    refuse_small_pattern(problem, bound, selection)
     if not selection.ranked:
         refuse_unrepeatable(problem, bound)
         _raise_no_method(problem, selection, budget)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from jacengine.errors import MemoryBudgetError, PlanMismatchError
+from jacengine.execution.method import Method
 from jacengine.interface import Composition
 from jacengine.plans.restore import restore_verified
 from jacengine.problem.callee import Callee
@@ -30,9 +31,13 @@ def unprepared(
 ) -> CandidateResult:
     """Return a candidate without what its strategy holds ready for one signature."""
     plain = {c.name: c.strategy for c in compositions}
-    method, strategy = result.method, plain.get(result.strategy)
-    if method is not None and strategy is not None:
-        method = replace(method, strategy=strategy)
+
+    def emptied(method: Method) -> Method:
+        strategy = plain.get(method.name, method.strategy)
+        other = method.other and emptied(method.other)
+        return replace(method, strategy=strategy, other=other)
+
+    method = result.method and emptied(result.method)
     return replace(result, method=method, sweep=None)
 
 
@@ -109,7 +114,7 @@ def _fitting(
         if most < size:
             if most < 1 or not sliceable(other, method.sample_policy):
                 continue
-            method, size = replace(method, slice_size=most), most
+            method, size = method.in_slices(most), most
         peak = other.result_bytes + int(each * min(size, other.sample_count))
         if peak <= selection.budget:
             yield replace(

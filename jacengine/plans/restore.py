@@ -31,7 +31,8 @@ def restore_verified(
     if chosen.method is None or (chosen.predicted_bytes or 0) > budget:
         return None
     bound = problem.bind(callee, leaves)
-    if chosen.method.strategy.check(problem) is not None:
+    sides = chosen.method.sides
+    if any(side.strategy.check(problem) is not None for side in sides):
         return None
     try:
         timed = saved.effort != "none"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 from torch import Tensor
@@ -22,12 +23,13 @@ from jacengine.seeding.basis import Basis
 from jacengine.seeding.colored import Colors
 from jacengine.seeding.samples import SamplePolicy
 from jacengine.seeding.seeding import SeedingPolicy
+from jacengine.seeding.two_sided import TwoSidedColors
 from jacengine.selection.candidate_result import CandidateResult, Outcome
 from jacengine.selection.effort import Effort
 from jacengine.selection.select import Selection
 
 SEEDINGS: dict[str, SeedingPolicy] = {
-    policy.name: policy for policy in (Basis(), Colors())
+    policy.name: policy for policy in (Basis(), Colors(), TwoSidedColors())
 }
 """The seeding policies by name."""
 LARGEST = 2**20
@@ -74,6 +76,7 @@ def _candidate(result: CandidateResult) -> dict[str, Any]:
 
 def _method(method: Method) -> dict[str, Any]:
     """Write a method, without the strategy and gradient that the candidate names."""
+    other = method.other
     return {
         "sample_policy": method.sample_policy.value,
         "slice_size": method.slice_size,
@@ -82,6 +85,7 @@ def _method(method: Method) -> dict[str, Any]:
         "execution": method.execution.value,
         "fallbacks": [fallback.name for fallback in method.fallbacks],
         "tuning": method.tuning,
+        "other": other and {"strategy": other.name, **_method(other)},
     }
 
 
@@ -144,30 +148,40 @@ def _read_candidate(
         raise ArgumentError(f"The saved plan names {name!r}, which is not a candidate.")
     method = None
     if item.get("method") is not None:
-        method = _read_method(compositions[name], item["method"])
+        method = _read_method(name, item["method"], compositions)
     numbers = {key: _number(item.get(key), float) for key in _NUMBERS}
     counts = {key: _number(item.get(key), int) for key in _COUNTS}
     reason = str(item.get("reason", ""))
     return CandidateResult(name, outcome, reason, method, **numbers, **counts)
 
 
-def _read_method(composition: Composition, item: Any) -> Method:
-    fallbacks = {fallback.name: fallback for fallback in KERNEL_FALLBACKS}
+def _read_method(
+    name: str, item: Any, compositions: Mapping[str, Composition]
+) -> Method:
     try:
-        return Method(
-            composition.strategy,
-            composition.gradient,
-            sample_policy=SamplePolicy(item["sample_policy"]),
-            slice_size=_number(item["slice_size"], int, least=1),
-            seeding=SEEDINGS[item["seeding"]],
-            chunk_size=_number(item["chunk_size"], int, least=1),
-            execution=Execution(item["execution"]),
-            fallbacks=tuple(fallbacks[name] for name in item["fallbacks"]),
-            tuning=tuple((str(what), str(which)) for what, which in item["tuning"]),
-        )
+        method, other = _read_side(compositions[name], item), item["other"]
+        if other is None:
+            return method
+        return replace(method, other=_read_side(compositions[other["strategy"]], other))
     except (KeyError, TypeError, ValueError) as error:
         said = f"The saved plan has a malformed method: {error}"
         raise ArgumentError(said) from error
+
+
+def _read_side(composition: Composition, item: Any) -> Method:
+    """Read a method of one side of the matrix, or of all of it."""
+    fallbacks = {fallback.name: fallback for fallback in KERNEL_FALLBACKS}
+    return Method(
+        composition.strategy,
+        composition.gradient,
+        sample_policy=SamplePolicy(item["sample_policy"]),
+        slice_size=_number(item["slice_size"], int, least=1),
+        seeding=SEEDINGS[item["seeding"]],
+        chunk_size=_number(item["chunk_size"], int, least=1),
+        execution=Execution(item["execution"]),
+        fallbacks=tuple(fallbacks[name] for name in item["fallbacks"]),
+        tuning=tuple((str(what), str(which)) for what, which in item["tuning"]),
+    )
 
 
 def _number(value: Any, kind: type, *, least: int = 0) -> Any:

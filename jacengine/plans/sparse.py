@@ -6,9 +6,12 @@ from dataclasses import replace
 
 from jacengine.detection.detect import find_pattern, is_asked_for, sparse_rows
 from jacengine.errors import PatternError
+from jacengine.execution.method import Method
 from jacengine.execution.pattern_check import OUTSIDE
+from jacengine.execution.sweep import Sweep
 from jacengine.patterns.pattern import Pattern
 from jacengine.plans.request import PlanRequest
+from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.selection.select import Selection
 
@@ -43,18 +46,31 @@ def with_pattern(
     return problem if found is None else replace(problem, pattern=found)
 
 
-def refuse_small_pattern(problem: Problem, selection: Selection) -> None:
+def refuse_small_pattern(
+    problem: Problem, bound: BoundFunction, selection: Selection
+) -> None:
     """Refuse a pattern of the user's that has not all nonzeros.
 
     Raises:
         PatternError: Every candidate that uses it finds another nonzero.
     """
-    if not isinstance(problem.options.sparsity, Pattern):
+    if selection.ranked or not isinstance(problem.options.sparsity, Pattern):
         return
-    outside = [
-        result.reason
-        for result in selection.candidates
-        if result.outcome == "wrong" and OUTSIDE in result.reason
-    ]
-    if outside and not selection.ranked:
-        raise PatternError(outside[0])
+    wrong = [result for result in selection.candidates if result.outcome == "wrong"]
+    for result in wrong:
+        if OUTSIDE in result.reason:
+            raise PatternError(result.reason)
+    for result in wrong:
+        if result.method is not None:
+            verify_pattern(problem, bound, result.method)
+
+
+def verify_pattern(problem: Problem, bound: BoundFunction, method: Method) -> None:
+    """Compute once with the random direction that `verify=False` leaves out.
+
+    Raises:
+        PatternError: J has a nonzero outside of its pattern.
+    """
+    if problem.pattern is not None and not problem.options.verify:
+        options = replace(problem.options, verify=True)
+        Sweep(replace(problem, options=options), method).run(bound)

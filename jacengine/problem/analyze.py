@@ -32,7 +32,6 @@ from jacengine.problem.gradient_specs import (
 from jacengine.problem.independence import coupled_by_value, coupled_by_vjp
 from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import (
-    SPARSE,
     Entries,
     LayoutOption,
     Options,
@@ -45,6 +44,7 @@ from jacengine.problem.side_effects import (
     preserve_side_effects,
     same_values,
 )
+from jacengine.problem.sparse_options import check_sparse_options
 
 
 def analyze(
@@ -158,7 +158,7 @@ def _check_function(callee: Callee, kwargs: object, options: Options) -> None:
             f"layout={options.layout!r}: expected one of "
             f"{', '.join(map(repr, get_args(LayoutOption)))}."
         )
-    _check_sparse(options)
+    check_sparse_options(options)
     for module in callee.modules:
         for name, tensor in (*module.named_parameters(), *module.named_buffers()):
             if isinstance(
@@ -174,33 +174,6 @@ def _check_function(callee: Callee, kwargs: object, options: Options) -> None:
                     "torch.inference_mode() and cannot take part in autograd. Build or "
                     "load the module outside of it."
                 )
-
-
-def _check_sparse(options: Options) -> None:
-    """Refuse options that a sparse result does not have.
-
-    Raises:
-        ArgumentError: There is one.
-    """
-    if options.layout not in SPARSE:
-        return
-    layout = f"layout={options.layout!r}"
-    if options.rows is not None or options.columns is not None:
-        raise ArgumentError(
-            f"{layout} holds all rows and columns; leave rows= and columns= out, and "
-            "take them out of the result."
-        )
-    if options.sparsity is None:
-        raise ArgumentError(
-            f"{layout} needs a sparsity pattern; leave sparsity=None out, or give one."
-        )
-    if PARTS[options.quantity] != "whole":
-        raise ArgumentError(f"{layout} is of a matrix, not of a {options.quantity}.")
-    if options.layout == "csr" and options.create_graph:
-        raise ArgumentError(
-            "The gradient of a CSR tensor's values is a dense matrix in torch. With "
-            "create_graph=True choose layout='values' or 'coo'."
-        )
 
 
 def _check_tensors(bound: BoundFunction) -> None:

@@ -30,6 +30,8 @@ SPARSE: frozenset[LayoutOption] = frozenset({"coo", "csr", "values"})
 """Layouts that have no zeros but those of the pattern."""
 SparsityOption = Literal["auto", "detect"] | Pattern | None
 """Whether to use sparsity: where it pays, always, this pattern, or not."""
+Triangle = Literal["lower"] | None
+"""Which triangle of a symmetric matrix a sparse result holds; `None`: both."""
 
 
 PLAIN = frozenset({int, str, bool, type(None)})
@@ -51,6 +53,8 @@ class Options:
         layout: How the result is laid out.
         quantity: What is computed of the function.
         sparsity: Whether to use sparsity, or the pattern.
+        verify: Whether one random direction goes with the colours of a pattern.
+        triangle: Which triangle of a sparse Hessian is returned.
     """
 
     wrt: Wrt = 0
@@ -63,6 +67,8 @@ class Options:
     layout: LayoutOption = "dict"
     quantity: Quantity = "jacobian"
     sparsity: SparsityOption = "auto"
+    verify: bool = True
+    triangle: Triangle = None
 
     @property
     def joined(self) -> bool:
@@ -222,12 +228,19 @@ class Problem:
             return self.columns.numel()
         return sum(leaf.size for leaf in self.inputs)
 
+    @property
+    def stored_pattern(self) -> Pattern | None:
+        """The entries that a sparse result holds: all of the pattern, or a triangle."""
+        if self.options.triangle is None or self.pattern is None:
+            return self.pattern
+        return self.pattern.lower_triangle
+
     @functools.cached_property
     def result_bytes(self) -> int:
         """The size of the result."""
         entries = self.row_count * self.column_count * self.sample_count
-        if self.options.layout in SPARSE and self.pattern is not None:
-            entries = self.pattern.nnz * self.sample_count
+        if self.options.layout in SPARSE and self.stored_pattern is not None:
+            entries = self.stored_pattern.nnz * self.sample_count
         if self.part != "whole":
             values = sum(leaf.size for leaf in self.values) * self.sample_count
             entries = values * (self.column_count if self.part == "diagonal" else 1)

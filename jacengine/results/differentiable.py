@@ -37,10 +37,15 @@ class DifferentiableResult(MatrixResult):
         size, dtype = samples.stop - samples.start, self.layout.dtype
         total = self._entries[0][2].new_zeros(size, entries.rows.numel(), dtype=dtype)
         for some, part, values in self._entries:
-            if some == samples and part.which is None:
-                return values.detach()
-            if some == samples and part.which is not None:
-                total[:, part.which.to(total.device)] = values.detach().to(dtype)
+            first = max(some.start, samples.start)
+            last = min(some.stop, samples.stop)
+            if first < last:
+                found = values.detach()[first - some.start : last - some.start]
+                rows = total[first - samples.start : last - samples.start]
+                if part.which is None:
+                    rows.copy_(found)
+                else:
+                    rows.index_copy_(1, part.which.to(total.device), found.to(dtype))
         return total
 
     def _flatten(

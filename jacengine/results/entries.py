@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
+from jacengine.problem.problem import Problem
 from jacengine.results.result_layout import Key, ResultLayout
 
 
@@ -31,7 +33,8 @@ class Entries:
     Attributes:
         rows: The row of each, among all of J, `(E,)`.
         columns: The column of each, `(E,)`.
-        which: Their numbers in the pattern of J; `None`: they are all of it.
+        which: Their numbers among those that a sparse result holds; `None`: they are
+            all of those.
     """
 
     rows: Tensor
@@ -51,3 +54,22 @@ class Entries:
                 found.append(Place(key, inside_there, flat.to(device)))
             self._places[layout] = tuple(found)
         return self._places[layout]
+
+
+def all_entries(problem: Problem) -> Entries:
+    """Return all entries of a problem's pattern.
+
+    Those above the diagonal have the numbers of their mirror images, where a result
+    holds the lower triangle alone.
+
+    Raises:
+        ValueError: The problem has no pattern.
+    """
+    pattern, stored = problem.pattern, problem.stored_pattern
+    if pattern is None or stored is None:
+        raise ValueError("there is no pattern")
+    rows, columns = pattern.rows, pattern.columns
+    if stored is pattern:
+        return Entries(rows, columns)
+    lower = torch.maximum(rows, columns), torch.minimum(rows, columns)
+    return Entries(rows, columns, stored.numbers_of(*lower))

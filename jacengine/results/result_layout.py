@@ -126,14 +126,15 @@ class ResultLayout:
 
     @property
     def pattern(self) -> Pattern:
-        """The sparsity pattern of a problem that has one.
+        """The entries that a sparse result of the problem holds.
 
         Raises:
-            ValueError: It has none.
+            ValueError: It has no pattern.
         """
-        if self.problem.pattern is None:
+        pattern = self.problem.stored_pattern
+        if pattern is None:
             raise ValueError("there is no pattern")
-        return self.problem.pattern
+        return pattern
 
     @functools.cached_property
     def coo_indices(self) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from jacengine.errors import ArgumentError
 from jacengine.results.csr import csr_tensor
-from jacengine.results.entries import Entries
+from jacengine.results.entries import Entries, all_entries
 from jacengine.results.result import Projection, Result
 from jacengine.results.result_layout import ResultLayout
 
@@ -86,13 +86,15 @@ class SparseResult(Result):
 
     def project(self, cotangents: Any) -> list[Projection]:
         """Compute `u^T J` from the values."""
-        pattern, values = self.layout.pattern, self.blocks[0][0].detach()
+        entries, values = all_entries(self.layout.problem), self.blocks[0][0].detach()
         precise = torch.promote_types(values.dtype, torch.float32)
         values = values.reshape(self._size, -1).to(precise)
+        if entries.which is not None:
+            values = values[:, entries.which.to(values.device)]
         u = torch.cat([c.to(values.device, precise) for c in cotangents], dim=1)
-        terms = u[:, pattern.rows.to(values.device)] * values
-        columns = pattern.columns.to(values.device)
-        total = values.new_zeros(self._size, pattern.shape[1])
+        terms = u[:, entries.rows.to(values.device)] * values
+        columns = entries.columns.to(values.device)
+        total = values.new_zeros(self._size, self.layout.pattern.shape[1])
         value = total.index_add(1, columns, terms)
         scale = total.index_add(1, columns, terms.square()).sqrt()
         return [Projection(value, scale)]

@@ -15,7 +15,8 @@ from torch import Tensor
 from jacengine.patterns.coloring import Coloring
 from jacengine.patterns.pattern import Pattern
 from jacengine.problem.call_spec import TensorSpec
-from jacengine.results.entries import Entries
+from jacengine.problem.problem import Problem
+from jacengine.results.entries import Entries, all_entries
 from jacengine.results.result import Result
 from jacengine.task import Task
 from jacengine.tolerance import ELSEWHERE, TOLERANCES, least_precise
@@ -29,10 +30,11 @@ class ColorCheck:
 
     def __init__(
         self,
+        problem: Problem,
         specs: Sequence[TensorSpec],
         shown: Sequence[TensorSpec],
         pattern: Pattern,
-        coloring: Coloring,
+        coloring: Coloring | None,
         *,
         by_columns: bool,
         colors: int,
@@ -40,13 +42,16 @@ class ColorCheck:
         """Describe a sweep.
 
         Args:
+            problem: What is computed.
             specs: The tensors that seeds belong to.
             shown: The tensors that products belong to.
             pattern: Where J may be other than zero.
-            coloring: The colours of the entries that seeds have.
+            coloring: The colours of the entries that seeds have, whose products show
+                each entry in its own place; `None`: entries are read from the result.
             by_columns: Whether the columns of the pattern are coloured, not its rows.
             colors: How many colours are taken.
         """
+        self._problem = problem
         self._length = sum(spec.size for spec in shown)
         self._size = sum(spec.size for spec in specs)
         self._device = specs[0].device
@@ -59,7 +64,7 @@ class ColorCheck:
     @property
     def bytes(self) -> int:
         """What it takes after the last direction, for each sample."""
-        if self._coloring.direct:
+        if self._coloring is not None:
             return 0
         return 2 * self._dtype.itemsize * self._pattern.nnz
 
@@ -76,8 +81,8 @@ class ColorCheck:
 
     def prepare(self, blocks: Sequence[slice]) -> list[Tensor]:
         """Build what every run needs, and return it."""
-        if self._coloring.direct:
-            return [self._factors_of(block) for block in blocks]
+        if self._coloring is not None:
+            return [self._factors_of(block, self._coloring) for block in blocks]
         entries, factors, shown = self._every
         return [entries.rows, entries.columns, factors, shown]
 
@@ -92,11 +97,11 @@ class ColorCheck:
             result: The result; what is found goes to its `outside`.
             last: The product with the random direction, with the last block.
         """
-        if not self._coloring.direct:
+        if self._coloring is None:
             if last is not None:
                 self._compare(last, *self._sums_of_entries(task, result), result)
             return
-        factors = self._factors_of(task.block)
+        factors = self._factors_of(task.block, self._coloring)
         with torch.no_grad():
             terms = products * factors.to(products.dtype)
             total = terms.sum(0, dtype=_precise(products.dtype))
@@ -108,7 +113,7 @@ class ColorCheck:
         if last is not None:
             self._compare(last, total, scale, result)
 
-    def _factors_of(self, block: slice) -> Tensor:
+    def _factors_of(self, block: slice, coloring: Coloring) -> Tensor:
         """Return the factor of each entry of a block's products, `(K, 1, entries)`.
 
         It is zero where the pattern has no entry.
@@ -118,12 +123,8 @@ class ColorCheck:
             colors = min(block.stop, self._colors) - block.start
             shape = (colors, 1, self._length)
             factors = torch.zeros(shape, dtype=self._dtype, device="cpu")
-            color, place, seeded = (
-                self._coloring.color,
-                self._coloring.place,
-                self._seeded,
-            )
-            if colors < self._coloring.count:
+            color, place, seeded = coloring.color, coloring.place, self._seeded
+            if colors < coloring.count:
                 inside = (color >= block.start) & (color < block.start + colors)
                 which = inside.nonzero().flatten()
                 color, place, seeded = color[which], place[which], seeded[which]
@@ -136,7 +137,7 @@ class ColorCheck:
     @cached_property
     def _every(self) -> tuple[Entries, Tensor, Tensor]:
         """All entries, the factor of each, and where the product shows it."""
-        entries = Entries(self._pattern.rows, self._pattern.columns)
+        entries = all_entries(self._problem)
         factors = self.direction[self._seeded].to(self._device, self._dtype)
         return entries, factors, self._shown.to(self._device)
 

@@ -1,184 +1,17 @@
-"""One direction for each colour: columns (or rows) that do not meet share a direction.
-
-The product with a colour's seed holds one entry of each of its columns in every row, so
-that it is told which entry it is of by the pattern. An entry outside of the pattern
-would be added to another one unnoticed: so one random direction goes with the colours,
-and its product is compared with that of the entries found.
-"""
+"""Seeding by the colours of columns, of rows, or of a symmetric matrix."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
-from jacengine._torchfunc import Tensors
 from jacengine.interface import Mode
 from jacengine.patterns.coloring import Coloring
-from jacengine.patterns.pattern import Pattern
-from jacengine.problem.call_spec import TensorSpec
-from jacengine.problem.problem import SPARSE, Problem
-from jacengine.results.entries import Entries
-from jacengine.results.result import Result
-from jacengine.results.result_layout import ResultLayout
-from jacengine.seeding.color_check import ColorCheck
+from jacengine.patterns.two_sided import TwoSidedColoring
+from jacengine.problem.problem import Problem
+from jacengine.seeding.colored_seeds import bind_colors
 from jacengine.seeding.samples import SamplePolicy
 from jacengine.seeding.seeding import Seeding
-from jacengine.task import Task
-
-
-class ColoredSeeds:
-    """The sums of unit vectors of one colour, and a random direction.
-
-    Attributes:
-        specs: The tensors that seeds belong to: inputs or outputs.
-        count: The number of directions.
-    """
-
-    def __init__(
-        self,
-        specs: Sequence[TensorSpec],
-        samples: Sequence[int | None],
-        shown: Sequence[TensorSpec],
-        pattern: Pattern,
-        coloring: Coloring,
-        *,
-        by_columns: bool,
-        colors: int | None,
-        checked: bool,
-    ) -> None:
-        """Describe the directions.
-
-        Args:
-            specs: The tensors that seeds belong to.
-            samples: The length of each tensor's sample axis, `None` where it has none.
-            shown: The tensors that products belong to.
-            pattern: Where J may be other than zero.
-            coloring: The colours of the entries of those tensors.
-            by_columns: Whether the columns of the pattern are coloured, not its rows.
-            colors: How many colours are taken; `None`: all.
-            checked: Whether the random direction goes with them.
-        """
-        self.specs, self._samples = tuple(specs), tuple(samples)
-        self._lengths = [spec.size for spec in shown]
-        self._pattern, self._coloring = pattern, coloring
-        taken = coloring.count if colors is None else min(colors, coloring.count)
-        self._taken = taken
-        self._check: ColorCheck | None = None
-        if checked and coloring.count > 0:
-            self._check = ColorCheck(
-                self.specs,
-                shown,
-                pattern,
-                coloring,
-                by_columns=by_columns,
-                colors=taken,
-            )
-        self.count = taken + (self._check is not None)
-        self._blocks: dict[tuple[int, int], tuple[Entries, Tensor]] = {}
-
-    @property
-    def bytes(self) -> int:
-        """The memory of all seeds together."""
-        return sum(self.count * spec.size * spec.dtype.itemsize for spec in self.specs)
-
-    @property
-    def check_bytes(self) -> int:
-        """What the check of one sample's entries takes beside the directions."""
-        return 0 if self._check is None else self._check.bytes
-
-    def prepare(self, blocks: Sequence[slice], layout: ResultLayout) -> int:
-        """Find out where products show each entry, and where it goes."""
-        length, device = sum(self._lengths), self.specs[0].device
-        built: list[Tensor] = []
-        if self._check is not None:
-            built += self._check.prepare(blocks)
-        for block in blocks:
-            entries, where = self._entries(block, length, device)
-            built += [where, entries.rows, entries.columns]
-            if layout.problem.options.layout not in SPARSE:
-                built += [place.flat for place in entries.places(layout)]
-        return sum(tensor.nbytes for tensor in built)
-
-    def seeds(self, block: slice) -> Tensors:
-        """Build the seeds of a block of directions."""
-        colors, size = self._coloring.colors, sum(spec.size for spec in self.specs)
-        shape = (block.stop - block.start, size)
-        flat = torch.zeros(shape, dtype=torch.float32, device="cpu")
-        inside = (colors >= block.start) & (colors < min(block.stop, self._taken))
-        where = inside.nonzero().flatten()
-        flat[colors[where] - block.start, where] = 1
-        if self._check is not None and block.stop == self.count:
-            flat[-1] = torch.where(colors < self._taken, self._check.direction, 0)
-        parts = flat.split([spec.size for spec in self.specs], dim=1)
-        return tuple(
-            _over_samples(part.to(spec.device, spec.dtype), spec, samples)
-            for part, spec, samples in zip(
-                parts, self.specs, self._samples, strict=True
-            )
-        )
-
-    def of_samples(self, seeds: Tensors, count: int) -> Tensors:
-        """Restrict seeds to `count` samples; all samples have the same."""
-        return tuple(
-            seed if samples in {None, count} else seed[:, :count]
-            for seed, samples in zip(seeds, self._samples, strict=True)
-        )
-
-    def target(self, task: Task, result: Result) -> Tensors | None:
-        """Return `None`: entries are taken out of products."""
-        del task, result
-        return None
-
-    def place(self, products: Tensors, task: Task, result: Result) -> None:
-        """Take the entries of a block's colours out of its products."""
-        size = task.sample_count
-        parts = [
-            p.reshape(p.shape[0], size, length)
-            for p, length in zip(products, self._lengths, strict=True)
-        ]
-        flat = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-        entries, where = self._entries(task.block, flat.shape[2], flat.device)
-        by_sample = flat.transpose(0, 1).reshape(size, -1)
-        result.add_entries(by_sample.index_select(1, where), entries, task.samples)
-        if self._check is not None:
-            ends = task.block.stop == self.count
-            found = flat[:-1] if ends else flat
-            self._check.add(found, task, result, last=flat[-1] if ends else None)
-
-    def missing_bytes(self, count: int) -> int:
-        """Return zero: every seed is as large as the first."""
-        del count
-        return 0
-
-    def _entries(
-        self, block: slice, length: int, device: torch.device
-    ) -> tuple[Entries, Tensor]:
-        """Return the entries that a block's products show, and where they show them."""
-        key = (block.start, block.stop)
-        if key not in self._blocks:
-            color, place = self._coloring.color, self._coloring.place
-            which: Tensor | None = None
-            if key[0] > 0 or min(key[1], self._taken) < self._coloring.count:
-                inside = (color >= key[0]) & (color < min(key[1], self._taken))
-                which = inside.nonzero().flatten()
-                color, place = color[which], place[which]
-            rows, columns = self._pattern.rows, self._pattern.columns
-            if which is not None:
-                rows, columns = rows[which], columns[which]
-            where = (color - key[0]) * length + place
-            self._blocks[key] = Entries(rows, columns, which), where.to(device)
-        return self._blocks[key]
-
-
-def _over_samples(seed: Tensor, spec: TensorSpec, samples: int | None) -> Tensor:
-    shaped = seed.reshape(seed.shape[0], *spec.shape)
-    if samples is None:
-        return shaped
-    return shaped.unsqueeze(1).expand(seed.shape[0], samples, *spec.shape)
 
 
 @dataclass(frozen=True)
@@ -193,33 +26,23 @@ class Colors:
         Raises:
             ValueError: The problem has no pattern, or rows are coupled.
         """
-        pattern = problem.pattern
-        if pattern is None or policy is SamplePolicy.COUPLED_ROWS:
-            raise ValueError("there is no pattern to colour")
-        pushes, batch = mode == "jvp", problem.batch_size
         coloring = coloring_for(problem, mode)
-        specs, shown = problem.inputs, problem.outputs
-        if not pushes:
-            specs, shown = shown, specs
-        sampled = (pushes and spec.batch_dim is None for spec in specs)
-        samples = [None if shared else batch for shared in sampled]
-        return ColoredSeeds(
-            specs,
-            samples,
-            shown,
-            pattern,
+        return bind_colors(
+            problem,
+            mode,
+            policy,
             coloring,
-            by_columns=pushes or _is_symmetric(problem, pattern),
-            colors=problem.colors,
-            # What is read in a mirrored place needs all colours.
-            checked=problem.colors is None or coloring.direct,
+            by_columns=mode == "jvp" or _is_symmetric(problem),
+            adds_up=coloring.direct,
+            checked=_is_checked(problem, coloring),
         )
 
     def first(self, problem: Problem, mode: Mode, count: int) -> Problem:
         """Return the problem of the values of the first colours alone."""
-        colors = count - 1 if coloring_for(problem, mode).direct else count
         values = replace(problem.options, layout="values")
-        return replace(problem, colors=colors, options=values)
+        part = replace(problem, colors=count, options=values)
+        checked = _is_checked(part, coloring_for(problem, mode))
+        return replace(part, colors=count - 1) if checked else part
 
 
 def coloring_for(problem: Problem, mode: Mode) -> Coloring:
@@ -231,20 +54,41 @@ def coloring_for(problem: Problem, mode: Mode) -> Coloring:
     pattern = problem.pattern
     if pattern is None:
         raise ValueError("there is no pattern to colour")
-    if _is_symmetric(problem, pattern):
+    if _is_symmetric(problem):
         return pattern.symmetric_coloring
     return pattern.column_coloring if mode == "jvp" else pattern.row_coloring
 
 
+def two_sided_coloring_for(problem: Problem) -> TwoSidedColoring | None:
+    """Return colours of both columns and rows, if those are fewer than of either."""
+    pattern = problem.pattern
+    if pattern is None or _is_symmetric(problem):
+        return None
+    return pattern.two_sided_coloring
+
+
 def color_count(problem: Problem) -> int:
-    """Count the colours of a problem's pattern: by JVPs or VJPs, whichever are fewer.
+    """Count the colours of a problem's pattern: by JVPs, VJPs or both, the fewest.
 
     Raises:
         ValueError: The problem has no pattern.
     """
+    both = two_sided_coloring_for(problem)
+    if both is not None:
+        return both.count
     return min(coloring_for(problem, "jvp").count, coloring_for(problem, "vjp").count)
 
 
-def _is_symmetric(problem: Problem, pattern: Pattern) -> bool:
+def _is_checked(problem: Problem, coloring: Coloring) -> bool:
+    """Tell whether a random direction goes with the colours.
+
+    What is read in a mirrored place needs all of them.
+    """
+    wanted = problem.options.verify and coloring.count > 0
+    return wanted and (problem.colors is None or coloring.direct)
+
+
+def _is_symmetric(problem: Problem) -> bool:
     """Tell whether the columns of a matrix are coloured, whatever seeds are."""
-    return problem.gradient is not None and pattern.symmetric
+    pattern = problem.pattern
+    return pattern is not None and problem.gradient is not None and pattern.symmetric

@@ -87,6 +87,8 @@ def by_composition(methods: Iterator[Method]) -> Iterator[tuple[Method, ...]]:
 
 def predicted_cost(problem: Problem, method: Method) -> float:
     """Predict the cost of one Jacobian, in forward passes on one direction."""
+    if method.other is not None:
+        return sum(predicted_cost(problem, side) for side in method.sides)
     directions = method.directions(problem)
     if method.capabilities.mode == "direct":
         directions = min(problem.row_count, problem.column_count)

@@ -39,6 +39,7 @@ from jacengine.selection.ranking import ranking
 from jacengine.selection.reference import Reference
 from jacengine.selection.runnable import first_that_runs
 from jacengine.selection.select import Selection
+from jacengine.selection.two_sided import two_sided_candidate
 
 ALLOWED_S = 0.1
 """Seconds that trying further candidates may take in any case."""
@@ -70,6 +71,11 @@ def choose_first(
         reference = Reference.of(problem, bound, budget=budget)
         left = max(0, budget - reference.held_bytes)
         trial = _Trial(problem, bound, reference, left, clock)
+        pair = two_sided_candidate(
+            problem, bound, compositions, reference, left, timed=False
+        )
+        if pair is not None and pair.method is not None:
+            trial.enter(pair, pair.method)
         met: set[str] = set()
         for methods in by_composition(candidates(problem, compositions)):
             met.add(methods[0].name)
@@ -117,6 +123,18 @@ class _Trial:
             self._cheapest = min(self._cheapest, cost)
         else:
             self.out.append(tried)
+
+    def enter(self, result: CandidateResult, method: Method) -> None:
+        """Run an eligible candidate and verify it."""
+        try:
+            tried = self._verified(result, method)
+        except _Wrong as wrong:
+            self.out.append(wrong.tried)
+        except Exception as error:
+            self.out.append(CandidateResult(method.name, *classify_error(error)))
+        else:
+            self.running.append(tried)
+            self._cheapest = predicted_cost(self.problem, method)
 
     @property
     def _best_s(self) -> float:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from jacengine.execution.sweep import Progress, Sweep
+from jacengine.execution.direction_loop import Progress
+from jacengine.execution.sweep import Sweep
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.results.result import Result

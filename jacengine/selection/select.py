@@ -23,6 +23,7 @@ from jacengine.selection.finite_differences import disagreement
 from jacengine.selection.race import Race
 from jacengine.selection.ranking import ranking
 from jacengine.selection.reference import Reference
+from jacengine.selection.two_sided import two_sided_candidate
 from jacengine.selection.variants import narrower_variant
 from jacengine.timing import warm_up
 
@@ -149,6 +150,12 @@ def _enter_all(
 ) -> None:
     """Try candidates in the order of the cost model, while it is worth it."""
     problem, met = race.problem, set[str]()
+    reference = race.reference
+    pair = two_sided_candidate(
+        problem, race.bound, compositions, reference, budget, timed=timed
+    )
+    if pair is not None and pair.method is not None:
+        race.enter(pair, predicted_cost(problem, pair.method))
     for methods in by_composition(candidates(problem, compositions)):
         name, cost = methods[0].name, predicted_cost(problem, methods[0])
         met.add(name)
@@ -159,7 +166,7 @@ def _enter_all(
             continue
         announce(name)
         result = check_eligibility(
-            problem, race.bound, methods, race.reference, budget, timed=timed
+            problem, race.bound, methods, reference, budget, timed=timed
         )
         race.enter(result, cost)
     race.out += without_methods(problem, compositions, met)

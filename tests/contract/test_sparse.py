@@ -17,7 +17,8 @@ import jacengine
 from jacengine.execution.method import COLORS, Method
 from jacengine.execution.sweep import Sweep
 from jacengine.interface import Composition
-from jacengine.patterns.pattern import Pattern, as_pattern
+from jacengine.patterns.given import as_pattern
+from jacengine.patterns.pattern import Pattern
 from jacengine.plans import planning
 from jacengine.problem.problem import Problem
 from jacengine.selection.candidates import candidates

@@ -10,7 +10,8 @@ import jacengine
 from jacengine.detection import detect
 from jacengine.detection.probing import probe
 from jacengine.interface import Composition, compositions
-from jacengine.patterns.pattern import Pattern, as_pattern
+from jacengine.patterns.given import as_pattern
+from jacengine.patterns.pattern import Pattern
 from jacengine.strategies import BUILTIN
 from tests.contract.test_sparse import brusselator, chain, heat
 from tests.problems import mlp, prepared, randn

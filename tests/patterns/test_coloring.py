@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from jacengine.patterns.coloring import Coloring
-from jacengine.patterns.pattern import Pattern, as_pattern
+from jacengine.patterns.given import as_pattern
+from jacengine.patterns.pattern import Pattern
 
 sp: Any = scipy.sparse
 """Its stubs know fewer types of arrays than it does."""

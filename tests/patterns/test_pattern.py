@@ -12,7 +12,8 @@ from matplotlib.text import Text
 from torch import Tensor
 
 import jacengine
-from jacengine.patterns.pattern import Pattern, as_pattern, sparsity_option
+from jacengine.patterns.given import as_pattern, sparsity_option
+from jacengine.patterns.pattern import Pattern
 
 sp: Any = scipy.sparse
 """Its stubs know fewer types of arrays than it does."""

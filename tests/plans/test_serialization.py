@@ -12,13 +12,13 @@ import jacengine
 from jacengine import ArgumentError, PlanMismatchError, timing
 from jacengine.execution.kernel_fallbacks import KERNEL_FALLBACKS
 from jacengine.execution.method import Execution, Method
-from jacengine.interface import Composition
 from jacengine.plans.serialization import from_json, to_json
 from jacengine.problem.gradient import GradientMode
 from jacengine.seeding.samples import SamplePolicy
 from jacengine.selection.candidate_result import CandidateResult
 from jacengine.selection.select import Selection
 from jacengine.strategies.vmap_jvp import VmapJvp
+from jacengine.strategies.vmap_vjp import VmapVjp
 
 X = torch.linspace(-1, 1, 12).reshape(4, 3)
 
@@ -72,11 +72,12 @@ def test_methods_survive_json() -> None:
         execution=Execution.COMPILED,
         fallbacks=KERNEL_FALLBACKS[:2],
         tuning=(("4:graph", "vmap"),),
+        other=Method(VmapVjp(), GradientMode.JVP, chunk_size=5),
     )
     result = CandidateResult(method.name, "ok", method=method, time_s=0.5)
     selection = Selection((result,), cost_s=1.0, budget=10, effort="quick")
-    composition = Composition(VmapJvp(), GradientMode.VJP)
-    found = from_json(to_json(selection, "key"), [composition])
+    compositions = [side.composition for side in method.sides]
+    found = from_json(to_json(selection, "key"), compositions)
     assert found.candidates == (result,)
     names = {f.name for f in dataclasses.fields(Method)}
     default = Method(VmapJvp())
