@@ -10,6 +10,7 @@ from typing import get_args
 import pandas as pd
 import torch
 
+from jacengine.bench.markdown import markdown_table
 from jacengine.bench.operators.trial import Outcome, Trial
 
 COLUMNS = ["operator", "sample", "what", "inputs", "outcome", "detail"]
@@ -76,15 +77,6 @@ def to_markdown(table: pd.DataFrame, untried: Sequence[str]) -> str:
         operators=table["operator"].nunique(),
         cases=len(table),
         untried=", ".join(untried) or "none",
-        counts=_rows(counts.reset_index()),
-        others=_rows(others),
-    )
-
-
-def _rows(table: pd.DataFrame) -> str:
-    rows = list(table.itertuples(index=False))
-    lines = [list(table.columns), ["---"] * len(table.columns), *rows]
-    return "\n".join(
-        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |"
-        for line in lines
+        counts=markdown_table(counts.reset_index()),
+        others=markdown_table(others),
     )

@@ -21,6 +21,7 @@ from jacengine.execution.method import Execution
 from jacengine.execution.sweep import Sweep, prepare
 from jacengine.interface import Composition
 from jacengine.plans.background import on_a_thread
+from jacengine.plans.notice import BESIDE, say_once
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.selection.candidate_result import CandidateResult, classify_error
@@ -137,6 +138,7 @@ class CompiledTier:
         own = bound.at(
             [x.detach().clone() if isinstance(x, Tensor) else x for x in bound.leaves]
         )
+        say_once(BESIDE)
         self._future = START(
             lambda: tuple(self._compiled(variant, own) for variant in self.variants)
         )

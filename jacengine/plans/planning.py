@@ -24,6 +24,7 @@ from jacengine.plans.blockwise import BlockwiseJacobian
 from jacengine.plans.cache_key import key_of
 from jacengine.plans.cached_plan import CachedPlan
 from jacengine.plans.compute import answer
+from jacengine.plans.notice import COMPILATION, SELECTION, saying
 from jacengine.plans.plan import Plan
 from jacengine.plans.process_cache import CAPACITY, ProcessCache
 from jacengine.plans.request import PlanRequest
@@ -213,7 +214,8 @@ def _make(
             warn_of(restored.doubt, problem.title)
             return _bound(problem, restored, signature, request), None
     bound, found = problem.bind(callee, request.leaves), None
-    with _alone(problem):
+    message = COMPILATION if request.compiled is True else SELECTION
+    with _alone(problem), saying(message):
         if raced:
             selection = select(
                 problem,

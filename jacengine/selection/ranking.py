@@ -9,9 +9,18 @@ from collections.abc import Mapping, Sequence
 from jacengine.selection.candidate_result import CandidateResult
 from jacengine.selection.effort import NOISE
 
-CONFIDENCE, FEWEST = 0.95, 3
-"""Confidence with which a candidate must be slower than the leader to leave the race,
-and the fewest rounds for such a statement."""
+FEWEST = 3
+"""The fewest rounds after which a candidate can be said to be slower."""
+# fmt: off
+QUANTILES = (
+    6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812,
+    1.796, 1.782, 1.771, 1.761, 1.753, 1.746, 1.740, 1.734, 1.729, 1.725,
+    1.721, 1.717, 1.714, 1.711, 1.708, 1.706, 1.703, 1.701, 1.699, 1.697,
+)
+# fmt: on
+"""The 95 % quantiles of Student's t of 1, 2, ... degrees of freedom: with such
+confidence a candidate must be slower than the leader to leave the race. A table, since
+the import of SciPy's function takes as long as a race."""
 
 
 def time_of(result: CandidateResult) -> float:
@@ -65,8 +74,6 @@ def slower(times: Sequence[float], leader: Sequence[float]) -> bool:
     Rounds are paired, since the machine's speed drifts: a one-sided t-test of the mean
     logarithm of the ratios.
     """
-    from scipy.special import stdtr  # noqa: PLC0415 - slow to import
-
     count = min(len(times), len(leader))
     if count < FEWEST:
         return False
@@ -77,4 +84,4 @@ def slower(times: Sequence[float], leader: Sequence[float]) -> bool:
     if spread == 0:
         return mean > 0
     statistic = mean / (spread / math.sqrt(count))
-    return float(stdtr(count - 1, statistic)) > CONFIDENCE
+    return statistic > QUANTILES[min(count - 1, len(QUANTILES)) - 1]

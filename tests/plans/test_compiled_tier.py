@@ -12,7 +12,7 @@ from torch import Tensor
 
 import jacengine
 from jacengine.execution import compiled as execution
-from jacengine.plans import compiled_tier
+from jacengine.plans import compiled_tier, notice
 from jacengine.plans.background import on_a_thread
 from jacengine.plans.plan import Plan
 from tests.problems import mlp, randn
@@ -221,4 +221,7 @@ def test_a_process_ends_while_it_is_compiled() -> None:
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False
     )
     assert done.stdout == "end\n"
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    said = [f"jacengine: {line}" for line in (notice.SELECTION, notice.BESIDE)]
+    assert said[1] in done.stderr.splitlines()
+    assert set(done.stderr.splitlines()) <= set(said)

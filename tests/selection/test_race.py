@@ -1,16 +1,20 @@
 """The race: who is left out, who wins, and that ties are settled the same way."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from scipy import stats
 
 from jacengine.selection.candidate_result import CandidateResult
 from jacengine.selection.effort import LIMITS, EffortLimits
 from jacengine.selection.race import ALIKE_FACTOR, BRIEF_S, ENOUGH, WORTH, Race
-from jacengine.selection.ranking import ranking, slower
+from jacengine.selection.ranking import QUANTILES, ranking, slower
 from jacengine.selection.reference import Reference
-from tests.problems import prepared
+from jacengine.strategies.batched_grad import BatchedGrad
+from jacengine.strategies.reverse_loop import ReverseLoop
+from tests.problems import method_of, prepared
 
 ORDER = ["reverse_loop", "batched_grad", "vmap_vjp"]
 
@@ -141,3 +145,25 @@ def test_slower_with_confidence(
     times: tuple[float, ...], leader: tuple[float, ...], expected: bool
 ) -> None:
     assert slower(times, leader) is expected
+
+
+def test_the_quantiles_of_students_t() -> None:
+    found = [stats.t.ppf(0.95, dof + 1) for dof in range(len(QUANTILES))]
+    assert list(QUANTILES) == pytest.approx(found, abs=6e-4)
+
+
+def test_who_was_left_out_by_mistake_runs_at_the_end() -> None:
+    race = _race(Clock())
+    problem, call = race.problem, race.bound
+    method = method_of(problem, call, BatchedGrad())
+    slow = replace(method_of(problem, call, ReverseLoop()), chunk_size=1)
+    race.running = [_record("reverse_loop", 9.0, method=slow, times=(9.0,) * 3)]
+    left = CandidateResult("batched_grad", "skipped", method=method, forecast_s=8.0)
+    never = CandidateResult("vmap_vjp", "skipped", method=method, forecast_s=10.0)
+    race.out = [left, never]
+    race._enter_left_out()
+    assert {result.strategy for result in race.running} == {
+        "reverse_loop",
+        "batched_grad",
+    }
+    assert race.out == [never]
