@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 
 from jacengine.plans.plan import Plan
+from jacengine.selection.select import BUSY, load_of_a_core
 
 RACE_S, RACE_CALLS = 0.16, 8
 """What a race takes: so many seconds, or so many calls if that is more."""
@@ -42,11 +43,16 @@ class CachedPlan:
 
     @property
     def pays(self) -> bool:
-        """Whether a race pays, as far as anybody knows."""
+        """Whether a race pays, as far as anybody knows.
+
+        It is run once, and again on a quiet machine if other work disturbed it.
+        """
         selection = self.plan.selection
-        if selection.raced or selection.effort == "none":
+        if selection.effort == "none" or self._spent_s < self._price_s:
             return False
-        return self._spent_s >= self._price_s
+        if not selection.raced:
+            return True
+        return selection.unstable and load_of_a_core() <= BUSY
 
     def spend(self, seconds: float) -> None:
         """Account for a call."""
@@ -55,3 +61,4 @@ class CachedPlan:
     def replace(self, plan: Plan) -> None:
         """Take another plan from now on."""
         self.plan = plan
+        self._spent_s = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -40,7 +40,7 @@ from jacengine.selection.explain import as_text
 from jacengine.selection.finite_differences import warn_of
 from jacengine.selection.first_choice import choose_first
 from jacengine.selection.repeatability import refuse_unrepeatable
-from jacengine.selection.select import Selection, select
+from jacengine.selection.select import BUSY, Selection, load_of_a_core, select
 
 LITTLE = 2**24
 """Bytes that are taken to be free without a look, which takes a millisecond."""
@@ -83,7 +83,7 @@ def compute(request: PlanRequest, out: Any = None) -> Any:
     try:
         return plan.compute(request.callee, request.leaves, out=out)
     except PlanMismatchError:  # outputs whose shape depends on values
-        plan = make_plan(request, accept_unstable=True)
+        plan = make_plan(request)
     except PatternError as error:
         if isinstance(options.sparsity, Pattern):
             raise
@@ -109,7 +109,6 @@ def _plan_anew(request: PlanRequest, problem: Problem, error: PatternError) -> P
     return make_plan(
         replace(request, options=options),
         use_cache=False,
-        accept_unstable=True,
         known=problem.pattern,
     )
 
@@ -119,10 +118,10 @@ def cached_plan(request: PlanRequest) -> Plan:
     slot = _PLANS.slot(request)
     cached = slot.value
     if cached is None or not _fits(cached.plan, request.memory_budget):
-        cached = CachedPlan(make_plan(request, accept_unstable=True).of(NO_CALLEE))
+        cached = CachedPlan(make_plan(request).of(NO_CALLEE))
         slot.keep(cached)
     elif not cached.plan.selection.raced:
-        cached.replace(make_plan(request, accept_unstable=True).of(NO_CALLEE))
+        cached.replace(make_plan(request).of(NO_CALLEE))
     return cached.plan.of(request.callee)
 
 
@@ -135,11 +134,11 @@ def _cached(request: PlanRequest) -> tuple[CachedPlan, Result | None]:
     cached = slot.value
     if cached is None or not _fits(cached.plan, request.memory_budget):
         at_first = request.effort == "quick"
-        plan, found = _make(request, accept_unstable=True, raced=not at_first)
+        plan, found = _make(request, raced=not at_first)
         cached = CachedPlan(plan.of(NO_CALLEE), request.calls)
         slot.keep(cached)
     if cached.pays:
-        cached.replace(make_plan(request, accept_unstable=True).of(NO_CALLEE))
+        cached.replace(make_plan(request).of(NO_CALLEE))
         found = None
     return cached, found
 
@@ -148,30 +147,27 @@ def make_plan(
     request: PlanRequest,
     *,
     use_cache: bool = True,
-    accept_unstable: bool = False,
     known: Pattern | None = None,
 ) -> Plan:
     """Analyze a call, choose a method by a race, and bind the choice to the signature.
 
     With `use_cache`, a choice may come from what was measured before, in this process
-    or on disk, for objects with the same code; if `accept_unstable`, also on a busy
-    machine. Nonzeros that are `known` are added to the pattern that is found.
+    or on disk, for objects with the same code. What was measured while other work ran
+    is measured again once the machine is quiet. Nonzeros that are `known` are added to
+    the pattern that is found.
 
     Raises:
         JacengineError: As `compute`.
         RandomnessError: A method that is right once is not so again, because the
             function differs from call to call.
     """
-    return _make(
-        request, use_cache=use_cache, accept_unstable=accept_unstable, known=known
-    )[0]
+    return _make(request, use_cache=use_cache, known=known)[0]
 
 
 def _make(
     request: PlanRequest,
     *,
     use_cache: bool = True,
-    accept_unstable: bool = False,
     known: Pattern | None = None,
     raced: bool = True,
 ) -> tuple[Plan, Result | None]:
@@ -201,13 +197,7 @@ def _make(
     key = key_of(request, signature)
     # Without timing the choice is the same everywhere, whatever others have measured.
     keeps = use_cache and request.effort != "none"
-    saved = _SELECTIONS.get(key) if keeps else None
-    if saved is not None and (
-        (saved.unstable and not accept_unstable) or (raced and not saved.raced)
-    ):
-        saved = None
-    if saved is None and keeps:
-        saved = disk_cache.find(key, request.compositions)
+    saved = _known(key, request, raced=raced) if keeps else None
     if saved is not None:
         restored = restore_verified(problem, callee, request.leaves, saved, budget)
         if restored is not None:
@@ -237,10 +227,27 @@ def _make(
     _SELECTIONS[key] = selection.without_sweeps()
     while len(_SELECTIONS) > CAPACITY:
         _SELECTIONS.popitem(last=False)
-    # What was measured on a busy machine is used now, and not trusted later.
-    if keeps and raced and not selection.unstable:
+    if keeps and raced:
         disk_cache.keep(key, selection)
     return _bound(problem, selection, signature, request), found
+
+
+def _known(key: str, request: PlanRequest, *, raced: bool) -> Selection | None:
+    """Return what was chosen before, unless it has to be chosen again.
+
+    What was measured while other work ran is, once the machine is quiet.
+    """
+    find: tuple[Callable[[], Selection | None], ...] = (
+        lambda: _SELECTIONS.get(key),
+        lambda: disk_cache.find(key, request.compositions),
+    )
+    for look in find:
+        saved = look()
+        if saved is None or (raced and not saved.raced):
+            continue
+        if not saved.unstable or load_of_a_core() > BUSY:
+            return saved
+    return None
 
 
 def _bound(

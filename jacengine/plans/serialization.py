@@ -58,6 +58,7 @@ def to_json(selection: Selection, key: str) -> str:
         "effort": selection.effort,
         "budget": selection.budget,
         "cost_s": selection.cost_s,
+        "load": selection.load,
         "candidates": [_candidate(result) for result in selection.candidates],
     }
     return json.dumps(document, indent=1, allow_nan=False)
@@ -115,6 +116,7 @@ def from_json(text: str, compositions: Sequence[Composition]) -> Selection:
         _number(_field(document, "cost_s", (int, float)), float),
         _number(_field(document, "budget", int), int),
         effort,
+        load=_number(_field({"load": 0.0, **document}, "load", (int, float)), float),
     )
 
 
@@ -159,7 +161,7 @@ def _read_method(
     name: str, item: Any, compositions: Mapping[str, Composition]
 ) -> Method:
     try:
-        method, other = _read_side(compositions[name], item), item["other"]
+        method, other = _read_side(compositions[name], item), item.get("other")
         if other is None:
             return method
         return replace(method, other=_read_side(compositions[other["strategy"]], other))

@@ -40,6 +40,11 @@ extrapolate (where one phase of a pass outgrows another, peaks are above the lin
 through small ones), and do not see what is taken inside kernels."""
 
 
+def load_of_a_core() -> float:
+    """Count the processes that wanted to run of late, for each core."""
+    return psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
+
+
 @dataclass(frozen=True)
 class Selection:
     """The result of every candidate, the chosen one first.
@@ -115,7 +120,7 @@ def select(
         # Of candidates that will not be chosen: a slow batching rule, a resized buffer.
         warnings.simplefilter("ignore")
         warm_up()
-        started, load = clock(), psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
+        started, load = clock(), load_of_a_core()
         reference = Reference.of(problem, bound, budget=budget)
         left = max(0, budget - reference.held_bytes)
         race = Race(problem, bound, reference, LIMITS[effort], clock, budget=left)

@@ -142,12 +142,23 @@ def test_no_cache_if_the_variable_is_empty(monkeypatch: pytest.MonkeyPatch) -> N
     assert _plan().selection.source == "measured"
 
 
-def test_times_of_a_busy_machine_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_of_a_busy_machine_are_used_while_it_is_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load = 999.0
     monkeypatch.setattr(
-        "jacengine.selection.select.psutil.getloadavg", lambda: (999.0, 0, 0)
+        "jacengine.selection.select.psutil.getloadavg", lambda: (load, 0, 0)
     )
     assert "Unstable" in _plan().explain()
-    assert _plan().selection.source == "measured"
+    again = _plan()
+    assert again.selection.source == "cache"
+    assert "Unstable" in again.explain()
+    load = 0.0
+    quiet = _plan()
+    assert quiet.selection.source == "measured"
+    assert "Unstable" not in quiet.explain()
+    load = 999.0
+    assert "Unstable" not in _plan().explain()
 
 
 def test_commands(folder: Path) -> None:

@@ -68,6 +68,25 @@ def test_a_race_is_run_once_when_calls_have_paid_for_it(
     assert raced == [0, 0, 1, 1, 1]  # the first call answers, the second is paid
 
 
+def test_a_disturbed_race_is_run_again_when_it_is_quiet(
+    races: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = 999.0
+    monkeypatch.setattr(
+        "jacengine.selection.select.psutil.getloadavg", lambda: (load, 0, 0)
+    )
+    monkeypatch.setattr(cached_plan, "RACE_S", 0.0)
+    monkeypatch.setattr(cached_plan, "RACE_CALLS", 1e-6)
+    model, x = mlp(5, 7, 3), randn(5)
+    for _ in range(4):
+        jacengine.auto(model, x)
+    assert len(races) == 1
+    load = 0.0
+    for _ in range(4):
+        torch.testing.assert_close(jacengine.auto(model, x), _expected(model, x))
+    assert len(races) == 2
+
+
 def test_a_race_waits_for_its_price(
     races: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
