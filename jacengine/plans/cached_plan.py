@@ -35,10 +35,6 @@ class CachedPlan:
         self.plan = plan
         chosen = plan.chosen
         self._call_s = chosen.time_s or chosen.first_s or 0.0
-        self._price_s = max(RACE_S, RACE_CALLS * self._call_s)
-        if plan.problem.looks_sparse:
-            imported = "torch._dynamo" in sys.modules
-            self._price_s += READING_S + (0.0 if imported else IMPORT_S)
         self._spent_s = 0.0 if calls is None else (calls - 1) * self._call_s
 
     @property
@@ -48,15 +44,23 @@ class CachedPlan:
         It is run once, and again on a quiet machine if other work disturbed it.
         """
         selection = self.plan.selection
-        if selection.effort == "none" or self._spent_s < self._price_s:
+        final = selection.raced and not selection.unstable
+        if final or selection.effort == "none" or self._spent_s < self._price_s():
             return False
-        if not selection.raced:
-            return True
-        return selection.unstable and load_of_a_core() <= BUSY
+        return not selection.raced or load_of_a_core() <= BUSY
 
     def spend(self, seconds: float) -> None:
         """Account for a call."""
         self._spent_s += seconds
+        self._call_s = min(self._call_s, seconds)  # a first one includes set-up
+
+    def _price_s(self) -> float:
+        """Predict what a race takes, and finding a pattern where J looks sparse."""
+        price = max(RACE_S, RACE_CALLS * self._call_s)
+        if self.plan.problem.looks_sparse:
+            imported = "torch._dynamo" in sys.modules
+            price += READING_S + (0.0 if imported else IMPORT_S)
+        return price
 
     def replace(self, plan: Plan) -> None:
         """Take another plan from now on."""
