@@ -20,6 +20,7 @@ def sparsity(
     kwargs: Mapping[str, Any] | None = None,
     wrt: Wrt = 0,
     batch_dim: BatchDim = None,
+    has_aux: bool = False,
     quantity: Literal["jacobian", "hessian"] = "jacobian",
 ) -> Pattern:
     """Find the sparsity pattern of a Jacobian or a Hessian.
@@ -35,6 +36,7 @@ def sparsity(
         kwargs: Its keyword arguments.
         wrt: What to differentiate; as in `auto`.
         batch_dim: As in `auto`; the pattern is that of one sample.
+        has_aux: Whether `fn` returns `(out, aux)`.
         quantity: `"jacobian"` or `"hessian"`.
 
     Returns:
@@ -56,7 +58,9 @@ def sparsity(
         >>> pattern.shape, pattern.nnz, pattern.colors
         ((99, 100), 198, 2)
     """
-    options = Options(wrt, batch_dim, quantity=quantity, sparsity="detect")
+    options = Options(
+        wrt, batch_dim, has_aux=has_aux, quantity=quantity, sparsity="detect"
+    )
     request = plan_request(fn, args, kwargs, options)
     found = with_pattern(analyze_request(request), request).pattern
     assert found is not None  # `"detect"` returns one, or raises

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from jacengine.errors import UnsupportedError
 from jacengine.patterns.pattern import Pattern
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
+from jacengine.program.gradient import gradient_of
 from jacengine.program.one_sample import SamplePrograms
 from jacengine.program.pattern import read_pattern
-from jacengine.program.program import gradient_of
 
 
 def read(problem: Problem, bound: BoundFunction) -> Pattern:
@@ -20,23 +21,33 @@ def read(problem: Problem, bound: BoundFunction) -> Pattern:
         UnsupportedError: It has no program, or an operator has no rule.
         RuntimeError: It cannot be captured or differentiated.
     """
-    if problem.options.has_aux or len(problem.values) != 1:
-        raise UnsupportedError("only functions of one output are read")
     call = bound if problem.gradient is None else bound.of_values()
-    captured = SamplePrograms(call).of(call)
+    captured = SamplePrograms(call, flat=True).of(call)
     values = captured.values(call)
-    starts = _starts(problem, bound, captured.places, captured.inputs)
+    places = _places(problem, bound, captured.places, captured.inputs)
+    starts = [k for k in places if k is not None]
     program = captured.program
     if problem.gradient is not None:
-        if problem.values[0].size != 1 or len(starts) != 1:
-            raise UnsupportedError("only gradients of one number by one input are read")
-        program = gradient_of(program, values, starts[0])
+        if len(starts) < len(places):
+            raise UnsupportedError("the function does not read all of its inputs")
+        sizes = [spec.size for spec in problem.values]
+        program = gradient_of(program, values, starts, sizes, joined=problem.joined)
     unknown = _unknown(call, captured.places, starts)
     found = read_pattern(program, values, starts, unknown)
+    columns = _columns(problem, places)
     rows = sum(spec.size for spec in problem.outputs)
-    if found.shape != (rows, problem.column_count):
+    if found.shape != (rows, columns.numel()):
         raise UnsupportedError("the program has other sizes")
-    return found
+    shape = (rows, problem.column_count)
+    return Pattern(shape, found.rows, columns[found.columns], origin=found.origin)
+
+
+def _columns(problem: Problem, places: list[int | None]) -> Tensor:
+    """Return the columns of the inputs that a program reads."""
+    every = torch.arange(problem.column_count, device="cpu")
+    parts = every.split([spec.size for spec in problem.inputs])
+    pairs = zip(parts, places, strict=True)
+    return torch.cat([part for part, k in pairs if k is not None])
 
 
 def _unknown(
@@ -58,20 +69,25 @@ def _unknown(
     ]
 
 
-def _starts(
+def _places(
     problem: Problem,
     bound: BoundFunction,
     places: tuple[int | None, ...],
     inputs: tuple[object, ...],
-) -> list[int]:
-    """Return the places of what is differentiated among a program's inputs."""
+) -> list[int | None]:
+    """Return the place of each input among a program's; `None`: it is not read.
+
+    Raises:
+        UnsupportedError: No input is read; or a parameter is not, unless by another
+            road than its registration.
+    """
     spec = problem.call_spec
+    found: list[int | None] = [places[slot] for slot in spec.slots]
     if spec.names:
         by_identity = {id(x): k for k, x in enumerate(inputs)}
         found = [by_identity.get(id(p)) for p in bound.parameters()]
-    else:
-        found = [places[slot] for slot in spec.slots]
-    starts = [k for k in found if k is not None]
-    if len(starts) < len(found):
-        raise UnsupportedError("the function does not read all of its inputs")
-    return starts
+        if None in found:
+            raise UnsupportedError("the function does not read all of its parameters")
+    if not any(k is not None for k in found):
+        raise UnsupportedError("the function does not read its inputs")
+    return found

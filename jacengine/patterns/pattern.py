@@ -14,6 +14,7 @@ from torch import Tensor
 
 from jacengine._files import replace_bytes
 from jacengine.errors import ArgumentError
+from jacengine.patterns.blocks import common_size
 from jacengine.patterns.coloring import Coloring, color_columns, color_symmetric
 from jacengine.patterns.picture import braille
 from jacengine.patterns.two_sided import TwoSidedColoring, color_two_sided
@@ -132,6 +133,23 @@ class Pattern:
         rows, columns = self.rows[lower], self.columns[lower]
         return Pattern(self.shape, rows, columns, origin=self.origin)
 
+    def blocks(self) -> tuple[int, int] | None:
+        """Return the largest `(r, c)` such that it consists of full blocks of that.
+
+        Blocks begin at multiples of `r` and `c`, as those of a BSR matrix do.
+
+        Returns:
+            The size; `None` if there is no larger one than 1 x 1, or no entry.
+        """
+        if not self.nnz:
+            return None
+        transposed = self.transposed()
+        sizes = (
+            common_size(self.row_starts, self.columns),
+            common_size(transposed.row_starts, transposed.columns),
+        )
+        return None if sizes == (1, 1) else sizes
+
     def numbers_of(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return which entries of the pattern these are, all of which it has."""
         own, n = self.rows * self.shape[1] + self.columns, self.shape[1]
@@ -237,8 +255,10 @@ class Pattern:
         """Draw it, with what it saves."""
         m, n = self.shape
         share = self.nnz / max(1, m * n)
+        blocks = self.blocks()
+        full = "" if blocks is None else f" in full blocks of {blocks[0]} x {blocks[1]}"
         return (
-            f"Pattern of {m:,} x {n:,}, {self.nnz:,} nonzeros ({share:.2%}), "
+            f"Pattern of {m:,} x {n:,}, {self.nnz:,} nonzeros ({share:.2%}){full}, "
             f"{self.colors:,} colours, {self.origin}\n"
             f"{braille(self.shape, self.rows, self.columns)}"
         )

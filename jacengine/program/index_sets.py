@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx import Node
 
 from jacengine.errors import UnsupportedError
 from jacengine.program.chain import SHAPE_ONLY
+from jacengine.program.constant_zeros import ConstantZeros
 from jacengine.program.operators import STOP, aten, run_node, shape_of
 from jacengine.program.program import Program
 
@@ -72,6 +73,7 @@ class IndexSets:
         self._known: dict[Node, Any] = dict(zip(program.inputs, values, strict=True))
         self._sets: dict[Node, Sets] = {}
         self._varying = {program.inputs[k] for k in unknown}
+        self._zeros = ConstantZeros(self.varies, self.constant)
         self.columns = 1 + max(
             (int(n.max()) for n in labels.values() if n.numel()), default=-1
         )
@@ -137,42 +139,16 @@ class IndexSets:
             self._known[operand] = found
         return self._known[operand]
 
-    def structure(self, operand: Any) -> Tensor | None:
-        """Tell where an operand is not a constant zero; `None`: it may be anywhere.
+    def nonzero(self, operand: Any) -> Tensor | None:
+        """Tell where an operand is not zero at all points; `None`: it may be anywhere.
 
         Zeros of parameters do not count, since those are trained.
         """
-        if not isinstance(operand, Node) or operand in self._varying:
-            return None
-        if operand.target in {aten.mul.Tensor, aten.t.default, aten.transpose.int}:
-            return self._derived_structure(operand)
-        if self._reads_parameters(operand):
-            return None
-        value = self.constant(operand)
-        return value.detach() != 0 if isinstance(value, Tensor) else None
+        return self._zeros.nonzero(operand)
 
-    def _derived_structure(self, operand: Node) -> Tensor | None:
-        if operand.target is not aten.mul.Tensor:
-            own = self.structure(operand.args[0])
-            if own is None:
-                return None
-            target: Any = operand.target
-            moved: Tensor = target(own, *operand.args[1:])
-            return moved
-        found = [self.structure(factor) for factor in operand.args]
-        masks = [mask for mask in found if mask is not None]
-        if not masks:
-            return None
-        shape = shape_of(operand)
-        return torch.stack([mask.expand(shape) for mask in masks]).all(0)
-
-    def _reads_parameters(self, node: Node) -> bool:
-        if node.op == "placeholder":
-            value = self._known[node]
-            return isinstance(value, nn.Parameter) or (
-                isinstance(value, Tensor) and value.requires_grad
-            )
-        return any(map(self._reads_parameters, node.all_input_nodes))
+    def factors(self, node: Node) -> Tensor | None:
+        """Tell where no factor of a product is zero at all points."""
+        return self._zeros.factors(node)
 
     def _found(self, node: Node) -> Sets:
         target: Any = node.target
@@ -273,16 +249,14 @@ def pointwise(walk: IndexSets, node: Node) -> Sets:
     if node.target in ZERO_DERIVATIVE:
         return None
     found: Sets = None
+    factors = walk.factors(node)
     for operand in node.all_input_nodes:
         sets = walk.of(operand)
         if sets is None:
             continue
         index = numbers(shape_of(operand)).expand(value.shape)
-        if node.target is aten.mul.Tensor:
-            for factor in node.args:
-                mask = walk.structure(factor)
-                if mask is not None:
-                    index = torch.where(mask.cpu(), index, -1)
+        if factors is not None:
+            index = torch.where(factors, index, -1)
         if node.target is aten.where.self and operand is not node.args[0]:
             index = _chosen(walk, node, operand, index)
         found = union(found, gather(sets, index))

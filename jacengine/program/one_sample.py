@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jacengine import pytrees
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.program.program import Program, Programs
 
@@ -39,8 +40,15 @@ class Captured:
 class SamplePrograms:
     """The programs of the calls of one signature, of one sample each."""
 
-    def __init__(self, call: BoundFunction) -> None:
-        """Prepare to capture calls of this signature."""
+    def __init__(self, call: BoundFunction, *, flat: bool = False) -> None:
+        """Prepare to capture calls of this signature.
+
+        Args:
+            call: One of them.
+            flat: Whether the programs are of all outputs, flattened and joined, without
+                aux; else there has to be one output and no aux.
+        """
+        self._flat = flat
         self._programs = Programs()
         pairs = zip(call.leaves, call.call_spec.dims, strict=True)
         self._examples = [_example(leaf, dim) for leaf, dim in pairs]
@@ -55,7 +63,10 @@ class SamplePrograms:
         pairs = zip(self._examples, call.leaves, strict=True)
         given = [one if isinstance(one, Tensor) else leaf for one, leaf in pairs]
         args, kwargs = call.call_spec.structure.unflatten(given)
-        program, inputs = self._programs.of(call.callee.fn, args, kwargs)
+        fn: Any = call.callee.fn
+        if self._flat:
+            fn = _FlatOutputs(fn, has_aux=call.has_aux)
+        program, inputs = self._programs.of(fn, args, kwargs)
         place = {id(example): k for k, example in enumerate(inputs)}
         return Captured(
             program,
@@ -65,6 +76,20 @@ class SamplePrograms:
                 for example in self._examples
             ),
         )
+
+
+class _FlatOutputs:
+    """A function that returns all outputs of another as one flat tensor."""
+
+    def __init__(self, fn: Any, *, has_aux: bool) -> None:
+        self._fn, self._has_aux = fn, has_aux
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        returned = self._fn(*args, **kwargs)
+        if self._has_aux:
+            returned, _ = returned
+        leaves, _ = pytrees.flatten(returned)
+        return torch.cat([leaf.reshape(-1) for leaf in leaves])
 
 
 def _example(leaf: Any, dim: int | None) -> Any:

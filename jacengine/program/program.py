@@ -108,29 +108,19 @@ def _make(graph: GraphModule, inputs: tuple[Any, ...]) -> Program:
             raise UnsupportedError(f"the program has a {node.target}")
     own = [x.detach().requires_grad_(x.requires_grad) for x in inputs]
     module = _traced(_run_marked(graph), own)
-    if any(is_mutable(node.target) for node in module.graph.nodes):
-        module = _traced(torch.func.functionalize(module), inputs)
-    return _program_of(module)
+    return _program_of(_without_writes(module, inputs))
 
 
-def gradient_of(program: Program, values: Sequence[Any], start: int) -> Program:
-    """Return the program of the gradient of a program's sum by one of its inputs.
+def traced(function: Callable[..., Any], values: Sequence[Any]) -> Program:
+    """Return the program of a function of tensors, without guards.
 
     Raises:
         UnsupportedError: It has an operator that is not a plain function of tensors.
-        RuntimeError: It cannot be differentiated.
+        RuntimeError: It cannot be traced.
     """
-
-    def gradient(*inputs: Any) -> Tensor:
-        output = program.evaluate(inputs)[program.output]
-        found = torch.autograd.grad(output.sum(), inputs[start], allow_unused=True)[0]
-        return torch.zeros_like(inputs[start]) if found is None else found
-
-    own = [x.detach() if isinstance(x, Tensor) else x for x in values]
-    own[start] = own[start].requires_grad_()
-    with torch.enable_grad(), without_modes(), warnings.catch_warnings():
+    with without_modes(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _program_of(_traced(gradient, own))
+        return _program_of(_without_writes(_traced(function, values), values))
 
 
 def decomposed(program: Program, values: Sequence[Any]) -> Program:
@@ -187,6 +177,13 @@ def _traced(function: Callable[..., Any], inputs: Sequence[Any]) -> GraphModule:
     trace = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)
     with preserve_node_meta():  # where in the user's code an operator is from
         return trace(*inputs)
+
+
+def _without_writes(module: GraphModule, inputs: Sequence[Any]) -> GraphModule:
+    """Replace what a graph writes to a tensor by new tensors."""
+    if not any(is_mutable(node.target) for node in module.graph.nodes):
+        return module
+    return _traced(torch.func.functionalize(module), inputs)
 
 
 def _replacement(node: Node) -> Node | None:

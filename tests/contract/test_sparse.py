@@ -233,6 +233,60 @@ def test_hessians(name: str, layout: Any, create_graph: bool) -> None:
     assert found.requires_grad == create_graph
 
 
+SEVERAL: dict[str, Sparse] = {
+    "inputs": Sparse(
+        lambda x, y: (x[1:] * y[:-1]).sin().sum(), (randn(6), randn(6, seed=2))
+    ),
+    "values": Sparse(
+        lambda x, y: {"b": x[1:] * x[:-1], "a": (x * y.sin()).sum()},
+        (randn(6), randn(6, seed=2)),
+    ),
+    "samples": Sparse(
+        lambda x, y: x[:, 1:] * y[:-1].exp(),
+        (randn(3, 5), randn(5, seed=2)),
+        {"batch_dim": (0, None)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_hessians_of_several_inputs_or_values(name: str) -> None:
+    call = SEVERAL[name]
+    options: dict[str, Any] = {**call.options, "wrt": (0, 1)}
+    for layout in ("dict", "flat"):
+        found, wanted = (
+            jacengine.hessian(
+                call.fn, *call.args, sparsity=sparsity, layout=layout, **options
+            )
+            for sparsity in ("detect", None)
+        )
+        torch.testing.assert_close(found, wanted)
+    parts = wanted.values() if isinstance(wanted, dict) else [wanted]
+    size, n = 3 if call.options else 1, 2 * call.args[1].numel()
+    H = torch.cat([part.reshape(size, -1, n) for part in parts], 1)
+    sparse = jacengine.hessian(call.fn, *call.args, layout="coo", **options)
+    torch.testing.assert_close(dense_of(sparse, "coo", Pattern((1, 1), [], [])), H)
+    plan = jacengine.plan(
+        call.fn, *call.args, quantity="hessian", layout="coo", **options
+    )
+    assert plan.problem.pattern is not None
+    assert "all points" in plan.problem.pattern.origin
+
+
+def test_functions_with_aux() -> None:
+    def fn(x: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        return x * x.roll(1), {"sum": x.sum(), "n": 3}
+
+    x = randn(6)
+    pattern = jacengine.sparsity(fn, x, has_aux=True)
+    assert pattern == jacengine.sparsity(lambda x: fn(x)[0], x)
+    assert "all points" in pattern.origin
+    J, aux = jacengine.auto(fn, x, has_aux=True, layout="coo")
+    wanted, _ = jacengine.auto(fn, x, has_aux=True, sparsity=None)
+    torch.testing.assert_close(J.to_dense(), wanted)
+    assert aux == {"sum": x.sum(), "n": 3}
+
+
 @pytest.mark.parametrize("name", HESSIANS)
 @pytest.mark.parametrize("method", jacengine.list_strategies("hessian"))
 def test_every_second_order_method(name: str, method: str) -> None:

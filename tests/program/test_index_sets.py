@@ -14,8 +14,9 @@ from torch.nn import functional as F
 import jacengine
 from jacengine.errors import UnsupportedError
 from jacengine.patterns.pattern import Pattern
+from jacengine.program.gradient import gradient_of
 from jacengine.program.pattern import read_pattern
-from jacengine.program.program import Programs, gradient_of
+from jacengine.program.program import Programs
 from tests.problems import mlp, randn
 
 Function = Callable[[Tensor], Tensor]
@@ -147,7 +148,7 @@ def read(fn: Function, x: Tensor, *, gradient: bool = False) -> Pattern:
     program, inputs = Programs().of(fn, (x,), {})
     start = next(k for k, value in enumerate(inputs) if value is x)
     if gradient:
-        program = gradient_of(program, inputs, start)
+        program = gradient_of(program, inputs, [start])
     return read_pattern(program, inputs, [start])
 
 

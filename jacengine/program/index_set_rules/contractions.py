@@ -92,8 +92,8 @@ def _contraction(walk: IndexSets, left: Any, right: Any) -> Sets:
         b[-1] if len(b) > 1 else 1,
     )
     return union(
-        _of_left(walk.of(left), walk.structure(right), sizes),
-        _of_right(walk.of(right), walk.structure(left), sizes),
+        _of_left(walk.of(left), walk.nonzero(right), sizes),
+        _of_right(walk.of(right), walk.nonzero(left), sizes),
     )
 
 
@@ -105,7 +105,7 @@ def _of_left(sets: Sets, right: Tensor | None, sizes: _Sizes) -> Sets:
         rows = sizes.batch * sizes.rows
         found = merged(sets, (rows, sizes.inner), (1,))
         return gather(found, numbers((rows, 1)).expand(-1, sizes.columns))
-    factors = right.cpu().reshape(sizes.batch, sizes.inner, sizes.columns).numpy()
+    factors = right.reshape(sizes.batch, sizes.inner, sizes.columns).numpy()
     same = sparse.eye_array(sizes.rows)
     patterns = [kron(same, sparse.csr_array(factor.T)) for factor in factors]
     return apply(sparse.block_diag(patterns, format="csr"), sets)
@@ -119,7 +119,7 @@ def _of_right(sets: Sets, left: Tensor | None, sizes: _Sizes) -> Sets:
         found = merged(sets, (sizes.batch, sizes.inner, sizes.columns), (1,))
         index = numbers((sizes.batch, 1, sizes.columns))
         return gather(found, index.expand(-1, sizes.rows, -1))
-    factors = left.cpu().reshape(sizes.batch, sizes.rows, sizes.inner).numpy()
+    factors = left.reshape(sizes.batch, sizes.rows, sizes.inner).numpy()
     same = sparse.eye_array(sizes.columns)
     patterns = [kron(sparse.csr_array(factor), same) for factor in factors]
     return apply(sparse.block_diag(patterns, format="csr"), sets)
