@@ -5,11 +5,12 @@ Both are imported when they are first used, which takes a second.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import threading
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import CodeType, FunctionType
 from types import SimpleNamespace as Namespace
 from typing import Any, Generic, NoReturn, TypeVar, cast
@@ -240,50 +241,72 @@ ADDING = frozenset(
 """Operators that write entries of a tensor into a copy of another."""
 
 
-def compiled_graph(
-    graph: GraphModule, values: Sequence[Tensor]
-) -> Callable[[list[Tensor]], Sequence[Tensor]]:
-    """Compile a graph of plain operators by Inductor, for values like these.
+Program = Callable[[list[Tensor]], Sequence[Tensor]]
+"""A function of a list of values, which it empties."""
 
-    Without the wrappers of AOTAutograd, which take as long as a small graph. What
-    cannot be compiled raises, and is not logged besides.
+
+def lowered_graph(
+    graph: GraphModule, values: Sequence[Tensor]
+) -> Callable[[], Program]:
+    """Lower a graph of plain operators to those that Inductor takes.
 
     Returns:
-        A function of the list of values, which it empties.
+        What compiles it, for values like these. Without the wrappers of AOTAutograd,
+        which take as long as a small graph. What cannot be compiled raises, and is not
+        logged besides.
     """
-    from torch._dynamo.utils import get_metrics_context  # noqa: PLC0415
-    from torch._inductor.compile_fx import compile_fx_inner  # noqa: PLC0415
     from torch._inductor.decomposition import select_decomp_table  # noqa: PLC0415
 
+    _set_inductor_up()
+    plain: Callable[..., Any] = graph
+    if any(is_mutable(node.target) for node in graph.graph.nodes):
+        plain = torch.func.functionalize(graph)
+    lowered = make_fx(
+        plain,
+        decomposition_table={
+            **select_decomp_table(),
+            # It has no memory, which compiled code reads: a crash.
+            torch.ops.aten._efficientzerotensor.default: torch.zeros,
+        },
+        tracing_mode="fake",
+        _allow_non_fake_inputs=True,
+    )(*[value.detach() for value in values])
+    _unexpand(lowered)
+    return functools.partial(_compiled, lowered)
+
+
+@functools.cache
+def _set_inductor_up() -> None:
+    """Have Inductor trace what it traces once a process, on this thread.
+
+    Tracing changes state of the whole process: compiled functions raise meanwhile.
+    """
+    from torch._inductor import compile_fx  # noqa: PLC0415, F401
+    from torch._inductor.fx_passes import post_grad  # noqa: PLC0415
+    from torch._inductor.loop_body import InterpreterShim  # noqa: PLC0415
+
+    # Older releases may not have all of them.
+    with suppress(AttributeError, TypeError):
+        post_grad.lazy_init()
+    with suppress(AttributeError, TypeError):
+        InterpreterShim._dummy_gm()
+
+
+def _compiled(lowered: GraphModule) -> Program:
+    from torch._dynamo.utils import get_metrics_context  # noqa: PLC0415
+    from torch._inductor.compile_fx import compile_fx_inner  # noqa: PLC0415
+
+    fakes = [n.meta["val"] for n in lowered.graph.nodes if n.op == "placeholder"]
     log = logging.getLogger("torch._inductor")
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
     try:
-        with torch.no_grad():
-            plain: Callable[..., Any] = graph
-            if any(is_mutable(node.target) for node in graph.graph.nodes):
-                plain = torch.func.functionalize(graph)
-            lowered = make_fx(
-                plain,
-                decomposition_table={
-                    **select_decomp_table(),
-                    # It has no memory, which compiled code reads: a crash.
-                    torch.ops.aten._efficientzerotensor.default: torch.zeros,
-                },
-                tracing_mode="fake",
-                _allow_non_fake_inputs=True,
-            )(*[value.detach() for value in values])
-            _unexpand(lowered)
-            fakes = [
-                n.meta["val"] for n in lowered.graph.nodes if n.op == "placeholder"
-            ]
-            context = tracing(TracingContext(fakes[0].fake_mode))
-            with get_metrics_context(), context:
-                program = compile_fx_inner(lowered, fakes)
+        context = tracing(TracingContext(fakes[0].fake_mode))
+        with get_metrics_context(), context:
+            program = compile_fx_inner(lowered, fakes)
     finally:
         log.setLevel(level)
-    callable_now: Any = getattr(program, "current_callable", None) or program
-    return cast("Callable[[list[Tensor]], Sequence[Tensor]]", callable_now)
+    return cast("Program", getattr(program, "current_callable", None) or program)
 
 
 def _unexpand(graph: GraphModule) -> None:

@@ -28,7 +28,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from jacengine._locks import TORCH_GLOBAL_LOCK
-from jacengine._torch_compile import GuardedCaptures, compiled_graph, in_own_order
+from jacengine._torch_compile import GuardedCaptures, in_own_order, lowered_graph
 from jacengine._torch_private import set_grad_enabled
 from jacengine._torchfunc import Tensors
 from jacengine.errors import UnsupportedError
@@ -81,27 +81,34 @@ class CompiledSweep:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     program = self._traced(alike, inputs, into)
-                    program.compile()
+                program.compile()
                 programs[bool(into)] = program
             if not program.verified:
                 program.verify(inputs, into, self._run(alike))
             return program(inputs, into)
 
-    def compile(self, bound: BoundFunction, into: Tensors = ()) -> None:
-        """Compile for such a call beside others: the first call after it verifies.
+    def trace(self, bound: BoundFunction, into: Tensors = ()) -> Callable[[], None]:
+        """Trace for such a call; the first call after it is compiled verifies.
 
-        Others wait while the function is captured and traced, but not while Inductor
-        compiles.
+        Tracing changes state of the whole process (what `nn.Module` is, whether
+        compiled functions may be called), so it belongs to the thread of the caller.
+
+        Returns:
+            What compiles: any thread may call it, beside others.
 
         Raises:
-            RuntimeError: It cannot be captured or compiled, or what the function itself
-                raises.
+            RuntimeError: It cannot be traced, or what the function itself raises.
         """
-        with TORCH_GLOBAL_LOCK, torch.no_grad():
+        with TORCH_GLOBAL_LOCK, torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             programs, inputs, alike = self._captured(bound)
             program = self._traced(alike, inputs, into)
-        program.compile()
-        programs[bool(into)] = program
+
+        def compile_traced() -> None:
+            program.compile()
+            programs[bool(into)] = program
+
+        return compile_traced
 
     def _captured(
         self, bound: BoundFunction
@@ -225,7 +232,8 @@ class _Program:
         if count > MAX_OPERATORS:
             raise RuntimeError(f"a trace of {count} operators takes minutes to compile")
         held = _lifted(graph, place)
-        self._traced = graph, [*tensors, *into, *(inputs[k] for k in held)]
+        values = [*tensors, *into, *(inputs[k] for k in held)]
+        self._compile, self._example = lowered_graph(graph, values), values
         self._into = bool(into)
         # A leaf that the code does not read keeps the value that it has now.
         places = [place.get(id(tensor)) for tensor in tensors]
@@ -240,10 +248,10 @@ class _Program:
 
     def compile(self) -> None:
         """Compile what was traced."""
-        graph, values = self._traced
-        del self._traced
+        values, compile_lowered = self._example, self._compile
+        del self._example, self._compile  # which hold tensors of the user's
         with torch.no_grad():
-            self._program = compiled_graph(graph, values)
+            self._program = compile_lowered()
             self._shared = (
                 () if self._into else _shared(self._program(values[:]), values)
             )

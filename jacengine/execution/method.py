@@ -96,6 +96,11 @@ class Method:
         return min(most, self.chunk_size)
 
     @property
+    def colored(self) -> bool:
+        """Whether its directions are colours of a sparsity pattern."""
+        return any(side.seeding != BASIS for side in self.sides)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a table says beside the strategy's name."""
         compiled = self.execution is Execution.COMPILED

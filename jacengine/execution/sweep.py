@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -144,15 +144,19 @@ class Sweep:
 
         return of_all
 
-    def compile(self, bound: BoundFunction) -> None:
-        """Compile for such a call, if it runs compiled; the first call verifies.
+    def trace(self, bound: BoundFunction) -> Callable[[], None]:
+        """Trace for such a call, if it runs compiled; the first call verifies.
+
+        Returns:
+            What compiles, on any thread.
 
         Raises:
-            RuntimeError: It cannot be compiled, or what the function itself raises.
+            RuntimeError: It cannot be traced, or what the function itself raises.
         """
-        if self._compiled is not None:
-            with torch.inference_mode(mode=False):
-                self._compiled.compile(bound, self._targets(None, None))
+        if self._compiled is None:
+            raise RuntimeError("this sweep is not compiled")
+        with torch.inference_mode(mode=False):
+            return self._compiled.trace(bound, self._targets(None, None))
 
     def run_guarded(
         self,

@@ -133,15 +133,14 @@ class CompiledTier:
         self._spent_s += seconds
 
     def begin(self, bound: BoundFunction) -> None:
-        """Compile on another thread, for calls like this one."""
+        """Trace for calls like this one, and compile on another thread."""
         # The caller may write to its tensors meanwhile.
         own = bound.at(
             [x.detach().clone() if isinstance(x, Tensor) else x for x in bound.leaves]
         )
         say_once(BESIDE)
-        self._future = START(
-            lambda: tuple(self._compiled(variant, own) for variant in self.variants)
-        )
+        traced = [self._traced(variant, own) for variant in self.variants]
+        self._future = START(lambda: tuple(_compiled(*each) for each in traced))
 
     def result(self, timeout: float | None = None) -> Found:
         """Wait until it is over; return what is ready, or why it is not.
@@ -150,7 +149,16 @@ class CompiledTier:
             TimeoutError: It is not over by then.
         """
         assert self._future is not None
-        return self._future.result(timeout)
+        try:
+            return self._future.result(timeout)
+        except TimeoutError:
+            raise
+        except Exception as error:  # in a process that was forked meanwhile
+            outcome, reason = classify_error(error)
+            return tuple(
+                replace(variant, outcome=outcome, reason=reason)
+                for variant in self.variants
+            )
 
     def _untried(self) -> Iterator[CandidateResult]:
         """Yield what captures the function, and was not tried for that."""
@@ -169,21 +177,33 @@ class CompiledTier:
                 most = max(1, method.directions(problem))
                 yield in_chunks(problem, method, model, most, most)
 
-    def _compiled(
+    def _traced(
         self, variant: CandidateResult, bound: BoundFunction
-    ) -> CandidateResult:
+    ) -> tuple[CandidateResult, Callable[[], None] | None]:
+        """Trace a candidate; return it with what compiles it, if that is possible."""
         assert variant.method is not None
         problem = self._problem
         try:
             with TORCH_GLOBAL_LOCK:
                 method = prepare(problem, bound, variant.method, timed=False)
-            variant = replace(variant, method=method)
             sweep = Sweep(problem, method)
-            sweep.compile(bound)
+            return replace(variant, method=method, sweep=sweep), sweep.trace(bound)
         except Exception as error:
             outcome, reason = classify_error(error)
-            return replace(variant, outcome=outcome, reason=reason)
-        return replace(variant, sweep=sweep)
+            return replace(variant, outcome=outcome, reason=reason), None
+
+
+def _compiled(
+    variant: CandidateResult, compile_traced: Callable[[], None] | None
+) -> CandidateResult:
+    if compile_traced is None:
+        return variant
+    try:
+        compile_traced()
+    except Exception as error:
+        outcome, reason = classify_error(error)
+        return replace(variant, outcome=outcome, reason=reason, sweep=None)
+    return variant
 
 
 def _captures(result: CandidateResult) -> bool:

@@ -48,7 +48,12 @@ def restore_verified(
     except Exception:
         return None
     restored = replace(chosen, method=method, sweep=sweep)
-    others = (result for result in saved.candidates if result is not chosen)
+    others = (
+        result
+        for result in saved.candidates
+        if result is not chosen
+        and (problem.pattern or result.method is None or not result.method.colored)
+    )
     found = [
         replace(r, passes=None if r.method is None else r.method.passes(problem))
         for r in (restored, *others)

@@ -130,6 +130,7 @@ def analyze(
         writes_attributes=writes_attributes,
         coupled=coupled,
         forward_bytes=peak.bytes,
+        held_bytes=callee.held_bytes,
     )
 
 

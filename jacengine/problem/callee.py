@@ -58,6 +58,25 @@ class Callee:
             if tensor is not None
         ]
 
+    @property
+    def held_bytes(self) -> int:
+        """The size of the tensors that it refers to.
+
+        Without the weights of torch's own layers, which no pass expands.
+        """
+        inside = [
+            tensor
+            for module in self.modules
+            for layer in module.modules()
+            if not type(layer).__module__.startswith("torch.nn.")
+            for tensor in (
+                *layer.parameters(recurse=False),
+                *layer.buffers(recurse=False),
+            )
+        ]
+        held = {id(tensor): tensor for tensor in (*self.references.tensors, *inside)}
+        return sum(t.numel() * t.element_size() for t in held.values())
+
     def buffers_at(self, places: Sequence[int]) -> tuple[tuple[nn.Module, str], ...]:
         """Return the buffers at these places in `buffers`."""
         if not places:

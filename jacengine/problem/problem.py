@@ -120,6 +120,8 @@ class Problem:
             draws from random generators of the user's.
         coupled: Whether a sample's output depends on other samples.
         forward_bytes: What one recorded forward pass allocates.
+        held_bytes: The size of the tensors that the function refers to. Weights of
+            torch's own layers are left out: passes do not expand them.
         pattern: Where the matrix (of one sample) may be other than zero, if known.
         colors: How many colours of the pattern are computed, for a trial; `None`: all.
         looks_sparse: Whether a few rows are sparse, and the pattern is not known since
@@ -140,6 +142,7 @@ class Problem:
     writes_attributes: bool
     coupled: bool
     forward_bytes: int
+    held_bytes: int
     pattern: Pattern | None = None
     colors: int | None = None
     looks_sparse: bool = False

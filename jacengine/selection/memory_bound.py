@@ -24,12 +24,13 @@ MOST = 2**28
 def memory_bound(problem: Problem) -> MemoryModel:
     """Bound the peak memory of a method that takes all directions at once.
 
-    One direction is taken to need what a recorded forward pass allocates, and all
-    inputs and outputs, several times.
+    One direction is taken to need what a recorded forward pass allocates, all inputs
+    and outputs, and all that the function refers to, several times.
     """
     tensors = (*problem.inputs, *problem.outputs, *problem.values)
     sizes = sum(spec.size * spec.dtype.itemsize for spec in tensors)
-    one = MULTIPLE * (problem.forward_bytes + problem.sample_count * sizes)
+    sizes = problem.forward_bytes + problem.held_bytes + problem.sample_count * sizes
+    one = MULTIPLE * sizes
     if problem.gradient is not None:
         one *= OF_GRADIENTS
     return MemoryModel(Affine(one + 2 * problem.result_bytes, one))

@@ -1,7 +1,9 @@
 """Compiled beside the calls: when those have paid, and used if it is right."""
 
+import random
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -12,7 +14,7 @@ from torch import Tensor
 
 import jacengine
 from jacengine.execution import compiled as execution
-from jacengine.plans import compiled_tier, notice
+from jacengine.plans import background, compiled_tier, notice
 from jacengine.plans.background import on_a_thread
 from jacengine.plans.plan import Plan
 from tests.problems import mlp, randn
@@ -34,13 +36,13 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(compiled_tier, price, 0.0)
 
 
-def _interpreted(graph: Any, _: Any) -> Callable[[list[Tensor]], list[Tensor]]:
+def _interpreted(graph: Any, _: Any) -> Callable[[], Any]:
     """Stand for a compiler: run the graph as it is."""
-    return lambda values: list(graph(*values))
+    return lambda: lambda values: list(graph(*values))
 
 
-def _wrong(graph: Any, _: Any) -> Callable[[list[Tensor]], list[Tensor]]:
-    return lambda values: [block * 1.01 for block in graph(*values)]
+def _wrong(graph: Any, _: Any) -> Callable[[], Any]:
+    return lambda: lambda values: [block * 1.01 for block in graph(*values)]
 
 
 def _failing(*_: Any) -> Any:
@@ -98,7 +100,7 @@ def test_the_calls_of_auto_are_compiled() -> None:
 def test_what_is_wrong_or_fails_leaves_the_plan_as_it_is(
     compiler: Any, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "compiled_graph", compiler)
+    monkeypatch.setattr(execution, "lowered_graph", compiler)
     plan = _plan()
     for seed in range(4):
         x = randn(5, seed=seed)
@@ -111,7 +113,7 @@ def test_what_is_wrong_or_fails_leaves_the_plan_as_it_is(
 def test_values_may_change_while_it_is_compiled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(execution, "compiled_graph", _interpreted)
+    monkeypatch.setattr(execution, "lowered_graph", _interpreted)
     model, x = mlp(5, 4, 3), randn(5)
     plan = _plan(model, x)
     plan(x)
@@ -158,7 +160,7 @@ def test_it_waits_for_its_price(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_number_of_calls_is_taken_at_its_word(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(execution, "compiled_graph", _interpreted)
+    monkeypatch.setattr(execution, "lowered_graph", _interpreted)
     monkeypatch.setattr(compiled_tier, "START", _inline)
     few, many = _plan(calls=2), _plan(calls=10**9)
     for plan in (few, many):
@@ -169,7 +171,7 @@ def test_the_number_of_calls_is_taken_at_its_word(
 
 
 def test_who_waits_has_it_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "compiled_graph", _interpreted)
+    monkeypatch.setattr(execution, "lowered_graph", _interpreted)
     x = randn(5)
     plan = _plan().wait(x)
     assert any(result.compiled for result in plan.selection.candidates)
@@ -182,14 +184,14 @@ def test_who_waits_has_it_now(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_sizes_and_other_processes_are_not_kept_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(execution, "compiled_graph", _interpreted)
+    monkeypatch.setattr(execution, "lowered_graph", _interpreted)
     plan = _plan(mlp(3, 4, 2), randn(6, 3), batch_dim=0)
     for _ in range(3):
         plan(randn(6, 3))
     compiled = next(r for r in plan.selection.candidates if r.compiled)
     plan._use((compiled, *(r for r in plan.selection.ranked if r is not compiled)))
     assert plan.chosen.compiled
-    monkeypatch.setattr(execution, "compiled_graph", _failing)
+    monkeypatch.setattr(execution, "lowered_graph", _failing)
     monkeypatch.setattr(compiled_tier, "PROGRAM_S", 1e9)
     assert plan(randn(4, 3)).shape == (4, 2, 3)
     assert not plan.__getstate__()["_left"][0].compiled
@@ -199,6 +201,69 @@ def test_a_thread_tells_what_it_made_or_raised() -> None:
     assert on_a_thread(lambda: 3).result(60) == 3
     with pytest.raises(ZeroDivisionError):
         on_a_thread(lambda: 1 // 0).result(60)
+
+
+def test_the_users_own_compiled_functions_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is traced beside the calls: compiled functions raise meanwhile."""
+    for price in ("PROGRAM_S", "COMPILE_S", "IMPORT_S"):
+        monkeypatch.setattr(compiled_tier, price, 0.0)
+    traced_on: list[str] = []
+    trace = torch.fx.Tracer.trace
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        traced_on.append(threading.current_thread().name)
+        return trace(*args, **kwargs)
+
+    monkeypatch.setattr(torch.fx.Tracer, "trace", noted)
+    plan = _plan(lambda x: (_fn(x).sin() @ x).exp() * x)
+    plan(randn(5))
+    random.seed(0)
+    drawn = [random.random() for _ in range(3)]
+    assert plan._tier is not None
+    plan._tier.result(300)
+    after = random.random()
+    random.seed(0)
+    assert [random.random() for _ in range(4)] == [*drawn, after]
+    assert "jacengine" not in traced_on
+    assert threading.main_thread().name in traced_on
+
+
+def _forked(_: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_exception(RuntimeError("the process was forked meanwhile"))
+    return future
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_child_goes_on_without_what_is_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiled_tier, "START", _forked)
+    plan = _plan()
+    for seed in range(3):
+        x = randn(5, seed=seed)
+        torch.testing.assert_close(plan(x), _right(x))
+    assert not plan.chosen.compiled
+    assert "forked" in plan.explain()
+
+
+def test_a_child_does_not_wait_for_what_works_in_its_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = threading.Event()
+    future = on_a_thread(lambda: ended.wait(60))
+    (thread,) = (t for t, f in background._WORKING if f is future)
+    copies = {(thread, Future[Any]())}
+    monkeypatch.setattr(background, "_WORKING", set(copies))
+    background._after_fork()  # as the child does
+    (copy,) = (f for _, f in copies)
+    with pytest.raises(RuntimeError, match="forked"):
+        copy.result(0)
+    assert not background._WORKING
+    ended.set()
+    assert future.result(60)
 
 
 SCRIPT = """

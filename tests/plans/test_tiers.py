@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import jacengine
+from jacengine.api.strategies import known_strategies
 from jacengine.interface import Strategy
 from jacengine.plans import cached_plan, planning
 from jacengine.plans.cached_plan import CachedPlan
@@ -15,6 +16,7 @@ from jacengine.plans.process_cache import ProcessCache
 from jacengine.registry import Registry
 from jacengine.selection import first_choice, memory_bound
 from jacengine.selection import select as selecting
+from jacengine.selection.candidates import candidates
 from jacengine.selection.first_choice import choose_first
 from jacengine.selection.select import Selection
 from jacengine.strategies import BUILTIN
@@ -259,3 +261,27 @@ def test_memory_that_is_negligible_is_bounded(
     measured = plan.chosen.predicted_bytes
     assert measured is not None
     assert 0 < measured <= bound.whole.at(directions)
+
+
+def test_all_that_is_referred_to_is_in_the_bound() -> None:
+    centers = torch.rand(1, 500, 500, dtype=torch.float64)
+
+    def distances(x: Tensor) -> Tensor:
+        return torch.cdist(x.view(1, 1, -1), centers).flatten()
+
+    problem, _ = prepared(distances, randn(500))
+    method = next(candidates(problem, [known_strategies().get("vmap_vjp")]))
+    assert memory_bound.negligible_memory(problem, method, 2**40) is None
+
+
+def test_a_raced_choice_of_colors_serves_where_no_pattern_is_looked_for() -> None:
+    shift = [1]
+
+    def f(x: Tensor) -> Tensor:
+        return x.sin() + torch.roll(x, shift[0])
+
+    x = randn(100)
+    plan = jacengine.plan(f, x)
+    assert any(r.method and r.method.colored for r in plan.selection.candidates)
+    shift[0] = 2  # the same code, another function
+    torch.testing.assert_close(jacengine.auto(f, x), torch.func.jacrev(f)(x))
