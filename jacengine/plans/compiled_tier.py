@@ -2,7 +2,7 @@
 
 The ski-rental rule again: when calls have taken as long as compiling is expected to, it
 is begun on another thread, and what it makes takes over between two calls, if it is
-right and faster. Nothing waits for it, also not the end of the process.
+right and faster. The end of the process stops it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from jacengine.execution.method import Execution
 from jacengine.execution.sweep import Sweep, prepare
 from jacengine.interface import Composition
 from jacengine.plans.background import on_a_thread
-from jacengine.plans.notice import BESIDE, say_once
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
 from jacengine.selection.candidate_result import CandidateResult, classify_error
@@ -40,8 +39,6 @@ PROGRAM_S, IMPORT_S = 1.5, 3.0
 """What it takes to compile any program, and to import the compiler before the first."""
 
 Found = tuple[CandidateResult, ...]
-
-
 START: Callable[[Callable[[], Found]], Future[Found]] = on_a_thread
 """How compilation is begun; tests replace it."""
 
@@ -138,7 +135,6 @@ class CompiledTier:
         own = bound.at(
             [x.detach().clone() if isinstance(x, Tensor) else x for x in bound.leaves]
         )
-        say_once(BESIDE)
         traced = [self._traced(variant, own) for variant in self.variants]
         self._future = START(lambda: tuple(_compiled(*each) for each in traced))
 

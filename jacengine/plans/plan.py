@@ -25,6 +25,7 @@ from jacengine.interface import Composition
 from jacengine.plans.compiled_tier import CompiledTier
 from jacengine.plans.compute import compute_nested
 from jacengine.plans.fallback import compute_by_first, untried
+from jacengine.plans.notice import BESIDE, say_once
 from jacengine.plans.resize import resize, unprepared
 from jacengine.plans.serialization import describe_options, to_json
 from jacengine.problem.bound_function import BoundFunction
@@ -187,6 +188,7 @@ class Plan:
             if tier is not None:
                 tier.spend(time.perf_counter() - started)
                 if tier.pays and not is_nested():
+                    say_once(BESIDE)
                     tier.begin(bound)
 
     def wait(
