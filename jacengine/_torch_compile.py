@@ -6,6 +6,7 @@ Both are imported when they are first used, which takes a second.
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 import logging
 import threading
@@ -281,7 +282,7 @@ def _set_inductor_up() -> None:
 
     Tracing changes state of the whole process: compiled functions raise meanwhile.
     """
-    from torch._inductor import compile_fx  # noqa: PLC0415, F401
+    importlib.import_module("torch._inductor.compile_fx")
     from torch._inductor.fx_passes import post_grad  # noqa: PLC0415
     from torch._inductor.loop_body import InterpreterShim  # noqa: PLC0415
 
