@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -37,7 +38,6 @@ from jacengine.execution.sweep import Sweep, prepare
 from jacengine.plans.analysis import analyze_request
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.problem import Options
-from jacengine.report.machine import Machine
 from jacengine.selection.candidates import by_composition, candidates
 
 COUNTS = (1, 10, 100, 1000)
@@ -168,15 +168,14 @@ def main(out: Path | None, child: tuple[str, str] | None) -> None:
     single = pd.DataFrame(filter(None, (_in_a_process("one_off", n) for n in ONE_OFF)))
     names = [workload.name for workload in WORKLOADS]
     many = pd.DataFrame(filter(None, (_in_a_process("calls", n) for n in names)))
-    here = Machine.here()
     columns = [f"n={number}" for number in COUNTS]
     summary = many[columns].agg(["median", "max"]).reset_index(names="over all")
     text = "\n\n".join(
         [
             "# The total time of calls of `auto`",
-            f"`python -m jacengine.bench.total_time` on {here.cpu}, "
-            f"{torch.get_num_threads()} threads, PyTorch {torch.__version__}, commit "
-            f"{here.commit}, {here.date}.",
+            f"`python -m jacengine.bench.total_time` on {platform.machine()} "
+            f"({torch.backends.cpu.get_cpu_capability()}), "
+            f"{torch.get_num_threads()} threads, PyTorch {torch.__version__}.",
             "One Jacobian; allowed is twice the better of `torch.func` and 0.1 s:",
             markdown_table(single),
             "n calls, less 50 ms, over the best fixed strategy in hindsight, eager:",
