@@ -10,7 +10,6 @@ medians is the overhead. Every function is small, so that it is not lost in nois
 from __future__ import annotations
 
 import functools
-import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import jacengine
 from jacengine.bench.claims import Claim
 from jacengine.bench.comparison import OWN, Run, interleave
 from jacengine.bench.optional_libraries import load
+from jacengine.bench.workloads.one_off import perceptron
 from jacengine.bench.workloads.robots import quadrotor
 
 # pyright: reportPrivateUsage=false
@@ -61,20 +61,12 @@ class CallPath:
     prepare: Callable[[], Calls]
 
 
-def _perceptron(*widths: int) -> nn.Sequential:
-    torch.manual_seed(0)
-    layers: list[nn.Module] = []
-    for before, after in itertools.pairwise(widths):
-        layers += [nn.Linear(before, after), nn.Tanh()]
-    return nn.Sequential(*layers[:-1])
-
-
 def _small() -> tuple[nn.Sequential, Tensor]:
-    return _perceptron(8, 64, 3), torch.randn(256, 8)
+    return perceptron(8, 64, 3), torch.randn(256, 8)
 
 
 def _energy() -> tuple[nn.Sequential, Tensor]:
-    return _perceptron(32, 128, 128, 1), torch.randn(64, 32)
+    return perceptron(32, 128, 128, 1), torch.randn(64, 32)
 
 
 def _twice(x: Tensor) -> Tensor:

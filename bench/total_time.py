@@ -10,6 +10,8 @@ are computed from the median of those.
 
 from __future__ import annotations
 
+import functools
+import importlib
 import json
 import os
 import platform
@@ -25,7 +27,7 @@ from typing import Any
 import click
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.func import functional_call, jacfwd, jacrev
 
 import jacengine
@@ -55,13 +57,13 @@ def one_off(name: str) -> dict[str, Any]:
     spec = ONE_OFF[name]()
     fn, x = spec.fn, spec.args[0]
     of_inputs, at = fn, x
-    transforms = {"jacrev": jacrev, "jacfwd": jacfwd}
+    transforms: dict[str, Any] = {"jacrev": jacrev, "jacfwd": jacfwd}
     if isinstance(fn, nn.Module) and spec.wrt == "params":
         at = {key: value.detach() for key, value in fn.named_parameters()}
-        of_inputs = lambda values: functional_call(fn, values, (x,))  # noqa: E731
+        of_inputs = functools.partial(_with_parameters, fn, x)
         del transforms["jacfwd"]  # 6,922 columns
     times = {
-        key: min(_seconds(lambda t=t: t(of_inputs)(at)) for _ in range(3))  # type: ignore[misc]
+        key: min(_seconds(functools.partial(t(of_inputs), at)) for _ in range(3))
         for key, t in transforms.items()
     }
     best = min(times, key=lambda key: times[key])
@@ -75,6 +77,10 @@ def one_off(name: str) -> dict[str, Any]:
         "allowed ms": 1e3 * allowed,
         "met": taken <= allowed,
     }
+
+
+def _with_parameters(fn: nn.Module, x: Tensor, values: dict[str, Tensor]) -> Any:
+    return functional_call(fn, values, (x,))
 
 
 def calls(name: str) -> dict[str, Any]:
@@ -113,7 +119,7 @@ def _policies(spec: DerivativeSpec) -> dict[str, tuple[float, float]]:
             ready = prepare(problem, bound, methods[0], timed=False)
             sweep = Sweep(problem, ready)
             while len(times) < RUNS and sum(times) < RUN_LIMIT_S:
-                times.append(_seconds(lambda s=sweep: s.run(bound)))  # type: ignore[misc]
+                times.append(_seconds(functools.partial(sweep.run, bound)))
         except (RuntimeError, NotImplementedError):
             continue
         steady = statistics.median(times[1:] or times)
@@ -162,7 +168,7 @@ def main(out: Path | None, child: tuple[str, str] | None) -> None:
     if child is not None:
         warnings.simplefilter("ignore")
         jacfwd(jacrev(torch.sin))(torch.ones(1))  # torch's own set-up
-        getattr(jacengine, "auto")  # noqa: B009 - the import of what is lazy
+        importlib.import_module("jacengine.api.jacobian")  # which is loaded lazily
         click.echo(json.dumps(MEASURES[child[0]](child[1])))
         return
     single = pd.DataFrame(filter(None, (_in_a_process("one_off", n) for n in ONE_OFF)))

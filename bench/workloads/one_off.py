@@ -14,7 +14,8 @@ STEPS = 200
 """Steps of what iterates."""
 
 
-def _perceptron(*widths: int) -> nn.Sequential:
+def perceptron(*widths: int) -> nn.Sequential:
+    """Make a perceptron with tanh between its layers, always the same one."""
     torch.manual_seed(0)
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
@@ -27,15 +28,15 @@ def _at_one_point(fn: Callable[[Tensor], Tensor], x: Tensor) -> DerivativeSpec:
 
 
 def _mlp() -> DerivativeSpec:
-    return _at_one_point(_perceptron(64, 128, 128, 32), torch.randn(64))
+    return _at_one_point(perceptron(64, 128, 128, 32), torch.randn(64))
 
 
 def _autoencoder() -> DerivativeSpec:
-    return _at_one_point(_perceptron(784, 128, 16, 128, 784), torch.randn(784))
+    return _at_one_point(perceptron(784, 128, 16, 128, 784), torch.randn(784))
 
 
 def _runge_kutta() -> DerivativeSpec:
-    field, step = _perceptron(8, 32, 8).double(), 0.01
+    field, step = perceptron(8, 32, 8).double(), 0.01
 
     def flow(x: Tensor) -> Tensor:
         for _ in range(STEPS):
@@ -73,12 +74,12 @@ def _convnet() -> DerivativeSpec:
 
 
 def _parameters() -> DerivativeSpec:
-    model = _perceptron(32, 64, 64, 10)
+    model = perceptron(32, 64, 64, 10)
     return DerivativeSpec(model, (torch.randn(64, 32),), wrt="params", batch_dim=None)
 
 
 def _wide() -> DerivativeSpec:
-    return _at_one_point(_perceptron(512, 768, 512, 512), torch.randn(512))
+    return _at_one_point(perceptron(512, 768, 512, 512), torch.randn(512))
 
 
 ONE_OFF: dict[str, Callable[[], DerivativeSpec]] = {

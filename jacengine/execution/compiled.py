@@ -87,6 +87,16 @@ class CompiledSweep:
                 program.verify(inputs, into, self._run(alike))
             return program(inputs, into)
 
+    def fits(self, bound: BoundFunction, *, into: bool) -> bool:
+        """Tell whether a program is compiled that computes such a call."""
+        with TORCH_GLOBAL_LOCK, torch.no_grad():
+            found = self._captures.find(bound.fn, *_detached(bound)[1])
+            if found is None:
+                return False
+            programs, inputs = found
+            program = programs.get(into)
+            return program is not None and program.fits(inputs)
+
     def trace(self, bound: BoundFunction, into: Tensors = ()) -> Callable[[], None]:
         """Trace for such a call; the first call after it is compiled verifies.
 
@@ -114,14 +124,10 @@ class CompiledSweep:
         self, bound: BoundFunction
     ) -> tuple[dict[bool, _Program], tuple[Any, ...], BoundFunction]:
         """Find the programs of a call, what it reads, and the call on such tensors."""
-        # Copies that share memory: nothing else in the user's code is one of them.
-        leaves = [
-            leaf.detach() if isinstance(leaf, Tensor) else leaf for leaf in bound.leaves
-        ]
-        args, kwargs = bound.call_spec.structure.unflatten(leaves)
-        found = self._captures.find(bound.fn, args, kwargs)
+        leaves, call = _detached(bound)
+        found = self._captures.find(bound.fn, *call)
         if found is None:
-            found = self._captures.capture(bound.fn, args, kwargs, _no_programs)
+            found = self._captures.capture(bound.fn, *call, _no_programs)
         return *found, bound.at(leaves)
 
     def _traced(
@@ -167,6 +173,19 @@ def not_compilable(problem: Problem) -> str | None:
     if problem.options.create_graph or problem.options.has_aux:
         return "a compiled pass returns the derivative alone, without a graph"
     return None
+
+
+def _detached(
+    bound: BoundFunction,
+) -> tuple[list[Any], tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Return the leaves of a call, and its arguments made of those.
+
+    Tensors are copies that share memory: nothing else in the user's code is one.
+    """
+    leaves = [
+        leaf.detach() if isinstance(leaf, Tensor) else leaf for leaf in bound.leaves
+    ]
+    return leaves, bound.call_spec.structure.unflatten(leaves)
 
 
 def _no_programs(*_: object) -> dict[bool, _Program]:

@@ -158,6 +158,13 @@ class Sweep:
         with torch.inference_mode(mode=False):
             return self._compiled.trace(bound, self._targets(None, None))
 
+    def fits(self, bound: BoundFunction, out: Any) -> bool:
+        """Tell whether nothing has to be compiled for a call."""
+        if self._compiled is None:
+            return True
+        into = out is not None or (self._large and not self._sparse)
+        return self._compiled.fits(bound, into=into)
+
     def run_guarded(
         self,
         fn: Any,

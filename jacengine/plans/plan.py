@@ -86,6 +86,7 @@ class Plan:
         self.failures: tuple[str, ...] = ()
         self._resized = dict[int, Plan]()
         self._sweep: Sweep | None = None  # without: from a pickle, or a copy
+        self._eager: Sweep | None = None  # beside a compiled one, once it is needed
         self._compiled = compiled
         self._tier: CompiledTier | None = None
         if compiled == "auto" and selection.ranked:
@@ -175,7 +176,7 @@ class Plan:
             self._take_over(tier, bound)
         started = time.perf_counter()
         try:
-            sweep = self._sweep or self._prepare(bound)
+            sweep = self._ready(bound, out)
             return compute_nested(self.problem, bound, sweep, out=out, pool=self._pool)
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, JacengineError):
@@ -306,6 +307,7 @@ class Plan:
             "selection": replace(self.selection, candidates=tuple(map(emptied, kept))),
             "_left": tuple(map(emptied, left)),
             "_sweep": None,
+            "_eager": None,
             "_tier": None,
             "_resized": {},
         }
@@ -315,6 +317,23 @@ class Plan:
         vars(self).update(state)
         if self._compiled == "auto":
             self._tier = CompiledTier(self.problem, self.selection, self.compositions)
+
+    def _ready(self, bound: BoundFunction, out: Any) -> Sweep:
+        """Return what computes a call: compiled, if that is compiled for such calls.
+
+        Unless the user has asked for it, nothing is compiled in a call that waits: what
+        does something else than before (another value of an attribute), or writes into
+        `out`, is computed by the best eager method.
+        """
+        sweep = self._sweep or self._prepare(bound)
+        if self._compiled != "auto" or sweep.fits(bound, out):
+            return sweep
+        if self._eager is None:
+            eager = [r for r in self._left if r.method is not None and not r.compiled]
+            if not eager:
+                return sweep
+            self._eager = eager[0].sweep or Sweep(self.problem, _method_of(eager[0]))
+        return self._eager
 
     def _prepare(self, bound: BoundFunction) -> Sweep:
         """Make the method ready at the first call."""
@@ -331,6 +350,7 @@ class Plan:
 
     def _use(self, left: tuple[CandidateResult, ...]) -> None:
         self._left = left
+        self._eager = None
         self._sweep = left[0].sweep or Sweep(self.problem, _method_of(left[0]))
 
     def _fall_back(self, bound: BoundFunction, error: Exception, out: Any) -> Any:

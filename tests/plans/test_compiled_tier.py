@@ -197,6 +197,36 @@ def test_other_sizes_and_other_processes_are_not_kept_waiting(
     assert not plan.__getstate__()["_left"][0].compiled
 
 
+class _Scaled(torch.nn.Module):
+    scale = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _fn(x * self.scale)
+
+
+@pytest.mark.parametrize("by_auto", [False, True])
+def test_nothing_is_compiled_in_a_call_that_waits(
+    monkeypatch: pytest.MonkeyPatch, *, by_auto: bool
+) -> None:
+    monkeypatch.setattr(execution, "lowered_graph", _interpreted)
+    model, x = _Scaled(), randn(5)
+    plan = _plan(model, x).wait(x)
+    compiled = next(r for r in plan.selection.candidates if r.compiled)
+    plan._use((compiled, *(r for r in plan.selection.ranked if r is not compiled)))
+    torch.testing.assert_close(plan(x), _right(x))
+    monkeypatch.setattr(execution, "lowered_graph", _failing)
+    out = torch.empty(5, 5, dtype=x.dtype)
+    for scale in (2.0, 3.0, 1.0):
+        model.scale = scale
+        wanted = torch.func.jacrev(model)(x)
+        found = plan.compute(plan.callee, [x]) if by_auto else plan(x)
+        torch.testing.assert_close(found, wanted)
+        plan(x, out=out)
+        torch.testing.assert_close(out, wanted)
+    assert plan.chosen.compiled
+    assert not plan.failures
+
+
 def test_a_thread_tells_what_it_made_or_raised() -> None:
     assert on_a_thread(lambda: 3).result(60) == 3
     with pytest.raises(ZeroDivisionError):
