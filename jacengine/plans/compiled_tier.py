@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
-from torch import Tensor
-
 from jacengine._locks import TORCH_GLOBAL_LOCK
 from jacengine.execution.compiled import not_compilable
 from jacengine.execution.method import Execution
@@ -131,11 +129,7 @@ class CompiledTier:
 
     def begin(self, bound: BoundFunction) -> None:
         """Trace for calls like this one, and compile on another thread."""
-        # The caller may write to its tensors meanwhile.
-        own = bound.at(
-            [x.detach().clone() if isinstance(x, Tensor) else x for x in bound.leaves]
-        )
-        traced = [self._traced(variant, own) for variant in self.variants]
+        traced = [self._traced(variant, bound) for variant in self.variants]
         self._future = START(lambda: tuple(_compiled(*each) for each in traced))
 
     def result(self, timeout: float | None = None) -> Found:
