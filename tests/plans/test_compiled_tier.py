@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from jacengine.execution import compiled as execution
 from jacengine.plans import background, compiled_tier, notice
 from jacengine.plans.background import on_a_thread
 from jacengine.plans.plan import Plan
+from jacengine.selection.candidate_result import CandidateResult
 from tests.problems import mlp, randn
 
 NAMES = ["batched_grad"]
@@ -195,6 +197,39 @@ def test_other_sizes_and_other_processes_are_not_kept_waiting(
     monkeypatch.setattr(compiled_tier, "PROGRAM_S", 1e9)
     assert plan(randn(4, 3)).shape == (4, 2, 3)
     assert not plan.__getstate__()["_left"][0].compiled
+
+
+def test_who_waits_may_stop_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled_tier, "START", lambda _: Future[Any]())
+    plan, x = _plan(), randn(5)
+    with pytest.raises(TimeoutError):
+        plan.wait(x, timeout=0.0)
+    torch.testing.assert_close(plan(x), _right(x))
+    assert "being made" in plan.explain()
+
+
+def test_what_was_skipped_and_is_compiled_is_one_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(execution, "lowered_graph", _interpreted)
+    x = randn(5)
+    plan = jacengine.plan(_fn, x, strategies=["batched_grad", "elimination"])
+    skipped = [r for r in plan.selection.candidates if r.strategy == "elimination"]
+    if skipped[0].outcome != "skipped":
+        skipped = [CandidateResult("elimination", "skipped", "not tried")]
+        others = [r for r in plan.selection.ranked if r.strategy != "elimination"]
+        selection = replace(plan.selection, candidates=(*others, *skipped))
+        plan = Plan(
+            plan.problem,
+            selection,
+            plan.signature,
+            plan.compositions,
+            plan.callee,
+            compiled="auto",
+        )
+    plan.wait(x)
+    rows = [r for r in plan.selection.candidates if r.strategy == "elimination"]
+    assert [(row.outcome, row.compiled) for row in rows] == [("ok", True)]
 
 
 class _Scaled(torch.nn.Module):

@@ -1,5 +1,6 @@
 """What a choice costs: a call's worth at first, a race when calls have paid for it."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -89,6 +90,20 @@ def test_a_disturbed_race_is_run_again_when_it_is_quiet(
     for _ in range(4):
         torch.testing.assert_close(jacengine.auto(model, x), _expected(model, x))
     assert len(races) == 2
+
+
+def test_the_set_up_of_a_first_call_makes_no_race_dearer() -> None:
+    x = randn(3)
+    jacengine.auto(torch.sin, x)
+    (entry,) = planning._PLANS._entries.values()
+    first = replace(entry[0].plan.chosen, time_s=1.0)
+    plan = copy.copy(entry[0].plan)
+    plan._left = (first,)
+    cached = CachedPlan(plan)
+    cached.spend(1e-3)
+    assert not cached.pays
+    cached.spend(cached_plan.RACE_S)
+    assert cached.pays
 
 
 def test_a_race_waits_for_its_price(
@@ -282,12 +297,10 @@ def test_a_raced_choice_of_colors_serves_where_no_pattern_is_looked_for() -> Non
 
     x = randn(100)
     plan = jacengine.plan(f, x)
-    candidates = sorted(
-        (r for r in plan.selection.candidates if r.method),
-        key=lambda r: (r.outcome != "ok", r.method is not None and r.method.colored),
-    )
-    assert [r.method is not None and r.method.colored for r in candidates][-1]
-    saved = replace(plan.selection, candidates=tuple(candidates))
+    colored = {r: bool(r.method and r.method.colored) for r in plan.selection.ranked}
+    ordered = sorted(colored, key=lambda r: colored[r])
+    assert [colored[ordered[0]], colored[ordered[-1]]] == [False, True]
+    saved = replace(plan.selection, candidates=tuple(ordered))
     problem = replace(plan.problem, pattern=None)
     restored = restore_verified(problem, plan.callee, [x], saved, BUDGET)
     assert restored is not None
