@@ -1,17 +1,14 @@
-"""The internals of TorchDynamo and Inductor: captures behind guards, compiled graphs.
+"""The internals of TorchDynamo: captures behind guards.
 
-Both are imported when they are first used, which takes a second.
+It is imported when it is first used, which takes a second.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
 import itertools
-import logging
 import threading
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from types import CodeType, FunctionType
 from types import SimpleNamespace as Namespace
 from typing import Any, Generic, NoReturn, TypeVar, cast
@@ -19,9 +16,7 @@ from typing import Any, Generic, NoReturn, TypeVar, cast
 import torch
 from torch import Tensor
 from torch._C._dynamo import eval_frame
-from torch._guards import TracingContext, tracing
 from torch.fx import GraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import _disable_current_modes
 
 # pyright: reportPrivateUsage=false
@@ -221,117 +216,6 @@ def _until_graph(code: CodeType) -> FunctionType:
     return FunctionType(code, scope)
 
 
-def in_own_order(tensor: Tensor) -> Tensor:
-    """Mark a traced tensor: compiled, it keeps its present strides.
-
-    Else Inductor may lay it out as what it is computed from, and copying it to its
-    place then takes longer than computing it.
-    """
-    from torch._inductor import inductor_prims  # noqa: PLC0415
-
-    return cast("Tensor", inductor_prims.force_stride_order(tensor, tensor.stride()))
-
-
-ADDING = frozenset(
-    {
-        *(torch.ops.aten.index_put.default, torch.ops.aten.index_add.default),
-        *(torch.ops.aten.scatter_add.default, torch.ops.aten.scatter_reduce.two),
-        torch.ops.aten.scatter.src,
-    }
-)
-"""Operators that write entries of a tensor into a copy of another."""
-
-
-Program = Callable[[list[Tensor]], Sequence[Tensor]]
-"""A function of a list of values, which it empties."""
-
-
-def lowered_graph(
-    graph: GraphModule, values: Sequence[Tensor]
-) -> Callable[[], Program]:
-    """Lower a graph of plain operators to those that Inductor takes.
-
-    Returns:
-        What compiles it, for values like these. Without the wrappers of AOTAutograd,
-        which take as long as a small graph. What cannot be compiled raises, and is not
-        logged besides.
-    """
-    from torch._inductor.decomposition import select_decomp_table  # noqa: PLC0415
-
-    _set_inductor_up()
-    plain: Callable[..., Any] = graph
-    if any(is_mutable(node.target) for node in graph.graph.nodes):
-        plain = torch.func.functionalize(graph)
-    lowered = make_fx(
-        plain,
-        decomposition_table={
-            **select_decomp_table(),
-            # It has no memory, which compiled code reads: a crash.
-            torch.ops.aten._efficientzerotensor.default: torch.zeros,
-        },
-        tracing_mode="fake",
-        _allow_non_fake_inputs=True,
-    )(*[value.detach() for value in values])
-    _unexpand(lowered)
-    return functools.partial(_compiled, lowered)
-
-
-@functools.cache
-def _set_inductor_up() -> None:
-    """Have Inductor trace what it traces once a process, on this thread.
-
-    Tracing changes state of the whole process: compiled functions raise meanwhile.
-    """
-    importlib.import_module("torch._inductor.compile_fx")
-    from torch._inductor.fx_passes import post_grad  # noqa: PLC0415
-    from torch._inductor.loop_body import InterpreterShim  # noqa: PLC0415
-
-    # Older releases may not have all of them.
-    with suppress(AttributeError, TypeError):
-        post_grad.lazy_init()
-    with suppress(AttributeError, TypeError):
-        InterpreterShim._dummy_gm()
-
-
-def _compiled(lowered: GraphModule) -> Program:
-    from torch._dynamo.utils import get_metrics_context  # noqa: PLC0415
-    from torch._inductor.compile_fx import compile_fx_inner  # noqa: PLC0415
-
-    fakes = [n.meta["val"] for n in lowered.graph.nodes if n.op == "placeholder"]
-    log = logging.getLogger("torch._inductor")
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
-    try:
-        context = tracing(TracingContext(fakes[0].fake_mode))
-        with get_metrics_context(), context:
-            program = compile_fx_inner(lowered, fakes)
-    finally:
-        log.setLevel(level)
-    return cast("Program", getattr(program, "current_callable", None) or program)
-
-
-def _unexpand(graph: GraphModule) -> None:
-    """Copy expanded tensors that entries are added to.
-
-    Inductor adds to the one entry that all of an expanded constant are.
-    """
-    expand = torch.ops.aten.expand.default
-    for node in graph.graph.nodes:
-        if node.target not in ADDING or node.args[0].target is not expand:
-            continue
-        with graph.graph.inserting_before(node):
-            own = graph.graph.call_function(
-                torch.ops.aten.clone.default,
-                (node.args[0],),
-                {"memory_format": torch.contiguous_format},
-            )
-        value = node.args[0].meta["val"]
-        with value.fake_mode:
-            own.meta["val"] = value.clone(memory_format=torch.contiguous_format)
-        node.replace_input_with(node.args[0], own)
-    graph.recompile()
-
-
 @contextmanager
 def without_modes() -> Generator[None]:
     """Let guards see tensors as they are outside of the modes that are entered.
@@ -349,9 +233,3 @@ def without_modes() -> Generator[None]:
             )
             torch.set_autocast_cache_enabled(True)  # tracing has disabled it
         yield
-
-
-def is_mutable(target: object) -> bool:
-    """Tell whether an operator writes to one of its operands."""
-    schema = getattr(target, "_schema", None)
-    return bool(getattr(schema, "is_mutable", False))

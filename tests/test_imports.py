@@ -14,7 +14,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(level.split())
     for level in (
         "_version _locks _files errors pytrees task basis tolerance timing peak_memory"
-        " _torch_private _torch_compile _torchfunc",
+        " _torch_private _torch_compile _torch_lowering _torchfunc",
         "patterns",
         "problem",
         "interface flat_parameters",

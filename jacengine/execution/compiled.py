@@ -28,7 +28,8 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from jacengine._locks import TORCH_GLOBAL_LOCK
-from jacengine._torch_compile import GuardedCaptures, in_own_order, lowered_graph
+from jacengine._torch_compile import GuardedCaptures
+from jacengine._torch_lowering import in_own_order, lowered_graph
 from jacengine._torch_private import set_grad_enabled
 from jacengine._torchfunc import Tensors
 from jacengine.errors import UnsupportedError

@@ -24,11 +24,8 @@ from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.traceback import preserve_node_meta
 
-from jacengine._torch_compile import (
-    GuardedCaptures,
-    is_mutable,
-    without_modes,
-)
+from jacengine._torch_compile import GuardedCaptures, without_modes
+from jacengine._torch_lowering import is_mutable
 from jacengine._torch_private import transform_depth
 from jacengine.errors import UnsupportedError
 from jacengine.program.operators import STOP, aten, run_node

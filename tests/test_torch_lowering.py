@@ -1,0 +1,87 @@
+"""Graphs lowered for Inductor: small products of matrices and concatenations."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+from torch._inductor import config
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from jacengine import _torch_lowering
+from jacengine._torch_lowering import Program, lowered_graph
+
+PRODUCTS: dict[str, tuple[Callable[..., Tensor], list[tuple[int, ...]]]] = {
+    "mm": (torch.mm, [(4, 3), (3, 5)]),
+    "bmm": (torch.bmm, [(6, 4, 3), (6, 3, 2)]),
+    "addmm": (torch.addmm, [(5,), (4, 3), (3, 5)]),
+    "addmm of a matrix": (torch.addmm, [(4, 5), (4, 3), (3, 5)]),
+    "addmm scaled": (
+        lambda c, a, b: torch.addmm(c, a, b, beta=0.5, alpha=2.0),
+        [(5,), (4, 3), (3, 5)],
+    ),
+    "no terms": (torch.mm, [(4, 0), (0, 5)]),
+    "no rows": (torch.mm, [(0, 3), (3, 5)]),
+    "many terms": (torch.mm, [(4, 64), (64, 5)]),
+    "many products": (torch.mm, [(64, 8), (8, 64)]),
+}
+
+
+def lowered(fn: Callable[..., Tensor], values: list[Tensor]) -> partial[Program]:
+    graph = make_fx(lambda *args: (fn(*args),), tracing_mode="fake")(*values)
+    return lowered_graph(graph, values)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_of_matrices_are_right_compiled(name: str, dtype: torch.dtype) -> None:
+    fn, shapes = PRODUCTS[name]
+    torch.manual_seed(0)
+    values = [torch.randn(shape, dtype=dtype) for shape in shapes]
+    program = lowered(fn, values)()
+    (found,) = program(list(values))
+    torch.testing.assert_close(found, fn(*values))
+
+
+@pytest.mark.parametrize(
+    ("name", "unrolled"),
+    [
+        *(("mm", True), ("bmm", True), ("addmm", True)),
+        *(("many terms", False), ("many products", False), ("addmm scaled", False)),
+    ],
+)
+def test_small_products_are_unrolled(name: str, unrolled: bool) -> None:
+    fn, shapes = PRODUCTS[name]
+    aten = torch.ops.aten
+    products = {aten.mm.default, aten.bmm.default, aten.addmm.default}
+    graph = lowered(fn, [torch.ones(shape) for shape in shapes]).args[0]
+    found = {node.target for node in graph.graph.nodes}
+    assert bool(found & products) is not unrolled
+
+
+@pytest.mark.parametrize("count", [2, 9, 40])
+def test_concatenations_are_right_compiled(count: int) -> None:
+    def stacked(x: Tensor) -> Tensor:
+        return torch.stack([torch.sin((k + 1) * x) for k in range(count)], 1)
+
+    x = torch.linspace(0, 1, 12).reshape(3, 4)
+    (found,) = lowered(stacked, [x])()([x])
+    torch.testing.assert_close(found, stacked(x))
+
+
+@pytest.mark.parametrize(("rows", "pointwise"), [(4, True), (2**16, False)])
+def test_small_concatenations_are_computed_entry_by_entry(
+    rows: int, pointwise: bool
+) -> None:
+    values = [torch.ones(rows), torch.ones(rows)]
+    graph = lowered(lambda *tensors: torch.cat(tensors), values).args[0]
+    assert _torch_lowering._settings(graph)["force_pointwise_cat"] is pointwise
+
+
+def test_settings_of_the_user_are_kept() -> None:
+    graph = lowered(torch.sin, [torch.ones(3)]).args[0]
+    with config.patch({"cpp.min_chunk_size": 7}):
+        assert _torch_lowering._settings(graph)["cpp.min_chunk_size"] == 7
+        lowered(torch.sin, [torch.ones(3)])()
+        assert config.cpp.min_chunk_size == 7
