@@ -26,7 +26,7 @@ from jacengine.selection.candidates import candidates
 from jacengine.selection.eligibility import in_chunks
 from jacengine.selection.memory_bound import negligible_memory
 from jacengine.selection.select import Selection
-from jacengine.selection.variants import compiled_variants
+from jacengine.selection.variants import compiled_variants, in_other_direction
 from jacengine.timing import format_seconds
 
 LONGEST_CALL_S = 0.02
@@ -67,10 +67,11 @@ class CompiledTier:
 
     @functools.cached_property
     def variants(self) -> Found:
-        """What there is to compile: the fastest method, and what captures programs.
+        """What there is to compile.
 
-        Compiled, other methods come down to nearly the same operators. Nothing is
-        compiled where it would be no gain.
+        The fastest method, one of the other direction, and what captures programs:
+        compiled, the rest come down to nearly the same operators. Nothing is compiled
+        where it would be no gain.
         """
         selection, problem = self._selection, self._problem
         ranked = selection.ranked
@@ -78,14 +79,16 @@ class CompiledTier:
             return ()
         if self._call_s > LONGEST_CALL_S or not_compilable(problem) is not None:
             return ()
-        found = [
+        skipped = [r for r in selection.candidates if r.outcome == "skipped"]
+        found = list(compiled_variants(problem, ranked, skipped, selection.budget))
+        kept = [
             variant
-            for number, variant in enumerate(
-                compiled_variants(problem, ranked, selection.budget)
-            )
-            if number == 0 or _captures(variant)
+            for number, variant in enumerate(found)
+            if number == 0
+            or (number == 1 and in_other_direction(problem, variant, found[0]))
+            or _captures(variant)
         ]
-        return (*found, *self._untried())
+        return (*kept, *self._untried())
 
     @functools.cached_property
     def price_s(self) -> float:

@@ -150,7 +150,10 @@ class Race:
             self._enter_left_out()
         if compiled:
             ranked = sorted(self.running, key=cost_of)
-            self.run_compiled(compiled_variants(self.problem, ranked, self.budget))
+            skipped = [result for result in self.out if result.outcome == "skipped"]
+            self.run_compiled(
+                compiled_variants(self.problem, ranked, skipped, self.budget)
+            )
         if timed:
             self._run_into_memory()
             for i in self._near(self.limits.peak_factor):

@@ -13,7 +13,7 @@ from jacengine.execution.method import Execution
 from jacengine.execution.sweep import prepare
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
-from jacengine.seeding.samples import sliceable
+from jacengine.seeding.samples import SamplePolicy, sliceable
 from jacengine.selection.candidate_result import CandidateResult
 from jacengine.selection.memory_model import balanced_chunk
 
@@ -24,6 +24,8 @@ SLICE_BYTES = 2**23
 COMPILED_FACTOR, MAX_COMPILED = 3.0, 3
 """Strategies are compiled that take at most so many times the best one's time, and at
 most so many of them: compilation changes their order."""
+ALIKE = 2
+"""So many times the directions of the fastest are about as many."""
 COMPILED_SPARE = 2
 """A method is compiled if its predicted peak fits this many times into the budget: what
 compiled code allocates is not measured; by fusion it is less."""
@@ -73,19 +75,51 @@ def slice_variants(
 
 
 def compiled_variants(
-    problem: Problem, ranked: Sequence[CandidateResult], budget: int
+    problem: Problem,
+    ranked: Sequence[CandidateResult],
+    skipped: Sequence[CandidateResult],
+    budget: int,
 ) -> Iterator[CandidateResult]:
-    """Yield the fastest candidates compiled, each strategy once."""
-    best = ranked[0].time_s or 0.0 if ranked else 0.0
+    """Yield the fastest candidates compiled, each strategy once.
+
+    After the fastest comes the one of the other direction with the fewest passes, timed
+    or skipped: eager, it loses by the launches of its operators, which compiled code
+    does not have.
+    """
+    if not ranked:
+        return
+    best = ranked[0].time_s or 0.0
+    near = [r for r in ranked if (r.time_s or 0.0) <= COMPILED_FACTOR * best]
+    others = [r for r in (*ranked, *skipped) if in_other_direction(problem, r, near[0])]
+    others.sort(key=lambda result: _passes(problem, result))
     seen: set[str] = set()
-    for result in ranked:
-        near = (result.time_s or 0.0) <= COMPILED_FACTOR * best
+    for result in (near[0], *others[:1], *near[1:]):
         fits = COMPILED_SPARE * (result.predicted_bytes or 0) <= budget
         new = result.strategy not in seen and len(seen) < MAX_COMPILED
-        if near and fits and new and result.method is not None:
+        if fits and new and result.method is not None:
             seen.add(result.strategy)
             compiled = replace(result.method, execution=Execution.COMPILED)
-            yield result.changed(problem, compiled)
+            variant = replace(result, outcome="ok", reason="")
+            yield variant.changed(problem, compiled)
+
+
+def in_other_direction(
+    problem: Problem, result: CandidateResult, leader: CandidateResult
+) -> bool:
+    """Tell whether one takes JVPs and one VJPs, about as many, many in a pass."""
+    method, leading = result.method, leader.method
+    if method is None or leading is None or method.capabilities.max_directions == 1:
+        return False
+    modes = {method.capabilities.mode, leading.capabilities.mode}
+    if modes != {"jvp", "vjp"} or method.sample_policy is SamplePolicy.SAMPLE_LOOP:
+        return False
+    return method.directions(problem) <= ALIKE * leading.directions(problem)
+
+
+def _passes(problem: Problem, result: CandidateResult) -> int:
+    assert result.method is not None
+    passes = result.method.passes(problem)
+    return passes.forward + 2 * passes.backward
 
 
 def narrower_variant(

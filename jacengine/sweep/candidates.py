@@ -108,7 +108,9 @@ class Candidates:
     def _compile(self) -> Candidate | Row:
         """Compile the choice of `auto`; give the reason if that is not faster."""
         case, budget = self.case, self.selection.budget
-        variants = compiled_variants(case.problem, self.selection.ranked, budget)
+        ranked = self.selection.ranked
+        skipped = [r for r in self.selection.candidates if r.outcome == "skipped"]
+        variants = compiled_variants(case.problem, ranked, skipped, budget)
         names = {variant.strategy for variant in variants}
         strategies = [c for c in self.strategies if c.name in names]
         selection = select(
