@@ -19,12 +19,10 @@ from jacengine.selection.select import RACE, select
 from jacengine.sweep.candidate import Candidate
 from jacengine.sweep.candidates import Candidates, find_libraries, find_strategies
 from jacengine.sweep.case_spec import CaseProblem, CaseSpec, Crashes, Settings
-from jacengine.sweep.limits import LIMITS, MIN_ROUNDS, Limits
+from jacengine.sweep.limits import LIMITS, MIN_ROUNDS, ROUNDS, Limits
 from jacengine.sweep.system_load import HIGH_LOAD, SystemLoad
 from jacengine.timing import time_interleaved, warm_up
 
-ROUNDS = "rounds"
-"""What is announced when all candidates run in turns."""
 WIDE_SPREAD = 0.3
 """Interquartile range over median above which times are doubtful."""
 
