@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import torch
 
+from jacengine.bench.source import workload_code
 from jacengine.bench.workload import Workload
 from jacengine.errors import JacengineError
 from jacengine.report.case import Case, Row
@@ -54,6 +55,7 @@ def measure(
         size=spec.size,
         parameter=workload.parameter,
         origin=workload.origin,
+        code=workload_code(workload),
         device=spec.device,
         threads=torch.get_num_threads(),
     )

@@ -7,29 +7,47 @@ the page's scheme (light, dark, print) applies to the figure too. Text remains t
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import Formatter, Locator, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    Formatter,
+    FuncFormatter,
+    Locator,
+    MaxNLocator,
+    NullLocator,
+)
 
 from jacengine.report.case import Row
-from jacengine.report.formatting import TIMES, truncated
+from jacengine.report.formatting import TIMES
 from jacengine.report.ranking import BASELINE, WRONG, Ranking
 
 WIDTH = 430
 """The width of a figure in CSS pixels; the page scales it."""
 FONT = 12.0
 LETTERS = 22
-"""The length at which names are truncated."""
-FACTOR_FORMAT = f"{{x:,.10g}}{TIMES}"
-"""The format of a tick that is a factor."""
+"""The length to which names are shortened, where they stay different."""
+LETTER_WIDTH = 0.6 * FONT
+"""The width of a letter on average, in pixels."""
+FACTOR_FORMAT = FuncFormatter(lambda factor, _: f"{_short(factor)}{TIMES}")
+"""The format of a tick that is a factor: `0.5x`, `200x`, `10kx`."""
 
+_TICK_LETTERS = 9
+"""Letters of a horizontal axis for each tick: those of its label, and a distance."""
+_TICKS: tuple[tuple[tuple[int, ...], int], ...] = (
+    ((1, 2, 5), 1),
+    ((1, 3), 1),
+    *(((1,), step) for step in (1, 2, 3, 4, 6, 9, 15, 30)),
+)
+"""The ticks of each decade, and the decades from one to the next; the densest first."""
 _VARIABLES = (
     *("ink", "muted", "line", "bar", "accent"),
     *("baseline", "bad", "library", "second"),
@@ -99,17 +117,37 @@ def log_axis(
     """Make an axis logarithmic, with a few round ticks between its limits."""
     axis = axes.xaxis if name == "x" else axes.yaxis
     axes.set(**{f"{name}scale": "log", f"{name}lim": limits})
-    axis.set_major_locator(few_ticks(*limits))
+    box = axes.get_window_extent()
+    most = 5 if name == "y" else max(2, int(box.width / (_TICK_LETTERS * LETTER_WIDTH)))
+    axis.set_major_locator(few_ticks(*limits, most))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(formatter)
 
 
-def few_ticks(low: float, high: float) -> Locator:
-    """Choose at most five round ticks by how far apart the limits are."""
+def few_ticks(low: float, high: float, most: int = 5) -> Locator:
+    """Choose round ticks, at most so many, by how far apart the limits are.
+
+    Among those that fit, the densest are taken.
+    """
     if high < 8 * low:
-        return MaxNLocator(4, steps=[1, 2, 5, 10])
-    subs = (1, 2, 5) if high < 40 * low else (1, 3) if high < 100 * low else (1,)
-    return LogLocator(subs=subs, numticks=4 if high < 1e6 * low else 3)
+        return MaxNLocator(min(most - 1, 4), steps=[1, 2, 5, 10])
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for subs, step in _TICKS:
+        ticks = [
+            sub * 10.0**power for power in range(first, last + 1, step) for sub in subs
+        ]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= most:
+            break
+    return FixedLocator(ticks)
+
+
+def _short(value: float) -> str:
+    """Format a round number: `0.5`, `200`, `10k`, `1M`."""
+    for limit, prefix in ((1e6, "M"), (1e4, "k")):
+        if value >= limit:
+            return f"{value / (1e6 if prefix == 'M' else 1e3):,.10g}{prefix}"
+    return f"{value:,.10g}"
 
 
 def log_limits(values: Sequence[float]) -> tuple[float, float]:
@@ -135,12 +173,41 @@ def row_colour(ranking: Ranking, row: Row) -> str:
 def row_labels(ranking: Ranking, rows: Sequence[Row]) -> list[str]:
     """Name rows; those of one strategy are distinguished by their chunk sizes."""
     names = [row.strategy for row in ranking.rows]
+    several = {name for name in names if names.count(name) > 1}
+    short = shortened(names)
     return [
-        truncated(row.strategy, LETTERS)
-        if names.count(row.strategy) == 1
-        else f"{truncated(row.strategy, LETTERS - 6)} /{row.chunk_size}"
+        f"{short[row.strategy]} /{row.chunk_size}"
+        if row.strategy in several
+        else short[row.strategy]
         for row in rows
     ]
+
+
+def shortened(names: Iterable[str], letters: int = LETTERS) -> dict[str, str]:
+    """Shorten names in the middle, to a length at which different ones stay different.
+
+    Where no such length below the longest name exists, names are whole.
+    """
+    distinct = list(dict.fromkeys(names))
+    longest = max(map(len, distinct), default=0)
+    for width in range(letters, longest):
+        found = {name: _middle(name, width) for name in distinct}
+        if len(set(found.values())) == len(distinct):
+            return found
+    return {name: name for name in distinct}
+
+
+def _middle(name: str, letters: int) -> str:
+    """Replace the middle of a name by an ellipsis."""
+    if len(name) <= letters:
+        return name
+    end = (letters - 1) // 2
+    return f"{name[: letters - 1 - end]}…{name[len(name) - end :]}"
+
+
+def margin(labels: Sequence[str]) -> float:
+    """Return the width of the longest label, in pixels, with its distance."""
+    return LETTER_WIDTH * max(map(len, labels), default=0) + 12
 
 
 def inline_svg(axes: Axes, *, label: str, salt: str) -> Markup:
