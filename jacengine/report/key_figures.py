@@ -46,23 +46,25 @@ def key_figures(rankings: Sequence[Ranking]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     costs = time_ratios(rankings, "auto", "strategy")
     if costs:
-        text = "the time of the best strategy is what auto takes"
+        text = "auto's time over that of the best strategy"
         found.append((ratio(geometric_mean(costs)), f"{text}{_interval(costs)}"))
         if over := time_ratios(rankings, "auto", "library"):
-            text = "the time of the fastest other library is what auto takes"
+            text = "auto's time over that of the fastest other library"
             found.append((ratio(geometric_mean(over)), f"{text}{_interval(over)}"))
             ahead = Counter(each.ahead for each in comparisons(rankings))
-            text = f"problems on which another library is ahead of auto (auto is on \
-{ahead['auto']})"
-            found.append((f"{ahead['library']} of {len(over)}", text))
+            text = (
+                f"of {count(len(over), 'problem')} on which another library is ahead "
+                f"of auto; auto is on {ahead['auto']}"
+            )
+            found.append((f"{ahead['library']}", text))
     else:
         found.append((f"{len(wins(rankings))}", "methods are the fastest somewhere"))
     agree, finished = verified(rankings)
-    text = "results that agree with plain autograd; only these are compared"
-    found.append((f"{agree:,} of {finished:,}", text))
+    text = f"of {count(finished, 'result')} agree with plain autograd; others are out"
+    found.append((f"{agree:,}", text))
     gains = [r.speedup for r in solved if r.speedup is not None]
     if gains:
-        text = f"as fast as {BASELINE} is the fastest method, in the median"
+        text = f"{BASELINE}'s time over that of the fastest method, in the median"
         found.append((ratio(median(gains)), text))
     return found
 

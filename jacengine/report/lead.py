@@ -22,15 +22,13 @@ from jacengine.report.scaling import workload_series
 
 
 def lead(report: Report, rankings: Sequence[Ranking]) -> list[str]:
-    """Write the first paragraph, sentence by sentence."""
-    found = [
-        _what(rankings),
-        _how(report, rankings),
-        _verified(rankings),
-        _answer(rankings),
-        _ahead(rankings),
-    ]
-    return [sentence for sentence in found if sentence]
+    """Write the first two paragraphs: what was measured, and the answer."""
+    paragraphs = (
+        [_what(rankings), _how(report, rankings), _verified(rankings)],
+        [_answer(rankings), _ahead(rankings)],
+    )
+    joined = (" ".join(filter(None, sentences)) for sentences in paragraphs)
+    return [paragraph for paragraph in joined if paragraph]
 
 
 def measured_on(report: Report) -> str:
@@ -61,19 +59,25 @@ def _what(rankings: Sequence[Ranking]) -> str:
     """State what was computed."""
     if not rankings:
         return ""
-    quantities = Counter(TITLES[ranking.case.quantity] for ranking in rankings)
-    listed = [f"{title} ({n})" for title, n in quantities.most_common()]
-    kinds = listed[0].split(" (")[0] if len(listed) == 1 else enumerated(listed)
-    series = workload_series(rankings)
-    cases = count(len(rankings), "problem")
-    if series:
-        most = max(len(each.rankings) for each in series)
-        sizes = f", in up to {most} sizes" if most > 1 else ""
-        cases = f"{count(len(series), 'workload')}{sizes} ({cases})"
-    return (
-        "This report compares methods that compute derivatives of PyTorch functions. "
-        f"It measures {cases}; what is computed: {kinds}."
+    quantities = Counter(ranking.case.quantity for ranking in rankings)
+    kinds = enumerated(
+        [f"{n:,} {_noun(TITLES[q], n)}" for q, n in quantities.most_common()]
     )
+    series = workload_series(rankings)
+    most = max((len(each.rankings) for each in series), default=1)
+    of = f", of {count(len(series), 'workload')}" if series else ""
+    sizes = f" in up to {most} sizes" if most > 1 else ""
+    return (
+        "This report compares methods that compute derivatives of PyTorch functions: "
+        f"{kinds}{of}{sizes}."
+    )
+
+
+def _noun(title: str, number: int) -> str:
+    """Write the title of a quantity in the plural: `diagonals of the Hessian`."""
+    word, *rest = title.split(" ")
+    word = word if word.endswith("ian") else word.lower()
+    return " ".join([word if number == 1 else f"{word}s", *rest])
 
 
 def _how(report: Report, rankings: Sequence[Ranking]) -> str:
@@ -81,13 +85,11 @@ def _how(report: Report, rankings: Sequence[Ranking]) -> str:
     ours, theirs = (_tried(rankings, kind) for kind in ("strategy", "library"))
     if not ours:
         return ""
-    version = report.machine.jacengine
-    text = f"Each was tried by {count(ours, 'strategy', 'strategies')} of jacengine"
-    text += f" {version}" if version else ""
-    if theirs:
-        text += f" and {count(theirs, 'method')} of other libraries"
-    timed = rounds(rankings)
-    return f"{text}, on {measured_on(report)}{f'; {timed}' if timed else ''}."
+    version = f" {report.machine.jacengine}" if report.machine.jacengine else ""
+    by = f"{count(ours, 'strategy', 'strategies')} of jacengine{version}"
+    by += f" and {count(theirs, 'method')} of other libraries" if theirs else ""
+    timed = f"; times are {text}" if (text := rounds(rankings)) else ""
+    return f"They were tried by {by}, on {measured_on(report)}{timed}."
 
 
 def _tried(rankings: Sequence[Ranking], kind: Kind) -> int:
@@ -108,7 +110,7 @@ def _verified(rankings: Sequence[Ranking]) -> str:
     if not finished:
         return ""
     left = finished - agree
-    rest = "; none differs" if not left else f"; {left:,} that differ are left out"
+    rest = f", and the {left:,} that differ are left out" if left else ""
     return (
         f"Every result was compared with plain autograd: {agree:,} of {finished:,} "
         f"agree{rest}."
@@ -122,13 +124,15 @@ def _answer(rankings: Sequence[Ranking]) -> str:
         return ""
     text = (
         f"{name('jacengine.auto')}, which chooses a strategy by itself, takes "
-        f"{_mean(costs)} the time of the strategy that turned out fastest"
+        f"{ratio(geometric_mean(costs))} the time of the strategy that turned out "
+        f"fastest{_interval(costs, first=True)}"
     )
     if over := time_ratios(rankings, "auto", "library"):
-        text += f", and {_mean(over)} that of the fastest other library"
+        mean = ratio(geometric_mean(over))
+        text += f" and {mean} that of the fastest other library{_interval(over)}"
     if over := time_ratios(rankings, "compiled", "library"):
-        text += f"; compiled, it takes {_mean(over)} that"
-    return f"{text}."
+        text += f"; compiled, {ratio(geometric_mean(over))} that{_interval(over)}"
+    return f"{text}{', as geometric means' if len(costs) > 1 else ''}."
 
 
 def _ahead(rankings: Sequence[Ranking]) -> str:
@@ -145,35 +149,30 @@ def _ahead(rankings: Sequence[Ranking]) -> str:
             "library": f"{theirs} is ahead of {name('auto')} by {ratio(over)}.",
         }.get(first.ahead, f"{name('auto')} and {theirs} are even, within noise.")
     parts: list[str] = []
-    for who, label in (("library", "another library is"), ("auto", name("auto"))):
+    for who, label in (("library", "another library"), ("auto", name("auto"))):
         ratios = [
             (each.ranking, factor if who == "library" else 1 / factor)
             for each in known
             if each.ahead == who and (factor := each.over_library)
         ]
-        if ratios:
-            mean = ratio(geometric_mean(ratios))
-            verb = "ahead" if who == "library" else "is ahead"
-            parts.append(f"{label} {verb} on {len(ratios)}, by {mean}")
+        if not ratios:
+            continue
+        part = f"{label} is ahead on {len(ratios)}, by {ratio(geometric_mean(ratios))}"
+        where = max(ratios, key=lambda item: item[1])
+        best = where[0].best("library") if who == "library" else None
+        by = f"by {name(best.strategy)} " if best else ""
+        most = f"most {by}on {name(where[0].case.name)}: {ratio(where[1])}"
+        parts.append(f"{part} ({most})" if len(ratios) > 1 else part)
     if counts["even"]:
         parts.append(f"on {counts['even']} both are even, within noise")
-    text = f"Of {count(len(known), 'problem')}, by geometric means, {enumerated(parts)}"
-    if first.ahead == "library" and first.library is not None:
-        text += (
-            f". Most of all on {name(first.ranking.case.name)}, where "
-            f"{name(first.library.strategy)} is {ratio(first.over_library)} as fast as "
-            f"{name('auto')}"
-        )
-    return f"{text}."
+    return f"Of {count(len(known), 'problem')}, {'; '.join(parts)}."
 
 
-def _mean(ratios: TimeRatios) -> str:
-    """Format a geometric mean with its interval."""
-    mean, interval = ratio(geometric_mean(ratios)), mean_interval(ratios)
-    if len(ratios) == 1 or interval is None:
-        return mean
+def _interval(ratios: TimeRatios, *, first: bool = False) -> str:
+    """Format the interval of a geometric mean; the first one says what it is."""
+    interval = mean_interval(ratios)
+    if interval is None:
+        return ""
     low, high = (ratio(each) for each in interval)
-    return (
-        f"{mean} (geometric mean; {100 * CONFIDENCE:.0f} % interval over workloads "
-        f"{low.removesuffix(TIMES)} to {high})"
-    )
+    meaning = f"{100 * CONFIDENCE:.0f} % interval over workloads: " if first else ""
+    return f" ({meaning}{low.removesuffix(TIMES)} to {high})"

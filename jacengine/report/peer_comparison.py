@@ -28,12 +28,14 @@ class Comparison:
         auto: The row of `auto`.
         strategy: The fastest verified strategy of jacengine, ...
         library: ... and the fastest verified method of another library, if any.
+        compiled: The row of the compiled choice of `auto`, if that was tried.
     """
 
     ranking: Ranking
     auto: Row
     strategy: Row | None
     library: Row | None
+    compiled: Row | None
 
     @property
     def over_strategy(self) -> float | None:
@@ -44,6 +46,11 @@ class Comparison:
     def over_library(self) -> float | None:
         """The time of `auto` over that of the library."""
         return time_ratio(self.auto, self.library)
+
+    @property
+    def compiled_over_library(self) -> float | None:
+        """The time of `auto` compiled over that of the library."""
+        return time_ratio(self.compiled, self.library)
 
     @property
     def ahead(self) -> Literal["auto", "library", "even", ""]:
@@ -144,7 +151,13 @@ def comparisons(rankings: Iterable[Ranking]) -> list[Comparison]:
     Where a library is ahead by most comes first, and where there is none last.
     """
     found = [
-        Comparison(ranking, auto, ranking.best("strategy"), ranking.best("library"))
+        Comparison(
+            ranking,
+            auto,
+            ranking.best("strategy"),
+            ranking.best("library"),
+            ranking.best("compiled"),
+        )
         for ranking in rankings
         if (auto := ranking.best("auto")) is not None
     ]

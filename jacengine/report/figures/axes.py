@@ -10,7 +10,8 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -21,7 +22,6 @@ from matplotlib.ticker import (
     FixedLocator,
     Formatter,
     FuncFormatter,
-    Locator,
     MaxNLocator,
     NullLocator,
 )
@@ -40,14 +40,8 @@ LETTER_WIDTH = 0.6 * FONT
 FACTOR_FORMAT = FuncFormatter(lambda factor, _: f"{_short(factor)}{TIMES}")
 """The format of a tick that is a factor: `0.5x`, `200x`, `10kx`."""
 
-_TICK_LETTERS = 9
-"""Letters of a horizontal axis for each tick: those of its label, and a distance."""
-_TICKS: tuple[tuple[tuple[int, ...], int], ...] = (
-    ((1, 2, 5), 1),
-    ((1, 3), 1),
-    *(((1,), step) for step in (1, 2, 3, 4, 6, 9, 15, 30)),
-)
-"""The ticks of each decade, and the decades from one to the next; the densest first."""
+_MOST_TICKS = 5
+_HALVES = (1, 2, 5)
 _VARIABLES = (
     *("ink", "muted", "line", "bar", "accent"),
     *("baseline", "bad", "library", "second"),
@@ -117,29 +111,52 @@ def log_axis(
     """Make an axis logarithmic, with a few round ticks between its limits."""
     axis = axes.xaxis if name == "x" else axes.yaxis
     axes.set(**{f"{name}scale": "log", f"{name}lim": limits})
-    box = axes.get_window_extent()
-    most = 5 if name == "y" else max(2, int(box.width / (_TICK_LETTERS * LETTER_WIDTH)))
-    axis.set_major_locator(few_ticks(*limits, most))
-    axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(formatter)
+    labels = axis.get_major_formatter()
+    box = axes.get_window_extent()
+
+    def fit(ticks: Sequence[float]) -> bool:
+        if name == "y":
+            return True
+        widths = [LETTER_WIDTH * len(text) for text in labels.format_ticks(ticks)]
+        span = math.log(limits[1] / limits[0])
+        gaps = [box.width * math.log(b / a) / span for a, b in pairwise(ticks)]
+        needed = [(a + b) / 2 + LETTER_WIDTH for a, b in pairwise(widths)]
+        return all(gap >= need for gap, need in zip(gaps, needed, strict=True))
+
+    axis.set_major_locator(FixedLocator(log_ticks(*limits, fit)))
+    axis.set_minor_locator(NullLocator())
 
 
-def few_ticks(low: float, high: float, most: int = 5) -> Locator:
-    """Choose round ticks, at most so many, by how far apart the limits are.
+def log_ticks(
+    low: float, high: float, fit: Callable[[Sequence[float]], bool] = lambda _: True
+) -> list[float]:
+    """Choose round ticks between limits: at most five, and as many as fit.
 
-    Among those that fit, the densest are taken.
+    Args:
+        low: The lower limit, ...
+        high: ... and the upper one.
+        fit: Whether the labels of some ticks do not touch.
     """
-    if high < 8 * low:
-        return MaxNLocator(min(most - 1, 4), steps=[1, 2, 5, 10])
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    for subs, step in _TICKS:
-        ticks = [
-            sub * 10.0**power for power in range(first, last + 1, step) for sub in subs
-        ]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) <= most:
+    even = [
+        MaxNLocator(count, steps=[1, 2, 5, 10]).tick_values(low, high).tolist()
+        for count in (4, 3, 2, 1)
+        if high < 8 * low
+    ]
+    ticks: list[float] = []
+    for choice in (*even, *_decades(low, high)):
+        ticks = [tick for tick in choice if low <= tick <= high]
+        if 1 <= len(ticks) <= _MOST_TICKS and fit(ticks):
             break
-    return FixedLocator(ticks)
+    return ticks
+
+
+def _decades(low: float, high: float) -> Iterator[list[float]]:
+    """Yield ticks that include powers of ten, the densest first."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for subs, step in ((_HALVES, 1), ((1, 3), 1), *(((1,), n) for n in range(1, 99))):
+        powers = range(step * (first // step), last + 1, step)
+        yield [sub * 10.0**power for power in powers for sub in subs]
 
 
 def _short(value: float) -> str:

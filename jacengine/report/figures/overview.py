@@ -171,7 +171,8 @@ def _strip_plot(
         return None
     short = shortened(strip.label for strip in strips)
     labels = [short[strip.label] for strip in strips]
-    axes = new_axes(_ROW_HEIGHT * len(strips) + 52, left=margin(labels), right=56)
+    right = margin([strip.text for strip in strips])
+    axes = new_axes(_ROW_HEIGHT * len(strips) + 52, left=margin(labels), right=right)
     values = [value for strip in strips for value in strip.values]
     limits = min(0.9, *values) / 1.08, max(1.2, *values) * 1.08
     log_axis(axes, "x", limits, FACTOR_FORMAT)
