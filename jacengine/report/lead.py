@@ -132,7 +132,10 @@ def _answer(rankings: Sequence[Ranking]) -> str:
         text += f" and {mean} that of the fastest other library{_interval(over)}"
     if over := time_ratios(rankings, "compiled", "library"):
         text += f"; compiled, {ratio(geometric_mean(over))} that{_interval(over)}"
-    return f"{text}{', as geometric means' if len(costs) > 1 else ''}."
+    text += ", as geometric means" if len(costs) > 1 else ""
+    if failed := [r for r in rankings if r.auto is not None and not r.best("auto")]:
+        text += f"; it has no result on {count(len(failed), 'problem')}"
+    return f"{text}."
 
 
 def _ahead(rankings: Sequence[Ranking]) -> str:
