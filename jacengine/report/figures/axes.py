@@ -118,7 +118,7 @@ def log_axis(
     def fit(ticks: Sequence[float]) -> bool:
         if name == "y":
             return True
-        widths = [LETTER_WIDTH * len(text) for text in labels.format_ticks(ticks)]
+        widths = [LETTER_WIDTH * len(text) for text in labels.format_ticks([*ticks])]
         span = math.log(limits[1] / limits[0])
         gaps = [box.width * math.log(b / a) / span for a, b in pairwise(ticks)]
         needed = [(a + b) / 2 + LETTER_WIDTH for a, b in pairwise(widths)]
@@ -139,7 +139,7 @@ def log_ticks(
         fit: Whether the labels of some ticks do not touch.
     """
     even = [
-        MaxNLocator(count, steps=[1, 2, 5, 10]).tick_values(low, high).tolist()
+        MaxNLocator(count, steps=[1, 2, 5, 10]).tick_values(low, high)
         for count in (4, 3, 2, 1)
         if high < 8 * low
     ]

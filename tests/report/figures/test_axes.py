@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 
 import matplotlib as mpl
 import pytest
@@ -31,12 +32,14 @@ def test_labels_of_ticks_do_not_touch(limits: tuple[float, float], left: float) 
     with mpl.rc_context(STYLE):
         axes = new_axes(200, left=left, right=60)
         log_axis(axes, "x", limits, FACTOR_FORMAT)
-        axes.figure.draw_without_rendering()
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        figure.draw_without_rendering()
         labels = [label for label in axes.get_xticklabels() if label.get_text()]
         boxes = [label.get_window_extent() for label in labels]
 
     assert len(boxes) >= 2
-    for before, after in zip(boxes, boxes[1:], strict=False):
+    for before, after in pairwise(boxes):
         assert before.x1 + 2 < after.x0
 
 
@@ -63,9 +66,10 @@ def test_shortened_names_stay_different(drawn: list[str]) -> None:
 
 
 def test_names_are_cut_as_little_as_tells_them_apart() -> None:
-    found = shortened(
-        ["functional.jacobian(vectorize)", "functional.hessian(vectorize)"]
-    )
+    kinds = ("jacobian", "hessian")
+    found = shortened(f"functional.{kind}(vectorize)" for kind in kinds)
 
-    assert max(map(len, found.values())) == 22
-    assert len(set(found.values())) == 2
+    assert [*found.values()] == [
+        "functional.j…(vectorize)",
+        "functional.h…(vectorize)",
+    ]
