@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from jacengine.problem.quantity import TITLES
+from jacengine.problem.quantity import TITLES, Quantity
 from jacengine.report.case import Kind, Report
 from jacengine.report.formatting import TIMES, count, enumerated, name, ratio
 from jacengine.report.key_figures import verified
@@ -59,7 +59,7 @@ def _what(rankings: Sequence[Ranking]) -> str:
     """State what was computed."""
     if not rankings:
         return ""
-    quantities = Counter(ranking.case.quantity for ranking in rankings)
+    quantities = Counter[Quantity](ranking.case.quantity for ranking in rankings)
     kinds = enumerated(
         [f"{n:,} {_noun(TITLES[q], n)}" for q, n in quantities.most_common()]
     )
