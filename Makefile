@@ -17,9 +17,11 @@ PEERS := asdex backpack-for-pytorch cloudpickle einops folx jax jaxlib jaxtyping
 COMPARISONS := $(addprefix bench/test_,parameters.py second_order.py selection.py \
     call_path.py elimination.py sparse.py)
 CLAIMS := .benchmarks/claims.json
+# One case of each comparison.
+QUICK := own_layer or mlp_hessian_8 or heat_equation_sparse or network_8_64_64_256
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench operators peers clean
+.PHONY: help demo test test-slow lint format package bench bench-quick operators peers clean
 
 help:
 	@echo "make demo       time every method on small sizes of all workloads, into reports/demo"
@@ -27,7 +29,9 @@ help:
 	@echo "make test-slow  the tests that run whole sweeps and benchmarks"
 	@echo "make lint       lint and type checks"
 	@echo "make format     format the code and mend what can be mended"
-	@echo "make bench      benchmark plans against targets, and the choices of auto"
+	@echo "make package    build sdist and wheel, check them, use them in a new environment"
+	@echo "make bench      benchmark plans against targets, and the choices of auto: an hour"
+	@echo "make bench-quick  a few of these benchmarks: two minutes"
 	@echo "make operators  try every operator of torch, into reports/operators"
 	@echo "make peers      install the libraries that are compared with"
 	@echo "make clean      remove what was built; $(VENV) stays"
@@ -59,6 +63,22 @@ bench: $(DEV_STAMP)
 	$(BIN)/python -m pytest $(COMPARISONS) --benchmark-only --benchmark-json=$(CLAIMS)
 	$(BIN)/python -m jacengine.bench.claims $(CLAIMS)
 
+bench-quick: $(DEV_STAMP)
+	$(BIN)/python -m pytest $(COMPARISONS) --benchmark-only -k "$(QUICK)" \
+	    --benchmark-columns=median,iqr,rounds
+
+package: $(DEV_STAMP)
+	rm -rf dist .package
+	$(BIN)/python -c "from setuptools import build_meta as b; b.build_sdist('dist')"
+	$(BIN)/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist dist/*.tar.gz
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m venv .package
+	.package/bin/pip --disable-pip-version-check install -c constraints.txt dist/*.whl
+	cd .package && bin/jacengine doctor && ! bin/jacengine bench -k mlp_classifier
+	.package/bin/pip --disable-pip-version-check install -c constraints.txt \
+	    "$$(ls dist/*.whl)[report]"
+	cd .package && bin/jacengine bench -k mlp_classifier --no-peers --out report
+
 operators: $(DEV_STAMP)
 	$(BIN)/python -m jacengine.bench.operators --out reports/operators
 	$(BIN)/python -m jacengine.bench.operators --readings --out reports/programs
@@ -68,12 +88,12 @@ peers: $(DEV_STAMP)
 	$(INSTALL) --no-deps $(PEERS)
 
 clean:
-	rm -rf build dist *.egg-info reports/demo .coverage .coverage.* htmlcov
+	rm -rf build dist .package *.egg-info reports/demo .coverage .coverage.* htmlcov
 	rm -rf .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find jacengine strategies bench tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
-	$(INSTALL) -e .
+	$(INSTALL) -e '.[report]'
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/pip

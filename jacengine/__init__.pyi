@@ -26,6 +26,7 @@ from .errors import DuplicateStrategyError as DuplicateStrategyError
 from .errors import InputTypeError as InputTypeError
 from .errors import JacengineError as JacengineError
 from .errors import MemoryBudgetError as MemoryBudgetError
+from .errors import MissingExtraError as MissingExtraError
 from .errors import MutatedInputError as MutatedInputError
 from .errors import NoStrategyError as NoStrategyError
 from .errors import OutputTypeError as OutputTypeError

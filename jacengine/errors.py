@@ -69,6 +69,10 @@ class PlanMismatchError(JacengineError, ValueError):
     """A plan was called with arguments of another signature."""
 
 
+class MissingExtraError(JacengineError, ImportError):
+    """An optional dependency is not installed; the message says how to install it."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean ...?" for the closest known word, or nothing."""
     close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.5)

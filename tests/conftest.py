@@ -67,9 +67,7 @@ def choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("JACENGINE_CACHE_DIR", str(tmp_path / "choices"))
     monkeypatch.setattr(planning, "_SELECTIONS", _Forgetful())
     # Load of the machine that runs the tests must not decide what is kept.
-    monkeypatch.setattr(
-        "jacengine.selection.select.psutil.getloadavg", lambda: (0.0, 0, 0)
-    )
+    monkeypatch.setattr("jacengine.selection.select.load_average", lambda: 0.0)
     return tmp_path / "choices"
 
 

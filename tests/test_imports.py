@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[1]
 LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(level.split())
     for level in (
-        "_version _locks _files errors pytrees task basis tolerance timing peak_memory"
-        " _torch_private _torch_compile _torch_lowering _torchfunc",
-        "patterns",
+        "_version _locks _files _host errors pytrees task basis tolerance timing"
+        " peak_memory _torch_private _torch_compile _torch_lowering _torchfunc",
+        "patterns _extras",
         "problem",
         "interface flat_parameters",
         "results registry layers program",

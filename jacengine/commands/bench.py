@@ -14,6 +14,7 @@ from typing import Any
 import click
 from rich.markup import escape
 
+from jacengine._extras import require_report
 from jacengine.bench.workload import Workload
 from jacengine.commands.bench_options import (
     bench_options,
@@ -30,7 +31,6 @@ from jacengine.commands.cli_group import (
 from jacengine.commands.output import messages, output
 from jacengine.commands.progress import Progress, duration
 from jacengine.report.case import Report, sanitize
-from jacengine.report.documents import to_markdown
 from jacengine.report.machine import Machine
 from jacengine.report.results import to_csv, to_json
 from jacengine.report.terminal import print_case, regret_table, summary_table
@@ -83,6 +83,7 @@ def bench_command(ctx: click.Context, /, **options: Any) -> None:
                 f"({limits.expected_s:.0f} s each; large sizes take more)."
             )
         return
+    require_report("A sweep")
     limit_s = options["time_limit"] or limits.case_s
     with WorkerSupervisor(settings, limit_s) as supervisor:
         if folder is None:
@@ -243,5 +244,9 @@ def _print_report(report: Report, form: str) -> None:
         output().print(f"\n[bold]{title}")
         output().print(summary_table(shown.cases))
         return
+    from jacengine.report.documents import (  # noqa: PLC0415 - it imports an extra
+        to_markdown,
+    )
+
     write = {"json": to_json, "csv": to_csv, "markdown": to_markdown}[form]
     click.echo(write(shown), nl=False)

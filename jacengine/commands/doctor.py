@@ -9,21 +9,21 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import click
-import psutil
 import torch
 from rich.markup import escape
 from torch import nn
 
 from jacengine import jacobian
+from jacengine._extras import require_report
+from jacengine._host import load_average
 from jacengine.api.strategies import broken_plugins, known_strategies
 from jacengine.bench.baselines import BASELINES
 from jacengine.commands.output import output, print_records
 from jacengine.commands.param_types import LIST_FORMAT_OPTION
-from jacengine.errors import JacengineError, UnsupportedError
+from jacengine.errors import JacengineError, MissingExtraError, UnsupportedError
 from jacengine.plans import disk_cache
 from jacengine.report.formatting import seconds
 from jacengine.report.machine import Machine
-from jacengine.sweep.system_load import HIGH_LOAD, SystemLoad
 
 Status = Literal["ok", "warning", "failure"]
 LOAD_S = 1.0
@@ -102,9 +102,19 @@ def _check_threads() -> Check:
 
 
 def _check_load() -> Check:
+    average = load_average()
+    try:
+        require_report("The load by other processes", ("psutil",))
+    except MissingExtraError as error:
+        return Check("load", "warning", f"load average {average:.1f}. {error}")
+    from jacengine.sweep.system_load import (  # noqa: PLC0415 - it imports psutil
+        HIGH_LOAD,
+        SystemLoad,
+    )
+
     load = SystemLoad()
     time.sleep(LOAD_S)
-    share, average = load.share(), psutil.getloadavg()[0]
+    share = load.share()
     message = f"others use {share:.0%} of the processors, load average {average:.1f}"
     if share > HIGH_LOAD:
         return Check("load", "warning", f"{message}: times will be unstable")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from jacengine._extras import require_report
 from jacengine.commands.param_types import FOLDER, RUN
 from jacengine.report.write import write_report
 from jacengine.sweep.merge import merge_shards, read_runs, write_journal
@@ -21,6 +22,7 @@ from jacengine.sweep.merge import merge_shards, read_runs, write_journal
 )
 def report_command(runs: tuple[Path, ...], out: Path | None) -> None:
     """Write the report of RUNS: HTML, Markdown, CSV and JSON."""
+    require_report("A report")
     content = read_runs(runs)
     folder = runs[0] if runs[0].is_dir() else runs[0].parent
     click.echo(write_report(content, out or folder))
@@ -38,6 +40,7 @@ def report_command(runs: tuple[Path, ...], out: Path | None) -> None:
 @click.option("--mixed", is_flag=True, help="Merge runs of different machines.")
 def merge_command(runs: tuple[Path, ...], out: Path, *, mixed: bool) -> None:
     """Merge RUNS, the shards of one sweep (bench --shard I/N)."""
+    require_report("The report of a merged sweep")
     journal = merge_shards(runs, mixed=mixed)
     write_journal(out, journal)
     click.echo(write_report(journal.report(), out))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from jacengine._extras import require_report
 from jacengine.errors import ArgumentError
 from jacengine.patterns.pattern import Pattern
 from jacengine.plotting.blocks import block_matrix
@@ -49,6 +50,7 @@ def plot(
 
     Raises:
         ArgumentError: An option is out of its range, or J is empty or not one matrix.
+        MissingExtraError: Matplotlib is not installed.
         InputTypeError: J contains something else than real floating-point tensors.
 
     Example:
@@ -66,6 +68,7 @@ def plot(
         raise ArgumentError(
             f'`jacengine.plot(sparse={sparse!r})`: expected True, False or "auto".'
         )
+    require_report("`jacengine.plot`", ("matplotlib",))
     drawn = J
     if isinstance(J, Pattern):
         m, n = J.shape

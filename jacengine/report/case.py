@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from jacengine.problem.quantity import Quantity
-from jacengine.report.formatting import one_line, redact_folders
+from jacengine.report.formatting import one_line, redact_folders, visible
 from jacengine.report.machine import Machine
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class Case:
         unstable: Whether other processes disturbed the times.
         budget_bytes: The memory budget, `None` if none was given.
         quantity: The kind of derivative.
+        code: The code of the workload, with the names of its files.
     """
 
     name: str
@@ -134,6 +136,7 @@ class Case:
     unstable: bool = False
     budget_bytes: int | None = None
     quantity: Quantity = "jacobian"
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,9 @@ def _mapped(value: Any, field: str = "", *, redact: bool) -> Any:
         return tuple(item for item in items if item is not None)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, str) and redact and field == "code":
+        lines = value.replace(str(Path.home()), "~").split("\n")
+        return "\n".join(visible(line) for line in lines)
     if isinstance(value, str) and redact:
         text = redact_folders(one_line(value))
         return text or ("unnamed" if field in {"name", "strategy"} else "")

@@ -1,18 +1,23 @@
-"""The report as one self-contained HTML page without scripts, and as Markdown."""
+"""The report as one self-contained HTML page, and as Markdown."""
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from jacengine._version import __version__
+from jacengine.bench.source import workload_code
+from jacengine.bench.workloads import WORKLOADS
 from jacengine.problem.quantity import TITLES
-from jacengine.report.case import Report, Row
+from jacengine.report.case import Case, Report, Row
 from jacengine.report.failures import failures
 from jacengine.report.figures.bars import time_bars
 from jacengine.report.figures.growth import growth_figure
@@ -25,15 +30,16 @@ from jacengine.report.figures.scatter import memory_scatter
 from jacengine.report.formatting import (
     TIMES,
     count,
-    percent,
     ratio,
     render_names,
     seconds,
     size,
+    spread,
     truncated,
 )
 from jacengine.report.key_figures import headline, key_figures
-from jacengine.report.peer_comparison import peer_comparisons
+from jacengine.report.lead import lead, measured_on, rounds
+from jacengine.report.peer_comparison import comparisons, peer_comparisons
 from jacengine.report.ranking import (
     BASELINE,
     CLOSE,
@@ -42,6 +48,7 @@ from jacengine.report.ranking import (
     competitors,
     wins,
 )
+from jacengine.report.results import to_json
 from jacengine.report.scaling import workload_series
 from jacengine.report.sentences import (
     crossover_sentences,
@@ -59,6 +66,7 @@ _FILTERS: dict[str, Any] = {
     "ratio": ratio,
     "truncated": truncated,
 }
+_ADDRESS = re.compile(r"(https://[\w.-]+/[\w./%()~-]*[\w/])")
 _PLAIN = re.compile(r"[\w.:+()/-](?:[\w .:+()/-]*[\w.:+()/-])?")
 _SPECIAL = re.compile(
     r"[\\`*\[\]#~|$!@]|(?<!\w)_|_(?!\w)|^[-+=](?=[ -])|^\d+(?=[.)](?:\s|$))"
@@ -79,6 +87,7 @@ def to_html(report: Report) -> str:
     def hue(row: Row) -> str:
         return "library" if row.kind == "library" else hues.get(row.strategy, "")
 
+    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
     return _render(
         "report.html.jinja",
         report,
@@ -100,6 +109,12 @@ def to_html(report: Report) -> str:
         memory_scatter=memory_scatter,
         outcome_counts=outcome_counts,
         time_bars=time_bars,
+        code_for=_code_for,
+        files=_files,
+        version=__version__,
+        data=_data_uri(report),
+        script=Markup(script),  # noqa: S704 - it is ours
+        script_hash=_script_hash(f"\n{script}"),
     )
 
 
@@ -110,6 +125,7 @@ def to_markdown(report: Report) -> str:
         "code": _markdown_code,
         "escaped": _markdown_escaped,
         "sentence": _markdown_sentence,
+        "timed": _timed,
     }
     return _render("report.md.jinja", report, rankings, filters=filters)
 
@@ -141,6 +157,10 @@ def _render(
         series=series,
         singles=[ranking for ranking in rankings if ranking not in sized],
         headline=headline(rankings),
+        lead=lead(report, rankings),
+        measured_on=measured_on(report),
+        rounds=rounds(rankings),
+        compared=comparisons(rankings),
         sentences=report_sentences(report, rankings),
         peers=peer_comparisons(rankings),
         failures=failures(rankings),
@@ -149,10 +169,51 @@ def _render(
     )
 
 
-def _spread(times: Sequence[float]) -> str:
-    """Format half of the interquartile range as a share of the median."""
-    lower, middle, upper = np.quantile(times, (0.25, 0.5, 0.75))
-    return percent((upper - lower) / 2 / middle) if middle else ""
+def _code_for(case: Case) -> tuple[str, bool]:
+    """Return the code of a case's workload, and whether it is that of today.
+
+    Reports of before have none; of the built-in workloads, it is looked up.
+    """
+    if case.code:
+        return case.code, False
+    known = [
+        w for w in WORKLOADS if w.name == case.workload and w.use == case.description
+    ]
+    return (workload_code(known[0]), True) if known else ("", False)
+
+
+def _files(code: str) -> list[str]:
+    """List the files that are named above the pieces of a workload's code."""
+    return list(dict.fromkeys(re.findall(r"^# (\S+\.py)$", code, re.MULTILINE)))
+
+
+def _data_uri(report: Report) -> str:
+    """Return `results.json`, compressed, as an address that holds it."""
+    packed = gzip.compress(to_json(report).encode(), mtime=0)
+    return f"data:application/gzip;base64,{base64.b64encode(packed).decode()}"
+
+
+def _script_hash(script: str) -> str:
+    """Return the hash by which a browser knows the one script that it may run."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _timed(row: Row) -> str:
+    """Format a time, its spread and the number of its rounds."""
+    rest = ", ".join(filter(None, [spread(row.times), str(len(row.times) or "")]))
+    return f"{seconds(row.time_s)} ({rest})" if rest else seconds(row.time_s)
+
+
+def _linked(text: str) -> Markup:
+    """Make the addresses in a text links; of `https` alone, and without odd letters."""
+    parts = _ADDRESS.split(text)
+    return Markup("").join(
+        Markup('<a href="{0}" rel="noreferrer">{0}</a>').format(part)
+        if index % 2
+        else escape(part)
+        for index, part in enumerate(parts)
+    )
 
 
 def _breakable(name: str) -> Markup:
@@ -181,7 +242,8 @@ _HTML_FILTERS: dict[str, Any] = {
     "breakable": _breakable,
     "code": _code,
     "sentence": _sentence,
-    "spread": _spread,
+    "linked": _linked,
+    "spread": spread,
     "unbroken": _unbroken,
 }
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from jacengine.selection.budget import format_bytes
 from jacengine.timing import format_seconds
 
@@ -39,6 +41,17 @@ def ratio(value: float | None) -> str:
         return MISSING
     digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
     return f"{value:,.{digits}f}{TIMES}"
+
+
+def spread(times: Sequence[float]) -> str:
+    """Format half of the interquartile range as a share of the median: `± 3 %`.
+
+    Fewer than three times have none.
+    """
+    if len(times) < 3:
+        return ""
+    lower, middle, upper = np.quantile(times, (0.25, 0.5, 0.75))
+    return f"± {percent((upper - lower) / 2 / middle)}" if middle else ""
 
 
 def percent(share: float) -> str:

@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import psutil
 import torch
 
+from jacengine._host import load_average, total_bytes
+from jacengine._version import __version__
 from jacengine.selection.budget import format_bytes
 
 
@@ -67,7 +68,7 @@ class Machine:
         return cls(
             cpu=_cpu(),
             cores=_cores(),
-            memory_bytes=psutil.virtual_memory().total,
+            memory_bytes=total_bytes(),
             gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else "",
             system=f"{platform.system()} {platform.machine()}",
             python=platform.python_version(),
@@ -75,10 +76,10 @@ class Machine:
             threads=torch.get_num_threads(),
             instructions=torch.backends.cpu.get_cpu_capability(),
             matmul_precision=torch.get_float32_matmul_precision(),
-            jacengine=_version("jacengine") or "not installed",
+            jacengine=__version__,
             commit=_git("rev-parse", "--short=12", "HEAD") if tracked else "",
             dirty=bool(tracked and _git("status", "--porcelain")),
-            load=round(psutil.getloadavg()[0], 2),
+            load=round(load_average(), 2),
             date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             libraries=", ".join(f"{name} {v}" for name, v in versions.items() if v),
         )

@@ -105,17 +105,9 @@ class Ranking:
 
     @property
     def within_noise(self) -> bool:
-        """Whether the middle halves of the times of the fastest two overlap.
-
-        With fewer than three times each, whether the runner-up is close.
-        """
+        """Whether the times of the fastest two differ by noise alone."""
         faster, slower = self.winner, self.runner_up
-        if faster is None or slower is None:
-            return False
-        if min(len(faster.times), len(slower.times)) < 3:
-            return self.close
-        upper, lower = np.quantile(faster.times, 0.75), np.quantile(slower.times, 0.25)
-        return bool(lower <= upper)
+        return faster is not None and slower is not None and even(faster, slower)
 
     def outcomes(self, *kinds: Kind) -> Counter[str]:
         """Count the outcomes of the competitors of some kinds."""
@@ -133,6 +125,20 @@ class Ranking:
             if not front or row.memory_bytes < (front[-1].memory_bytes or 0):
                 front.append(row)
         return tuple(front)
+
+
+def even(row: Row, other: Row) -> bool:
+    """Whether the middle halves of the times of two rows overlap.
+
+    With fewer than three times each, whether they are close.
+    """
+    if min(len(row.times), len(other.times)) < 3:
+        factor = time_ratio(row, other)
+        return factor is not None and 1 / CLOSE <= factor <= CLOSE
+    (low, high), (lower, upper) = (
+        np.quantile(each.times, (0.25, 0.75)) for each in (row, other)
+    )
+    return bool(low <= upper and lower <= high)
 
 
 def time_ratio(row: Row | None, other: Row | None) -> float | None:

@@ -23,7 +23,7 @@ _ROW_FIELDS = [field.name for field in fields(Row)]
 _CASE_FIELDS = [
     field.name
     for field in fields(Case)
-    if field.name not in {"name", "rows", "description", "failure", "origin"}
+    if field.name not in {"name", "rows", "description", "failure", "origin", "code"}
 ]
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from jacengine.report.case import COMPILED, Kind, Report
+from jacengine.report.case import Kind, Report
 from jacengine.report.formatting import (
     abbreviated,
     count,
@@ -19,10 +19,8 @@ from jacengine.report.formatting import (
     size,
 )
 from jacengine.report.peer_comparison import (
-    NEAR_BEST,
-    TimeRatios,
+    comparisons,
     geometric_mean,
-    near_best,
     peer_comparisons,
     time_ratios,
 )
@@ -32,6 +30,7 @@ from jacengine.report.ranking import (
     WRONG,
     Ranking,
     competitors,
+    even,
     most_robust,
     wins,
 )
@@ -48,8 +47,7 @@ _MAX_PEERS = 4
 def report_sentences(report: Report, rankings: Sequence[Ranking]) -> list[str]:
     """State what the report shows, the most important first."""
     sentences = (
-        _regret(rankings),
-        _against_libraries(time_ratios(rankings, "library", "auto"), "auto"),
+        _costliest(rankings),
         _compiled(rankings),
         _each_library(rankings),
         _cases(
@@ -116,26 +114,16 @@ def crossover_sentences(series: Series) -> list[str]:
     ]
 
 
-def _regret(rankings: Sequence[Ranking]) -> str:
-    regrets = time_ratios(rankings, "auto", "strategy")
-    if not regrets:
+def _costliest(rankings: Sequence[Ranking]) -> str:
+    """State where automatic selection costs most, unless that is noise."""
+    known = [each for each in comparisons(rankings) if each.over_strategy]
+    worst = max(known, key=lambda each: each.over_strategy or 0.0, default=None)
+    if worst is None or worst.strategy is None or even(worst.auto, worst.strategy):
         return ""
-    near, total, noun = near_best(rankings)
-    text = (
-        f"On {near} of {count(total, noun)} {name('auto')} is within "
-        f"{percent(NEAR_BEST - 1)} of the best strategy"
+    return (
+        f"The choice of {name('auto')} costs most on {name(worst.ranking.case.name)}: "
+        f"{ratio(worst.over_strategy)} the time of {name(worst.strategy.strategy)}."
     )
-    if noun == "workload":
-        close = sum(factor <= NEAR_BEST for _, factor in regrets)
-        text += f" at every size ({close} of {count(len(regrets), 'problem')})"
-    where, worst = max(regrets, key=lambda item: item[1])
-    best = where.best("strategy")
-    if worst > NEAR_BEST and best is not None:
-        text += (
-            f"; it loses most on {name(where.case.name)}, {ratio(worst)} the time of "
-            f"{name(best.strategy)}"
-        )
-    return f"{text}."
 
 
 def _compiled(rankings: Sequence[Ranking]) -> str:
@@ -144,36 +132,11 @@ def _compiled(rankings: Sequence[Ranking]) -> str:
     if not gains:
         return ""
     tried = sum(any(row.kind == "compiled" for row in r.rows) for r in rankings)
-    text = (
-        f"Compiled, it is faster still on {len(gains)} of {count(tried, 'problem')}, "
-        f"by {ratio(geometric_mean(gains))} as a geometric mean."
+    return (
+        f"Compiled, {name('auto')} is faster still on {len(gains)} of "
+        f"{count(tried, 'problem')}, by {ratio(geometric_mean(gains))} as a geometric "
+        "mean."
     )
-    libraries = time_ratios(rankings, "library", "compiled")
-    return f"{text} {_against_libraries(libraries, COMPILED)}".strip()
-
-
-def _against_libraries(speedups: TimeRatios, method: str) -> str:
-    """Compare a method with the fastest other library of each case."""
-    if not speedups:
-        return ""
-    mean, cases = geometric_mean(speedups), count(len(speedups), "problem")
-    library = "the fastest other library"
-    if mean > NEAR_BEST:
-        result = f"beats {library} by a geometric mean of {ratio(mean)} over {cases}"
-    else:
-        slower = mean < 1 / NEAR_BEST
-        verb = f"takes {ratio(1 / mean)} the time of" if slower else "is as fast as"
-        result = f"{verb} {library}, as a geometric mean over {cases}"
-    text = f"{name(method)} {result}"
-    if losses := [item for item in speedups if item[1] < 1 / NEAR_BEST]:
-        where, factor = min(losses, key=lambda item: item[1])
-        best = where.best("library")
-        text += (
-            f"; it is slower on {len(losses)}, most on {name(where.case.name)}, where "
-            f"it takes {ratio(1 / factor)} the time of "
-            f"{name(best.strategy if best else '')}"
-        )
-    return f"{text}."
 
 
 def _each_library(rankings: Sequence[Ranking]) -> str:

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jacengine._extras import require_report
 from jacengine._files import replace_file
 from jacengine.report.case import Report, sanitize
-from jacengine.report.documents import to_html, to_markdown
 from jacengine.report.results import to_csv, to_json
-
-_WRITERS = {
-    "results.json": to_json,
-    "results.csv": to_csv,
-    "report.md": to_markdown,
-    "report.html": to_html,
-}
 
 
 def write_report(report: Report, folder: str | Path) -> Path:
@@ -26,9 +19,24 @@ def write_report(report: Report, folder: str | Path) -> Path:
 
     Returns:
         The path of `report.html`, which needs none of the other files.
+
+    Raises:
+        MissingExtraError: What draws the report is not installed.
     """
+    require_report("A report")
+    from jacengine.report.documents import (  # noqa: PLC0415 - it imports the extra
+        to_html,
+        to_markdown,
+    )
+
     sanitized, folder = sanitize(report), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, write in _WRITERS.items():
+    writers = {
+        "results.json": to_json,
+        "results.csv": to_csv,
+        "report.md": to_markdown,
+        "report.html": to_html,
+    }
+    for name, write in writers.items():
         replace_file(folder / name, write(sanitized))
     return folder / "report.html"

@@ -13,15 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import psutil
 import torch
 from torch import Tensor
 
+from jacengine._host import total_bytes
 from jacengine._locks import lock
 from jacengine._torch_private import holders
 from jacengine.results.huge_pages import LARGE, allocate
 
-MOST = min(2**29, psutil.virtual_memory().total // 32)
+MOST = min(2**29, total_bytes() // 32)
 """Bytes in the pool at most: twice the largest result that is pooled, since the
 previous result is often still referenced while the next is computed."""
 

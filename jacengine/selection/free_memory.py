@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-import psutil
 import torch
+
+from jacengine._host import address_space_bytes, available_bytes
 
 _GROUPS = Path("/proc/self/cgroup")
 _MOUNT = Path("/sys/fs/cgroup")
@@ -26,8 +27,7 @@ def free_bytes(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         reserved = torch.cuda.memory_reserved(device)
         return free + reserved - torch.cuda.memory_allocated(device)
-    available = psutil.virtual_memory().available
-    return min([available, *_left_in_groups(), *_left_of_address_space()])
+    return min([available_bytes(), *_left_in_groups(), *_left_of_address_space()])
 
 
 def _left_in_groups() -> Iterator[int]:
@@ -72,4 +72,4 @@ def _left_of_address_space() -> Iterator[int]:
         return
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     if most != resource.RLIM_INFINITY:
-        yield max(0, most - psutil.Process().memory_info().vms)
+        yield max(0, most - address_space_bytes())

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import psutil
 import torch
 
+from jacengine._host import load_average
 from jacengine.interface import Composition
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
@@ -42,7 +43,7 @@ through small ones), and do not see what is taken inside kernels."""
 
 def load_of_a_core() -> float:
     """Count the processes that wanted to run of late, for each core."""
-    return psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
+    return load_average() / (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)

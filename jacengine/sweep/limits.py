@@ -8,6 +8,8 @@ from jacengine.sweep.case_spec import Effort
 
 MIN_ROUNDS = 3
 """Rounds that are run in any case: fewer times have no spread."""
+ROUNDS = "rounds"
+"""What is announced when all candidates run in turns."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import torch
 
+from jacengine.bench.source import workload_code
 from jacengine.bench.workload import Workload
 from jacengine.errors import JacengineError
 from jacengine.report.case import Case, Row
@@ -19,12 +20,10 @@ from jacengine.selection.select import RACE, select
 from jacengine.sweep.candidate import Candidate
 from jacengine.sweep.candidates import Candidates, find_libraries, find_strategies
 from jacengine.sweep.case_spec import CaseProblem, CaseSpec, Crashes, Settings
-from jacengine.sweep.limits import LIMITS, MIN_ROUNDS, Limits
+from jacengine.sweep.limits import LIMITS, MIN_ROUNDS, ROUNDS, Limits
 from jacengine.sweep.system_load import HIGH_LOAD, SystemLoad
 from jacengine.timing import time_interleaved, warm_up
 
-ROUNDS = "rounds"
-"""What is announced when all candidates run in turns."""
 WIDE_SPREAD = 0.3
 """Interquartile range over median above which times are doubtful."""
 
@@ -56,6 +55,7 @@ def measure(
         size=spec.size,
         parameter=workload.parameter,
         origin=workload.origin,
+        code=workload_code(workload),
         device=spec.device,
         threads=torch.get_num_threads(),
     )

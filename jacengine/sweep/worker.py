@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import IO, Any
 
-import psutil
 import torch
 
+from jacengine._host import address_space_bytes
 from jacengine.report.results import case_to_json
 from jacengine.selection.free_memory import free_bytes
 from jacengine.sweep.case_spec import CaseSpec, Settings
@@ -87,8 +87,9 @@ def _limit_memory() -> None:
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource  # noqa: PLC0415 - it does not exist on Windows
 
-        used = psutil.Process().memory_info().vms
-        allowed = used + int(MEMORY_SHARE * free_bytes(torch.device("cpu")))
+        allowed = address_space_bytes() + int(
+            MEMORY_SHARE * free_bytes(torch.device("cpu"))
+        )
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         if hard != resource.RLIM_INFINITY:
             allowed = min(allowed, hard)

@@ -20,7 +20,7 @@ from jacengine.report.formatting import one_line
 from jacengine.report.results import case_from_json
 from jacengine.selection.select import RACE
 from jacengine.sweep.case_spec import CaseSpec, Crashes, Settings
-from jacengine.sweep.measure import ROUNDS
+from jacengine.sweep.limits import ROUNDS
 from jacengine.sweep.roofline import Roofline
 
 STARTUP_S = 120.0

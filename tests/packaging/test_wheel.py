@@ -1,45 +1,33 @@
-import shutil
+"""The distributions: what they contain, what they say, how type checkers see them."""
+
+import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = {
-    "jacengine": "jacengine",
-    "strategies": "jacengine/strategies",
-    "bench": "jacengine/bench",
-}
+import jacengine
+from tests.packaging.build import FOLDERS, ROOT, build
+
 NOT_SHIPPED = {"", ".md", ".pyc"}
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Build the wheel from a copy, so that the checkout stays as it is."""
-    tmp_path = tmp_path_factory.mktemp("wheel")
-    source = tmp_path / "source"
-    source.mkdir()
-    for path in [ROOT / "pyproject.toml", ROOT / "LICENSE", *ROOT.glob("README*")]:
-        shutil.copy(path, source)
-    for folder in FOLDERS:
-        shutil.copytree(
-            ROOT / folder,
-            source / folder,
-            symlinks=True,
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel"]
-    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
-    built = subprocess.run(
-        [*command, *options, "--wheel-dir", str(tmp_path), str(source)],
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    assert built.returncode == 0, built.stderr
-    [archive] = tmp_path.glob("*.whl")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build an sdist of a copy of the checkout, and the wheel of that sdist."""
+    folder = tmp_path_factory.mktemp("distributions")
+    build(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(folder: Path) -> dict[str, str]:
+    [archive] = (folder / "dist").glob("*.whl")
     with ZipFile(archive) as content:
         return {
             name: content.read(name).decode(errors="replace")
@@ -92,3 +80,81 @@ def test_console_script(wheel: dict[str, str]) -> None:
 def test_licence(wheel: dict[str, str]) -> None:
     assert "License-Expression: MIT" in metadata(wheel, "METADATA")
     assert metadata(wheel, "licenses/LICENSE").startswith("MIT License")
+
+
+def test_the_version_is_that_of_the_code(wheel: dict[str, str]) -> None:
+    lines = metadata(wheel, "METADATA").splitlines()
+
+    assert f"Version: {jacengine.__version__}" in lines
+
+
+def test_requirements(wheel: dict[str, str]) -> None:
+    lines = metadata(wheel, "METADATA").splitlines()
+    required = [line.removeprefix("Requires-Dist: ") for line in lines]
+    plain = {name.split(">")[0] for name in required if ";" not in name}
+
+    assert {"torch", "scipy", "pandas", "rich", "click", "platformdirs"} <= plain
+    assert not {"matplotlib", "jinja2", "psutil"} & plain
+    for name in ("matplotlib", "jinja2", "psutil"):
+        assert f'{name}; extra == "report"' in required
+
+
+def test_distributions_can_be_uploaded(folder: Path) -> None:
+    archives = sorted((folder / "dist").iterdir())
+    assert {path.suffix for path in archives} == {".gz", ".whl"}
+
+    command = [sys.executable, "-m", "twine", "check", "--strict", *map(str, archives)]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("PASSED") == 2
+
+
+def pyright(file: Path, python: Path) -> str:
+    options = ["--outputjson", "--pythonpath", str(python), str(file)]
+    found: dict[str, Any] = json.loads(_checked(["pyright", *options], file.parent))
+    return "\n".join(each["message"] for each in found["generalDiagnostics"])
+
+
+def mypy(file: Path, python: Path) -> str:
+    options = ["--cache-dir", str(file.parent / "cache"), "--python-executable"]
+    return _checked(["mypy", *options, str(python), str(file)], file.parent)
+
+
+def _checked(command: list[str], folder: Path) -> str:
+    """Run a type checker where nothing but the environment says what to import."""
+    variables = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("check", [pyright, mypy])
+def test_type_checkers_see_an_editable_install(
+    check: Callable[[Path, Path], str], folder: Path, tmp_path: Path
+) -> None:
+    environment = tmp_path / "environment"
+    command = [sys.executable, "-m", "venv", "--without-pip", str(environment)]
+    subprocess.run(command, check=True)
+    [site] = environment.glob("lib/python*/site-packages")
+    [archive] = (folder / "editable").glob("*.whl")
+    with ZipFile(archive) as content:  # which is what pip does to install it
+        content.extractall(site)
+    file = tmp_path / "outside.py"
+    file.write_text(
+        "import jacengine\nfrom jacengine.bench.workload import Workload\n"
+        "reveal_type(jacengine.list_strategies)\nreveal_type(Workload.name)\n",
+        encoding="utf-8",
+    )
+
+    found = check(file, environment / "bin" / "python")
+
+    assert "-> tuple[str, ...]" in found or "-> builtins.tuple" in found, found
+    assert "Unknown" not in found
+    assert "missing" not in found

@@ -146,9 +146,7 @@ def test_times_of_a_busy_machine_are_used_while_it_is_busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     load = 999.0
-    monkeypatch.setattr(
-        "jacengine.selection.select.psutil.getloadavg", lambda: (load, 0, 0)
-    )
+    monkeypatch.setattr("jacengine.selection.select.load_average", lambda: load)
     assert "Unstable" in _plan().explain()
     again = _plan()
     assert again.selection.source == "cache"

@@ -23,9 +23,7 @@ def _forgetful(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     cache = ProcessCache[CachedPlan](lambda cached: cached.plan.problem, 3)
     monkeypatch.setattr(planning, "_PLANS", cache)
     monkeypatch.setenv(disk_cache.VARIABLE, str(tmp_path))
-    monkeypatch.setattr(
-        "jacengine.selection.select.psutil.getloadavg", lambda: (0.0, 0, 0)
-    )
+    monkeypatch.setattr("jacengine.selection.select.load_average", lambda: 0.0)
 
 
 @pytest.fixture

@@ -77,9 +77,7 @@ def test_a_disturbed_race_is_run_again_when_it_is_quiet(
     races: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = 999.0
-    monkeypatch.setattr(
-        "jacengine.selection.select.psutil.getloadavg", lambda: (load, 0, 0)
-    )
+    monkeypatch.setattr("jacengine.selection.select.load_average", lambda: load)
     monkeypatch.setattr(cached_plan, "RACE_S", 0.0)
     monkeypatch.setattr(cached_plan, "RACE_CALLS", 1e-6)
     model, x = mlp(5, 7, 3), randn(5)

@@ -294,7 +294,8 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.open[-1:] not in (["script"], ["style"]):
+            self.text += data
 
 
 def workload(name: str, times: dict[str, tuple[float, ...]], **setting: str) -> Series:

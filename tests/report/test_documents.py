@@ -1,10 +1,19 @@
+import base64
+import gzip
+import hashlib
 import re
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
 
 import pytest
 
+import jacengine
+from jacengine.bench.workloads import WORKLOADS
 from jacengine.report import Report
 from jacengine.report.case import sanitize
 from jacengine.report.documents import to_html, to_markdown
+from jacengine.report.results import from_json
 from tests.report.build import (
     REPORTS,
     Page,
@@ -15,6 +24,8 @@ from tests.report.build import (
     report,
     sweep,
 )
+
+TEMPLATES = Path(jacengine.__file__).parent / "templates"
 
 
 @pytest.fixture(scope="module", params=list(REPORTS))
@@ -29,19 +40,101 @@ def test_page_is_well_formed(text: str) -> None:
     ids = [value for name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
     links = {value for name, value in page.attributes if name.endswith("href")}
-    assert {link.removeprefix("#") for link in links} <= set(ids)
+    inside = {link for link in links if link.startswith("#")}
+    assert {link.removeprefix("#") for link in inside} <= set(ids)
+    outside = {link.partition(",")[0] for link in links - inside}
+    assert outside == {"results.csv", "results.json", "data:application/gzip;base64"}
 
 
 def test_page_is_self_contained(text: str) -> None:
     page = Page(text)
 
-    assert {"script", "link", "img", "iframe", "object", "base"}.isdisjoint(page.tags)
+    assert {"link", "img", "iframe", "object", "base"}.isdisjoint(page.tags)
     for name, value in page.attributes:
         assert not name.startswith("on"), name
-        if name.endswith(("href", "src")):
-            assert value.startswith("#"), value
+        assert name != "src", value
         assert "://" not in value or name in {"title", "aria-label"}, value
     assert not re.search(r"url\((?!#)|@import|@font-face", text)
+
+
+def test_one_script_runs_and_it_is_ours(text: str) -> None:
+    """A browser runs what has the hash that the page's policy names."""
+    page = Page(text)
+    [script] = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    [policy] = re.findall(r'Security-Policy" content="([^"]*)"', text)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+    assert page.tags.count("script") == 1
+    assert script.strip() == (TEMPLATES / "report.js").read_text("utf-8").strip()
+    assert f"script-src 'sha256-{digest}'" in unescape(policy)
+    assert "default-src 'none'" in unescape(policy)
+
+
+def test_the_page_holds_its_data(sanitized: Report) -> None:
+    text = to_html(sanitized)
+    [packed] = re.findall(r'href="data:application/gzip;base64,([^"]*)"', text)
+
+    data = gzip.decompress(base64.b64decode(packed)).decode()
+
+    assert from_json(data) == sanitized
+    assert text == to_html(sanitized)
+
+
+def test_papers_are_links_and_other_addresses_are_not() -> None:
+    origin = (
+        "A, B, 2019, https://arxiv.org/abs/1908.02729; http://evil.example/x, "
+        'javascript:alert(1), https://a.example/x"><script>'
+    )
+    found = replace(sweep(1).cases[0], origin=origin)
+
+    text = to_html(sanitize(report(found)))
+
+    links = re.findall(r'<a href="(http[^"]*)"', text)
+    assert links == ["https://arxiv.org/abs/1908.02729", "https://a.example/x"]
+    assert "2729</a>; http://evil.example/x, javascript:alert(1), " in text
+
+
+def test_the_code_of_a_workload_is_shown_as_it_was_measured() -> None:
+    code = "# own/models.py\ndef f(x):\n    return x < 1 & x"
+    text = to_html(sanitize(report(replace(sweep(1).cases[0], code=code))))
+
+    assert "def f(x):\n    return x &lt; 1 &amp; x" in text
+    assert "<small>own/models.py</small>" in text
+    assert "measured before" not in text
+
+
+def test_the_code_of_older_data_is_that_of_today_and_said_to_be() -> None:
+    workload = WORKLOADS[0]
+    old = replace(
+        sweep(1).cases[0], workload=workload.name, description=workload.use, code=""
+    )
+    text = to_html(sanitize(report(old)))
+
+    assert "jacengine/bench/workloads/networks.py</small>" in text
+    assert "measured before reports kept it, at commit 0123456789ab" in text
+    other = to_html(sanitize(report(replace(old, description="Another one."))))
+    assert "<summary>Code" not in other
+
+
+def test_a_workload_has_one_factor_of_auto_over_the_best_strategy() -> None:
+    """The table of winners states its time, which no other factor contradicts."""
+    text = to_html(sanitize(sweep(4)))
+    winners = text[text.index('<table class="winners">') :].partition("</table>")[0]
+
+    times = re.findall(r"; auto ([^<]*)</small>", winners)
+    assert times
+    assert all(
+        re.fullmatch("[0-9.]+ (s|ms|\N{MICRO SIGN}s|ns)", each) for each in times
+    ), times
+
+
+def test_every_figure_says_what_it_rests_on() -> None:
+    text = to_html(sanitize(sweep(4)))
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", text, re.DOTALL)
+
+    assert len(captions) == text.count("<svg")
+    for caption in captions:
+        assert "Example 9000, 2 threads, PyTorch 2.13.0; medians of 7 rounds" in caption
 
 
 def test_hostile_names_are_shown_literally() -> None:

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from math import prod
 
 import pytest
 from hypothesis import given
@@ -130,12 +129,8 @@ def _number_after(sentence: str, method: str) -> int:
 
 
 def test_a_losing_sweep_in_full() -> None:
-    assert sentences_of(LOSING)[:3] == [
-        "On 2 of 3 workloads auto is within 3 % of the best strategy at every size "
-        "(3 of 4 problems); it loses most on conv[1], 1.50x the time of fast.",
-        "auto beats the fastest other library by a geometric mean of 1.58x over 3 "
-        "problems; it is slower on 1, most on conv[1], where it takes 1.50x the time "
-        "of torch.",
+    assert sentences_of(LOSING)[:2] == [
+        "The choice of auto costs most on conv[1]: 1.50x the time of fast.",
         "On 1 problem no other library finished with a correct result: lstm[1].",
     ]
     caught = "Wrong results of other libraries were detected and excluded: "
@@ -154,10 +149,8 @@ def test_speedup_of_compiling() -> None:
     )
 
     assert (
-        "Compiled, it is faster still on 2 of 3 problems, by 2.00x as a geometric "
-        "mean. auto (compiled) is as fast as the fastest other library, as a geometric "
-        "mean over 2 problems; it is slower on 1, most on b, where it takes 2.00x the "
-        "time of torch."
+        "Compiled, auto is faster still on 2 of 3 problems, by 2.00x as a geometric "
+        "mean."
     ) in sentences_of(found)
     first = Ranking(found.cases[0])
     assert first.winner is not None
@@ -165,23 +158,17 @@ def test_speedup_of_compiling() -> None:
     assert "Compiled" not in " ".join(sentences_of(LOSING))
 
 
-def test_a_slower_auto_is_reported() -> None:
-    found = report(case("a", ok("fast", 1.0), auto(1.0), library("torch", 0.5)))
-
-    sentences = sentences_of(found)
-    assert sentences[0].startswith("On 1 of 1 problem auto is within 3 %")
-    assert sentences[1].startswith(
-        "auto takes 2.00x the time of the fastest other library, as a geometric mean"
-    )
+def test_a_cost_within_noise_is_not_reported() -> None:
+    assert "costs most" not in " ".join(sentences_of(timed([(1.0, 1.04, 2.0)])))
+    assert "costs most" in " ".join(sentences_of(timed([(1.0, 1.06, 2.0)])))
 
 
-def test_a_failure_of_auto_counts_against_it() -> None:
+def test_a_failure_of_auto_is_reported() -> None:
     failed = Row("auto", "crash", "killed", kind="auto")
     found = report(
         case("a", ok("fast", 1.0), auto(1.0)), case("b", ok("fast", 1.0), failed)
     )
 
-    assert sentences_of(found)[0].startswith("On 1 of 2 problems auto is within")
     assert "auto has no result on 1 problem: b." in sentences_of(found)
 
 
@@ -189,25 +176,4 @@ def test_a_failure_of_auto_counts_against_it() -> None:
 def test_without_auto_or_libraries_no_sentence_mentions_them(wanted: str) -> None:
     text = " ".join(sentences_of(without(sweep(3), wanted))).replace("autograd", "")
     assert ("auto" in text) == (wanted != "auto")
-    assert ("fastest other library" in text) == (wanted == "neither")
     assert ("other librar" in text) == (wanted != "library")
-
-
-times = st.floats(1e-3, 1e3)
-
-
-@given(st.lists(st.tuples(times, times, times), min_size=1, max_size=8))
-def test_the_mean_is_that_of_the_data(
-    drawn: list[tuple[float, float, float]],
-) -> None:
-    found = timed(drawn)
-    mean = prod(theirs / chosen for _, chosen, theirs in drawn) ** (1 / len(drawn))
-    [sentence] = [
-        text for text in sentences_of(found) if "fastest other library" in text
-    ]
-    found_ratio = re.search(r"([\d,.]+)x", sentence)
-    if mean > 1.04 or mean < 0.96:
-        assert found_ratio is not None
-        shown = float(found_ratio[1].replace(",", ""))
-        assert shown == pytest.approx(max(mean, 1 / mean), rel=0.01)
-        assert ("beats" in sentence) == (mean > 1)

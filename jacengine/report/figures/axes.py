@@ -7,29 +7,41 @@ the page's scheme (light, dark, print) applies to the figure too. Text remains t
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import Formatter, Locator, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    Formatter,
+    FuncFormatter,
+    MaxNLocator,
+    NullLocator,
+)
 
 from jacengine.report.case import Row
-from jacengine.report.formatting import TIMES, truncated
+from jacengine.report.formatting import TIMES
 from jacengine.report.ranking import BASELINE, WRONG, Ranking
 
 WIDTH = 430
 """The width of a figure in CSS pixels; the page scales it."""
 FONT = 12.0
 LETTERS = 22
-"""The length at which names are truncated."""
-FACTOR_FORMAT = f"{{x:,.10g}}{TIMES}"
-"""The format of a tick that is a factor."""
+"""The length to which names are shortened, where they stay different."""
+LETTER_WIDTH = 0.6 * FONT
+"""The width of a letter on average, in pixels."""
+FACTOR_FORMAT = FuncFormatter(lambda factor, _: f"{_short(factor)}{TIMES}")
+"""The format of a tick that is a factor: `0.5x`, `200x`, `10kx`."""
 
+_MOST_TICKS = 5
+_HALVES = (1, 2, 5)
 _VARIABLES = (
     *("ink", "muted", "line", "bar", "accent"),
     *("baseline", "bad", "library", "second"),
@@ -99,17 +111,60 @@ def log_axis(
     """Make an axis logarithmic, with a few round ticks between its limits."""
     axis = axes.xaxis if name == "x" else axes.yaxis
     axes.set(**{f"{name}scale": "log", f"{name}lim": limits})
-    axis.set_major_locator(few_ticks(*limits))
-    axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(formatter)
+    labels = axis.get_major_formatter()
+    box = axes.get_window_extent()
+
+    def fit(ticks: Sequence[float]) -> bool:
+        if name == "y":
+            return True
+        widths = [LETTER_WIDTH * len(text) for text in labels.format_ticks([*ticks])]
+        span = math.log(limits[1] / limits[0])
+        gaps = [box.width * math.log(b / a) / span for a, b in pairwise(ticks)]
+        needed = [(a + b) / 2 + LETTER_WIDTH for a, b in pairwise(widths)]
+        return all(gap >= need for gap, need in zip(gaps, needed, strict=True))
+
+    axis.set_major_locator(FixedLocator(log_ticks(*limits, fit)))
+    axis.set_minor_locator(NullLocator())
 
 
-def few_ticks(low: float, high: float) -> Locator:
-    """Choose at most five round ticks by how far apart the limits are."""
-    if high < 8 * low:
-        return MaxNLocator(4, steps=[1, 2, 5, 10])
-    subs = (1, 2, 5) if high < 40 * low else (1, 3) if high < 100 * low else (1,)
-    return LogLocator(subs=subs, numticks=4 if high < 1e6 * low else 3)
+def log_ticks(
+    low: float, high: float, fit: Callable[[Sequence[float]], bool] = lambda _: True
+) -> list[float]:
+    """Choose round ticks between limits: at most five, and as many as fit.
+
+    Args:
+        low: The lower limit, ...
+        high: ... and the upper one.
+        fit: Whether the labels of some ticks do not touch.
+    """
+    even = [
+        MaxNLocator(count, steps=[1, 2, 5, 10]).tick_values(low, high)
+        for count in (4, 3, 2, 1)
+        if high < 8 * low
+    ]
+    ticks: list[float] = []
+    for choice in (*even, *_decades(low, high)):
+        ticks = [tick for tick in choice if low <= tick <= high]
+        if 1 <= len(ticks) <= _MOST_TICKS and fit(ticks):
+            break
+    return ticks
+
+
+def _decades(low: float, high: float) -> Iterator[list[float]]:
+    """Yield ticks that include powers of ten, the densest first."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for subs, step in ((_HALVES, 1), ((1, 3), 1), *(((1,), n) for n in range(1, 99))):
+        powers = range(step * (first // step), last + 1, step)
+        yield [sub * 10.0**power for power in powers for sub in subs]
+
+
+def _short(value: float) -> str:
+    """Format a round number: `0.5`, `200`, `10k`, `1M`."""
+    for limit, prefix in ((1e6, "M"), (1e4, "k")):
+        if value >= limit:
+            return f"{value / (1e6 if prefix == 'M' else 1e3):,.10g}{prefix}"
+    return f"{value:,.10g}"
 
 
 def log_limits(values: Sequence[float]) -> tuple[float, float]:
@@ -135,12 +190,41 @@ def row_colour(ranking: Ranking, row: Row) -> str:
 def row_labels(ranking: Ranking, rows: Sequence[Row]) -> list[str]:
     """Name rows; those of one strategy are distinguished by their chunk sizes."""
     names = [row.strategy for row in ranking.rows]
+    several = {name for name in names if names.count(name) > 1}
+    short = shortened(names)
     return [
-        truncated(row.strategy, LETTERS)
-        if names.count(row.strategy) == 1
-        else f"{truncated(row.strategy, LETTERS - 6)} /{row.chunk_size}"
+        f"{short[row.strategy]} /{row.chunk_size}"
+        if row.strategy in several
+        else short[row.strategy]
         for row in rows
     ]
+
+
+def shortened(names: Iterable[str], letters: int = LETTERS) -> dict[str, str]:
+    """Shorten names in the middle, to a length at which different ones stay different.
+
+    Where no such length below the longest name exists, names are whole.
+    """
+    distinct = list(dict.fromkeys(names))
+    longest = max(map(len, distinct), default=0)
+    for width in range(letters, longest):
+        found = {name: _middle(name, width) for name in distinct}
+        if len(set(found.values())) == len(distinct):
+            return found
+    return {name: name for name in distinct}
+
+
+def _middle(name: str, letters: int) -> str:
+    """Replace the middle of a name by an ellipsis."""
+    if len(name) <= letters:
+        return name
+    end = (letters - 1) // 2
+    return f"{name[: letters - 1 - end]}…{name[len(name) - end :]}"
+
+
+def margin(labels: Sequence[str]) -> float:
+    """Return the width of the longest label, in pixels, with its distance."""
+    return LETTER_WIDTH * max(map(len, labels), default=0) + 12
 
 
 def inline_svg(axes: Axes, *, label: str, salt: str) -> Markup:

@@ -11,6 +11,7 @@ from jacengine.report.figures.axes import (
     colour,
     inline_svg,
     log_axis,
+    margin,
     new_axes,
     row_colour,
     row_labels,
@@ -35,7 +36,7 @@ def time_bars(ranking: Ranking, *, salt: str) -> Markup | None:
         return None
     labels = row_labels(ranking, [row for row, _ in timed])
     colours = [row_colour(ranking, row) for row, _ in timed]
-    axes = new_axes(_ROW_HEIGHT * len(timed) + 52, left=138, right=66)
+    axes = new_axes(_ROW_HEIGHT * len(timed) + 52, left=margin(labels), right=66)
     bars = axes.barh(
         range(len(timed)),
         [max(factor - _START, 1e-9) for _, factor in timed],

@@ -12,7 +12,9 @@ from jacengine.report.figures.axes import (
     inline_svg,
     log_axis,
     log_limits,
+    margin,
     new_axes,
+    shortened,
 )
 from jacengine.report.formatting import seconds, truncated
 from jacengine.report.ranking import BASELINE
@@ -37,7 +39,9 @@ def growth_figure(series: Series, *, salt: str) -> Markup | None:
     colours = _colours(series)
     last = {method: [*times.values()][-1] for method, times in lines.items()}
     named = sorted(lines.keys() & colours, key=lambda method: (-last[method], method))
-    axes = new_axes(_HEIGHT, left=60, right=176, top=24)
+    short = shortened(named, _LETTERS)
+    widest = margin([f"{short[method]}  n^0.0" for method in named])
+    axes = new_axes(_HEIGHT, left=60, right=max(176, widest + 24), top=24)
     for method in [*(method for method in lines if method not in named), *named]:
         dashed = method == "auto"
         axes.plot(
@@ -49,7 +53,7 @@ def growth_figure(series: Series, *, salt: str) -> Markup | None:
             marker="o",
             markersize=5 if method in named else 3,
             zorder=4 if dashed else 3 if method in named else 2,
-            label=f"{truncated(method, _LETTERS)}  n^{series.slope(method):.1f}",
+            label=f"{short.get(method, method)}  n^{series.slope(method):.1f}",
         )
     for size, _, _ in series.crossovers():
         axes.axvline(size, color=colour("muted"), linewidth=1, linestyle=(0, (1, 3)))

@@ -16,21 +16,22 @@ from markupsafe import Markup
 from jacengine.report.case import Report
 from jacengine.report.figures.axes import (
     FACTOR_FORMAT,
-    LETTERS,
     STYLE,
     colour,
     inline_svg,
     log_axis,
+    margin,
     new_axes,
+    shortened,
 )
-from jacengine.report.formatting import ratio, truncated
+from jacengine.report.formatting import ratio
 from jacengine.report.peer_comparison import (
-    NEAR_BEST,
+    comparisons,
     geometric_mean,
     peer_comparisons,
     time_ratios,
 )
-from jacengine.report.ranking import Ranking
+from jacengine.report.ranking import Ranking, even
 from jacengine.report.scaling import workload_series
 
 _Value = TypeVar("_Value")
@@ -55,16 +56,20 @@ class _Strip:
 
 def regret_figure(rankings: Sequence[Ranking]) -> Markup | None:
     """Draw the time of `auto` over that of the best strategy, workload by workload."""
-    regrets = dict(time_ratios(rankings, "auto", "strategy"))
+    costs = {
+        each.ranking: (each.over_strategy, even(each.auto, each.strategy))
+        for each in comparisons(rankings)
+        if each.strategy is not None and each.over_strategy is not None
+    }
     strips = [
         _Strip(
             title,
-            found,
-            ["accent" if factor <= NEAR_BEST else "baseline" for factor in found],
-            ratio(max(found)),
+            [factor for factor, _ in found],
+            ["accent" if same or cost < 1 else "baseline" for cost, same in found],
+            ratio(max(found)[0]),
             scales,
         )
-        for title, found, scales in _by_workload(rankings, regrets)
+        for title, found, scales in _by_workload(rankings, costs)
     ]
     title = "time of auto over that of the best strategy"
     return _strip_plot(strips, title, "the largest", salt="regret")
@@ -80,7 +85,7 @@ def library_figure(rankings: Sequence[Ranking]) -> Markup | None:
         _Strip(
             name,
             [factor for _, factor in ratios],
-            ["accent" if factor >= 1 / NEAR_BEST else "bad" for _, factor in ratios],
+            ["accent" if factor >= 1 else "bad" for _, factor in ratios],
             ratio(geometric_mean(ratios)),
             mean=geometric_mean(ratios),
         )
@@ -164,13 +169,15 @@ def _strip_plot(
     """
     if not strips:
         return None
-    axes = new_axes(_ROW_HEIGHT * len(strips) + 52, left=148, right=56)
+    short = shortened(strip.label for strip in strips)
+    labels = [short[strip.label] for strip in strips]
+    right = margin([strip.text for strip in strips])
+    axes = new_axes(_ROW_HEIGHT * len(strips) + 52, left=margin(labels), right=right)
     values = [value for strip in strips for value in strip.values]
     limits = min(0.9, *values) / 1.08, max(1.2, *values) * 1.08
     log_axis(axes, "x", limits, FACTOR_FORMAT)
     axes.set_xlabel(title)
     axes.set_ylim(len(strips) - 0.5, -0.5)
-    labels = [truncated(strip.label, LETTERS) for strip in strips]
     axes.set_yticks(range(len(strips)), labels, color=colour("ink"))
     axes.axvline(1, color=colour("muted"), linewidth=1)
     for place, strip in enumerate(strips):

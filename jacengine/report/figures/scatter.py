@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from jacengine.problem.quantity import TITLES
 from jacengine.report.figures.axes import (
     FONT,
+    LETTER_WIDTH,
     STYLE,
     colour,
     inline_svg,
@@ -28,9 +29,11 @@ from jacengine.report.formatting import seconds, size
 from jacengine.report.ranking import Ranking
 
 _HEIGHT = 302
-_LETTER_WIDTH, _LINE_HEIGHT = 0.56 * FONT, 1.2 * FONT
+_LINE_HEIGHT = 1.2 * FONT
 _GAP, _ABOVE, _NEAR = 9.0, 7.0, 3.0
 """Pixels between a point and its label: beside it, above it, beside and above it."""
+_RINGS = (22.0, 40.0, 60.0, 80.0)
+"""Pixels between a point and a label that has no room next to it, and a line to it."""
 _FAR = 4
 """A budget beyond this multiple of the highest peak is not drawn."""
 
@@ -75,8 +78,14 @@ def memory_scatter(ranking: Ranking, *, salt: str) -> Markup | None:
         linewidths=1.5,
         zorder=3,
     )
+    written: list[Bbox] = []
     for text, limit, paint in limits:
         axes.axhline(limit, color=colour(paint), linewidth=1)
+        corner = axes.transData.transform((times[0], limit))[1]
+        corner += 3 if limit > max(peaks) else -12
+        left = axes.get_window_extent().x0 + 2
+        width = LETTER_WIDTH * len(text)
+        written.append(Bbox.from_bounds(left, corner, width, FONT - 1))
         axes.annotate(
             text,
             (0, limit),
@@ -89,20 +98,27 @@ def memory_scatter(ranking: Ranking, *, salt: str) -> Markup | None:
     labels = row_labels(ranking, rows)
     boxes = place_labels(
         axes.transData.transform(points).tolist(),
-        [_LETTER_WIDTH * len(label) for label in labels],
+        [LETTER_WIDTH * len(label) for label in labels],
         in_front,
         axes.get_window_extent(),
         axes.transData.transform(front).tolist(),
+        written=written,
     )
-    for label, box, required in zip(labels, boxes, in_front, strict=True):
-        if box is not None:
-            axes.annotate(
-                label,
-                (box.x0, (box.y0 + box.y1) / 2),
-                xycoords="figure pixels",
-                va="center",
-                color=colour("ink" if required else "muted"),
-            )
+    for label, box, point in zip(labels, boxes, points, strict=True):
+        if box is None:
+            continue
+        x, y = axes.transData.transform(point)
+        nearest = np.clip((x, y), box.min, box.max)
+        if np.hypot(*(nearest - (x, y))) > _RINGS[0] - 1:
+            ends = axes.transData.inverted().transform([(x, y), nearest])
+            axes.plot(*ends.T, color=colour("muted"), linewidth=0.8, zorder=2)
+        axes.annotate(
+            label,
+            (box.x0, (box.y0 + box.y1) / 2),
+            xycoords="figure pixels",
+            va="center",
+            color=colour("ink" if point in front else "muted"),
+        )
     values_of_front = "; ".join(
         f"{row.strategy} {seconds(row.time_s)} {size(row.memory_bytes)}"
         for row in rows
@@ -132,8 +148,12 @@ def place_labels(
     required: Sequence[bool],
     frame: BboxBase,
     front: Sequence[tuple[float, float]] = (),
+    *,
+    written: Sequence[Bbox] = (),
 ) -> list[Bbox | None]:
     """Place a label at each point, in pixels, so that none covers another.
+
+    A label that must appear is placed further off where there is no room at its point.
 
     Args:
         points: The positions of the points.
@@ -142,6 +162,7 @@ def place_labels(
             appear where there is room.
         frame: The area for labels.
         front: The corners of a line of steps that labels should not cover.
+        written: Boxes of other text.
 
     Returns:
         A box, or `None` where there is no room.
@@ -150,12 +171,13 @@ def place_labels(
     for (x0, y0), (x1, y1) in pairwise(front):
         taken.append(Bbox.from_extents(x0, y0, x1, y0 + 1))
         taken.append(Bbox.from_extents(x1, y1, x1 + 1, y0))
+    taken += written
     placed: list[Bbox | None] = [None] * len(points)
     for i in sorted(range(len(points)), key=lambda i: not required[i]):
         others = np.array([box.extents for box in taken[:i] + taken[i + 1 :]])
         covered = {
             box: overlap(box, others.reshape(-1, 4))
-            for box in _boxes(*points[i], widths[i])
+            for box in _boxes(*points[i], widths[i], far=required[i])
             if frame.count_contains(box.get_points()) == 2
         }
         best = min(covered, key=covered.__getitem__, default=None)
@@ -171,8 +193,11 @@ def overlap(box: Bbox, others: NDArray[np.float64]) -> float:
     return float(sides.clip(0).prod(axis=1).sum())
 
 
-def _boxes(x: float, y: float, width: float) -> list[Bbox]:
-    """List the boxes next to a point, the best first: beside it, above, below."""
+def _boxes(x: float, y: float, width: float, *, far: bool) -> list[Bbox]:
+    """List the boxes next to a point, the best first: beside it, above, below.
+
+    Those that are further off come last.
+    """
     corners = [
         (left, bottom)
         for bottom in (y - _LINE_HEIGHT / 2, y + _NEAR, y - _NEAR - _LINE_HEIGHT)
@@ -183,4 +208,15 @@ def _boxes(x: float, y: float, width: float) -> list[Bbox]:
         for bottom in (y + _ABOVE, y - _ABOVE - _LINE_HEIGHT)
         for share in (0.5, 0.25, 0.75, 0.0, 1.0)
     ]
+    for distance in _RINGS if far else ():
+        side = distance + 2
+        corners += [
+            (left, y + slope * distance - _LINE_HEIGHT / 2)
+            for slope in (0.0, 0.5, -0.5, 1.0, -1.0)
+            for left in (x + side, x - side - width)
+        ]
+        corners += [
+            (x - width / 2, bottom)
+            for bottom in (y + distance, y - distance - _LINE_HEIGHT)
+        ]
     return [Bbox.from_bounds(*corner, width, _LINE_HEIGHT) for corner in corners]

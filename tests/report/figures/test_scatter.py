@@ -31,6 +31,30 @@ def test_the_same_data_give_the_same_figure() -> None:
     assert memory_scatter(ranking, salt="a") == memory_scatter(ranking, salt="a")
 
 
+def test_a_label_without_room_at_its_point_is_placed_further_off() -> None:
+    """A cluster: every place next to the points would cover one of them."""
+    points = [(100.0 + 14 * i, 100.0 + 14 * j) for i in range(5) for j in range(5)]
+    required = [i == 12 for i in range(25)]
+    frame = Bbox.from_extents(0, 0, 400, 300)
+
+    boxes = place_labels(points, [60.0] * 25, required, frame)
+
+    box = boxes[12]
+    assert box is not None
+    assert not any(box.contains(x, y) for x, y in points)
+
+
+def test_labels_leave_other_text_alone() -> None:
+    frame = Bbox.from_extents(0, 0, 400, 300)
+    [free] = place_labels([(100.0, 100.0)], [60.0], [True], frame)
+    assert free is not None
+
+    [box] = place_labels([(100.0, 100.0)], [60.0], [True], frame, written=[free])
+
+    assert box is not None
+    assert not box.overlaps(free)
+
+
 points = st.tuples(st.floats(0, 400), st.floats(0, 300))
 
 
