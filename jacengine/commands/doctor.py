@@ -11,7 +11,6 @@ from typing import Literal, NamedTuple
 import click
 import psutil
 import torch
-from rich.markup import escape
 from torch import nn
 
 from jacengine import jacobian
@@ -21,9 +20,10 @@ from jacengine.commands.output import output, print_records
 from jacengine.commands.param_types import LIST_FORMAT_OPTION
 from jacengine.errors import JacengineError, UnsupportedError
 from jacengine.plans import disk_cache
-from jacengine.report.formatting import seconds
+from jacengine.report.formatting import seconds, visible
 from jacengine.report.machine import Machine
 from jacengine.sweep.system_load import HIGH_LOAD, SystemLoad
+from jacengine.tables import hanging
 
 Status = Literal["ok", "warning", "failure"]
 LOAD_S = 1.0
@@ -52,10 +52,11 @@ def doctor_command(ctx: click.Context, form: str) -> None:
     else:
         console = output()
         for label, text in Machine.here().facts():
-            console.print(f"{label}: {text}", style="dim", markup=False, soft_wrap=True)
+            console.print(hanging(f"{label}: {text}", "dim", console))
         for check, status, message in checks:
-            style, text = _STYLES[status], escape(f"{check}: {message}")
-            console.print(f"[{style}]{status:8}[/]{text}", soft_wrap=True)
+            line = hanging(f"{status:8}{visible(f'{check}: {message}')}", "", console)
+            line.stylize(_STYLES[status], 0, len(status))
+            console.print(line)
     ctx.exit(1 if any(check.status == "failure" for check in checks) else 0)
 
 

@@ -378,10 +378,10 @@ class Plan:
 
     def explain(self) -> str:
         """Return what was chosen and why, as a table of every candidate."""
-        table = as_text(self.problem, self.selection)
         said = [f"{said}; now in use: {self.strategy}." for said in self.failures]
         note = None if self._tier is None else self._tier.note
-        return "\n".join([*said, *([] if note is None else [note]), table])
+        said += [] if note is None else [note]
+        return as_text(self.problem, self.selection, said)
 
     def to_frame(self) -> pd.DataFrame:
         """Return every candidate as a row of a pandas data frame."""
