@@ -20,8 +20,9 @@ from jacengine.commands.output import output, print_records
 from jacengine.commands.param_types import LIST_FORMAT_OPTION
 from jacengine.errors import JacengineError, UnsupportedError
 from jacengine.plans import disk_cache
-from jacengine.report.formatting import seconds, visible
+from jacengine.report.formatting import count, seconds, visible
 from jacengine.report.machine import Machine
+from jacengine.selection.select import BUSY, load_of_a_core
 from jacengine.sweep.system_load import HIGH_LOAD, SystemLoad
 from jacengine.tables import hanging
 
@@ -109,6 +110,9 @@ def _check_load() -> Check:
     message = f"others use {share:.0%} of the processors, load average {average:.1f}"
     if share > HIGH_LOAD:
         return Check("load", "warning", f"{message}: times will be unstable")
+    if load_of_a_core() > BUSY:
+        message += ": choices are made, and measured again once it is quiet"
+        return Check("load", "warning", message)
     return Check("load", "ok", message)
 
 
@@ -129,4 +133,9 @@ def _check_cache() -> Check:
             pass
     except OSError as error:
         return Check("cache", "warning", f"{folder} is not writable: {error.strerror}")
-    return Check("cache", "ok", f"{folder} is writable")
+    entries = list(disk_cache.described())
+    message = f"{folder} is writable, and holds {count(len(entries), 'choice')}"
+    unstable = sum(entry.unstable for entry in entries)
+    if unstable:
+        message += f"; {unstable} measured on a busy machine, again once that is quiet"
+    return Check("cache", "warning" if unstable else "ok", message)

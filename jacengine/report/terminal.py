@@ -98,7 +98,9 @@ def print_case(case: Case, console: Console) -> None:
     """Print the correct candidates, from fast to slow, and the outcomes of others."""
     console.print(f"\n[bold]{escape(one_line(case.name))}[/]  {_describe(case)}")
     if case.failure:
-        console.print(one_line(case.failure), style="red", markup=False)
+        reason, style = one_line(case.failure), "yellow" if case.skipped else "red"
+        reason = f"skipped: {reason}" if case.skipped else reason
+        console.print(hanging(reason, style, console))
     if case.unstable:
         console.print("unstable: other work disturbed these times", style="yellow")
     ranking = Ranking(case)

@@ -87,7 +87,8 @@ def summary(problem: Problem, selection: Selection) -> str:
     if selection.unstable:
         lines.append(
             f"Unstable: {selection.load:.1f} processes wanted each core when this was "
-            "measured. Measure again on a quiet machine."
+            "measured. The choice is used while the machine is that busy; once it is "
+            "quiet, auto and plan measure again."
         )
     if selection.doubt is not None:
         lines.append(

@@ -58,7 +58,10 @@ def test_compare(width: int, tmp_path: Path) -> None:
 
 
 def test_cache(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = ("vmap_jvp", "12.3 ms", "float32[5, 3], " * 5, "0123456789ab")
+    leaves = "float32[5, 3], " * 5
+    entry = disk_cache.Entry("vmap_jvp", "12.3 ms", leaves, "0123456789ab", True)
     monkeypatch.setattr(disk_cache, "described", lambda: iter([entry]))
 
-    assert "12.3 ms" in "\n".join(lines(width, "cache", "list"))
+    text = " ".join(" ".join(lines(width, "cache", "list")).split())
+    assert "12.3 ms" in text
+    assert "unstable:" in text
