@@ -74,4 +74,6 @@ def print_records(
 
 
 def _to_text(value: object) -> str:
+    if value is None:
+        return ""
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
