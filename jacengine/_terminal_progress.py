@@ -58,7 +58,8 @@ class TerminalProgress:
 
     def __call__(self, event: ProgressEvent) -> None:
         """Take an event of the core; draw what is due."""
-        key, now = (threading.get_ident(), event.stage), time.monotonic()
+        key: _Key = threading.get_ident(), event.stage
+        now = time.monotonic()
         with self._lock, contextlib.suppress(OSError, ValueError):  # it may be closed
             if event.stage == "background compilation":
                 self._hint(event.stage)

@@ -69,7 +69,7 @@ def test_libraries_can_be_excluded() -> None:
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        (("bench", "--sizes", "smal"), "small"),
+        (("bench", "--sizes", "samall"), "small"),
         (("bench", "--format", "jsn"), "json"),
         (("bench", "--effort", "quik"), "quick"),
         (("bench", "--device", "cude"), "cuda"),
@@ -77,7 +77,7 @@ def test_libraries_can_be_excluded() -> None:
         (("bench", "--workloads", "mlp_clasifier"), "mlp_classifier"),
         (("bench", "--strategies", "vmap_vpj"), "vmap_vjp"),
         (("auto", "m:f", "--quantity", "hesian"), "hessian"),
-        (("auto", "m:f", "--effort", "nome"), "none"),
+        (("auto", "m:f", "--effort", "nonne"), "none"),
         (("strategies", "--format", "jso"), "json"),
     ],
 )
