@@ -1,5 +1,7 @@
 """What `jacengine` offers: each name and the module that it is loaded from."""
 
+from ._progress import ProgressEvent as ProgressEvent
+from ._progress import progress as progress
 from ._version import __version__ as __version__
 from .api.benchmark import Benchmark as Benchmark
 from .api.benchmark import benchmark as benchmark

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import traceback
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,18 @@ from jacengine.api.plan import plan
 from jacengine.bench.workload import DerivativeSpec
 from jacengine.commands import param_types as types
 from jacengine.commands.cli_group import CommandError
-from jacengine.errors import JacengineError
+from jacengine.commands.output import print_records
+from jacengine.errors import JacengineError, nearest
 from jacengine.plans.plan import Plan
 from jacengine.problem.call_spec import Wrt
-from jacengine.sweep.catalogue import load_object
+from jacengine.sweep.catalogue import describe_error, load_object
 
 
 @click.command("auto")
 @click.argument("factory", metavar="MODULE:FACTORY")
 @click.option(
     "--wrt",
+    type=types.WRT,
     metavar="WRT",
     help="What to differentiate: an argument's number, inputs, params, or names of "
     "parameters separated by commas.",
@@ -46,7 +47,7 @@ from jacengine.sweep.catalogue import load_object
 @types.MEMORY_BUDGET_OPTION
 @click.option(
     "--effort",
-    type=click.Choice(["none", "quick", "thorough"]),
+    type=types.EFFORTS,
     default="quick",
     help="How long the selection may take.",
 )
@@ -58,6 +59,7 @@ from jacengine.sweep.catalogue import load_object
 @click.option(
     "--threads", type=types.THREADS, metavar="N", help="Threads of one operator."
 )
+@types.FORMAT_OPTION
 @click.option(
     "--save",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -67,9 +69,10 @@ from jacengine.sweep.catalogue import load_object
 def auto_command(
     factory: str,
     *,
-    wrt: str | None,
+    wrt: tuple[str, ...] | None,
     threads: int | None,
     save: Path | None,
+    form: str,
     **options: Any,
 ) -> None:
     """Select a method for a model of your own, and print why.
@@ -80,12 +83,17 @@ def auto_command(
     derivative = _derivative(factory, load_object(factory))
     if threads is not None:
         torch.set_num_threads(threads)
-    options["wrt"] = None if wrt is None else _wrt(wrt)
+    options["wrt"] = None if wrt is None else _wrt(wrt, derivative.fn)
     for name in ("wrt", "batch_dim", "quantity"):
         if options[name] is None:
             options[name] = getattr(derivative, name)
     selected = _plan(derivative, options)
-    click.echo(selected.explain())
+    if form == "table":
+        click.echo(selected.explain())
+    elif form == "json":
+        click.echo(json.dumps(_to_json(selected), indent=1))
+    else:
+        print_records(_candidates(selected), form)
     if save is not None:
         selected.save(save)
 
@@ -97,7 +105,7 @@ def _plan(derivative: DerivativeSpec, options: Mapping[str, Any]) -> Plan:
     except JacengineError:
         raise
     except Exception as error:
-        raise CommandError(_describe("the model", error)) from error
+        raise CommandError(f"The model raised {describe_error(error)}.") from error
 
 
 def _derivative(name: str, factory: Any) -> DerivativeSpec:
@@ -111,8 +119,8 @@ def _derivative(name: str, factory: Any) -> DerivativeSpec:
         )
     try:
         result: Any = factory()
-    except Exception as error:
-        raise CommandError(_describe(name, error)) from error
+    except (Exception, SystemExit) as error:
+        raise CommandError(f"{name} raised {describe_error(error)}.") from error
     if isinstance(result, DerivativeSpec):
         return result
     if isinstance(result, tuple) and len(result) >= 2 and callable(result[0]):
@@ -125,16 +133,51 @@ def _derivative(name: str, factory: Any) -> DerivativeSpec:
     )
 
 
-def _wrt(text: str) -> Wrt:
-    if re.fullmatch(r"\d+", text):
-        return int(text)
-    return text if text in {"inputs", "params"} else text.split(",")
+def _wrt(words: tuple[str, ...], fn: object) -> Wrt:
+    """Read what to differentiate: numbers of arguments, a word, or parameters.
+
+    Raises:
+        CommandError: A word is none of these.
+    """
+    if all(word.isdecimal() for word in words):
+        numbers = tuple(map(int, words))
+        return numbers[0] if len(numbers) == 1 else numbers
+    if words in {("inputs",), ("params",)}:
+        return words[0]
+    names = set[str]()
+    if isinstance(fn, nn.Module):
+        names = {name for name, _ in fn.named_parameters(remove_duplicate=False)}
+    for word in words:
+        if word not in names:
+            raise CommandError(
+                f"--wrt {','.join(words)}: {word!r} is neither the number of an "
+                "argument, inputs, params, nor the name of a parameter."
+                f"{nearest(word, {'inputs', 'params', *names})}"
+            )
+    return list(words)
 
 
-def _describe(source: str, error: Exception) -> str:
-    """Describe an exception and the line that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "site-packages" not in frame.filename]
-    last = (own or list(frames))[-1]
-    where = f"{Path(last.filename).name}, line {last.lineno}"
-    return f"{source} raised {type(error).__name__}: {error} ({where})"
+def _candidates(selected: Plan) -> list[dict[str, Any]]:
+    """Return the candidates as records, the chosen one first."""
+    records: list[dict[str, Any]] = json.loads(
+        selected.to_frame().to_json(orient="records", double_precision=15)
+    )
+    return records
+
+
+def _to_json(selected: Plan) -> dict[str, Any]:
+    """Return what was chosen, for what, and among what."""
+    problem, selection = selected.problem, selected.selection
+    return {
+        "strategy": selected.strategy,
+        "quantity": problem.options.quantity,
+        "outputs": problem.output_count,
+        "inputs": problem.column_count,
+        "samples": problem.batch_size,
+        "result_bytes": problem.result_bytes,
+        "budget_bytes": selection.budget,
+        "selection_s": selection.cost_s,
+        "source": selection.source,
+        "unstable": selection.unstable,
+        "candidates": _candidates(selected),
+    }

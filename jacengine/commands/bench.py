@@ -50,6 +50,7 @@ from jacengine.sweep.journal import (
 from jacengine.sweep.limits import LIMITS
 from jacengine.sweep.signals import graceful_stop
 from jacengine.sweep.worker_supervisor import WorkerSupervisor
+from jacengine.tables import hanging
 
 
 @click.command("bench")
@@ -225,10 +226,15 @@ def _conclude(folder: Path, options: Mapping[str, Any], *, interrupted: bool) ->
             soft_wrap=True,
         )
         return INTERRUPTED
+    skipped = [case for case in journal.cases if case.skipped]
+    if skipped:
+        text = ", ".join(f"{case.name} ({case.failure})" for case in skipped)
+        console.print(hanging(f"Skipped: {text}", "yellow", console))
     names = [
         case.name
         for case in journal.cases
-        if not any(row.outcome == "ok" and row.kind != "library" for row in case.rows)
+        if not case.skipped
+        and not any(row.outcome == "ok" and row.kind != "library" for row in case.rows)
     ]
     if names:
         text = f"No correct method on: {', '.join(names)}"

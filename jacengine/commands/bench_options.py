@@ -34,11 +34,18 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "-k",
         "expression",
+        type=types.EXPRESSION,
         default="",
         metavar="EXPR",
         help="Cases whose name matches, as with pytest: 'mlp and not decoder'.",
     ),
-    _value("--workloads", types.NAMES, "GLOB,...", "Names or patterns: 'robot_*'.", ()),
+    _value(
+        "--workloads",
+        types.WORKLOAD_LIST,
+        "GLOB,...",
+        "Names or patterns: 'robot_*'.",
+        (),
+    ),
     types.STRATEGIES_OPTION,
     types.EXCLUDE_OPTION,
     types.MEMORY_BUDGET_OPTION,
@@ -62,7 +69,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     _value(
         "--effort",
-        types.EFFORTS,
+        types.SWEEP_EFFORTS,
         None,
         "How long a case may take: seconds, or half a minute.",
         "quick",

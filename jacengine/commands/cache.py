@@ -5,7 +5,11 @@ from __future__ import annotations
 import click
 
 from jacengine.commands.output import print_records
+from jacengine.commands.param_types import LIST_FORMAT_OPTION
 from jacengine.plans import disk_cache
+
+UNSTABLE = "unstable: measured on a busy machine, again once that is quiet"
+"""What is said of a choice whose times were disturbed."""
 
 
 @click.group("cache")
@@ -21,11 +25,24 @@ def cache_path() -> None:
 
 
 @cache_group.command("list")
-def cache_list() -> None:
+@LIST_FORMAT_OPTION
+def cache_list(form: str) -> None:
     """List the cached choices: the method, its time, and the problem."""
-    titles = ("strategy", "time", "chosen for", "file")
-    entries = disk_cache.described()
-    print_records([dict(zip(titles, entry, strict=True)) for entry in entries], "table")
+    records = [
+        {
+            "strategy": entry.strategy,
+            "time": entry.time,
+            "chosen for": entry.arguments,
+            "file": entry.file,
+            "notes": UNSTABLE if entry.unstable else "",
+        }
+        for entry in disk_cache.described()
+    ]
+    if form == "table" and not records:
+        where = disk_cache.folder() or f"nowhere: {disk_cache.VARIABLE} is empty"
+        click.echo(f"no choices ({where})", err=True)
+        return
+    print_records(records, form, numbers=("time",), notes="notes")
 
 
 @cache_group.command("clear")

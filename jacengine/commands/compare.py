@@ -60,7 +60,8 @@ def compare_command(
     require_same_machine(new, now.machine, base, before.machine)
     _require_common(base, new, common)
     for warning in _warnings(base, before, new, now):
-        messages().print(f"warning: {warning}", style="yellow", markup=False)
+        text = f"warning: {warning}"
+        messages().print(text, style="yellow", markup=False, soft_wrap=True)
     limits = fail_if or {}
     found = find_differences(before, now, **limits)
     found.sort(key=lambda d: (_VERDICTS.index(d.verdict), d.case, d.candidate))
@@ -69,6 +70,7 @@ def compare_command(
         [{**asdict(d), "ratio": d.ratio} for d in shown],
         form,
         cells=[_cells(d) for d in shown],
+        numbers=("base", "new", "ratio", "interval"),
         styles=[_STYLES[d.verdict] for d in shown],
     )
     counts = Counter(difference.verdict for difference in found)

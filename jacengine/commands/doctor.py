@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 
 import click
 import torch
-from rich.markup import escape
 from torch import nn
 
 from jacengine import jacobian
@@ -22,8 +21,10 @@ from jacengine.commands.output import output, print_records
 from jacengine.commands.param_types import LIST_FORMAT_OPTION
 from jacengine.errors import JacengineError, MissingExtraError, UnsupportedError
 from jacengine.plans import disk_cache
-from jacengine.report.formatting import seconds
+from jacengine.report.formatting import count, seconds, visible
 from jacengine.report.machine import Machine
+from jacengine.selection.select import BUSY, load_of_a_core
+from jacengine.tables import hanging
 
 Status = Literal["ok", "warning", "failure"]
 LOAD_S = 1.0
@@ -52,10 +53,11 @@ def doctor_command(ctx: click.Context, form: str) -> None:
     else:
         console = output()
         for label, text in Machine.here().facts():
-            console.print(f"{label}: {text}", style="dim", markup=False, soft_wrap=True)
+            console.print(hanging(f"{label}: {text}", "dim", console))
         for check, status, message in checks:
-            style, text = _STYLES[status], escape(f"{check}: {message}")
-            console.print(f"[{style}]{status:8}[/]{text}", soft_wrap=True)
+            line = hanging(f"{status:8}{visible(f'{check}: {message}')}", "", console)
+            line.stylize(_STYLES[status], 0, len(status))
+            console.print(line)
     ctx.exit(1 if any(check.status == "failure" for check in checks) else 0)
 
 
@@ -118,6 +120,9 @@ def _check_load() -> Check:
     message = f"others use {share:.0%} of the processors, load average {average:.1f}"
     if share > HIGH_LOAD:
         return Check("load", "warning", f"{message}: times will be unstable")
+    if load_of_a_core() > BUSY:
+        message += ": choices are made, and measured again once it is quiet"
+        return Check("load", "warning", message)
     return Check("load", "ok", message)
 
 
@@ -138,4 +143,9 @@ def _check_cache() -> Check:
             pass
     except OSError as error:
         return Check("cache", "warning", f"{folder} is not writable: {error.strerror}")
-    return Check("cache", "ok", f"{folder} is writable")
+    entries = list(disk_cache.described())
+    message = f"{folder} is writable, and holds {count(len(entries), 'choice')}"
+    unstable = sum(entry.unstable for entry in entries)
+    if unstable:
+        message += f"; {unstable} measured on a busy machine, again once that is quiet"
+    return Check("cache", "warning" if unstable else "ok", message)

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from jacengine.report.terminal import make_table
-from jacengine.selection.explain import WIDTH
+from jacengine.tables import piped_width
 
 FORMATS = ("table", "json", "csv", "markdown")
 LIST_FORMATS = ("table", "json")
@@ -27,8 +27,9 @@ def messages() -> Console:
 
 def _console(*, stderr: bool = False) -> Console:
     console = Console(stderr=stderr, highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
+    width = None if console.is_terminal else piped_width()
+    if width is not None:
+        console.width = width
     return console
 
 
@@ -37,7 +38,9 @@ def print_records(
     form: str,
     *,
     cells: Sequence[Mapping[str, str]] | None = None,
+    numbers: Sequence[str] = (),
     styles: Sequence[str] = (),
+    notes: str | None = None,
 ) -> None:
     """Print records with equal keys to standard output.
 
@@ -45,7 +48,9 @@ def print_records(
         records: The records, as JSON and CSV have them.
         form: One of `FORMATS`.
         cells: The records as a table and Markdown have them; by default as strings.
+        numbers: Titles of columns that are never wrapped.
         styles: The style of each row of a table.
+        notes: The title of the last column, if a table may have it below.
     """
     if form == "json":
         click.echo(json.dumps(records, indent=1))
@@ -59,7 +64,9 @@ def print_records(
         cells = [{k: _to_text(v) for k, v in record.items()} for record in records]
     titles, rows = list(cells[0] if cells else ()), [row.values() for row in cells]
     if form == "table":
-        output().print(make_table(titles, rows, styles=styles))
+        output().print(
+            make_table(titles, rows, numbers=numbers, styles=styles, notes=notes)
+        )
         return
     lines = [titles, ["---"] * len(titles)]
     lines += [[cell.replace("|", "\\|") for cell in row] for row in rows]
@@ -67,4 +74,6 @@ def print_records(
 
 
 def _to_text(value: object) -> str:
+    if value is None:
+        return ""
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -3,66 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import get_args
 
 import click
 import torch
 
+from jacengine.api.strategies import known_strategies
+from jacengine.bench.baselines import BASELINES
+from jacengine.commands.completion import CommaSeparated, Completed, NearestChoice
 from jacengine.commands.output import FORMATS, LIST_FORMATS
 from jacengine.errors import ArgumentError, nearest
 from jacengine.problem.quantity import PARTS
 from jacengine.selection.budget import to_bytes
+from jacengine.selection.effort import Effort
 from jacengine.sweep.case_spec import CATALOGUE
+from jacengine.sweep.case_spec import Effort as SweepEffort
 from jacengine.sweep.cases import SIZES
+from jacengine.sweep.catalogue import load_workloads
 
-_Item = TypeVar("_Item")
 DTYPES = ("float64", "float32", "float16", "bfloat16")
 FOLDER = click.Path(path_type=Path, file_okay=False)
 RUN = click.Path(path_type=Path)
 
 
-class NearestChoice(click.Choice[str]):
-    """A choice whose error message names the nearest value."""
-
-    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
-        """Append the nearest value."""
-        message = super().get_invalid_choice_message(value, ctx)
-        return message + nearest(str(value), self.choices)
-
-
-class CommaSeparated(click.ParamType[tuple[_Item, ...]], Generic[_Item]):
-    """Values separated by commas outside parentheses, which names of libraries have."""
-
-    name = "list"
-
-    def __init__(
-        self, item: click.ParamType[_Item], all_items: tuple[_Item, ...] = ()
-    ) -> None:
-        """Take the type of each value, and what the word `all` stands for."""
-        self._item = item
-        self._all = all_items
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[_Item, ...]:
-        """Split the text, convert each value and drop duplicates."""
-        if isinstance(value, tuple):
-            return value
-        split = re.split(r",(?![^()]*\))", str(value))
-        parts = [part.strip() for part in split if part.strip()]
-        if not parts:
-            self.fail("expected a value, or several separated by commas", param, ctx)
-        if self._all and "all" in parts:
-            return self._all
-        items = [self._item.convert(part, param, ctx) for part in parts]
-        return tuple(dict.fromkeys(items))
-
-
 def device(value: str) -> str:
     """Check that PyTorch has a device."""
     if not re.fullmatch(r"cpu|cuda(:\d+)?", value):
-        raise click.BadParameter(f"{value!r} is neither 'cpu' nor 'cuda'.")
+        hint = nearest(value, ("cpu", "cuda"))
+        raise click.BadParameter(f"{value!r} is neither 'cpu' nor 'cuda'.{hint}")
     count = torch.cuda.device_count()
     if value != "cpu" and int(value.partition(":")[2] or 0) >= count:
         raise click.BadParameter(
@@ -103,16 +73,49 @@ def tolerances(value: str) -> dict[str, float]:
     return found
 
 
-NAMES = CommaSeparated(click.STRING)
+def _strategies(ctx: click.Context) -> Iterable[str]:
+    """List the strategies of the quantity that is given, or else of all."""
+    quantity = ctx.params.get("quantity")
+    registry = known_strategies()
+    quantities = PARTS if quantity is None else (quantity,)
+    return (name for q in quantities for name in registry.names(q))
+
+
+def _methods(ctx: click.Context) -> Iterable[str]:
+    """List the strategies, and the libraries that are compared with."""
+    return {*_strategies(ctx), *(baseline.name for baseline in BASELINES)}
+
+
+def _workloads(ctx: click.Context) -> Iterable[str]:
+    found = load_workloads(ctx.params.get("catalogue") or CATALOGUE)
+    return (workload.name for workload in found)
+
+
+def _words(ctx: click.Context) -> Iterable[str]:
+    """List the words of an expression for cases."""
+    return {*_workloads(ctx), *SIZES, "and", "or", "not"}
+
+
+def _devices(_: click.Context) -> Iterable[str]:
+    count = torch.cuda.device_count()
+    return ("cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count)))
+
+
+STRATEGY_LIST = CommaSeparated(Completed(click.STRING, _strategies))
+METHOD_LIST = CommaSeparated(Completed(click.STRING, _methods))
+WORKLOAD_LIST = CommaSeparated(Completed(click.STRING, _workloads))
+EXPRESSION = Completed(click.STRING, _words, words=True)
+WRT = CommaSeparated(Completed(click.STRING, lambda _: ("0", "inputs", "params")))
 SIZE_LIST = CommaSeparated(NearestChoice([*SIZES, "all"]), all_items=SIZES)
 DTYPE_LIST = CommaSeparated(NearestChoice(DTYPES))
-DEVICE_LIST = CommaSeparated(click.types.FuncParamType(device))
+DEVICE_LIST = CommaSeparated(Completed(click.types.FuncParamType(device), _devices))
 THREADS = click.IntRange(1, 9999)
 THREADS_LIST = CommaSeparated(THREADS)
 
 
-EFFORTS = click.Choice(["quick", "thorough"])
-QUANTITIES = click.Choice(list(PARTS))
+SWEEP_EFFORTS = NearestChoice(list(get_args(SweepEffort)))
+EFFORTS = NearestChoice(list(get_args(Effort)))
+QUANTITIES = NearestChoice(list(PARTS))
 
 CATALOGUE_OPTION = click.option(
     "--catalogue",
@@ -122,13 +125,13 @@ CATALOGUE_OPTION = click.option(
 )
 STRATEGIES_OPTION = click.option(
     "--strategies",
-    type=NAMES,
+    type=STRATEGY_LIST,
     metavar="NAME,...",
     help="Use these methods of jacengine only.",
 )
 EXCLUDE_OPTION = click.option(
     "--exclude",
-    type=NAMES,
+    type=METHOD_LIST,
     default=(),
     metavar="NAME,...",
     help="Leave out these methods and libraries.",
@@ -143,7 +146,7 @@ FORMAT_OPTION, LIST_FORMAT_OPTION = (
     click.option(
         "--format",
         "form",
-        type=click.Choice(forms),
+        type=NearestChoice(forms),
         default="table",
         help="The format of standard output.",
     )

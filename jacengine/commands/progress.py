@@ -63,7 +63,7 @@ class Progress:
                 f"[{taken_s:.1f} s] {self._remaining()}",
                 markup=False,
                 soft_wrap=True,
-                style="red" if case.failure else "",
+                style="red" if case.failure and not case.skipped else "",
             )
 
     def pause(self) -> None:
@@ -82,7 +82,8 @@ class Progress:
 
 def _result(case: Case) -> str:
     if case.failure:
-        return one_line(case.failure)
+        reason = one_line(case.failure)
+        return f"skipped: {reason}" if case.skipped else reason
     ranking = Ranking(case)
     winner, auto = ranking.winner, ranking.best("auto")
     if winner is None:

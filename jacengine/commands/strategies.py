@@ -19,7 +19,12 @@ from jacengine.sweep.catalogue import load_workloads
 
 @click.command("strategies")
 @click.option("--peers", is_flag=True, help="List the other libraries instead.")
-@click.option("--quantity", type=QUANTITIES, default="jacobian")
+@click.option(
+    "--quantity",
+    type=QUANTITIES,
+    default="jacobian",
+    help="List the methods of this quantity.",
+)
 @LIST_FORMAT_OPTION
 def strategies_command(form: str, *, peers: bool, quantity: Quantity) -> None:
     """List the methods: how each works, and when it is the fastest."""

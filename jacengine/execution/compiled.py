@@ -28,6 +28,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from jacengine._locks import TORCH_GLOBAL_LOCK
+from jacengine._progress import stage
 from jacengine._torch_compile import GuardedCaptures
 from jacengine._torch_lowering import in_own_order, lowered_graph
 from jacengine._torch_private import set_grad_enabled
@@ -79,10 +80,11 @@ class CompiledSweep:
             programs, inputs, alike = self._captured(bound)
             program = programs.get(bool(into))
             if program is None or not program.fits(inputs):
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    program = self._traced(alike, inputs, into)
-                program.compile()
+                with stage("compilation"):
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")
+                        program = self._traced(alike, inputs, into)
+                    program.compile()
                 programs[bool(into)] = program
             if not program.verified:
                 program.verify(inputs, into, self._run(alike))

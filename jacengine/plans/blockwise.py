@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from jacengine import pytrees
+from jacengine._progress import stage
 from jacengine.errors import ArgumentError, MemoryBudgetError
 from jacengine.execution.sweep import Sweep
 from jacengine.plans.analysis import analyze_request
@@ -153,14 +155,16 @@ class BlockwiseJacobian:
         """Yield pieces along an axis, as large as the budget permits."""
         whole = self.problem.result_bytes
         most = max(1, min(size, int(self.budget / SHARE * size / max(1, whole))))
-        position = 0
+        position, begun = 0, time.monotonic()
         while position < size:
             # Balanced over the rest, should a first piece have proved too large.
             part = next(iter(balanced(size - position, most)))
             part = slice(position + part.start, position + part.stop)
             held = whole * (part.stop - part.start) // max(1, size)
+            taken = time.monotonic() - begun
             try:
-                piece = of(part, self.budget - held)
+                with stage("blocks", size, position, taken):
+                    piece = of(part, self.budget - held)
             except MemoryBudgetError:
                 if most == 1:
                     raise
@@ -207,11 +211,14 @@ class BlockwiseJacobian:
         return structure.unflatten(list(map(part_of, leaves)))
 
     def _of_parameters(self) -> Iterator[Piece]:
-        request = self._request
+        request, begun, done = self._request, time.monotonic(), 0
+        total = len(self.problem.call_spec.names)
         for names, size in self._parameter_groups():
             options = replace(self.problem.options, wrt=list(names))
-            plan = self._plan(self.budget - size, options=options)
-            found = plan(*request.args, kwargs=request.kwargs)
+            with stage("blocks", total, done, time.monotonic() - begun):
+                plan = self._plan(self.budget - size, options=options)
+                found = plan(*request.args, kwargs=request.kwargs)
+            done += len(names)
             yield replace(self._whole, parameters=names, jacobian=found)
 
     def _parameter_groups(self) -> Iterator[tuple[tuple[str, ...], int]]:

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from jacengine._locks import TORCH_GLOBAL_LOCK
+from jacengine._progress import progress
 from jacengine.execution.compiled import not_compilable
 from jacengine.execution.method import Execution
 from jacengine.execution.sweep import Sweep, prepare
@@ -133,7 +134,12 @@ class CompiledTier:
     def begin(self, bound: BoundFunction) -> None:
         """Trace for calls like this one, and compile on another thread."""
         traced = [self._traced(variant, bound) for variant in self.variants]
-        self._future = START(lambda: tuple(_compiled(*each) for each in traced))
+
+        def compile_all() -> Found:
+            with progress(None):  # nobody waits for it
+                return tuple(_compiled(*each) for each in traced)
+
+        self._future = START(compile_all)
 
     def result(self, timeout: float | None = None) -> Found:
         """Wait until it is over; return what is ready, or why it is not.

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from jacengine._progress import jacobian_progress
 from jacengine.errors import UnsupportedError
 from jacengine.execution.sweep import Sweep
 from jacengine.plans.shared_memory import refuse_shared_memory
@@ -33,7 +34,12 @@ def compute_nested(
     """
     if out is not None:
         refuse_shared_memory(problem, bound, out)
-    result = sweep.run(bound, out=out, pool=pool)
+    progress = jacobian_progress()
+    try:
+        result = sweep.run(bound, out=out, pool=pool, progress=progress)
+    finally:
+        if progress is not None:
+            progress.end()
     if reference is not None:
         verification = reference.verify(problem, bound, sweep.method, result)
         if not verification.right:

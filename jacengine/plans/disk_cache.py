@@ -16,6 +16,7 @@ import stat
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import platformdirs
 
@@ -23,7 +24,7 @@ from jacengine._files import read_file, replace_file
 from jacengine.errors import ArgumentError
 from jacengine.interface import Composition
 from jacengine.plans.serialization import LARGEST, from_json, read_key, to_json
-from jacengine.selection.select import Selection
+from jacengine.selection.select import BUSY, Selection
 from jacengine.timing import format_seconds
 
 _NAME = re.compile(r"[0-9a-f]{64}\.json")
@@ -76,18 +77,42 @@ def keep(key: str, selection: Selection) -> None:
         )
 
 
-def described() -> Iterator[tuple[str, str, str, str]]:
-    """Describe the choices: strategy, time, what for, file; `?` what is unreadable."""
+class Entry(NamedTuple):
+    """A choice on disk, for people.
+
+    Attributes:
+        strategy: What was chosen; `?` if the file is unreadable.
+        time: What it takes.
+        arguments: What it was chosen for.
+        file: The beginning of the file's name.
+        unstable: Whether other work disturbed the times, so that it is measured again
+            once the machine is quiet.
+    """
+
+    strategy: str
+    time: str
+    arguments: str
+    file: str
+    unstable: bool = False
+
+
+def described() -> Iterator[Entry]:
+    """Describe the choices."""
     for file in _files():
         try:
             document = json.loads(read_file(file, LARGEST))
             first = document["candidates"][0]
             key = json.loads(document["key"])
             taken = first["time_s"]
-            time = "" if taken is None else format_seconds(taken)
-            yield str(first["strategy"]), time, ", ".join(key["leaves"]), file.name[:12]
+            yield Entry(
+                str(first["strategy"]),
+                "" if taken is None else format_seconds(taken),
+                ", ".join(key["leaves"]),
+                file.name[:12],
+                float(document.get("load", 0.0)) > BUSY,
+            )
         except (OSError, ValueError, KeyError, IndexError, TypeError):
-            yield "?", "", "", file.name[:12]
+            yield Entry("?", "", "", file.name[:12])
 
 
 def clear() -> int:

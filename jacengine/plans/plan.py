@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jacengine import pytrees
 from jacengine._files import replace_file
+from jacengine._progress import stage, tell
 from jacengine.errors import (
     ArgumentError,
     JacengineError,
@@ -25,7 +26,6 @@ from jacengine.interface import Composition
 from jacengine.plans.compiled_tier import CompiledTier
 from jacengine.plans.compute import compute_nested
 from jacengine.plans.fallback import compute_by_first, untried
-from jacengine.plans.notice import BESIDE, say_once
 from jacengine.plans.resize import resize, unprepared
 from jacengine.plans.serialization import describe_options, to_json
 from jacengine.problem.bound_function import BoundFunction
@@ -189,7 +189,7 @@ class Plan:
             if tier is not None:
                 tier.spend(time.perf_counter() - started)
                 if tier.pays and not is_nested():
-                    say_once(BESIDE)
+                    tell("background compilation")
                     tier.begin(bound)
 
     def wait(
@@ -218,9 +218,10 @@ class Plan:
         leaves, structure = pytrees.flatten_call(args, kwargs or {})
         self.signature.check(self.callee, leaves, structure)
         bound = self.problem.bind(Callee(self.callee.fn, leaves), leaves)
-        if not tier.begun:
-            tier.begin(bound)
-        tier.result(timeout)
+        with stage("compilation"):
+            if not tier.begun:
+                tier.begin(bound)
+            tier.result(timeout)
         self._take_over(tier, bound)
         return self
 
@@ -378,10 +379,10 @@ class Plan:
 
     def explain(self) -> str:
         """Return what was chosen and why, as a table of every candidate."""
-        table = as_text(self.problem, self.selection)
         said = [f"{said}; now in use: {self.strategy}." for said in self.failures]
         note = None if self._tier is None else self._tier.note
-        return "\n".join([*said, *([] if note is None else [note]), table])
+        said += [] if note is None else [note]
+        return as_text(self.problem, self.selection, said)
 
     def to_frame(self) -> pd.DataFrame:
         """Return every candidate as a row of a pandas data frame."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import warnings
 from collections import OrderedDict
@@ -11,6 +12,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from jacengine._locks import SELECTION_LOCK, TORCH_GLOBAL_LOCK
+from jacengine._progress import Report, stage
 from jacengine.errors import (
     MemoryBudgetError,
     NoStrategyError,
@@ -24,7 +26,6 @@ from jacengine.plans.blockwise import BlockwiseJacobian
 from jacengine.plans.cache_key import key_of
 from jacengine.plans.cached_plan import CachedPlan
 from jacengine.plans.compute import answer
-from jacengine.plans.notice import COMPILATION, SELECTION, saying
 from jacengine.plans.plan import Plan
 from jacengine.plans.process_cache import CAPACITY, ProcessCache
 from jacengine.plans.request import PlanRequest
@@ -40,7 +41,7 @@ from jacengine.selection.explain import as_text
 from jacengine.selection.finite_differences import warn_of
 from jacengine.selection.first_choice import choose_first
 from jacengine.selection.repeatability import refuse_unrepeatable
-from jacengine.selection.select import BUSY, Selection, load_of_a_core, select
+from jacengine.selection.select import BUSY, RACE, Selection, load_of_a_core, select
 
 LITTLE = 2**24
 """Bytes that are taken to be free without a look, which takes a millisecond."""
@@ -182,6 +183,19 @@ def _make(
         PatternError: J has a nonzero outside of the pattern that the user gave.
         RandomnessError: That is because the function differs from call to call.
     """
+    with stage("selection", len(request.compositions)) as report:
+        return _choose(request, report, use_cache=use_cache, known=known, raced=raced)
+
+
+def _choose(
+    request: PlanRequest,
+    report: Report,
+    *,
+    use_cache: bool,
+    known: Pattern | None,
+    raced: bool,
+) -> tuple[Plan, Result | None]:
+    """Analyze a call, and choose a method: see `_make`."""
     callee, args, kwargs = request.callee, request.args, request.kwargs
     worth_s = 0.0 if raced else LOOKING_S
     problem = with_pattern(analyze_request(request), request, known, worth_s=worth_s)
@@ -204,8 +218,7 @@ def _make(
             warn_of(restored.doubt, problem.title)
             return _bound(problem, restored, signature, request), None
     bound, found = problem.bind(callee, request.leaves), None
-    message = COMPILATION if request.compiled is True else SELECTION
-    with _alone(problem), saying(message):
+    with _alone(problem):
         if raced:
             selection = select(
                 problem,
@@ -214,6 +227,7 @@ def _make(
                 budget=budget,
                 effort=request.effort,
                 compiled=request.compiled is True,
+                announce=_counted(report),
             )
         else:
             selection, found = choose_first(
@@ -230,6 +244,12 @@ def _make(
     if keeps and raced:
         disk_cache.keep(key, selection)
     return _bound(problem, selection, signature, request), found
+
+
+def _counted(report: Report) -> Callable[[str], object]:
+    """Return what reports the name of each method before it is tried."""
+    number = itertools.count()
+    return lambda name: report(next(number), "" if name == RACE else name)
 
 
 def _known(key: str, request: PlanRequest, *, raced: bool) -> Selection | None:

@@ -104,6 +104,7 @@ class Case:
         result_bytes: The size of the result.
         selection_s: Time of verification and timing.
         failure: The reason why there are no candidates.
+        skipped: Whether that is a library that is not installed: no failure of ours.
         workload: The workload of which this is one size; empty without sizes.
         size: The value of the workload's size parameter.
         parameter: The name of the size parameter.
@@ -126,6 +127,7 @@ class Case:
     result_bytes: int | None = None
     selection_s: float | None = None
     failure: str = ""
+    skipped: bool = False
     workload: str = ""
     size: int | None = None
     parameter: str = ""

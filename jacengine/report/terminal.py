@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from itertools import zip_longest
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from jacengine.problem.quantity import TITLES
 from jacengine.report.case import Case, Row
 from jacengine.report.formatting import one_line, ratio, seconds, size, truncated
 from jacengine.report.ranking import Ranking, time_ratio
+from jacengine.tables import Table, hanging
 
 _MAX_WIDTH = 40
 _REASON_WIDTH = 70
@@ -22,29 +21,16 @@ _CASE_TITLES = ("method", "chunk", "time", "of best", "peak", "notes")
 
 
 def make_table(
-    titles: Iterable[str],
+    titles: Sequence[str],
     rows: Iterable[Iterable[str]],
     *,
-    numbers: Collection[str] = (),
+    numbers: Sequence[str] = (),
     styles: Sequence[str] = (),
+    notes: str | None = None,
 ) -> Table:
-    """Make a table.
-
-    Args:
-        titles: The titles of the columns.
-        rows: The cells of each row, which may be foreign text.
-        numbers: Titles of columns that are aligned right and never wrapped.
-        styles: The style of each row.
-    """
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in titles:
-        if title in numbers:
-            table.add_column(title, justify="right", no_wrap=True)
-        else:
-            table.add_column(title, overflow="fold")
-    for row, style in zip_longest(rows, styles):
-        table.add_row(*(escape(one_line(cell)) for cell in row), style=style)
-    return table
+    """Make a table of cells that may be foreign text; see `Table`."""
+    cells = [tuple(map(one_line, row)) for row in rows]
+    return Table(titles, cells, numbers, styles, notes)
 
 
 def summary_table(cases: Sequence[Case]) -> Table:
@@ -112,7 +98,9 @@ def print_case(case: Case, console: Console) -> None:
     """Print the correct candidates, from fast to slow, and the outcomes of others."""
     console.print(f"\n[bold]{escape(one_line(case.name))}[/]  {_describe(case)}")
     if case.failure:
-        console.print(one_line(case.failure), style="red", markup=False)
+        reason, style = one_line(case.failure), "yellow" if case.skipped else "red"
+        reason = f"skipped: {reason}" if case.skipped else reason
+        console.print(hanging(reason, style, console))
     if case.unstable:
         console.print("unstable: other work disturbed these times", style="yellow")
     ranking = Ranking(case)
@@ -126,10 +114,12 @@ def print_case(case: Case, console: Console) -> None:
         cells = [_cells(ranking, row) for row in correct]
         styles = [_style(ranking, row) for row in correct]
         numbers = _CASE_TITLES[1:5]
-        console.print(make_table(_CASE_TITLES, cells, numbers=numbers, styles=styles))
+        table = make_table(
+            _CASE_TITLES, cells, numbers=numbers, styles=styles, notes=_CASE_TITLES[-1]
+        )
+        console.print(table)
     for outcome, names in others.items():
-        text = f"{outcome}: {', '.join(names)}"
-        console.print(text, style="dim", markup=False, soft_wrap=True)
+        console.print(hanging(f"{outcome}: {', '.join(names)}", "dim", console))
 
 
 def _describe(case: Case) -> str:

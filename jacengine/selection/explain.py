@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jacengine.problem.problem import Problem
@@ -12,40 +12,31 @@ from jacengine.seeding.colored import color_count
 from jacengine.selection.budget import format_bytes
 from jacengine.selection.candidate_result import CandidateResult
 from jacengine.selection.select import Selection
+from jacengine.tables import Table, piped_width
 from jacengine.timing import format_seconds
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.table import Table
 
-WIDTH = 110
-"""Columns of the table where no terminal says how many there are."""
-
-_NUMBERS = ("chunk", "passes", "time", "of best", "peak", "predicted")
+_NUMBERS = ("chunk", "fwd", "bwd", "time", "of best", "peak", "predicted")
 _MEASURED = ("time_s", "first_s", "runs", "predicted_bytes", "peak_bytes", "error")
 _STYLES = {"ok": "", "wrong": "red", "nonfinite": "red", "error": "red"}
 
 
 def table(selection: Selection) -> Table:
     """Lay a selection out, the chosen candidate first."""
-    from rich.markup import escape  # noqa: PLC0415 - slow to import
-    from rich.table import Table  # noqa: PLC0415
-
-    drawn = Table(box=None, header_style="bold", pad_edge=False, expand=False)
-    for title in ("strategy", *_NUMBERS, "outcome", "notes"):
-        drawn.add_column(
-            title,
-            justify="right" if title in _NUMBERS else "left",
-            no_wrap=title not in {"notes", "passes"},
-            overflow="fold",
-        )
     ranked = selection.ranked
     best = ranked[0].time_s if ranked else None
-    for i, result in enumerate(selection.candidates):
-        chosen = bool(ranked) and i == 0
-        style = "bold green" if chosen else _STYLES.get(result.outcome, "dim")
-        drawn.add_row(*map(escape, _cells(result, best)), style=style)
-    return drawn
+    styles = [_STYLES.get(result.outcome, "dim") for result in selection.candidates]
+    if ranked:
+        styles[0] = "bold green"
+    return Table(
+        ("strategy", *_NUMBERS, "notes"),
+        [_cells(result, best) for result in selection.candidates],
+        numbers=_NUMBERS,
+        styles=styles,
+        notes="notes",
+    )
 
 
 def _cells(result: CandidateResult, best: float | None) -> tuple[str, ...]:
@@ -53,16 +44,19 @@ def _cells(result: CandidateResult, best: float | None) -> tuple[str, ...]:
         return "" if value is None else write(value)
 
     relative = result.time_s / best if result.time_s and best else None
+    passes, notes = result.passes, result.notes
+    if result.outcome != "ok":
+        notes = f"{result.outcome}: {notes}" if notes else result.outcome
     return (
         result.strategy,
         written(result.chunk_size),
-        written(result.passes, lambda p: f"{p.forward} fwd, {p.backward} bwd"),
+        written(passes and passes.forward),
+        written(passes and passes.backward),
         written(result.time_s, format_seconds),
         written(relative, "{:.2f}".format),
         written(result.peak_bytes, format_bytes),
         written(result.predicted_bytes, format_bytes),
-        result.outcome,
-        result.notes,
+        notes,
     )
 
 
@@ -93,7 +87,8 @@ def summary(problem: Problem, selection: Selection) -> str:
     if selection.unstable:
         lines.append(
             f"Unstable: {selection.load:.1f} processes wanted each core when this was "
-            "measured. Measure again on a quiet machine."
+            "measured. The choice is used while the machine is that busy; once it is "
+            "quiet, auto and plan measure again."
         )
     if selection.doubt is not None:
         lines.append(
@@ -114,8 +109,14 @@ def summary(problem: Problem, selection: Selection) -> str:
     return "\n".join(lines)
 
 
-def as_text(problem: Problem, selection: Selection) -> str:
-    """Draw summary and table; in colour where standard output is a terminal."""
+def as_text(problem: Problem, selection: Selection, further: Sequence[str] = ()) -> str:
+    """Draw summary and table; in colour where standard output is a terminal.
+
+    Args:
+        problem: What is computed.
+        selection: What was chosen.
+        further: What else to say, a line each, before the rest.
+    """
     from rich.console import Console  # noqa: PLC0415 - slow to import
 
     terminal = sys.stdout.isatty()
@@ -123,10 +124,11 @@ def as_text(problem: Problem, selection: Selection) -> str:
     console = Console(
         file=buffer,
         force_terminal=terminal,
-        width=None if terminal else WIDTH,
+        width=None if terminal else piped_width(),
         highlight=False,
     )
-    console.print(summary(problem, selection), markup=False, soft_wrap=True)
+    for line in (*further, *summary(problem, selection).splitlines()):
+        console.print(line, markup=False, soft_wrap=not terminal)
     console.print(table(selection))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 

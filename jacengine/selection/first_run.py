@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from jacengine._progress import jacobian_progress
 from jacengine.execution.direction_loop import Progress
 from jacengine.execution.sweep import Sweep
 from jacengine.problem.bound_function import BoundFunction
@@ -83,11 +84,18 @@ def verified_run(
     if result.compiled:
         sweep.run(bound)  # compiles
         result = replace(result, sweep=sweep)
-    progress = _limited(limit_s, clock)
-    taken = seconds(
-        lambda: computed.append(sweep.run(bound, progress=progress, checked=checked)),
-        problem.outputs[0].device,
-    )
+    heard = jacobian_progress()
+    progress = _limited(limit_s, clock, heard)
+    try:
+        taken = seconds(
+            lambda: computed.append(
+                sweep.run(bound, progress=progress, checked=checked)
+            ),
+            problem.outputs[0].device,
+        )
+    finally:
+        if heard is not None:
+            heard.end()
     verification = reference.verify(problem, bound, sweep.method, computed[0])
     timed = replace(result, time_s=taken, first_s=taken, error=verification.error)
     if not verification.right:
@@ -96,11 +104,15 @@ def verified_run(
     return timed, computed[0]
 
 
-def _limited(limit_s: float, clock: Callable[[], float]) -> Progress:
+def _limited(
+    limit_s: float, clock: Callable[[], float], heard: Progress | None
+) -> Progress:
     """Stop a run that begins now after so many seconds, unless it is done."""
     begun = clock()
 
-    def progress(_: Task, done: float) -> None:
+    def progress(task: Task, done: float) -> None:
+        if heard is not None:
+            heard(task, done)
         taken = clock() - begun
         if done < 1 and taken > limit_s:
             raise TooSlow(taken / done)

@@ -107,7 +107,7 @@ def select(
     effort: Effort,
     compiled: bool = False,
     clock: Callable[[], float] = time.perf_counter,
-    announce: Callable[[str], None] = lambda _: None,
+    announce: Callable[[str], object] = lambda _: None,
 ) -> Selection:
     """Choose the fastest method that is right and fits.
 
@@ -152,7 +152,7 @@ def _enter_all(
     *,
     timed: bool,
     compiled: bool,
-    announce: Callable[[str], None],
+    announce: Callable[[str], object],
 ) -> None:
     """Try candidates in the order of the cost model, while it is worth it."""
     problem, met = race.problem, set[str]()

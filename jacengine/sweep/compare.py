@@ -115,7 +115,7 @@ def _pairs(base: Case, new: Case) -> Iterator[tuple[Row, Row]]:
         one = earlier.get((row.kind, row.strategy))
         if one is not None and (one.outcome == "ok" or row.outcome == "ok"):
             yield one, row
-    if not new.rows:  # the case as a whole has failed
+    if not new.rows and not new.skipped:  # the case as a whole has failed
         for row in base.rows:
             if row.outcome == "ok" and row.kind != "library":
                 yield row, Row(row.strategy, "error", new.failure, kind=row.kind)

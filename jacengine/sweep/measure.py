@@ -46,7 +46,8 @@ def measure(
         crashes: Strategies and libraries that must not run again.
 
     Returns:
-        The case; an error of the case as a whole is its `failure`.
+        The case; an error of the case as a whole is its `failure`. It is skipped if its
+        workload needs a library that is not installed.
     """
     case = Case(
         spec.name,
@@ -68,6 +69,9 @@ def measure(
             return _measure(case, built, settings, announce, crashes or {})
         except JacengineError as error:
             return replace(case, failure=str(error).partition("\n")[0])
+        except ModuleNotFoundError as error:
+            reason = f"{error.name} is not installed" if error.name else str(error)
+            return replace(case, failure=reason, skipped=True)
         except Exception as error:
             return replace(case, failure=f"{type(error).__name__}: {error}")
 

@@ -1,6 +1,9 @@
+import io
 import json
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -30,6 +33,14 @@ def refuses() -> tuple[object, ...]:
         raise KeyError("inside")
 
     return fn, torch.ones(2)
+
+
+def quits() -> None:
+    sys.exit("bye")
+
+
+def none() -> None:
+    pass
 
 
 def wrong() -> int:
@@ -76,7 +87,11 @@ def test_auto_keeps_its_choice(tmp_path: Path) -> None:
         (("wrong",), 2, "returned a int"),
         (("HERE",), 2, "is a str"),
         (("pare",), 2, "Did you mean 'pair'"),
-        (("pair", "--wrt", "wieght"), 2, "weight"),
+        (("pair", "--wrt", "wieght"), 2, "Did you mean 'weight'?"),
+        (("pair", "--wrt", "parms"), 2, "Did you mean 'params'?"),
+        (("nested", "--wrt", "inptus"), 2, "Did you mean 'inputs'?"),
+        (("quits",), 2, "quits raised SystemExit: bye (test_auto.py, line"),
+        (("none",), 2, "returned a NoneType"),
         (("pair", "--strategies", "vmap_vpj"), 2, "Did you mean 'vmap_vjp'"),
         (("pair", "--memory-budget", "8B"), 3, "budget"),
         (("pair", "--batch-dim", "1"), 2, "batch-dim"),
@@ -92,3 +107,65 @@ def test_mistakes_with_auto(
     assert result.exit_code == code, result.output
     assert message in result.stderr
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("raise RuntimeError('no driver')", "RuntimeError: no driver (broken.py, line"),
+        ("import sys; sys.exit()", "cannot be imported: SystemExit"),
+        ("import jacengine_of_another_world", "No module named 'jacengine_of_another"),
+        ("def build(:", "SyntaxError"),
+    ],
+)
+def test_a_module_that_raises(
+    text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    result = run("auto", "broken:build")
+
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nonsense", "expected MODULE:NAME, as in"),
+        ("models/mine.py:build", "not a file: models.mine:build"),
+        ("no_such_module:build", "No module named 'no_such_module'"),
+    ],
+)
+def test_a_name_of_no_factory(name: str, message: str) -> None:
+    result = run("auto", name)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "markdown"])
+def test_formats(form: str) -> None:
+    options = ("--strategies", "vmap_vjp,vmap_jvp", "--batch-dim", "0")
+    result = run("auto", f"{HERE}:pair", *options, "--format", form)
+
+    assert result.exit_code == 0, result.output
+    if form == "json":
+        found = json.loads(result.stdout)
+        best = found["candidates"][0]
+        assert found["strategy"] == best["strategy"]
+        assert (found["outputs"], found["inputs"], found["samples"]) == (2, 3, 4)
+        assert best["outcome"] == "ok"
+        assert best["time_s"] > 0
+        assert {r["strategy"] for r in found["candidates"]} == {"vmap_vjp", "vmap_jvp"}
+    elif form == "csv":
+        frame = pd.read_csv(io.StringIO(result.stdout))
+        assert set(frame.strategy) == {"vmap_vjp", "vmap_jvp"}
+        assert frame.time_s[0] > 0
+    else:
+        title, _, *rows = result.stdout.splitlines()
+        assert title.startswith("| strategy | outcome |")
+        assert len(rows) >= 2
+        assert "None" not in result.stdout

@@ -2,6 +2,7 @@ import csv
 import io
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,24 @@ def test_another_report_is_not_overwritten() -> None:
     Path("a/results.json").write_text("{}")
 
     assert run("bench", *FAKES, "--out", "a").exit_code == 2
+
+
+def test_a_skipped_case_is_no_failure(fake: type[FakeSupervisor]) -> None:
+    def answer(spec: CaseSpec) -> Case:
+        if spec.workload != "two":
+            return made_up(spec)
+        return replace(failing(spec), failure="x is not installed", skipped=True)
+
+    fake.answer = staticmethod(answer)
+
+    result = run("bench", *FAKES, "--out", "a")
+
+    assert result.exit_code == 0
+    assert "(2/3) two/2  skipped: x is not installed" in result.stderr
+    assert "Skipped: two/2 (x is not installed)" in result.stderr
+    assert "No correct method" not in result.stderr
+    assert "skipped: x is not installed" in result.stdout
+    assert [case.skipped for case in read_journal(Path("a")).cases].count(True) == 1
 
 
 def test_a_failure_is_exit_code_3(fake: type[FakeSupervisor]) -> None:

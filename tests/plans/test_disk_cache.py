@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from torch import Tensor, nn
 
 import jacengine
-from jacengine.commands import main
+from jacengine.commands import doctor, main
 from jacengine.plans import disk_cache
 from jacengine.plans.plan import Plan
 
@@ -169,3 +169,32 @@ def test_commands(folder: Path) -> None:
     assert "?" in run(main, ["cache", "list"]).output
     assert "2 choices deleted" in run(main, ["cache", "clear"]).output
     assert not list(folder.glob("*.json"))
+
+
+def test_a_choice_of_a_busy_machine_is_said_to_be_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "jacengine.selection.select.psutil.getloadavg", lambda: (999.0, 0, 0)
+    )
+    monkeypatch.setattr(doctor, "LOAD_S", 0.0)
+    plan = _plan()
+    said = " ".join(plan.explain().split())
+    assert "once it is quiet, auto and plan measure again" in said
+    [entry] = disk_cache.described()
+    assert entry.unstable
+
+    listed = CliRunner().invoke(main, ["cache", "list", "--format", "json"])
+    assert "busy machine" in json.loads(listed.stdout)[0]["notes"]
+    checks = {check.check: check for check in doctor.run_checks()}
+    assert checks["cache"].status == "warning"
+    assert "holds 1 choice; 1 measured on a busy machine" in checks["cache"].message
+    assert checks["load"].status == "warning"
+
+
+def test_no_choices_are_no_empty_table(folder: Path) -> None:
+    result = CliRunner().invoke(main, ["cache", "list"])
+    assert result.stdout == ""
+    assert result.stderr == f"no choices ({folder})\n"
+    result = CliRunner().invoke(main, ["cache", "list", "--format", "json"])
+    assert json.loads(result.stdout) == []

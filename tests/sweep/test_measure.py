@@ -1,5 +1,7 @@
+import importlib
 import math
 import shutil
+from dataclasses import replace
 from typing import NoReturn
 
 import pytest
@@ -135,3 +137,16 @@ def _linear() -> Workload:
 
 def _without_libraries(workload: Workload) -> Case:
     return measure(CaseSpec(workload.name, 2), workload, Settings(peers=False))
+
+
+def test_a_library_that_is_missing_skips_the_case() -> None:
+    def build(_: int) -> DerivativeSpec:
+        importlib.import_module("jacengine_of_another_world")
+        raise AssertionError
+
+    workload = replace(_linear(), build=build)
+    case = measure(CaseSpec(workload.name, 2), workload, Settings())
+
+    assert case.skipped
+    assert case.failure == "jacengine_of_another_world is not installed"
+    assert not case.rows
