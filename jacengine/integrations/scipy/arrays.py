@@ -100,9 +100,12 @@ def as_csr(tensor: Tensor) -> sparse.csr_array[np.float64]:
     starts, columns = tensor.crow_indices(), tensor.col_indices()
     largest = max(columns.numel(), *tensor.shape)
     index = np.int32 if largest <= np.iinfo(np.int32).max else np.int64
-    parts = (
-        as_array(tensor.values()),
-        columns.numpy(force=True).astype(index),
-        starts.numpy(force=True).astype(index),
+    rows, width = tensor.shape
+    return sparse.csr_array(
+        (
+            as_array(tensor.values()),
+            columns.numpy(force=True).astype(index),
+            starts.numpy(force=True).astype(index),
+        ),
+        shape=(rows, width),
     )
-    return sparse.csr_array(parts, shape=tuple(tensor.shape))

@@ -61,12 +61,14 @@ def constraint(
     check_sparse(sparse, (None, "csr"))
     check_options(options, PlanOptions)
     length, vector = len(as_vector(x0, "x0")), functools.partial(outputs.vector, fn)
+    # The stubs of SciPy know no `v`.
+    hess: Any = _WeightedHessian(fn, length, sparse, options)
     return NonlinearConstraint(
         Value(vector, length),
         lb,
         ub,
         jac=Matrix(vector, length, sparse, options),
-        hess=_WeightedHessian(fn, length, sparse, options),
+        hess=hess,
         keep_feasible=keep_feasible,
     )
 

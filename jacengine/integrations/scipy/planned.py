@@ -36,7 +36,8 @@ class Planned:
         """
         self.plan: Plan | None = None
         self._fn, self._options, self._example = fn, dict(options), example
-        self._given = options.get("sparsity", "auto") not in {None, "auto", "detect"}
+        given = options.get("sparsity")
+        self._given = given is not None and not isinstance(given, str)
 
     def __call__(self, *args: Any, kwargs: Mapping[str, Any] | None = None) -> Any:
         """Compute the derivative.
