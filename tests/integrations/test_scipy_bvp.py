@@ -30,7 +30,9 @@ def test_bratu() -> None:
     for theta_range, guess in (((1, 2), 0.0), ((10, 12), 3.0)):  # there are two
         y = np.zeros((2, 5))
         y[0] = guess
-        found = solve_bvp(fun, bc, x, y, fun_jac=fun_jac, bc_jac=bc_jac, tol=1e-8)
+        found = solve_bvp(
+            fun, bc, x, y, fun_jac=fun_jac, bc_jac=bc_jac, tol=1e-7, max_nodes=5000
+        )
         assert found.success
         theta = brentq(lambda q: q - 2**0.5 * np.cosh(q / 4), *theta_range)
         at = np.linspace(0, 1, 11)
@@ -65,7 +67,9 @@ def test_an_unknown_parameter_is_found() -> None:
     x = np.linspace(0, 1, 5)
     y = np.zeros((2, 5))
     y[0, 1], y[0, 3] = 1, -1
-    found = solve_bvp(fun, bc, x, y, p=[6], fun_jac=fun_jac, bc_jac=bc_jac, tol=1e-8)
+    found = solve_bvp(
+        fun, bc, x, y, p=[6], fun_jac=fun_jac, bc_jac=bc_jac, tol=1e-7, max_nodes=5000
+    )
     assert found.success
     assert found.p == pytest.approx([2 * np.pi], rel=1e-7)
     np.testing.assert_allclose(found.sol(0.1)[0], np.sin(0.2 * np.pi), rtol=1e-6)
@@ -121,7 +125,7 @@ def test_points_that_depend_on_each_other_are_refused() -> None:
     [
         (lambda x, y: y[0], r"\(4,\); expected \(2, 4\)"),
         (lambda x, y: y.float(), "float32"),
-        (lambda x, y: y.numpy(), "ndarray"),
+        (lambda x, y: y.detach().numpy(), "ndarray"),
     ],
 )
 def test_other_right_hand_sides_are_refused(fn: Any, said: str) -> None:
@@ -136,6 +140,6 @@ def test_other_arguments_are_refused() -> None:
     with pytest.raises(ArgumentError, match=r"y has shape \(2,\)"):
         problem.fun([0.0, 1.0], [1.0, 2.0])
     with pytest.raises(OutputTypeError, match=r"shape \(2, 2\)"):
-        bvp(bratu, lambda left, right: torch.outer(left, right)).bc([1, 2], [3, 4])
+        bvp(bratu, torch.outer).bc([1, 2], [3, 4])
     with pytest.raises(ArgumentError, match="sparsity= is no option"):
         jscipy.bvp(bratu, clamped, sparsity=None)  # type: ignore[call-arg]

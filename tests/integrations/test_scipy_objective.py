@@ -107,11 +107,11 @@ def test_value_and_gradient_come_from_one_evaluation() -> None:
     callbacks.jac(x0)
     for k in range(3):
         x = x0 + 0.1 * k
-        counted.count = 0
+        before = counted.count
         assert callbacks.fun(x) == pytest.approx(rosen(x), rel=1e-12)
-        assert counted.count == 1
+        assert counted.count == before + 1
         np.testing.assert_allclose(callbacks.jac(x), rosen_der(x), rtol=1e-12)
-        assert counted.count == 1
+        assert counted.count == before + 1
 
 
 def test_where_no_gradient_is_wanted_none_is_computed() -> None:
@@ -119,18 +119,6 @@ def test_where_no_gradient_is_wanted_none_is_computed() -> None:
     f = objective(counted, START)
     found = minimize(f.fun, START, method="Nelder-Mead", options={"maxiter": 30})
     assert counted.count == found.nfev
-
-
-def test_an_infinite_value_keeps_its_gradient() -> None:
-    def f(x: Tensor) -> Tensor:
-        return (1 / x[0]).square() + x[1]
-
-    for strategy in ("vmap_jvp", "vmap_vjp"):
-        scalar = functools.partial(outputs.scalar, f)
-        both = SharedEvaluation(scalar, 2, {**QUICK, "strategies": [strategy]})
-        np.testing.assert_allclose(both.jac([1.0, 2.0]), [-2, 1])
-        assert both.fun([0.0, 2.0]) == np.inf
-        assert both.jac([0.0, 2.0])[1] == 1
 
 
 def test_products_at_a_point_share_its_linearization() -> None:
@@ -148,7 +136,7 @@ def test_new_data_count_at_a_warm_start() -> None:
     shift = torch.zeros(4, dtype=torch.float64)
     f = objective(lambda x: rosenbrock(x - shift), START)
     options: Any = {"jac": f.jac, "hessp": f.hessp, "method": "trust-krylov"}
-    first = minimize(f.fun, START, **options)
+    first = minimize(f.fun, np.zeros(4), **options)
     shift += 1
     second = minimize(f.fun, first.x, **options)
     assert first.x == pytest.approx(np.ones(4), abs=1e-4)
@@ -173,9 +161,8 @@ def test_further_arguments_pass() -> None:
     assert found.x == pytest.approx(a, abs=1e-2)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_gradients_and_hessians_are_not_overwritten(compiled: bool) -> None:
-    _, jac, hess, _ = jscipy.objective(rosenbrock, START, compiled=compiled)
+def test_gradients_and_hessians_are_not_overwritten() -> None:
+    _, jac, hess, _ = objective(rosenbrock, START)
     kept = [(jac(x), hess(x), x) for x in (START, X, START)]
     for gradient, hessian, x in kept:
         np.testing.assert_allclose(gradient, rosen_der(x), rtol=1e-12)
@@ -233,17 +220,17 @@ def test_the_derivatives_of_a_constraint(sparse: Any) -> None:
         np.testing.assert_allclose(H, [[2 * sum(v), 0], [0, 0]])
 
 
-@pytest.mark.parametrize("sparse", [None, "csr"])
-@pytest.mark.parametrize("method", ["trust-constr", "SLSQP"])
+@pytest.mark.parametrize(
+    ("method", "sparse"),
+    [("trust-constr", None), ("trust-constr", "csr"), ("SLSQP", None)],
+)
 def test_minimize_under_constraints(method: Any, sparse: Any) -> None:
-    if method == "SLSQP":
-        sparse = None
     f = objective(rosenbrock, [0, 0], sparse=sparse)
-    bound = constraint(curves, [0, 0], -np.inf, 1, sparse=sparse)
-    line = constraint(lambda x: 2 * x[0] + x[1], [0, 0], 1, 1, sparse=sparse)
-    derivatives = {"jac": f.jac}
-    if method == "trust-constr":
-        derivatives["hess"] = f.hess
+    uses_hess = method == "trust-constr"
+    options: Any = {"sparse": sparse, "hess": uses_hess}
+    bound = constraint(curves, [0, 0], -np.inf, 1, **options)
+    line = constraint(lambda x: 2 * x[0] + x[1], [0, 0], 1, 1, **options)
+    derivatives = {"jac": f.jac, **({"hess": f.hess} if uses_hess else {})}
     found = minimize(
         f.fun, [0.5, 0.0], method=method, constraints=[bound, line], **derivatives
     )

@@ -128,7 +128,7 @@ def test_a_stencil_in_two_dimensions() -> None:
     assert J.nnz == 2 * size**2 * 6
     u, v = y.reshape(2, -1)
     ring = sparse.diags_array(
-        [1, 1, 1, 1], offsets=[-1, 1, size - 1, 1 - size], shape=(size, size)
+        [1.0, 1.0, 1.0, 1.0], offsets=[-1, 1, size - 1, 1 - size], shape=(size, size)
     )
     eye = sparse.eye_array(size)
     laplacian = (

@@ -180,8 +180,16 @@ def test_new_data_count_at_a_warm_start(share: bool) -> None:
     assert second.x == pytest.approx(TRUTH * [2, 1, 2], abs=1e-6)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("kind", [None, "csr", "shared"])
+@pytest.mark.parametrize(
+    ("kind", "compiled"),
+    [
+        (None, False),
+        ("csr", False),
+        ("shared", False),
+        ("csr", True),
+        ("shared", True),
+    ],
+)
 def test_jacobians_are_not_overwritten(kind: Any, compiled: bool) -> None:
     options: dict[str, Any] = {"share_evaluation": True} if kind == "shared" else {}
     if kind == "csr":
@@ -238,17 +246,17 @@ def test_one_evaluation_serves_both() -> None:
     )
     jac(np.ones(40))  # makes the plan, and says that J is wanted
     x = np.linspace(0, 1, 40)
-    counted.count = 0
+    before = counted.count
     value, J = fun(x), jac(x)
-    assert counted.count == 1
+    assert counted.count == before + 1
     np.testing.assert_allclose(value, [np.sin(x).sum(), (x**2).sum()], rtol=1e-14)
     np.testing.assert_allclose(J, [np.cos(x), 2 * x], rtol=1e-14)
     fun(x + 1)  # at a rejected step J is not asked for
-    counted.count = 0
+    before = counted.count
     np.testing.assert_allclose(
         fun(x + 2), [np.sin(x + 2).sum(), ((x + 2) ** 2).sum()], rtol=1e-14
     )
-    assert counted.count == 1
+    assert counted.count == before + 1
     np.testing.assert_allclose(jac(x + 2), [np.cos(x + 2), 2 * (x + 2)], rtol=1e-14)
 
 

@@ -88,7 +88,7 @@ def _as_argument(leaf: Any) -> Any:
 
 def as_array(tensor: Tensor) -> Array:
     """Return a tensor as a contiguous array that may be written to."""
-    return np.ascontiguousarray(tensor.numpy(force=True))
+    return np.asarray(tensor.numpy(force=True), order="C")
 
 
 def as_csr(tensor: Tensor) -> sparse.csr_array[np.float64]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Unpack
 
 import torch
-from scipy.optimize import NonlinearConstraint
+from scipy.optimize import BFGS, NonlinearConstraint
 from torch import Tensor
 
 from jacengine.integrations.scipy import outputs
@@ -26,6 +26,7 @@ def constraint(
     ub: Any,
     *,
     keep_feasible: Any = False,
+    hess: bool = True,
     sparse: Sparse = None,
     **options: Unpack[PlanOptions],
 ) -> NonlinearConstraint:
@@ -37,6 +38,8 @@ def constraint(
         lb: Lower bounds, as SciPy takes them.
         ub: Upper bounds.
         keep_feasible: Whether all iterates have to satisfy them.
+        hess: Whether to give exact Hessians. `False` leaves SciPy's own estimate, for
+            methods that use none, such as `"SLSQP"`, which warns otherwise.
         sparse: `None` for Jacobians and Hessians that are arrays, `"csr"` for CSR
             arrays. Of the methods of `minimize`, `"trust-constr"` takes those.
         options: Of `jacengine.plan`, which is called at the first use of a derivative:
@@ -54,7 +57,7 @@ def constraint(
         >>> from scipy.optimize import minimize
         >>> from jacengine.integrations import scipy as jscipy
         >>> f = jscipy.objective(lambda x: x.sum(), [1, 0])
-        >>> disk = jscipy.constraint(lambda x: x.square().sum(), [1, 0], 0, 2)
+        >>> disk = jscipy.constraint(lambda x: x @ x, [1, 0], 0, 2, hess=False)
         >>> minimize(f.fun, [1, 0], jac=f.jac, constraints=disk).x.round(3)
         array([-1., -1.])
     """
@@ -62,13 +65,13 @@ def constraint(
     check_options(options, PlanOptions)
     length, vector = len(as_vector(x0, "x0")), functools.partial(outputs.vector, fn)
     # The stubs of SciPy know no `v`.
-    hess: Any = _WeightedHessian(fn, length, sparse, options)
+    hessian: Any = _WeightedHessian(fn, length, sparse, options) if hess else BFGS()
     return NonlinearConstraint(
         Value(vector, length),
         lb,
         ub,
         jac=Matrix(vector, length, sparse, options),
-        hess=hess,
+        hess=hessian,
         keep_feasible=keep_feasible,
     )
 

@@ -61,7 +61,6 @@ class SharedEvaluation:
         self._fn, self._length = fn, length
         scaled = functools.partial(_scaled, fn)
         self._both = Planned(scaled, {**options, "wrt": (0, 1)})
-        self._alone = Planned(fn, options)
         self._one = torch.ones((), dtype=torch.float64, device="cpu")
         self._pending: tuple[Point, Array] | None = None
         self._wanted = False
@@ -98,9 +97,6 @@ class SharedEvaluation:
         """Return the derivative and the value."""
         tensors, named = as_arguments(args, kwargs)
         derivative, value = self._both(x, self._one, *tensors, kwargs=named)
-        if not bool(torch.isfinite(value).all()):
-            # Forward mode multiplies the value by tangents that are zero: NaN.
-            derivative = self._alone(x, *tensors, kwargs=named)
         return as_array(derivative), as_array(value)
 
 
