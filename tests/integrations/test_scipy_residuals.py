@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy import sparse
+from scipy import optimize, sparse
 from scipy.differentiate import jacobian
-from scipy.optimize import least_squares, root
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 
@@ -23,8 +22,12 @@ from jacengine import (
 from jacengine.integrations import scipy as jscipy
 from tests.integrations.counting import Calls
 
-residuals = functools.partial(jscipy.residuals, effort="none", compiled=False)
+residuals: Any = functools.partial(jscipy.residuals, effort="none", compiled=False)
 """Most tests are of what a plan computes, not of how fast."""
+
+# The stubs of SciPy take their own callbacks alone.
+least_squares: Any = optimize.least_squares
+root: Any = optimize.root
 
 T = np.linspace(0.0, 2.0, 15)
 TRUTH = np.array([2.0, -1.3, 0.5])
@@ -151,7 +154,7 @@ def test_keyword_arguments_and_numbers_of_numpy_pass() -> None:
 
     w = np.array([1.0, 2.0])
     fun, jac = residuals(f, [1, 1])
-    kwargs = {"weights": {"w": w}, "power": np.int64(3)}
+    kwargs: dict[str, Any] = {"weights": {"w": w}, "power": np.int64(3)}
     np.testing.assert_array_equal(fun([2, 3], **kwargs), [8, 54])
     np.testing.assert_allclose(jac([2, 3], **kwargs), np.diag([12.0, 54.0]))
     kwargs["power"] = 2  # another signature: another plan
@@ -160,11 +163,10 @@ def test_keyword_arguments_and_numbers_of_numpy_pass() -> None:
 
 @pytest.mark.parametrize("sparse", [None, "csr", "operator"])
 def test_other_data_may_have_another_size(sparse: Any) -> None:
-    make = jscipy.residuals if sparse == "operator" else residuals
+    make: Any = jscipy.residuals if sparse == "operator" else residuals
     _, jac = make(misfit, START, sparse=sparse)
     for count in (15, 7, 15):
-        J = jac(TRUTH, T[:count], Y[:count])
-        J = J @ np.eye(3)
+        J = jac(TRUTH, T[:count], Y[:count]) @ np.eye(3)
         np.testing.assert_allclose(J, misfit_jacobian(TRUTH, T[:count]), rtol=1e-12)
 
 
@@ -291,6 +293,7 @@ BAD: dict[str, tuple[Callable[[Tensor], Any], str]] = {
 @pytest.mark.parametrize("kind", [None, "csr", "operator", "shared"])
 def test_functions_that_return_something_else_are_refused(name: str, kind: Any) -> None:
     fn, said = BAD[name]
+    options: dict[str, Any]
     options = {"share_evaluation": True} if kind == "shared" else {"sparse": kind}
     for callback in jscipy.residuals(fn, [1.0, 2.0], **options):
         with pytest.raises(OutputTypeError, match=said):
@@ -396,6 +399,7 @@ def test_an_interrupt_leaves_the_callbacks_usable(kind: Any, at: int) -> None:
             raise KeyboardInterrupt
         return x**2
 
+    options: dict[str, Any]
     options = {"share_evaluation": True} if kind == "shared" else {"sparse": kind}
     fun, jac = jscipy.residuals(f, [1.0, 2.0], **options)
     for _ in range(2):  # while the plan is made, and after that
@@ -408,13 +412,14 @@ def test_an_interrupt_leaves_the_callbacks_usable(kind: Any, at: int) -> None:
 
 
 def test_a_model_is_left_as_it_is() -> None:
-    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+    first, last = nn.Linear(3, 4), nn.Linear(4, 2)
+    model = nn.Sequential(first, nn.Tanh(), last).double()
     before = {name: t.clone() for name, t in model.state_dict().items()}
     fun, jac = residuals(model, np.ones(3))
     found = least_squares(fun, np.ones(3), jac)
     assert found.jac.shape == (2, 3)
-    W1, W2 = (model[k].weight.detach().numpy() for k in (0, 2))
-    bias = model[0].bias.detach().numpy()
+    W1, W2 = (layer.weight.detach().numpy() for layer in (first, last))
+    bias = first.bias.detach().numpy()
     slope = 1 - np.tanh(W1 @ found.x + bias) ** 2
     np.testing.assert_allclose(found.jac, W2 @ (slope[:, None] * W1), rtol=1e-10)
     for name, tensor in model.state_dict().items():

@@ -101,11 +101,9 @@ def as_csr(tensor: Tensor) -> sparse.csr_array[np.float64]:
     largest = max(columns.numel(), *tensor.shape)
     index = np.int32 if largest <= np.iinfo(np.int32).max else np.int64
     rows, width = tensor.shape
-    return sparse.csr_array(
-        (
-            as_array(tensor.values()),
-            columns.numpy(force=True).astype(index),
-            starts.numpy(force=True).astype(index),
-        ),
-        shape=(rows, width),
+    parts: Any = (
+        as_array(tensor.values()),
+        columns.numpy(force=True).astype(index),
+        starts.numpy(force=True).astype(index),
     )
+    return sparse.csr_array(parts, shape=(rows, width))
