@@ -1,7 +1,9 @@
 """`residuals` in `least_squares` and `root`, against Jacobians written by hand."""
 
 import functools
+import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -462,3 +464,40 @@ def test_a_dense_jacobian_does_without_a_pattern_that_is_too_small() -> None:
     with pytest.warns(UserWarning, match="not used any more"):
         J = jac(x)
     np.testing.assert_allclose(J, expected, rtol=1e-12)
+
+
+def test_a_function_may_differentiate_by_itself() -> None:
+    def slope_misfit(x: Tensor) -> Tensor:
+        at = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64, requires_grad=True)
+        u = (x[0] * at**2 + x[1] * at).sum()
+        return torch.autograd.grad(u, at, create_graph=True)[0] - 1
+
+    fun, jac = residuals(slope_misfit, [0, 0])
+    with torch.no_grad():
+        np.testing.assert_allclose(fun([1, 2]), [1, 2, 3])
+        np.testing.assert_allclose(jac([1, 2]), [[0, 1], [1, 1], [2, 1]])
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_threads_may_share_callbacks(share: bool) -> None:
+    fun, jac = residuals(misfit, START, share_evaluation=share)
+
+    def work(seed: int) -> None:
+        for x in np.random.default_rng(seed).standard_normal((20, 3)):
+            value, J = fun(x, T, Y), jac(x, T, Y)
+            expected = x[0] * np.exp(x[1] * T) + x[2] - Y
+            np.testing.assert_allclose(value, expected, rtol=1e-10, atol=1e-12)
+            np.testing.assert_allclose(J, misfit_jacobian(x, T), rtol=1e-10)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+
+
+@pytest.mark.parametrize("kind", [None, "csr", "shared"])
+def test_callbacks_can_be_pickled(kind: Any) -> None:
+    options: dict[str, Any]
+    options = {"share_evaluation": True} if kind == "shared" else {"sparse": kind}
+    callbacks = pickle.loads(pickle.dumps(residuals(chain, np.ones(4), **options)))
+    np.testing.assert_allclose(callbacks.fun(np.ones(4)), np.zeros(4))
+    J = callbacks.jac(np.ones(4)) @ np.eye(4)
+    np.testing.assert_allclose(J, chain_jacobian(np.ones(4)))

@@ -15,6 +15,8 @@ from jacengine import pytrees
 from jacengine.errors import ArgumentError, InputTypeError
 
 Array = NDArray[np.float64]
+_LEAVES = (np.ndarray, np.generic, Tensor, int, float)
+"""What most arguments are; where all are, there is nothing to flatten."""
 
 
 def as_tensor(given: Any, name: str, ndim: int) -> Tensor:
@@ -66,16 +68,16 @@ def as_vector(given: Any, name: str, length: int | None = None) -> Tensor:
 
 def as_arguments(
     args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Turn the NumPy arrays among a function's further arguments into tensors.
 
     NumPy's numbers become Python's; everything else is passed on as it is.
     """
-    if not args and not kwargs:
-        return args, kwargs
+    if all(isinstance(one, _LEAVES) for one in (*args, *kwargs.values())):
+        named = {name: _as_argument(one) for name, one in kwargs.items()}
+        return tuple(map(_as_argument, args)), named
     leaves, structure = pytrees.flatten_call(args, kwargs)
-    tensors, named = structure.unflatten([_as_argument(leaf) for leaf in leaves])
-    return tuple(tensors), named
+    return structure.unflatten([_as_argument(leaf) for leaf in leaves])
 
 
 def _as_argument(leaf: Any) -> Any:

@@ -17,7 +17,7 @@ from jacengine.integrations.scipy.arrays import (
 
 
 class Value:
-    """A function for SciPy that computes what the user's does, without a graph."""
+    """A function for SciPy that computes what the user's does."""
 
     def __init__(self, fn: Callable[..., Tensor], length: int) -> None:
         """Remember the function, and how many entries `x` has."""
@@ -32,5 +32,6 @@ class Value:
 
 def evaluate(fn: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Array:
     """Return the value of a function of tensors, in memory of its own."""
-    with torch.no_grad():
+    # With gradients: the function may differentiate something itself.
+    with torch.enable_grad():
         return as_array(fn(*args, **kwargs)).copy()
