@@ -7,11 +7,11 @@ however many there are. The pattern is found once; each iteration computes the v
 
 import numpy as np
 import torch
-from scipy import sparse
 from scipy.optimize import least_squares
 from torch import Tensor
 
 import jacengine
+from jacengine.integrations import scipy as jscipy
 
 CAMERAS, POINTS = 6, 80
 """Cameras have a rotation vector and a translation, points three coordinates."""
@@ -48,20 +48,12 @@ def main() -> None:
     scene = Scene()
     pattern = jacengine.sparsity(scene.residuals, scene.start)
     print(pattern)
-    plan = jacengine.plan(
-        scene.residuals, scene.start, sparsity=pattern, layout="values"
+    fun, jac = jscipy.residuals(
+        scene.residuals, scene.start, sparse="csr", sparsity=pattern
     )
-    starts, columns = pattern.row_starts.numpy(), pattern.columns.numpy()
-
-    def fun(x: np.ndarray) -> np.ndarray:
-        return scene.residuals(torch.from_numpy(x)).numpy()
-
-    def jac(x: np.ndarray) -> sparse.csr_array:
-        values = plan(torch.from_numpy(x)).numpy()
-        return sparse.csr_array((values, columns, starts), shape=pattern.shape)
-
-    found = least_squares(fun, scene.start.numpy(), jac, x_scale="jac", method="trf")
-    print(f"residual {np.linalg.norm(fun(scene.start.numpy())):.3f} at the start")
+    start = scene.start.numpy()
+    found = least_squares(fun, start, jac, x_scale="jac", method="trf")
+    print(f"residual {np.linalg.norm(fun(start)):.3f} at the start")
     print(f"residual {np.linalg.norm(found.fun):.1e} after {found.njev} Jacobians")
 
 
