@@ -53,6 +53,10 @@ class JacengineGGN(CurvlinopsGGN):
         super().__init__(*args, **kwargs)
         self._plans: dict[object, Plan] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the plans out of copies: they are made anew for the copied model."""
+        return {**vars(self), "_plans": {}}
+
     def jacobians(
         self, x: Inputs, enable_backprop: bool = False
     ) -> tuple[Tensor, Tensor]:
