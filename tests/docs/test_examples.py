@@ -16,7 +16,7 @@ from jacengine.bench.workload import DerivativeSpec as Question
 from tests.problems import mlp, randn
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ("levenberg_marquardt", "laplace", "tangent_kernel")
+NAMES = ("levenberg_marquardt", "laplace_approximation", "tangent_kernel")
 
 
 def load(name: str, *, run_name: str = "example") -> dict[str, Any]:
@@ -67,7 +67,7 @@ def test_levenberg_marquardt_fits(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_laplace_knows_where_it_errs(capsys: pytest.CaptureFixture[str]) -> None:
-    text = printed("laplace", capsys)
+    text = printed("laplace_approximation", capsys)
     assert numbers("test accuracy:", text)[0] > 0.9
     assert numbers("errors:", text)[0] > 0.6
     [right], [wrong] = numbers("logit:", text), numbers("right,", text)
@@ -100,7 +100,7 @@ def test_a_levenberg_marquardt_step_is_damped_least_squares() -> None:
 
 
 def test_the_precision_is_the_gauss_newton_matrix() -> None:
-    example = load("laplace")
+    example = load("laplace_approximation")
     model, x = mlp(4, 5, 3).float(), randn(7, 4).float()
     J, p = dense(model, x), model(x).detach().softmax(-1)
     H = torch.block_diag(*(torch.diag(row) - torch.outer(row, row) for row in p))
@@ -116,7 +116,7 @@ def test_the_precision_is_the_gauss_newton_matrix() -> None:
 
 
 def test_the_score_counts_pairs() -> None:
-    auroc: Callable[[Tensor, Tensor], float] = load("laplace")["auroc"]
+    auroc: Callable[[Tensor, Tensor], float] = load("laplace_approximation")["auroc"]
     score = torch.tensor([1.0, 2.0, 2.0, 3.0])
     assert auroc(score, torch.tensor([False, True, False, True])) == 0.875
 

@@ -131,7 +131,7 @@ def test_conjugate_gradients_solve() -> None:
     A, H = positive()
     b = randn(8)
     inverse = curvlinops.CGInverseLinearOperator(
-        A, max_iter=50, max_tridiag_iter=50, tolerance=1e-12, eps=0.0
+        A, max_iter=50, max_tridiag_iter=50, tolerance=1e-10, eps=1e-20
     )
     torch.testing.assert_close(inverse @ b, torch.linalg.solve(H, b))
     lsmr = curvlinops.LSMRInverseLinearOperator(A, atol=1e-14, btol=1e-14)
@@ -140,7 +140,7 @@ def test_conjugate_gradients_solve() -> None:
 
 def test_traces_are_estimated() -> None:
     A, H = positive()
-    exact = curvlinops.hutchpp_trace(A, num_matvecs=7)
+    exact = curvlinops.hutchpp_trace(A, num_matvecs=6)
     torch.testing.assert_close(exact, H.trace(), rtol=0.2, atol=0.0)
     samples = torch.stack([curvlinops.hutchinson_trace(A, 7) for _ in range(200)])
     error = samples.std() / 200**0.5
