@@ -11,7 +11,9 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +27,12 @@ try:
     from laplace import Laplace
     from laplace.curvature import AsdlGGN, BackPackGGN, CurvlinopsGGN
     from sklearn.datasets import load_digits
+
+    from jacengine.integrations.laplace import JacengineGGN
 except ImportError as error:
     needed = "pip install scikit-learn laplace-torch"
     print(f"This example needs more ({error}): {needed}", file=sys.stderr)
     sys.exit(2)
-
-from jacengine.integrations.laplace import JacengineGGN
 
 BACKENDS = {
     "jacengine": JacengineGGN,
@@ -51,9 +53,7 @@ def data() -> tuple[Tensor, Tensor]:
 
 def mlp() -> nn.Module:
     """Return a network of 1,210 weights."""
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10)
-    )
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10))
 
 
 def convnet() -> nn.Module:
@@ -80,21 +80,44 @@ def trained(model: nn.Module, X: Tensor, y: Tensor) -> nn.Module:
     return model.eval()
 
 
-def once(la: Laplace, loader: DataLoader, new: Tensor) -> tuple[float, float, Tensor]:
-    """Fit and predict.
+def timed(run: Callable[[], Any]) -> float:
+    """Return the seconds that a call takes."""
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def peak(run: Callable[[], Any]) -> float:
+    """Return the MiB that a call allocates at most."""
+    with peak_memory(torch.device("cpu"), in_kernels=True) as found:
+        run()
+    return found.bytes / 2**20
+
+
+def measure(step: str, runs: dict[str, Callable[[], Any]]) -> None:
+    """Print the time and memory of a step, and how many times those of the first."""
+    rounds = [{name: timed(run) for name, run in runs.items()} for _ in range(ROUNDS)]
+    found = {
+        name: (rounds[0][name], median(r[name] for r in rounds[1:]), peak(run))
+        for name, run in runs.items()
+    }
+    _, ours_s, ours_mib = found[FIRST]
+    for name, (first, later, mib) in found.items():
+        print(
+            f"  {step:8} {name:10}{first:9.3f} {later:9.4f} {later / ours_s:7.1f}x"
+            f" {mib:9.1f} {mib / ours_mib:7.1f}x"
+        )
+
+
+def compare(make: Callable[[], nn.Module], structure: str) -> dict[str, Tensor]:
+    """Fit and predict with each backend.
+
+    Every fit comes before the first prediction, after which the BackPACK backend of
+    laplace-torch 0.3 computes another diagonal.
 
     Returns:
-        The seconds of either, and the predicted probabilities.
+        The probabilities that each backend predicts.
     """
-    started = time.perf_counter()
-    la.fit(loader)
-    fitted = time.perf_counter()
-    predicted = la(new)
-    return fitted - started, time.perf_counter() - fitted, predicted
-
-
-def compare(make: Callable[[], nn.Module], structure: str) -> None:
-    """Print what each backend takes, and how far its predictions are from the first."""
     torch.manual_seed(0)
     X, y = data()
     model = trained(make(), X[:1000], y[:1000])
@@ -110,37 +133,22 @@ def compare(make: Callable[[], nn.Module], structure: str) -> None:
         )
         for name, backend in BACKENDS.items()
     }
-    rounds = [
-        {name: once(la, loader, new) for name, la in posteriors.items()}
-        for _ in range(ROUNDS)
-    ]
-    peaks = {}
-    for name, la in posteriors.items():
-        with peak_memory(torch.device("cpu"), in_kernels=True) as peak:
-            once(la, loader, new)
-        peaks[name] = peak.bytes / 2**20
-    count = sum(p.numel() for p in model.parameters())
-    print(f"{make.__name__} of {count} weights, {structure}")
-    print("  backend     fit, s        predict, s   first, s   peak, MiB    difference")
-    ours = rounds[-1][FIRST][2]
-    fits, predictions = (
-        {name: median(r[name][part] for r in rounds[1:]) for name in BACKENDS}
-        for part in (0, 1)
-    )
-    for name in BACKENDS:
-        first = sum(rounds[0][name][:2])
-        away = (rounds[-1][name][2] - ours).abs().max()
-        print(
-            f"  {name:9} {fits[name]:7.4f} {fits[name] / fits[FIRST]:5.1f}x "
-            f"{predictions[name]:8.4f} {predictions[name] / predictions[FIRST]:5.1f}x "
-            f"{first:8.3f} {peaks[name]:8.1f} {peaks[name] / peaks[FIRST]:5.1f}x "
-            f"{away:9.1e}"
-        )
+    weights = sum(p.numel() for p in model.parameters())
+    print(f"{make.__name__}, {weights} weights, {structure} matrix")
+    print("                      first, s   then, s            peak, MiB")
+    fits = {name: partial(la.fit, loader) for name, la in posteriors.items()}
+    measure("fit", fits)
+    measure("predict", {name: partial(la, new) for name, la in posteriors.items()})
+    predicted = {name: la(new) for name, la in posteriors.items()}
+    away = max((p - predicted[FIRST]).abs().max() for p in predicted.values())
+    print(f"  predictions differ by {away:.1e} at most\n")
+    return predicted
 
 
 def main() -> None:
     """Compare the backends on two networks and two structures."""
-    warnings.filterwarnings("ignore", message="ASDL backend is used")
+    for message in ("ASDL backend is used", "Full backward hook", "Using a non-full"):
+        warnings.filterwarnings("ignore", message=message)
     for make in (mlp, convnet):
         for structure in ("diag", "full"):
             compare(make, structure)
