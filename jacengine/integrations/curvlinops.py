@@ -11,7 +11,9 @@ from torch import Tensor
 from jacengine.linear_operators.jacobian_operator import JacobianOperator
 
 try:
-    from curvlinops._torch_base import PyTorchLinearOperator
+    from curvlinops._torch_base import (  # type: ignore[import-untyped]
+        PyTorchLinearOperator,
+    )
 except ImportError as error:
     raise ImportError(
         f"jacengine.integrations.curvlinops needs curvlinops ({error}). Install it with"
@@ -45,7 +47,7 @@ def as_linear_operator(operator: JacobianOperator) -> PyTorchLinearOperator:
     return _Jacobian(operator)
 
 
-class _Jacobian(PyTorchLinearOperator):
+class _Jacobian(PyTorchLinearOperator):  # type: ignore[misc]
     """J, or its transpose."""
 
     def __init__(self, operator: JacobianOperator, *, transposed: bool = False) -> None:

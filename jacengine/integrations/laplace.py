@@ -168,9 +168,11 @@ class JacengineGGN(CurvlinopsGGN):
         key = (head, enable_backprop, structure.key, tuple(kinds))
         if key in self._plans:
             try:
-                return self._plans[key](*args)
+                found: tuple[Tensor, Tensor] = self._plans[key](*args)
             except PlanMismatchError:
                 pass  # the model has changed otherwise: it is in training mode now
+            else:
+                return found
         self._plans[key] = plan(
             _Headed(self.model, head),
             *args,
@@ -181,7 +183,8 @@ class JacengineGGN(CurvlinopsGGN):
             has_aux=True,
             create_graph=enable_backprop,
         )
-        return self._plans[key](*args)
+        made: tuple[Tensor, Tensor] = self._plans[key](*args)
+        return made
 
     @property
     def _names(self) -> list[str]:

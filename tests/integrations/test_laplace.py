@@ -39,7 +39,7 @@ def convnet() -> nn.Module:
 
 def frozen() -> nn.Module:
     model = mlp()
-    model[0].requires_grad_(requires_grad=False)  # type: ignore[index, operator]
+    model[0].requires_grad_(requires_grad=False)  # type: ignore[index]
     return model
 
 
@@ -123,7 +123,7 @@ def test_a_linear_model_has_the_posterior_of_linear_regression(structure: str) -
     model = nn.Linear(6, 1).double()
     X, y = torch.randn(30, 6).double(), torch.randn(30, 1).double()
     noise, prior = 0.3, 2.0
-    la = Laplace(
+    la: Any = Laplace(
         model,
         "regression",
         subset_of_weights="all",
@@ -246,7 +246,7 @@ def numerical_gradient(fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 @pytest.mark.parametrize("subset", ["all", "last_layer"])
 def test_the_variance_is_differentiable(structure: str, subset: str) -> None:
     model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3)).double()
-    la = Laplace(
+    la: Any = Laplace(
         model,
         "regression",
         subset_of_weights=subset,
