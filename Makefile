@@ -14,6 +14,11 @@ PEERS := asdex backpack-for-pytorch cloudpickle einops folx jax jaxlib jaxtyping
     ml-dtypes narwhals numba opacus opt-einsum scikit-learn threadpoolctl unfoldnd \
     wadler-lindig
 
+# What the tests of jacengine/integrations run against.
+INTEGRATIONS := asdfghjkl backpack-for-pytorch curvlinops-for-pytorch einconv einops \
+    jaxtyping laplace-torch lightning-utilities linear-operator opt-einsum torchmetrics \
+    tqdm unfoldnd wadler-lindig
+
 COMPARISONS := $(addprefix bench/test_,parameters.py second_order.py selection.py \
     call_path.py elimination.py sparse.py)
 CLAIMS := .benchmarks/claims.json
@@ -96,8 +101,10 @@ $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	$(INSTALL) -e '.[report]'
 	@touch $@
 
+# Without their dependencies, as the peers.
 $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	$(INSTALL) -e '.[dev]'
+	$(INSTALL) --no-deps $(INTEGRATIONS)
 	@touch $(RUN_STAMP) $@
 
 $(BIN)/pip:

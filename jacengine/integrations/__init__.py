@@ -1,1 +1,1 @@
-"""Adapters to other libraries; each is imported by its own name."""
+"""Adapters to other libraries, each optional."""

@@ -69,13 +69,18 @@ class FactoredMatrix(ImplicitMatrix):
 
     def parts(self) -> Iterator[tuple[slice, Tensor]]:
         """Yield the rows of some samples at a time."""
-        width = self._entries * self.shape[1]
-        for part in balanced(self._samples, max(1, PART // max(1, width))):
-            blocks = [
-                f.dense(None, part).unsqueeze(-1).flatten(2) for f in self._factors
-            ]
+        for part, J in self._formed():
             rows = slice(part.start * self._entries, part.stop * self._entries)
-            yield rows, torch.cat(blocks, dim=2).flatten(0, 1)
+            yield rows, J.flatten(0, 1)
+
+    def normal(self) -> Tensor:
+        """Multiply the transpose by J, block by block of the transpose."""
+        total = self.like.new_zeros(self.shape[1], self.shape[1])
+        for part, J in self._formed():
+            blocks = J.split(self._sizes, dim=2)
+            pairs = zip(self._factors, blocks, strict=True)
+            total = total + torch.cat([_transposed(f, part, b, J) for f, b in pairs])
+        return total
 
     def gram(self) -> Tensor:
         """Multiply with the transpose, parameter by parameter."""
@@ -96,6 +101,28 @@ class FactoredMatrix(ImplicitMatrix):
     def column_squares(self) -> Tensor:
         """Return the squared norms of the columns."""
         return torch.cat([factor.column_squares() for factor in self._factors])
+
+    def _formed(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield some samples, and J of them, `(s, k, N)`."""
+        width = self._entries * self.shape[1]
+        for part in balanced(self._samples, max(1, PART // max(1, width))):
+            blocks = [
+                f.dense(None, part).unsqueeze(-1).flatten(2) for f in self._factors
+            ]
+            yield part, torch.cat(blocks, dim=2)
+
+
+def _transposed(factor: Factor, samples: slice, block: Tensor, J: Tensor) -> Tensor:
+    """Multiply the transpose of a block `(s, k, p)` with `(s, k, N)`; `(p, N)`.
+
+    By its factors if that takes fewer operations, which it does with many outputs.
+    """
+    if not (isinstance(factor, Outer) and factor.pulls_cheaper):
+        return block.flatten(0, 1).T @ J.flatten(0, 1)
+    part = factor.at(samples)
+    entries = part.left.shape[0] * part.left[0, 0].numel()
+    columns = balanced(J.shape[2], max(1, PART // max(1, entries)))
+    return torch.cat([part.pull(J[..., some]) for some in columns], dim=1)
 
 
 def factor_by_layers(

@@ -94,6 +94,17 @@ class Outer:
     right: Tensor
     shape: tuple[int, ...]
 
+    @property
+    def pulls_cheaper(self) -> bool:
+        """Whether a pull takes half the operations of one with the block, formed."""
+        directions, inside = self.left.shape[1], self.right.shape[2]
+        positions = self.left.shape[4]
+        return 2 * positions * (directions + inside) < directions * inside
+
+    def at(self, samples: slice) -> Outer:
+        """Return the block of some samples."""
+        return Outer(self.left[samples], self.right[samples], self.shape)
+
     def push(self, tangent: Tensor) -> Tensor:
         """Multiply with `(p, m)`."""
         split = (*self.left.shape[2:4], self.right.shape[2], tangent.shape[-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from jacengine.plans.examine import examine
 from jacengine.plans.process_cache import ProcessCache
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.bound_function import BoundFunction
+from jacengine.problem.call_spec import TensorSpec
 from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import Problem
 from jacengine.problem.signature import Signature
@@ -109,6 +110,35 @@ class JacobianOperator:
     def dtype(self) -> torch.dtype:
         """The dtype of products."""
         return self._matrix.like.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """The device of products."""
+        return self._matrix.like.device
+
+    @property
+    def batch_size(self) -> int | None:
+        """The number of samples; `None` without `batch_dim`."""
+        return self._recipe.problem.batch_size
+
+    @property
+    def in_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of each input that columns are of, with samples first."""
+        return self._shapes(self._recipe.problem.inputs)
+
+    @property
+    def out_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of each output that rows are of, with samples first."""
+        return self._shapes(self._recipe.problem.outputs)
+
+    def _shapes(self, specs: Iterable[TensorSpec]) -> tuple[tuple[int, ...], ...]:
+        samples = self.batch_size
+        return tuple(
+            spec.shape
+            if samples is None or spec.batch_dim is None
+            else (samples, *spec.shape)
+            for spec in specs
+        )
 
     @property
     def T(self) -> TransposedOperator:  # noqa: N802 - as of tensors

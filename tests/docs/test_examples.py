@@ -3,6 +3,7 @@
 import re
 import runpy
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from jacengine.bench.workload import DerivativeSpec as Question
 from tests.problems import mlp, randn
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ("levenberg_marquardt", "laplace", "tangent_kernel")
+NAMES = ("levenberg_marquardt", "laplace_approximation", "tangent_kernel")
 
 
 def load(name: str, *, run_name: str = "example") -> dict[str, Any]:
@@ -67,7 +68,7 @@ def test_levenberg_marquardt_fits(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_laplace_knows_where_it_errs(capsys: pytest.CaptureFixture[str]) -> None:
-    text = printed("laplace", capsys)
+    text = printed("laplace_approximation", capsys)
     assert numbers("test accuracy:", text)[0] > 0.9
     assert numbers("errors:", text)[0] > 0.6
     [right], [wrong] = numbers("logit:", text), numbers("right,", text)
@@ -100,7 +101,7 @@ def test_a_levenberg_marquardt_step_is_damped_least_squares() -> None:
 
 
 def test_the_precision_is_the_gauss_newton_matrix() -> None:
-    example = load("laplace")
+    example = load("laplace_approximation")
     model, x = mlp(4, 5, 3).float(), randn(7, 4).float()
     J, p = dense(model, x), model(x).detach().softmax(-1)
     H = torch.block_diag(*(torch.diag(row) - torch.outer(row, row) for row in p))
@@ -116,7 +117,7 @@ def test_the_precision_is_the_gauss_newton_matrix() -> None:
 
 
 def test_the_score_counts_pairs() -> None:
-    auroc: Callable[[Tensor, Tensor], float] = load("laplace")["auroc"]
+    auroc: Callable[[Tensor, Tensor], float] = load("laplace_approximation")["auroc"]
     score = torch.tensor([1.0, 2.0, 2.0, 3.0])
     assert auroc(score, torch.tensor([False, True, False, True])) == 0.875
 
@@ -141,3 +142,92 @@ def test_bundle_adjustment_finds_the_scene(capsys: pytest.CaptureFixture[str]) -
     assert "960 x 276, 7,680 nonzeros" in said
     (residual,) = re.findall(r"residual ([\d.e+-]+) after", said)
     assert float(residual) < 1e-6
+
+
+def test_backends_of_laplace_torch_predict_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("laplace", reason="make test installs laplace-torch")
+    with warnings.catch_warnings():  # the example leaves filters behind
+        example = load("laplace_torch")
+        warnings.filterwarnings("ignore", "ASDL backend|Full backward|Using a non-full")
+        example["measure"].__globals__["ROUNDS"] = 2
+        predicted = example["compare"](example["convnet"], "diag")
+    assert predicted.keys() == {"jacengine", "default", "BackPACK", "ASDL"}
+    for probabilities in predicted.values():
+        torch.testing.assert_close(
+            probabilities, predicted["default"], rtol=1e-5, atol=1e-5
+        )
+    text = capsys.readouterr().out
+    assert text.count("jacengine") == 2
+    assert "666 weights" in text
+
+
+def test_without_laplace_torch_it_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "laplace", None)
+    with warnings.catch_warnings(), pytest.raises(SystemExit) as left:
+        runpy.run_path(str(EXAMPLES / "laplace_torch.py"), run_name="__main__")
+    assert left.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "pip install scikit-learn laplace-torch" in said.err
+
+
+def vmc() -> dict[str, Any]:
+    return runpy.run_path(str(EXAMPLES / "variational_monte_carlo.py"))
+
+
+def test_variational_monte_carlo_finds_the_ground_state(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    vmc()["main"]()
+    text = capsys.readouterr().out
+    [error] = numbers("relative error", text)
+    assert error < 0.01
+
+
+@pytest.mark.parametrize("spins", [4, 10])
+def test_the_exact_energy_is_that_of_free_fermions(spins: int) -> None:
+    # P. Pfeuty, 1970: the critical periodic chain, one fermion mode a momentum.
+    k = torch.pi * (2 * torch.arange(spins).double() + 1) / spins
+    expected = -2 * torch.cos(k / 2).abs().sum() / 1
+    assert vmc()["exact_energy"](spins) == pytest.approx(float(expected))
+
+
+def test_a_minsr_step_solves_the_system_of_the_parameters() -> None:
+    example = vmc()
+    J, energies = randn(6, 2, 4), torch.view_as_complex(randn(6, 2))
+    O = torch.view_as_complex(J.movedim(1, -1).contiguous())  # noqa: E741
+    O = O - O.mean(0)  # noqa: E741
+    S = (O.mH @ O).real / 6 + example["SHIFT"] * torch.eye(4)
+    force = (O.mH @ (energies - energies.mean())).real / 6
+    found = example["direction"](J, energies)
+    torch.testing.assert_close(found, torch.linalg.solve(S, force))
+
+
+def test_local_energies_are_those_of_the_matrix() -> None:
+    example = vmc()
+    model = example["Boltzmann"](3, 2).double()
+    states = torch.arange(8)
+    s = 2.0 * (states.unsqueeze(1) >> torch.arange(3) & 1).double() - 1
+    psi = torch.view_as_complex(model(s).detach()).exp()
+    Z, X = torch.diag(torch.tensor([-1.0, 1.0])), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    eye = torch.eye(2)
+
+    def product(*factors: Tensor) -> Tensor:  # spin 0 is the last factor
+        return torch.kron(torch.kron(factors[2], factors[1]), factors[0])
+
+    H = -sum(
+        (
+            product(*(Z if j in pair else eye for j in range(3)))
+            for pair in ((0, 1), (1, 2), (2, 0))
+        ),
+        start=torch.zeros(8, 8),
+    ) - sum(
+        (product(*(X if j == i else eye for j in range(3))) for i in range(3)),
+        start=torch.zeros(8, 8),
+    )
+    expected = (H.to(psi.dtype) @ psi) / psi
+    torch.testing.assert_close(example["local_energies"](model, s), expected)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import jacengine
+from jacengine.linear_operators import factored, factors
 from jacengine.peak_memory import peak_memory
 from tests.problems import mlp, randn
 
@@ -245,3 +246,27 @@ def test_nonsense_is_refused() -> None:
     with pytest.raises(jacengine.NoStrategyError, match="no candidate"):
         jacengine.operator(model, x, batch_dim=0, strategies=["reverse_loop"])
     assert "10 x 8" in repr(op)
+
+
+def test_many_outputs_are_multiplied_by_factors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, x = mlp(8, 16, 12), randn(6, 8)
+    J = _matrix(model, x, wrt="params", batch_dim=0)
+    op = jacengine.operator(model, x, wrt="params", batch_dim=0)
+    pulls = list[int]()
+    pull = factors.Outer.pull
+
+    def counted(self: factors.Outer, cotangent: Tensor) -> Tensor:
+        pulls.append(cotangent.shape[-1])
+        return pull(self, cotangent)
+
+    monkeypatch.setattr(factors.Outer, "pull", counted)
+    torch.testing.assert_close(op.normal(), J.T @ J)
+    assert pulls  # of the weights
+    monkeypatch.setattr(factored, "PART", 3 * J.shape[1] * 12)  # three samples
+    torch.testing.assert_close(op.normal(), J.T @ J)
+    pulls.clear()
+    monkeypatch.setattr(factored, "PART", 16)  # a sample, and some columns, at a time
+    torch.testing.assert_close(op.normal(), J.T @ J)
+    assert max(pulls) < J.shape[1]
