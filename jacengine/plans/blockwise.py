@@ -176,7 +176,7 @@ class BlockwiseJacobian:
         args, kwargs = problem.call_spec.structure.unflatten(list(some.leaves))
         plan = self._plan(budget, args=args, kwargs=kwargs)
         out = self._part_of_out(lambda block: block[part])
-        found = plan(*args, kwargs=kwargs, out=out)
+        found = plan.call(args, kwargs, out=out)
         return replace(self._whole, samples=part, jacobian=found)
 
     def _of_rows(self, part: slice, budget: int) -> Piece:
@@ -211,7 +211,7 @@ class BlockwiseJacobian:
         for names, size in self._parameter_groups():
             options = replace(self.problem.options, wrt=list(names))
             plan = self._plan(self.budget - size, options=options)
-            found = plan(*request.args, kwargs=request.kwargs)
+            found = plan.call(request.args, request.kwargs)
             yield replace(self._whole, parameters=names, jacobian=found)
 
     def _parameter_groups(self) -> Iterator[tuple[tuple[str, ...], int]]:
