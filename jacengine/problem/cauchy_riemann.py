@@ -57,7 +57,7 @@ def check_holomorphic(bound: BoundFunction, seed: int = 0) -> None:
     sizes = {label: _largest(found) for label, found in by_conjugate.items()}
     worst = max(sizes, key=lambda label: sizes[label])
     if sizes[worst] > tolerance * max(scale, sizes[worst]):
-        than = f"{sizes[worst] / scale:.1e} times that by the variable"
+        than = f"{sizes[worst] / scale:.1e} times that by the variable" if scale else ""
         raise ArgumentError(
             "complex='holomorphic': the function is not holomorphic. Its derivative by "
             f"the conjugate of {worst} should be zero, but is "

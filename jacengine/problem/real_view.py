@@ -73,8 +73,8 @@ class RealView:
             for place in self.viewed:
                 leaves[place] = as_pairs(leaves[place])
             for place in self.split:
-                imaginary.append(leaves[place].imag)
-                leaves[place] = leaves[place].real
+                leaves[place], part = as_pairs(leaves[place]).unbind(-1)
+                imaginary.append(part)
         real_args, real_kwargs = structure.unflatten(leaves)
         sizes = [len(pytrees.flatten(argument)[0]) for argument in args]
         further: list[tuple[Tensor, ...]] = []
@@ -134,9 +134,9 @@ class RealView:
                 )
         if not all(map(is_complex, leaves)):
             return returned  # refused by the engine, in its own words
+        pairs = list(map(as_pairs, leaves))
         return tuple(
-            structure.unflatten([getattr(leaf, part) for leaf in leaves])
-            for part in ("real", "imag")
+            structure.unflatten([pair[..., part] for pair in pairs]) for part in (0, 1)
         )
 
 
@@ -262,9 +262,9 @@ def as_pairs(leaf: Any) -> Any:
     """Return a complex tensor as pairs of real numbers, `(..., 2)`; others as is."""
     if not is_complex(leaf):
         return leaf
-    return torch.stack((leaf.real, leaf.imag), -1)
+    return torch.view_as_real(leaf.resolve_conj())
 
 
 def as_complex(pairs: Tensor) -> Tensor:
     """Return pairs of real numbers as complex ones, whatever their strides."""
-    return torch.complex(pairs[..., 0], pairs[..., 1])
+    return torch.view_as_complex(pairs.contiguous())
