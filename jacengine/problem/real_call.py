@@ -166,7 +166,7 @@ def _batch_dim(
         ArgumentError: An axis is counted from the end, of tensors of several ranks.
     """
     if isinstance(batch_dim, tuple) and len(batch_dim) == len(per_argument):
-        dims = list(batch_dim)
+        dims: list[int | None] = list(batch_dim)
     elif batch_dim == 0 and not isinstance(batch_dim, bool):
         dims = [0] * len(per_argument)
     else:

@@ -167,14 +167,16 @@ def test_gradient_convention_of_torch() -> None:
 @pytest.mark.parametrize("mode", ["as_real", "holomorphic"])
 def test_finite_differences(mode: Mode) -> None:
     def function(z: Tensor) -> Tensor:
-        spectrum = torch.fft.ifft((MATRIX @ z).tanh() * torch.fft.fft(z.exp(), n=4))
-        return torch.linalg.solve(torch.outer(z, z) + 3 * torch.eye(3), spectrum[:3])
+        spectrum: Tensor = torch.fft.ifft(
+            (MATRIX @ z).tanh() * torch.fft.fft(z.exp(), n=4)
+        )
+        matrix = torch.outer(z, z) + 3 * torch.eye(3)
+        return torch.linalg.solve(matrix, spectrum[:3]) * z.sum()
 
     J, h = jacengine.auto(function, Z, complex=mode), 1e-6
     for place in range(3):
-        step = torch.zeros(3, dtype=C)
         for part, unit in enumerate((1, 1j)):
-            step[place] = h * unit
+            step = h * unit * torch.eye(3, dtype=C)[place]
             found = (function(Z + step) - function(Z - step)) / (2 * h)
             if mode == "as_real":
                 expected = torch.view_as_real(found)
@@ -196,7 +198,8 @@ class Network(nn.Module):
         self.scale = nn.Parameter(torch.rand(2).double() + 1)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.second((self.first(z) * self.scale).tanh())
+        out: Tensor = self.second((self.first(z) * self.scale).tanh())
+        return out
 
 
 def derivatives(model: Network, z: Tensor) -> dict[str, Tensor]:
@@ -264,12 +267,12 @@ def test_flat_layout_by_parameters() -> None:
 @pytest.mark.parametrize("mode", ["as_real", "holomorphic"])
 def test_create_graph(mode: Mode) -> None:
     z = Z.clone().requires_grad_()
-    J = jacengine.auto(lambda z: z**3, z, complex=mode, create_graph=True)
+    found = jacengine.auto(lambda z: z**3, z, complex=mode, create_graph=True)
     if mode == "as_real":
-        J = torch.view_as_complex(J[..., 0].movedim(1, -1).contiguous())
+        found = torch.view_as_complex(found[..., 0].movedim(1, -1).contiguous())
     u = draw(3, 3, seed=5)
-    (found,) = torch.autograd.grad((u.conj() * J).sum().real, z)
-    torch.testing.assert_close(found, (6 * Z).conj() * u.diagonal())
+    (gradient,) = torch.autograd.grad((u.conj() * found).sum().real, z)
+    torch.testing.assert_close(gradient, (6 * Z).conj() * u.diagonal())
 
 
 def test_create_graph_by_parameters() -> None:
@@ -384,11 +387,11 @@ def test_hessian() -> None:
     def energy(z: Tensor) -> Tensor:
         return (z.real**2 * z.imag).sum()
 
-    H = jacengine.hessian(energy, Z, complex="as_real")
+    found = jacengine.hessian(energy, Z, complex="as_real")
     x, y = Z.real, Z.imag
-    torch.testing.assert_close(H[:, 0, :, 0], torch.diag(2 * y))
-    torch.testing.assert_close(H[:, 0, :, 1], torch.diag(2 * x))
-    assert not H[:, 1, :, 1].any()
+    torch.testing.assert_close(found[:, 0, :, 0], torch.diag(2 * y))
+    torch.testing.assert_close(found[:, 0, :, 1], torch.diag(2 * x))
+    assert not found[:, 1, :, 1].any()
 
 
 @pytest.mark.parametrize("wrt", [0, "params"])
