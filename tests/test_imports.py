@@ -27,6 +27,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "plans",
         "linear_operators",
         "api plotting",
+        "integrations",
         "__init__",
         "bench",
         "report",
