@@ -1,3 +1,4 @@
+# ruff: noqa: T201
 """Poses of a robot from landmarks, by PyPose's optimizer with Jacobians of jacengine.
 
 `pypose.optim.LevenbergMarquardt` calls `modjac` at every step. With the drop-in in the
