@@ -1,6 +1,8 @@
 """PyPose's own Jacobians and trajectories, with its `modjac` as the reference."""
 
+import runpy
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,3 +149,17 @@ def test_refusals() -> None:
 
     with pytest.raises(OutputTypeError, match="returned a dict"):
         modjac(Named(3, 2), torch.randn(3))
+
+
+def test_example(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pypose.optim.optimizer.modjac", functional.modjac)
+    example = Path(__file__).parents[2] / "examples" / "pypose_levenberg_marquardt.py"
+    runpy.run_path(str(example), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 8
+    for line in lines[1:7]:
+        _, theirs, ours = map(float, line.split())
+        assert ours == pytest.approx(theirs, rel=1e-5)
+    assert float(lines[-1].split()[-1]) < 1e-2
