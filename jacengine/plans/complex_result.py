@@ -13,8 +13,8 @@ from jacengine.errors import ArgumentError
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.bound_function import bind
 from jacengine.problem.call_spec import describe_call
-from jacengine.problem.cauchy_riemann import check_holomorphic
 from jacengine.problem.problem import Options
+from jacengine.selection.cauchy_riemann import check_holomorphic
 
 
 def compute_complex(

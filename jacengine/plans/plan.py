@@ -31,13 +31,13 @@ from jacengine.plans.resize import resize, unprepared
 from jacengine.plans.serialization import describe_options, to_json
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.callee import NO_CALLEE, Callee
-from jacengine.problem.cauchy_riemann import check_holomorphic
 from jacengine.problem.nesting import is_nested, refuse_lost_derivatives
 from jacengine.problem.problem import Problem
 from jacengine.problem.real_view import real_arguments
 from jacengine.problem.signature import Signature
 from jacengine.results.buffer_pool import RESULT_POOL, BufferPool
 from jacengine.selection.candidate_result import CandidateResult, classify_error
+from jacengine.selection.cauchy_riemann import check_holomorphic
 from jacengine.selection.compiled_race import race_compiled
 from jacengine.selection.effort import Compiled
 from jacengine.selection.explain import as_frame, as_text
