@@ -143,8 +143,8 @@ def _cotangents(outputs: Tensors, seed: int) -> tuple[Tensors, Tensors]:
     return tuple(drawn), (*(-part for part in imaginary), *real)
 
 
-def _largest(tensor: Tensor) -> float:
-    """Return the largest finite magnitude, zero if there is none."""
-    size = tensor.abs()
+def _largest(pairs: Tensor) -> float:
+    """Return the largest finite magnitude of complex numbers, zero if there is none."""
+    size = torch.view_as_complex(pairs.contiguous()).abs()
     known = size[size.isfinite()]
     return float(known.max()) if known.numel() else 0.0
