@@ -76,6 +76,26 @@ def parameter_of(module: nn.Module, name: str) -> Tensor:
     return found
 
 
+def put_parameter(module: nn.Module, name: str, tensor: Tensor) -> None:
+    """Put a tensor where `parameter_of` finds it, also one that is no `Parameter`.
+
+    Submodules on the way that are not there are made.
+    """
+    *path, last = name.split(".")
+    for part in path:
+        child = module._modules.get(part)
+        if child is None:
+            child = module._modules[part] = nn.Module()
+        module = child
+    cast("dict[str, Tensor]", module._parameters)[last] = tensor
+
+
+def is_view_of(tensor: Tensor, base: Tensor) -> bool:
+    """Tell whether a tensor views the memory that another has now."""
+    same = tensor._base is base and tensor.data_ptr() == base.data_ptr()
+    return same and tensor.requires_grad == base.requires_grad
+
+
 def with_parameters(module: nn.Module, values: Mapping[str, Tensor]) -> nn.Module:
     """Copy a tree of modules, with other tensors in the place of parameters.
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from jacengine.api.strategies import plan_request
+from jacengine.errors import ArgumentError
 from jacengine.plans.blockwise import Axis, BlockwiseJacobian, Piece
+from jacengine.plans.complex_result import complex_result, require_holomorphic
 from jacengine.plans.planning import cached_plan
+from jacengine.plans.request import PlanRequest
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
-from jacengine.problem.problem import LayoutOption, Options, Randomness
+from jacengine.problem.problem import ComplexOption, LayoutOption, Options, Randomness
 from jacengine.problem.quantity import Quantity
 from jacengine.selection.budget import Budget
 from jacengine.selection.effort import Effort
@@ -31,6 +35,7 @@ def blocks(
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
     quantity: Quantity = "jacobian",
+    complex: ComplexOption = None,
 ) -> Iterator[Piece]:
     """Iterate over the pieces of a Jacobian, or Hessian, that exceeds the memory.
 
@@ -54,12 +59,15 @@ def blocks(
         randomness: As in `auto`.
         layout: As in `auto`.
         quantity: As in `plan`.
+        complex: As in `auto`; pieces of a holomorphic function are of samples or of
+            parameters.
 
     Returns:
         The pieces, each computed when it is requested.
 
     Raises:
-        ArgumentError: There is no such axis to cut along.
+        ArgumentError: There is no such axis to cut along; or a function is not
+            holomorphic.
         MemoryBudgetError: Not even the smallest piece fits.
 
     Example:
@@ -79,6 +87,7 @@ def blocks(
         randomness=randomness,
         layout=layout,
         quantity=quantity,
+        complex=complex,
     )
     request = plan_request(
         fn,
@@ -91,4 +100,21 @@ def blocks(
         effort=effort,
     )
     jacobian = BlockwiseJacobian(request, cached_plan)
-    return jacobian.pieces(by or jacobian.default_axis)
+    by = by or jacobian.default_axis
+    if complex != "holomorphic":
+        return jacobian.pieces(by)
+    if by == "rows":
+        raise ArgumentError(
+            "by=\"rows\" cuts between real output entries, which complex='holomorphic' "
+            'does not have. Pass by="samples", by="parameters" or complex=\'as_real\'.'
+        )
+    return _complex_pieces(request, jacobian.pieces(by))
+
+
+def _complex_pieces(request: PlanRequest, pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """Make the pieces of a holomorphic function's Jacobian complex."""
+    require_holomorphic(request)
+    for piece in pieces:
+        rows = slice(piece.rows.start, piece.rows.stop // 2)
+        found = complex_result(request.options, piece.jacobian)
+        yield replace(piece, rows=rows, jacobian=found)

@@ -9,11 +9,13 @@ from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError
 from jacengine.linear_operators.hvp import multiply_hessian
 from jacengine.patterns.given import sparsity_option
+from jacengine.plans.complex_result import compute_complex
 from jacengine.plans.hutchinson import hutchinson
 from jacengine.plans.planning import compute
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
 from jacengine.problem.problem import (
+    ComplexOption,
     Entries,
     LayoutOption,
     Options,
@@ -44,6 +46,7 @@ def hessian(
     sparsity: Any = "auto",
     verify: bool = True,
     triangle: Triangle = None,
+    complex: ComplexOption = None,
 ) -> Any:
     """Compute a Hessian by the fastest method that is right and fits.
 
@@ -74,6 +77,9 @@ def hessian(
         verify: As in `auto`.
         triangle: `"lower"` returns the entries on and below the diagonal alone, for
             the sparse layouts and functions that return one number.
+        complex: As in `auto`: with `"as_real"`, H has an axis of 2 after each `*out`
+            and `*in` that is complex; with `"holomorphic"` it is the second complex
+            derivative.
 
     Returns:
         H with shape `(*out, *in, *in)`, per sample `(B, *out, *in, *in)`, nested
@@ -102,6 +108,7 @@ def hessian(
         sparsity_option(sparsity),
         verify=verify,
         triangle=triangle,
+        complex=complex,
     )
     request = plan_request(
         fn,
@@ -113,7 +120,7 @@ def hessian(
         memory_budget=memory_budget,
         effort=effort,
     )
-    return compute(request, out)
+    return compute_complex(request, compute, out)
 
 
 def hessian_diagonal(

@@ -9,17 +9,20 @@ from jacengine.api.strategies import known_strategies, plan_request
 from jacengine.errors import ArgumentError
 from jacengine.interface import Composition, Strategy
 from jacengine.patterns.given import sparsity_option
+from jacengine.plans.complex_result import compute_complex
 from jacengine.plans.named import compute_by_name
 from jacengine.plans.planning import compute
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
 from jacengine.problem.problem import (
+    ComplexOption,
     Entries,
     LayoutOption,
     Options,
     Randomness,
 )
+from jacengine.problem.real_call import real_call
 from jacengine.selection.budget import Budget
 from jacengine.selection.effort import Compiled, Effort
 
@@ -41,6 +44,7 @@ def jacobian(
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
     verify: bool = True,
+    complex: ComplexOption = None,
 ) -> Any:
     """Compute a Jacobian by a named method, which is verified once a signature.
 
@@ -76,6 +80,11 @@ def jacobian(
         verify: Whether one random direction goes with the colours of a pattern at every
             call, which finds nonzeros outside of it. `False` leaves it out, if the
             pattern is known to hold everywhere; it is still verified at the choice.
+        complex: What to do about complex tensors: `None` refuses them; `"as_real"`
+            views them as pairs of real numbers, so that J is `(*out, 2, *in, 2)` where
+            the respective side is complex; `"holomorphic"` gives a complex J,
+            `(*out, *in)`, of a function that satisfies the Cauchy-Riemann equations.
+            These are checked along a random direction (at every call, if `verify`).
 
     Returns:
         J with shape `(*out, *in)`, per sample `(B, *out, *in)`, nested outputs outside
@@ -105,6 +114,7 @@ def jacobian(
         layout,
         sparsity=sparsity_option(sparsity),
         verify=verify,
+        complex=complex,
     )
     _check_chunk_size(chunk_size)
     if strategy == "auto":
@@ -113,7 +123,7 @@ def jacobian(
                 f"chunk_size={chunk_size!r} belongs to a named strategy; "
                 "strategy='auto' chooses it. Name a strategy, or leave it out."
             )
-        return compute(plan_request(fn, args, kwargs, options), out)
+        return compute_complex(plan_request(fn, args, kwargs, options), compute, out)
     if isinstance(strategy, str):
         composition = known_strategies().get(strategy, "jacobian")
     elif isinstance(strategy, Strategy):
@@ -123,8 +133,11 @@ def jacobian(
             f"strategy={strategy!r}: expected a name of list_strategies() or a "
             f"strategy, got {type(strategy).__name__}."
         )
-    request = PlanRequest(fn, args, kwargs or {}, options, (composition,))
-    return compute_by_name(request, chunk_size, out)
+    call = real_call(fn, args, kwargs or {}, options)
+    request = PlanRequest(*call, (composition,))
+    return compute_complex(
+        request, lambda request, out: compute_by_name(request, chunk_size, out), out
+    )
 
 
 def auto(
@@ -148,6 +161,7 @@ def auto(
     verify: bool = True,
     compiled: Compiled = "auto",
     calls: int | None = None,
+    complex: ComplexOption = None,
 ) -> Any:
     """Compute a Jacobian by the fastest method that is right and fits.
 
@@ -196,6 +210,11 @@ def auto(
         compiled: As in `plan`.
         calls: How many such calls there will be, if known: the first one then races
             all methods if that pays.
+        complex: What to do about complex tensors: `None` refuses them; `"as_real"`
+            views them as pairs of real numbers, so that J is `(*out, 2, *in, 2)` where
+            the respective side is complex; `"holomorphic"` gives a complex J,
+            `(*out, *in)`, of a function that satisfies the Cauchy-Riemann equations.
+            These are checked along a random direction (at every call, if `verify`).
 
     Returns:
         As `jacobian`.
@@ -221,6 +240,7 @@ def auto(
         layout,
         sparsity=sparsity_option(sparsity),
         verify=verify,
+        complex=complex,
     )
     request = plan_request(
         fn,
@@ -234,7 +254,7 @@ def auto(
         compiled=compiled,
         calls=calls,
     )
-    return compute(request, out)
+    return compute_complex(request, compute, out)
 
 
 def _check_chunk_size(chunk_size: object) -> None:

@@ -25,6 +25,7 @@ def operator(
     timed: bool = True,
     randomness: Randomness = "error",
     quantity: Literal["jacobian", "hessian"] = "jacobian",
+    complex: Literal["as_real"] | None = None,
 ) -> JacobianOperator:
     """Return the Jacobian, or the Hessian, as a linear operator that never forms it.
 
@@ -47,12 +48,14 @@ def operator(
         randomness: As in `auto`.
         quantity: `"hessian"` for the Jacobian of the gradient, whose products are
             Hessian-vector products.
+        complex: `"as_real"` views complex tensors as pairs of real numbers, as in
+            `auto`: rows and columns are the entries of `torch.view_as_real`.
 
     Returns:
         The operator, of J at these arguments.
 
     Raises:
-        ArgumentError: There is no operator of such a quantity.
+        ArgumentError: There is no operator of such a quantity, or of complex numbers.
         NoStrategyError: No strategy pushes, or none pulls.
         JacengineError: As `auto`.
 
@@ -67,8 +70,18 @@ def operator(
         raise ArgumentError(
             f"quantity={quantity!r}: an operator is of a 'jacobian' or a 'hessian'."
         )
+    if complex not in {None, "as_real"}:
+        raise ArgumentError(
+            f"complex={complex!r}: an operator is of real numbers; pass 'as_real', or "
+            "compute a complex Jacobian with jacengine.auto(...)."
+        )
     options = Options(
-        wrt, batch_dim, create_graph, randomness=randomness, quantity=quantity
+        wrt,
+        batch_dim,
+        create_graph,
+        randomness=randomness,
+        quantity=quantity,
+        complex=complex,
     )
     request = plan_request(
         fn, args, kwargs, options, strategies=strategies, exclude=exclude

@@ -11,6 +11,7 @@ from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError, PlanMismatchError
 from jacengine.patterns.given import sparsity_option
 from jacengine.plans.analysis import analyze_request
+from jacengine.plans.complex_result import require_holomorphic
 from jacengine.plans.plan import Plan
 from jacengine.plans.planning import make_plan
 from jacengine.plans.restore import restore_verified
@@ -24,6 +25,7 @@ from jacengine.plans.sparse import with_pattern
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
 from jacengine.problem.problem import (
+    ComplexOption,
     Entries,
     LayoutOption,
     Options,
@@ -59,6 +61,7 @@ def plan(
     quantity: Quantity = "jacobian",
     compiled: Compiled = "auto",
     calls: int | None = None,
+    complex: ComplexOption = None,
 ) -> Plan:
     """Choose a method once; the plan computes the Jacobian at further arguments.
 
@@ -105,12 +108,18 @@ def plan(
             where the function does something else than before.
         calls: How many calls there will be, if known; with `compiled="auto"`, whether
             compiling pays is then known at the first call.
+        complex: What to do about complex tensors: `None` refuses them; `"as_real"`
+            views them as pairs of real numbers, so that J is `(*out, 2, *in, 2)` where
+            the respective side is complex; `"holomorphic"` gives a complex J,
+            `(*out, *in)`, of a function that satisfies the Cauchy-Riemann equations.
+            These are checked along a random direction (at every call, if `verify`).
 
     Returns:
         The plan; `plan(*args)` is the Jacobian, `plan.explain()` says why.
 
     Raises:
-        ArgumentError: `effort` is not known, or an option does not fit the call.
+        ArgumentError: `effort` is not known, or an option does not fit the call; or a
+            function is not holomorphic.
         JacengineError: As `auto`.
     """
     options = Options(
@@ -126,21 +135,24 @@ def plan(
         sparsity_option(sparsity),
         verify=verify,
         triangle=triangle,
+        complex=complex,
     )
-    return make_plan(
-        plan_request(
-            fn,
-            args,
-            kwargs,
-            options,
-            strategies=strategies,
-            exclude=exclude,
-            memory_budget=memory_budget,
-            effort=effort,
-            compiled=compiled,
-            calls=calls,
-        )
+    request = plan_request(
+        fn,
+        args,
+        kwargs,
+        options,
+        strategies=strategies,
+        exclude=exclude,
+        memory_budget=memory_budget,
+        effort=effort,
+        compiled=compiled,
+        calls=calls,
     )
+    made = make_plan(request)
+    if complex == "holomorphic":
+        require_holomorphic(request)
+    return made
 
 
 def load_plan(
@@ -160,6 +172,7 @@ def load_plan(
     verify: bool = True,
     triangle: Triangle = None,
     quantity: Quantity = "jacobian",
+    complex: ComplexOption = None,
 ) -> Plan:
     """Bind a choice that `Plan.save` wrote to a function, after one verification.
 
@@ -180,12 +193,14 @@ def load_plan(
         verify: As in `auto`.
         triangle: As in `hessian`.
         quantity: As in `plan`.
+        complex: As in `plan`.
 
     Returns:
         The plan, without a selection.
 
     Raises:
-        ArgumentError: The file is damaged, or holds a strategy that is not registered.
+        ArgumentError: The file is damaged, or holds a strategy that is not registered;
+            or a function is not holomorphic.
         OSError: It cannot be read.
         PlanMismatchError: It was made with other options, or its method is not right
             for this function.
@@ -203,6 +218,7 @@ def load_plan(
         sparsity_option(sparsity),
         verify=verify,
         triangle=triangle,
+        complex=complex,
     )
     request = plan_request(fn, args, kwargs, options)
     try:
@@ -210,7 +226,7 @@ def load_plan(
         saved = from_json(text, request.compositions)
     except (ArgumentError, UnicodeDecodeError) as error:
         raise ArgumentError(f"{path}: {error}") from error
-    saved_options, own = read_key(text), describe_options(options)
+    saved_options, own = read_key(text), describe_options(request.options)
     if saved_options != own:
         raise PlanMismatchError(
             f"{path} was made with {saved_options}, not with {own}."
@@ -228,6 +244,8 @@ def load_plan(
             "within the memory that is free. Make a plan anew: jacengine.plan(...)."
         )
     warn_of(restored.doubt, problem.title)
+    if complex == "holomorphic":
+        require_holomorphic(request)
     names = problem.call_spec.names
-    signature = Signature.of(request.callee, args, request.kwargs, names)
+    signature = Signature.of(request.callee, request.args, request.kwargs, names)
     return Plan(problem, restored, signature, request.compositions, request.callee)

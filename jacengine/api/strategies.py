@@ -13,6 +13,7 @@ from jacengine.layers.rules import RULES
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.problem import Options
 from jacengine.problem.quantity import Quantity
+from jacengine.problem.real_call import real_call
 from jacengine.registry import PluginLoader, Registry
 from jacengine.selection.budget import Budget
 from jacengine.selection.effort import Compiled, Effort
@@ -83,18 +84,16 @@ def plan_request(
     compiled: Compiled = False,
     calls: int | None = None,
 ) -> PlanRequest:
-    """Look the strategies of a call up.
+    """Look the strategies of a call up, and write it as one of a real function.
 
     Raises:
-        ArgumentError: No strategy is left, or `effort` or `calls` is none.
+        ArgumentError: No strategy is left, or `effort`, `calls` or `complex` is none.
+        InputTypeError: A complex tensor is not dense.
         UnknownStrategyError: A name is not known.
     """
     compositions = known_strategies().choose(strategies, exclude, options.quantity)
     return PlanRequest(
-        fn,
-        args,
-        kwargs or {},
-        options,
+        *real_call(fn, args, kwargs or {}, options),
         compositions,
         memory_budget,
         effort,

@@ -27,6 +27,7 @@ from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.call_spec import TensorSpec
 from jacengine.problem.nesting import refuse_lost_derivatives
 from jacengine.problem.problem import Problem
+from jacengine.problem.real_view import real_arguments
 from jacengine.problem.signature import Signature
 from jacengine.results.huge_pages import allocate
 
@@ -94,13 +95,14 @@ class JacobianOperator:
             PlanMismatchError: The arguments have another signature.
         """
         recipe, callee = self._recipe, self._bound.callee
-        leaves, structure = pytrees.flatten_call(args, kwargs or {})
+        args, named = real_arguments(callee.fn, args, kwargs or {})
+        leaves, structure = pytrees.flatten_call(args, named)
         problem, signature = recipe.problem, recipe.signature
         count = problem.call_spec.count_samples(leaves)
         if count is not None and count != problem.batch_size:
             signature = signature.with_samples(problem.call_spec, count)
             signature.check(callee, leaves, structure)
-            request = replace(self._request, args=args, kwargs=kwargs or {})
+            request = replace(self._request, args=args, kwargs=named)
             return make_operator(request, timed=False)
         signature.check(callee, leaves, structure)
         bound = problem.bind(callee, leaves)

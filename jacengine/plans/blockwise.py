@@ -180,7 +180,7 @@ class BlockwiseJacobian:
         args, kwargs = problem.call_spec.structure.unflatten(list(some.leaves))
         plan = self._plan(budget, args=args, kwargs=kwargs)
         out = self._part_of_out(lambda block: block[part])
-        found = plan(*args, kwargs=kwargs, out=out)
+        found = plan.call(args, kwargs, out=out)
         return replace(self._whole, samples=part, jacobian=found)
 
     def _of_rows(self, part: slice, budget: int) -> Piece:
@@ -217,7 +217,7 @@ class BlockwiseJacobian:
             options = replace(self.problem.options, wrt=list(names))
             with stage("blocks", total, done, time.monotonic() - begun):
                 plan = self._plan(self.budget - size, options=options)
-                found = plan(*request.args, kwargs=request.kwargs)
+                found = plan.call(request.args, request.kwargs)
             done += len(names)
             yield replace(self._whole, parameters=names, jacobian=found)
 

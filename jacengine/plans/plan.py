@@ -24,6 +24,7 @@ from jacengine.execution.method import Method
 from jacengine.execution.sweep import Sweep, prepare
 from jacengine.interface import Composition
 from jacengine.plans.compiled_tier import CompiledTier
+from jacengine.plans.complex_result import complex_result
 from jacengine.plans.compute import compute_nested
 from jacengine.plans.fallback import compute_by_first, untried
 from jacengine.plans.resize import resize, unprepared
@@ -32,9 +33,11 @@ from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.callee import NO_CALLEE, Callee
 from jacengine.problem.nesting import is_nested, refuse_lost_derivatives
 from jacengine.problem.problem import Problem
+from jacengine.problem.real_view import real_arguments
 from jacengine.problem.signature import Signature
 from jacengine.results.buffer_pool import RESULT_POOL, BufferPool
 from jacengine.selection.candidate_result import CandidateResult, classify_error
+from jacengine.selection.cauchy_riemann import check_holomorphic
 from jacengine.selection.compiled_race import race_compiled
 from jacengine.selection.effort import Compiled
 from jacengine.selection.explain import as_frame, as_text
@@ -122,17 +125,51 @@ class Plan:
             RuntimeError: What the function itself raises, or every candidate.
             MemoryError: No candidate fits into the memory that is left.
         """
+        options, named = self.problem.options, kwargs or {}
+        if options.complex is None:
+            return self.call(args, named, out=out)
+        args, named = real_arguments(self.callee.fn, args, named)
+        if options.complex == "as_real":
+            return self.call(args, named, out=out)
+        found = complex_result(options, self.call(args, named), out)
+        if options.verify:
+            self.require_holomorphic(args, named)
+        return found
+
+    def require_holomorphic(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Check the Cauchy-Riemann equations at real arguments; see `call`.
+
+        Raises:
+            ArgumentError: They do not hold.
+        """
+        leaves, _ = pytrees.flatten_call(args, kwargs)
+        check_holomorphic(self.problem.bind(Callee(self.callee.fn, leaves), leaves))
+
+    def call(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, out: Any = None
+    ) -> Any:
+        """Compute the Jacobian of the real function that is planned for.
+
+        Args:
+            args: Its positional arguments; those of a complex function written as real
+                ones.
+            kwargs: Its keyword arguments.
+            out: As of a call.
+
+        Raises:
+            PlanMismatchError: The arguments have another signature.
+        """
         callee = self.callee
         if out is None:
-            found = self.run_guarded(callee.fn, args, kwargs or {})
+            found = self.run_guarded(callee.fn, args, kwargs)
             if found is not None:
                 return found
-        leaves, structure = pytrees.flatten_call(args, kwargs or {})
+        leaves, structure = pytrees.flatten_call(args, kwargs)
         count = self.problem.call_spec.count_samples(leaves)
         if count is not None and count != self.problem.batch_size:
-            return self._with_samples(count, args, kwargs or {})(
-                *args, kwargs=kwargs, out=out
-            )
+            return self._with_samples(count, args, kwargs).call(args, kwargs, out=out)
         self.signature.check(callee, leaves, structure)
         if callee.objects:  # today's arguments may be others, that are alike
             callee = Callee(callee.fn, leaves)
@@ -215,7 +252,8 @@ class Plan:
         tier = self._tier
         if tier is None or not tier.variants:
             return self
-        leaves, structure = pytrees.flatten_call(args, kwargs or {})
+        args, named = real_arguments(self.callee.fn, args, kwargs or {})
+        leaves, structure = pytrees.flatten_call(args, named)
         self.signature.check(self.callee, leaves, structure)
         bound = self.problem.bind(Callee(self.callee.fn, leaves), leaves)
         with stage("compilation"):

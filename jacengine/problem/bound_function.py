@@ -17,7 +17,7 @@ from jacengine.errors import (
     OutputTypeError,
     PlanMismatchError,
 )
-from jacengine.problem.call_spec import CallSpec
+from jacengine.problem.call_spec import COMPLEX_ADVICE, CallSpec
 from jacengine.problem.callee import Callee
 from jacengine.problem.gradient import GradientMode, compute_gradient, join_inputs
 from jacengine.problem.nesting import EVALUATIONS
@@ -378,8 +378,8 @@ def _check_outputs(outputs: list[Any]) -> None:
             )
         if output.dtype.is_complex:
             raise OutputTypeError(
-                f"The function returned a complex tensor ({output.dtype}); jacengine "
-                "differentiates real functions. Return torch.view_as_real(out)."
+                f"The function returned a complex tensor ({output.dtype}). "
+                f"{COMPLEX_ADVICE}"
             )
         if not output.dtype.is_floating_point:
             raise OutputTypeError(

@@ -19,6 +19,15 @@ from jacengine.problem.batch_dims import BatchDim, axes_of_samples, sample_count
 
 Wrt = int | tuple[int, ...] | list[str] | str
 
+COMPLEX_ADVICE = (
+    "By default jacengine differentiates real functions of real tensors. "
+    "jacengine.auto, jacobian, plan, hessian, blocks and operator take "
+    "complex='as_real', which views complex tensors as pairs of real numbers; where "
+    "the function is holomorphic, all but operator take complex='holomorphic', which "
+    "gives a complex Jacobian."
+)
+"""What to do about complex tensors."""
+
 
 @dataclass(frozen=True)
 class TensorSpec:
@@ -109,9 +118,10 @@ def describe_call(
     offsets = _offsets([len(inner) for inner in per_argument])
     if wrt == "params" or isinstance(wrt, list):
         inputs, names, nesting, places = parameters_of(fn, wrt)
+        _reject_complex_parameters(inputs)
         slots: tuple[int, ...] = ()
     else:
-        chosen = _chosen_arguments(wrt, per_argument)
+        chosen = chosen_arguments(wrt, per_argument)
         picked, nesting = _nesting(wrt, args, chosen)
         positions = [
             offsets[i] + j for i in picked for j in range(len(per_argument[i]))
@@ -145,7 +155,9 @@ def _offsets(sizes: Sequence[int]) -> list[int]:
 
 
 def _is_float(leaf: object) -> bool:
-    return isinstance(leaf, Tensor) and leaf.is_floating_point()
+    if not isinstance(leaf, Tensor):
+        return False
+    return leaf.is_floating_point() or leaf.is_complex()
 
 
 def argument_labels(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[str]:
@@ -157,13 +169,25 @@ def _reject_unfit(leaves: Sequence[Any], labels: Sequence[str]) -> None:
     for leaf, label in zip(leaves, labels, strict=True):
         if isinstance(leaf, Tensor) and leaf.is_complex():
             raise InputTypeError(
-                f"{label} is a complex tensor ({leaf.dtype}); jacengine differentiates "
-                "real functions of real tensors. Pass torch.view_as_real(z) and rebuild"
-                " it inside the function with torch.view_as_complex."
+                f"{label} is a complex tensor ({leaf.dtype}). {COMPLEX_ADVICE}"
             )
 
 
-def _chosen_arguments(wrt: object, per_argument: list[list[Any]]) -> tuple[int, ...]:
+def _reject_complex_parameters(inputs: Sequence[TensorSpec]) -> None:
+    for spec in inputs:
+        if spec.dtype.is_complex:
+            raise InputTypeError(
+                f"Parameter {spec.label!r} is complex ({spec.dtype}). {COMPLEX_ADVICE}"
+            )
+
+
+def chosen_arguments(wrt: object, per_argument: list[list[Any]]) -> tuple[int, ...]:
+    """Find the positional arguments that `wrt` names, of which leaves are given.
+
+    Raises:
+        ArgumentError: It names none, or one that is not there.
+        InputTypeError: There is no floating-point argument.
+    """
     count = len(per_argument)
     if count == 0:
         raise ArgumentError(
@@ -239,7 +263,7 @@ def parameters_of(
 
     Raises:
         ArgumentError: It is no module, or has no parameter of such a name.
-        InputTypeError: There is no parameter, or one is complex.
+        InputTypeError: There is no parameter.
     """
     if not isinstance(fn, nn.Module):
         raise ArgumentError(
@@ -262,12 +286,6 @@ def parameters_of(
     names = tuple(dict.fromkeys(first[id(every[name])] for name in wanted))
     places = tuple(names.index(first[id(every[name])]) for name in wanted)
     nesting = pytrees.flatten(dict.fromkeys(wanted, 0))[1]
-    for name in names:
-        if every[name].is_complex():
-            raise InputTypeError(
-                f"parameter {name!r} is complex; jacengine differentiates real "
-                "functions of real tensors. Store torch.view_as_real of it instead."
-            )
     inputs = tuple(_leaf(name, every[name], None) for name in names)
     return inputs, names, nesting, places
 

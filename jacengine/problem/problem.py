@@ -30,6 +30,9 @@ SPARSE: frozenset[LayoutOption] = frozenset({"coo", "csr", "values"})
 """Layouts that have no zeros but those of the pattern."""
 SparsityOption = Literal["auto", "detect"] | Pattern | None
 """Whether to use sparsity: where it pays, always, this pattern, or not."""
+ComplexOption = Literal["as_real", "holomorphic"] | None
+"""How complex tensors are differentiated: as pairs of real numbers, or by the complex
+derivative of a holomorphic function; `None`: they are refused."""
 Triangle = Literal["lower"] | None
 """Which triangle of a symmetric matrix a sparse result holds; `None`: both."""
 
@@ -55,6 +58,7 @@ class Options:
         sparsity: Whether to use sparsity, or the pattern.
         verify: Whether one random direction goes with the colours of a pattern.
         triangle: Which triangle of a sparse Hessian is returned.
+        complex: How complex tensors are differentiated.
     """
 
     wrt: Wrt = 0
@@ -69,6 +73,7 @@ class Options:
     sparsity: SparsityOption = "auto"
     verify: bool = True
     triangle: Triangle = None
+    complex: ComplexOption = None
 
     @property
     def joined(self) -> bool:
