@@ -1,0 +1,42 @@
+"""Reads the code blocks of a page, and runs them."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+_BLOCK = re.compile(
+    r"^```python\n(?P<code>.*?)^```\n(?:\n*^```text\n(?P<output>.*?)^```\n)?",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of Python, and the output that the page shows for it."""
+
+    code: str
+    line: int
+    output: str | None
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """Iterate over the blocks of a page."""
+    for found in _BLOCK.finditer(text):
+        line = text.count("\n", 0, found.start("code"))
+        yield Block(found["code"], line, found["output"])
+
+
+def run(block: Block, page: str, names: dict[str, Any]) -> str:
+    """Run a block in a namespace, and return what it prints.
+
+    An error names the line of the page.
+    """
+    source = "\n" * block.line + block.code
+    with redirect_stdout(io.StringIO()) as printed:
+        exec(compile(source, page, "exec", dont_inherit=True), names)  # noqa: S102
+    return printed.getvalue()
