@@ -8,10 +8,7 @@ from docs.generate.sections import ROOT
 
 
 def gallery() -> str:
-    """Write an entry for each example; MkDocs includes the sources.
-
-    They are marked as `py3`, which Ruff does not format in Markdown.
-    """
+    """Write an entry for each example; MkDocs includes the sources."""
     return "\n\n".join(
         _entry(path.stem, path.read_text(encoding="utf-8"))
         for path in sorted((ROOT / "examples").glob("*.py"))
@@ -27,6 +24,6 @@ def _entry(name: str, source: str) -> str:
 
 ??? note "examples/{name}.py"
 
-    ```py3
+    ```py
     --8<-- "examples/{name}.py"
     ```"""
