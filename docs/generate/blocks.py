@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 _BLOCK = re.compile(
@@ -29,6 +31,17 @@ def blocks(text: str) -> Iterator[Block]:
     for found in _BLOCK.finditer(text):
         line = text.count("\n", 0, found.start("code"))
         yield Block(found["code"], line, found["output"])
+
+
+@contextmanager
+def namespace() -> Iterator[dict[str, Any]]:
+    """Give the blocks of a page a namespace: that of a module, as TorchDynamo needs."""
+    module = ModuleType("page")
+    sys.modules[module.__name__] = module
+    try:
+        yield vars(module)
+    finally:
+        del sys.modules[module.__name__]
 
 
 def run(block: Block, page: str, names: dict[str, Any]) -> str:

@@ -2,13 +2,19 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from docs.generate.blocks import blocks, run
+from docs.generate.blocks import blocks, namespace, run
 from docs.generate.generators import GENERATORS
 from docs.generate.sections import ROOT, pages, updated
+from jacengine import errors
+from jacengine.commands.cli_group import (
+    INCOMPARABLE,
+    REGRESSED,
+    UNSOLVED,
+    USAGE,
+)
 from jacengine.layers.rules import RULES
 from jacengine.registry import Registry
 from jacengine.strategies import BUILTIN
@@ -29,11 +35,11 @@ def test_blocks_print_what_the_page_says(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     text = (ROOT / page).read_text(encoding="utf-8")
-    names: dict[str, Any] = {"__name__": "page"}
-    for block in blocks(text):
-        printed = run(block, page, names)
-        if block.output is not None:
-            assert printed == block.output, f"{page}, line {block.line}"
+    with namespace() as names:
+        for block in blocks(text):
+            printed = run(block, page, names)
+            if block.output is not None:
+                assert printed == block.output, f"{page}, line {block.line}"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -62,3 +68,46 @@ def test_links_of_the_readme_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)", text):
         if not target.startswith("https://"):
             assert (ROOT / target).exists(), target
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    stub = (ROOT / "jacengine" / "__init__.pyi").read_text(encoding="utf-8")
+    public = re.findall(r" as (\w+)$", stub, re.MULTILINE)
+    reference = "".join(
+        page.read_text(encoding="utf-8")
+        for page in (ROOT / "docs" / "reference").glob("*.md")
+    )
+    entries = re.findall(r"^(?:::: jacengine\.|## )(\w+)$", reference, re.MULTILINE)
+    assert set(public) - {"__version__"} - set(entries) == set()
+    assert "`jacengine.__version__`" in reference
+
+
+def test_every_error_says_what_to_do() -> None:
+    text = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    entries = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.M))
+    classes = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.JacengineError)
+    }
+    assert set(entries) == classes
+    for name, entry in entries.items():
+        assert "**What to do:**" in entry, name
+        for builtin in getattr(errors, name).__bases__[1:]:
+            assert f"Also a `{builtin.__name__}`" in entry, name
+
+
+def test_every_command_is_in_the_reference() -> None:
+    # The page is made from all commands of this group; see `mkdocs.yml`.
+    path = ROOT / "docs" / "reference" / "command-line.md"
+    text = path.read_text(encoding="utf-8")
+    assert "::: mkdocs-click\n    :module: jacengine.commands\n    :command: main" in text
+    assert ":list_subcommands: true" in text
+    codes = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
+    assert set(map(int, codes)) == {0, REGRESSED, USAGE, UNSOLVED, INCOMPARABLE, INTERRUPTED}
+
+
+@pytest.mark.parametrize("strategy", [each.name for each in BUILTIN])
+def test_every_strategy_is_explained(strategy: str) -> None:
+    path = ROOT / "docs" / "explanation" / "strategies.md"
+    assert f"{{ #{strategy} }}" in path.read_text(encoding="utf-8")
