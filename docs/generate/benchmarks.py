@@ -40,7 +40,9 @@ def _report(name: str) -> Report:
 
 def benchmarks() -> str:
     """Quote the beginning of each report: what was measured, and what came out."""
-    return "\n\n".join(f"## {_REPORTS[name]}\n\n{_beginning(name)}" for name in _REPORTS)
+    return "\n\n".join(
+        f"## {_REPORTS[name]}\n\n{_beginning(name)}" for name in _REPORTS
+    )
 
 
 def _beginning(name: str) -> str:
@@ -81,9 +83,9 @@ def _findings(name: str, kind: str, title: str) -> list[str]:
     ahead = sum(factor < 1 for _, factor in libraries)
     sentences = [
         f"- {title}: the fastest of the other libraries, which differs from case to "
-        f"case, takes {ratio(geometric_mean(libraries))} the time of `auto`. It is "
-        f"faster on {ahead} of {count(len(libraries), 'case')}, by "
-        f"{ratio(1 / min(factor for _, factor in libraries))} at most, and slower by "
+        f"case, takes {ratio(geometric_mean(libraries))} the time of `auto`. That "
+        f"library is faster on {ahead} of {count(len(libraries), 'case')}, by "
+        f"{ratio(1 / min(factor for _, factor in libraries))} at most, and slower elsewhere, by "
         f"{ratio(max(factor for _, factor in libraries))} at most."
     ]
     if kind == "auto":
@@ -92,6 +94,7 @@ def _findings(name: str, kind: str, title: str) -> list[str]:
             f"- `auto` takes {ratio(geometric_mean(regrets))} the time of the method "
             f"that is best in hindsight, {ratio(_most(regrets))} at most.",
             f"- {_each(rankings)}.",
+            f"- {_ahead(rankings)}.",
         ]
     return sentences
 
@@ -108,3 +111,13 @@ def _each(rankings: list[Ranking]) -> str:
         for peer in found
     )
     return f"The time of PyTorch's own over that of `auto`: {', '.join(each)}"
+
+
+def _ahead(rankings: list[Ranking]) -> str:
+    """List the methods of other libraries that are faster than `auto` in the mean."""
+    found = [peer for peer in peer_comparisons(rankings) if peer.mean < 1]
+    each = (
+        f"`{peer.name}` {ratio(peer.mean)} on {count(len(peer.ratios), 'case')}"
+        for peer in found
+    )
+    return f"Ahead of `auto`, where they apply: {', '.join(each) or 'none'}"

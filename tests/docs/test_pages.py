@@ -11,6 +11,7 @@ from docs.generate.sections import ROOT, pages, updated
 from jacengine import errors
 from jacengine.commands.cli_group import (
     INCOMPARABLE,
+    INTERRUPTED,
     REGRESSED,
     UNSOLVED,
     USAGE,
@@ -101,13 +102,28 @@ def test_every_command_is_in_the_reference() -> None:
     # The page is made from all commands of this group; see `mkdocs.yml`.
     path = ROOT / "docs" / "reference" / "command-line.md"
     text = path.read_text(encoding="utf-8")
-    assert "::: mkdocs-click\n    :module: jacengine.commands\n    :command: main" in text
+    assert (
+        "::: mkdocs-click\n    :module: jacengine.commands\n    :command: main" in text
+    )
     assert ":list_subcommands: true" in text
     codes = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
-    assert set(map(int, codes)) == {0, REGRESSED, USAGE, UNSOLVED, INCOMPARABLE, INTERRUPTED}
+    assert set(map(int, codes)) == {
+        0,
+        REGRESSED,
+        USAGE,
+        UNSOLVED,
+        INCOMPARABLE,
+        INTERRUPTED,
+    }
 
 
 @pytest.mark.parametrize("strategy", [each.name for each in BUILTIN])
 def test_every_strategy_is_explained(strategy: str) -> None:
     path = ROOT / "docs" / "explanation" / "strategies.md"
     assert f"{{ #{strategy} }}" in path.read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_readme_is_the_file() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    file = (ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")
+    assert next(blocks(text)).code in file
