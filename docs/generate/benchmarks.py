@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 from docs.generate.sections import ROOT
-from jacengine.report.case import Report
+from jacengine.report.case import Kind, Report
 from jacengine.report.documents import to_markdown
 from jacengine.report.formatting import count, ratio
 from jacengine.report.peer_comparison import (
@@ -75,10 +75,9 @@ def speed() -> str:
     )
 
 
-def _findings(name: str, kind: str, title: str) -> list[str]:
+def _findings(name: str, ours: Kind, title: str) -> list[str]:
     """State the results of `auto`, or of its compiled plans, in one report."""
     rankings = [Ranking(case) for case in _report(name).cases]
-    ours = "compiled" if kind == "compiled" else "auto"
     libraries = time_ratios(rankings, "library", ours)
     ahead = sum(factor < 1 for _, factor in libraries)
     sentences = [
@@ -88,7 +87,7 @@ def _findings(name: str, kind: str, title: str) -> list[str]:
         f"{ratio(1 / min(factor for _, factor in libraries))} at most, and slower elsewhere, by "
         f"{ratio(max(factor for _, factor in libraries))} at most."
     ]
-    if kind == "auto":
+    if ours == "auto":
         regrets = time_ratios(rankings, "auto", "strategy")
         sentences += [
             f"- `auto` takes {ratio(geometric_mean(regrets))} the time of the method "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from types import ModuleType
@@ -34,7 +34,7 @@ def blocks(text: str) -> Iterator[Block]:
 
 
 @contextmanager
-def namespace() -> Iterator[dict[str, Any]]:
+def namespace() -> Generator[dict[str, Any]]:
     """Give the blocks of a page a namespace: that of a module, as TorchDynamo needs."""
     module = ModuleType("page")
     sys.modules[module.__name__] = module
