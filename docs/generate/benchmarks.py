@@ -80,12 +80,13 @@ def _findings(name: str, ours: Kind, title: str) -> list[str]:
     rankings = [Ranking(case) for case in _report(name).cases]
     libraries = time_ratios(rankings, "library", ours)
     ahead = sum(factor < 1 for _, factor in libraries)
+    least, most = (pick(f for _, f in libraries) for pick in (min, max))
     sentences = [
         f"- {title}: the fastest of the other libraries, which differs from case to "
         f"case, takes {ratio(geometric_mean(libraries))} the time of `auto`. That "
         f"library is faster on {ahead} of {count(len(libraries), 'case')}, by "
-        f"{ratio(1 / min(factor for _, factor in libraries))} at most, and slower elsewhere, by "
-        f"{ratio(max(factor for _, factor in libraries))} at most."
+        f"{ratio(1 / least)} at most, "
+        f"and slower elsewhere, by {ratio(most)} at most."
     ]
     if ours == "auto":
         regrets = time_ratios(rankings, "auto", "strategy")
