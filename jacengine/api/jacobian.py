@@ -87,7 +87,7 @@ def jacobian(
         UnsupportedError: The method cannot compute this one, with the reason.
         JacengineError: See `jacengine.errors`.
 
-    Example:
+    Examples:
         >>> import torch, jacengine
         >>> x = torch.tensor([1.0, 2.0])
         >>> jacengine.jacobian(lambda x: x**2, x, strategy="vmap_jvp")
@@ -204,7 +204,7 @@ def auto(
         MemoryBudgetError: The result, or every right method, exceeds the budget.
         JacengineError: See `jacengine.errors`; among them `NoStrategyError`.
 
-    Example:
+    Examples:
         >>> import torch, jacengine
         >>> model = torch.nn.Linear(3, 2)
         >>> jacengine.auto(model, torch.randn(5, 3), batch_dim=0).shape

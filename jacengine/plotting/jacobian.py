@@ -51,7 +51,7 @@ def plot(
         ArgumentError: An option is out of its range, or J is empty or not one matrix.
         InputTypeError: J contains something else than real floating-point tensors.
 
-    Example:
+    Examples:
         >>> import jacengine, torch
         >>> model = torch.nn.Linear(3, 2)
         >>> x = torch.randn(5, 3)
