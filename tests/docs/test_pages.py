@@ -1,6 +1,7 @@
 """The code on the pages runs, and prints what the pages say."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -123,3 +124,15 @@ def test_the_example_of_the_readme_is_the_file() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     file = (ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")
     assert next(blocks(text)).code in file
+
+
+def test_blocks_have_the_output_that_follows_them() -> None:
+    page = "```python\nprint(1)\n```\n\n```text\n1\n```\n\n```python\nx = 2\n```\n"
+    page += "\nText.\n\n```text\nno output\n```\n"
+    first, second = blocks(page)
+    assert (first.output, second.output) == ("1\n", None)
+    with namespace() as names:
+        assert [run(block, "page", names) for block in (first, second)] == ["1\n", ""]
+        with pytest.raises(NameError) as raised:
+            run(replace(first, code="y", line=7), "page.md", names)
+    assert raised.traceback[-1].lineno == 7
