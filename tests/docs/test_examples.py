@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from matplotlib.image import imread
 from torch import Tensor, nn
 
 from jacengine.bench.reference import reference
@@ -141,3 +142,13 @@ def test_bundle_adjustment_finds_the_scene(capsys: pytest.CaptureFixture[str]) -
     assert "960 x 276, 7,680 nonzeros" in said
     (residual,) = re.findall(r"residual ([\d.e+-]+) after", said)
     assert float(residual) < 1e-6
+
+
+def test_picture_is_that_of_the_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLES / "picture.py"), run_name="__main__")
+    shown = EXAMPLES.parent / "docs" / "images" / "jacobian.png"
+    sizes = [imread(path).shape[:2] for path in (tmp_path / "jacobian.png", shown)]
+    assert sizes[0] == sizes[1]
