@@ -9,6 +9,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -c constrain
 # A stamp is newer than what it was installed from, so that nothing is installed twice.
 RUN_STAMP := $(VENV)/installed
 DEV_STAMP := $(VENV)/installed-dev
+DOCS_STAMP := $(VENV)/installed-docs
 
 PEERS := asdex backpack-for-pytorch cloudpickle einops folx jax jaxlib jaxtyping joblib llvmlite \
     ml-dtypes narwhals numba opacus opt-einsum scikit-learn threadpoolctl unfoldnd \
@@ -26,7 +27,7 @@ CLAIMS := .benchmarks/claims.json
 QUICK := own_layer or mlp_hessian_8 or heat_equation_sparse or network_8_64_64_256
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format package bench bench-quick operators peers clean
+.PHONY: help demo test test-slow lint format package bench bench-quick operators peers docs clean
 
 help:
 	@echo "make demo       time every method on small sizes of all workloads, into reports/demo"
@@ -39,6 +40,7 @@ help:
 	@echo "make bench-quick  a few of these benchmarks: two minutes"
 	@echo "make operators  try every operator of torch, into reports/operators"
 	@echo "make peers      install the libraries that are compared with"
+	@echo "make docs       build the documentation, into site/index.html"
 	@echo "make clean      remove what was built; $(VENV) stays"
 
 demo: $(RUN_STAMP)
@@ -92,8 +94,12 @@ operators: $(DEV_STAMP)
 peers: $(DEV_STAMP)
 	$(INSTALL) --no-deps $(PEERS)
 
+# After the installation, the network is not used.
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 clean:
-	rm -rf build dist .package *.egg-info reports/demo .coverage .coverage.* htmlcov
+	rm -rf build dist site .package *.egg-info reports/demo .coverage .coverage.* htmlcov
 	rm -rf .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find jacengine strategies bench tests -name __pycache__ -prune -exec rm -rf {} +
 
@@ -105,6 +111,10 @@ $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	$(INSTALL) -e '.[dev]'
 	$(INSTALL) --no-deps $(INTEGRATIONS)
+	@touch $(RUN_STAMP) $@
+
+$(DOCS_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
+	$(INSTALL) -e '.[docs]'
 	@touch $(RUN_STAMP) $@
 
 $(BIN)/pip:

@@ -183,7 +183,7 @@ def progress(callback: Listener | None) -> Generator[None]:
             raises is a warning at the end, and it is not called again; a
             `KeyboardInterrupt` ends the computation. `None` shows nothing at all.
 
-    Example:
+    Examples:
         >>> import torch, jacengine
         >>> stages = []
         >>> with jacengine.progress(lambda event: stages.append(event.stage)):

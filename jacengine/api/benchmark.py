@@ -61,23 +61,16 @@ def benchmark(
         fn: A function or `nn.Module`.
         args: Its positional arguments, pytrees of tensors.
         kwargs: Its keyword arguments.
-        wrt: What to differentiate: an argument index, a tuple of them, `"inputs"`,
-            `"params"`, or a list of parameter names.
-        batch_dim: `None` for the Jacobian of everything, `0` (or a tuple with one entry
-            an argument, as vmap's `in_dims`) if `fn` maps independent samples to
-            outputs with samples along axis 0.
+        wrt: As in `auto`.
+        batch_dim: As in `auto`.
         memory_budget: As in `auto`; what is predicted to exceed it is not run.
         create_graph: Whether results can be differentiated again.
         strategies: As in `auto`.
         exclude: As in `auto`.
-        rows: Only these output entries: a 1-D index tensor or a slice over the outputs
-            (of one sample) flattened.
-        columns: Only these input entries, likewise.
+        rows: As in `auto`.
+        columns: As in `auto`.
         has_aux: Whether `fn` returns `(out, aux)`.
-        randomness: What to do about a function that draws random numbers: `"error"`;
-            or `"same"` or `"different"`, which differentiate it at the draw that a
-            plain call would make now (all directions see that draw; samples draw as the
-            plain call does).
+        randomness: As in `auto`.
         layout: As in `auto`.
         quantity: As in `plan`.
 

@@ -70,7 +70,7 @@ def blocks(
             holomorphic.
         MemoryBudgetError: Not even the smallest piece fits.
 
-    Example:
+    Examples:
         >>> import torch, jacengine
         >>> model, x = torch.nn.Linear(3, 1), torch.randn(100, 3)
         >>> gram = torch.zeros(4, 4)

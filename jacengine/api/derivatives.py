@@ -89,7 +89,7 @@ def hessian(
     Raises:
         JacengineError: As `auto`.
 
-    Example:
+    Examples:
         >>> import torch, jacengine
         >>> jacengine.hessian(lambda x: (x**3).sum(), torch.tensor([1.0, 2.0]))
         tensor([[ 6.,  0.],
@@ -166,7 +166,7 @@ def hessian_diagonal(
     Raises:
         JacengineError: As `auto`.
 
-    Example:
+    Examples:
         >>> import torch, jacengine
         >>> jacengine.hessian_diagonal(lambda x: x.prod(), torch.tensor([2.0, 3.0]))
         tensor([0., 0.])
@@ -250,7 +250,7 @@ def laplacian(
         ArgumentError: An option does not fit the method.
         JacengineError: As `auto`.
 
-    Example:
+    Examples:
         >>> import torch, jacengine
         >>> x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
         >>> jacengine.laplacian(lambda x: (x**2).sum(dim=1), x)
@@ -325,7 +325,7 @@ def hvp(
         ArgumentError: `vector` is not of the inputs' structure or shapes.
         JacengineError: As `auto`.
 
-    Example:
+    Examples:
         >>> import torch, jacengine
         >>> x, v = torch.tensor([1.0, 2.0]), torch.tensor([1.0, 1.0])
         >>> jacengine.hvp(lambda x: (x**3).sum(), x, vector=v)

@@ -55,7 +55,7 @@ def diagonal(
         ArgumentError: The outputs are not like the inputs.
         JacengineError: As `auto`.
 
-    Example:
+    Examples:
         >>> import torch, jacengine
         >>> jacengine.diagonal(lambda x: x**2 + x.flip(0), torch.tensor([1.0, 2.0]))
         tensor([2., 4.])
@@ -115,7 +115,7 @@ def divergence(
         ArgumentError: The outputs are not like the inputs.
         JacengineError: As `auto`.
 
-    Example:
+    Examples:
         >>> import torch, jacengine
         >>> x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
         >>> jacengine.divergence(lambda x: x**2, x)
@@ -170,7 +170,7 @@ def logabsdet(
         ArgumentError: The output has not the size of the input, or there are several.
         JacengineError: As `auto`.
 
-    Example:
+    Examples:
         >>> import torch, jacengine
         >>> x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
         >>> jacengine.logabsdet(lambda x: x.exp(), x)

@@ -52,39 +52,20 @@ def jacobian(
         fn: A function or `nn.Module`.
         args: Its positional arguments, pytrees of tensors.
         kwargs: Its keyword arguments.
-        wrt: What to differentiate: an argument index, a tuple of them, `"inputs"`,
-            `"params"`, or a list of parameter names.
-        batch_dim: `None` for the Jacobian of everything, `0` (or a tuple with one entry
-            an argument, as vmap's `in_dims`) if `fn` maps independent samples to
-            outputs with samples along axis 0.
+        wrt: As in `auto`.
+        batch_dim: As in `auto`.
         strategy: A name from `list_strategies()`, a strategy object, or `"auto"`.
         chunk_size: Directions a pass, `None` for all at once.
         create_graph: Whether the result can be differentiated again.
         out: Preallocated result, written in place and returned.
-        rows: Only these output entries: a 1-D index tensor or a slice over the outputs
-            (of one sample) flattened.
-        columns: Only these input entries, likewise.
+        rows: As in `auto`.
+        columns: As in `auto`.
         has_aux: Whether `fn` returns `(out, aux)`.
-        randomness: What to do about a function that draws random numbers: `"error"`;
-            or `"same"` or `"different"`, which differentiate it at the draw that a
-            plain call would make now (all directions see that draw; samples draw as the
-            plain call does).
-        layout: `"dict"` nests the result as the inputs nest; `"flat"` puts all inputs
-            side by side into the last axis: `(*out, N)`, per sample `(B, *out, N)`.
-            `named_views` finds parameters in it.
-            `"coo"`, `"csr"` and `"values"` give one sparse matrix of all outputs by all
-            inputs, `(M, N)`, or its nonzeros in the order of `jacengine.sparsity`.
-        sparsity: `"auto"` uses sparsity where that pays; `"detect"` always; `None`
-            never. Or the pattern: a `Pattern`, a boolean tensor, `(rows, columns)`, or
-            a torch or SciPy sparse matrix; that of one sample with `batch_dim`.
-        verify: Whether one random direction goes with the colours of a pattern at every
-            call, which finds nonzeros outside of it. `False` leaves it out, if the
-            pattern is known to hold everywhere; it is still verified at the choice.
-        complex: What to do about complex tensors: `None` refuses them; `"as_real"`
-            views them as pairs of real numbers, so that J is `(*out, 2, *in, 2)` where
-            the respective side is complex; `"holomorphic"` gives a complex J,
-            `(*out, *in)`, of a function that satisfies the Cauchy-Riemann equations.
-            These are checked along a random direction (at every call, if `verify`).
+        randomness: As in `auto`.
+        layout: As in `auto`.
+        sparsity: As in `auto`.
+        verify: As in `auto`.
+        complex: As in `auto`.
 
     Returns:
         J with shape `(*out, *in)`, per sample `(B, *out, *in)`, nested outputs outside
@@ -96,7 +77,7 @@ def jacobian(
         UnsupportedError: The method cannot compute this one, with the reason.
         JacengineError: See `jacengine.errors`.
 
-    Example:
+    Examples:
         >>> import torch, jacengine
         >>> x = torch.tensor([1.0, 2.0])
         >>> jacengine.jacobian(lambda x: x**2, x, strategy="vmap_jvp")
@@ -223,7 +204,7 @@ def auto(
         MemoryBudgetError: The result, or every right method, exceeds the budget.
         JacengineError: See `jacengine.errors`; among them `NoStrategyError`.
 
-    Example:
+    Examples:
         >>> import torch, jacengine
         >>> model = torch.nn.Linear(3, 2)
         >>> jacengine.auto(model, torch.randn(5, 3), batch_dim=0).shape

@@ -59,7 +59,7 @@ def operator(
         NoStrategyError: No strategy pushes, or none pulls.
         JacengineError: As `auto`.
 
-    Example:
+    Examples:
         >>> import torch, jacengine
         >>> model, x = torch.nn.Linear(3, 2), torch.randn(5, 3)
         >>> op = jacengine.operator(model, x, wrt="params", batch_dim=0)

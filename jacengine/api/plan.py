@@ -69,35 +69,20 @@ def plan(
         fn: A function or `nn.Module`.
         args: Its positional arguments, pytrees of tensors.
         kwargs: Its keyword arguments.
-        wrt: What to differentiate: an argument index, a tuple of them, `"inputs"`,
-            `"params"`, or a list of parameter names.
-        batch_dim: `None` for the Jacobian of everything, `0` (or a tuple with one entry
-            an argument, as vmap's `in_dims`) if `fn` maps independent samples to
-            outputs with samples along axis 0.
+        wrt: As in `auto`.
+        batch_dim: As in `auto`.
         memory_budget: As in `auto`.
         create_graph: Whether results can be differentiated again.
         effort: As in `auto`.
         strategies: As in `auto`.
         exclude: As in `auto`.
-        rows: Only these output entries: a 1-D index tensor or a slice over the outputs
-            (of one sample) flattened.
-        columns: Only these input entries, likewise.
+        rows: As in `auto`.
+        columns: As in `auto`.
         has_aux: Whether `fn` returns `(out, aux)`.
-        randomness: What to do about a function that draws random numbers: `"error"`;
-            or `"same"` or `"different"`, which differentiate it at the draw that a
-            plain call would make now (all directions see that draw; samples draw as the
-            plain call does).
-        layout: `"dict"` nests the result as the inputs nest; `"flat"` puts all inputs
-            side by side into the last axis: `(*out, N)`, per sample `(B, *out, N)`.
-            `named_views` finds parameters in it.
-            `"coo"`, `"csr"` and `"values"` give one sparse matrix of all outputs by all
-            inputs, `(M, N)`, or its nonzeros in the order of `jacengine.sparsity`.
-        sparsity: `"auto"` uses sparsity where that pays; `"detect"` always; `None`
-            never. Or the pattern: a `Pattern`, a boolean tensor, `(rows, columns)`, or
-            a torch or SciPy sparse matrix; that of one sample with `batch_dim`.
-        verify: Whether one random direction goes with the colours of a pattern at every
-            call, which finds nonzeros outside of it. `False` leaves it out, if the
-            pattern is known to hold everywhere; it is still verified at the choice.
+        randomness: As in `auto`.
+        layout: As in `auto`.
+        sparsity: As in `auto`.
+        verify: As in `auto`.
         triangle: As in `hessian`.
         quantity: What to compute: `"jacobian"`, or as the functions of these names do
             `"hessian"`, `"hessian_diagonal"`, `"laplacian"`.

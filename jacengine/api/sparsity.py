@@ -51,7 +51,7 @@ def sparsity(
     Source:
         A. Hill, G. Dalle, 2024, https://arxiv.org/abs/2501.17737 .
 
-    Example:
+    Examples:
         >>> import torch, jacengine
         >>> x = torch.linspace(0.0, 1.0, 100)
         >>> pattern = jacengine.sparsity(lambda x: (x[1:] - x[:-1]) ** 2, x)

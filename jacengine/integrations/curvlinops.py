@@ -35,7 +35,7 @@ def as_linear_operator(operator: JacobianOperator) -> PyTorchLinearOperator:
     Returns:
         A `PyTorchLinearOperator`, with `adjoint()` and `to_scipy()`.
 
-    Example:
+    Examples:
         >>> import torch, jacengine  # doctest: +SKIP
         >>> from curvlinops import hutchinson_trace
         >>> from jacengine.integrations.curvlinops import as_linear_operator

@@ -40,7 +40,7 @@ class JacengineGGN(CurvlinopsGGN):
     `FunctionalLaplace` (`hessian_structure="gp"`) accepts the backends of laplace-torch
     alone, and no subclass of them.
 
-    Example:
+    Examples:
         >>> import torch  # doctest: +SKIP
         >>> from laplace import Laplace
         >>> from jacengine.integrations.laplace import JacengineGGN

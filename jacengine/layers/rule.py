@@ -69,7 +69,7 @@ class Rule:
         output_axes: The same for the output.
         applies: Whether the rule is valid for a layer as it is configured now.
 
-    Example:
+    Examples:
         The rule of a layer that computes `scale * x`:
 
         >>> def scale(layer, x, g, out):

@@ -53,7 +53,7 @@ def plot(
         MissingExtraError: Matplotlib is not installed.
         InputTypeError: J contains something else than real floating-point tensors.
 
-    Example:
+    Examples:
         >>> import jacengine, torch
         >>> model = torch.nn.Linear(3, 2)
         >>> x = torch.randn(5, 3)

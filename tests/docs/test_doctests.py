@@ -2,7 +2,9 @@
 
 import doctest
 import importlib
+import inspect
 import pkgutil
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -42,3 +44,9 @@ def test_public_functions_have_examples() -> None:
     ):
         (found,) = finder.find(getattr(jacengine, name), name)
         assert found.examples, name
+
+
+@pytest.mark.parametrize("name", list(modules_with_examples()))
+def test_examples_have_the_title_that_the_reference_shows(name: str) -> None:
+    source = inspect.getsource(importlib.import_module(name))
+    assert not re.search(r"^\s*Example:$", source, re.MULTILINE), "write Examples:"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from matplotlib.image import imread
 from torch import Tensor, nn
 
 from jacengine.bench.reference import reference
@@ -231,3 +232,13 @@ def test_local_energies_are_those_of_the_matrix() -> None:
     )
     expected = (H.to(psi.dtype) @ psi) / psi
     torch.testing.assert_close(example["local_energies"](model, s), expected)
+
+
+def test_picture_is_that_of_the_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLES / "picture.py"), run_name="__main__")
+    shown = EXAMPLES.parent / "docs" / "images" / "jacobian.png"
+    sizes = [imread(path).shape[:2] for path in (tmp_path / "jacobian.png", shown)]
+    assert sizes[0] == sizes[1]

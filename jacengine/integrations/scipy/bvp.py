@@ -57,7 +57,7 @@ def bvp(
     Raises:
         ArgumentError: An option is not known.
 
-    Example:
+    Examples:
         >>> import numpy as np, torch
         >>> from scipy.integrate import solve_bvp
         >>> from jacengine.integrations import scipy as jscipy

@@ -53,7 +53,7 @@ def constraint(
         ArgumentError: An option does not fit, or `x0` is no vector.
         InputTypeError: `x0` has entries that are no real numbers.
 
-    Example:
+    Examples:
         >>> from scipy.optimize import minimize
         >>> from jacengine.integrations import scipy as jscipy
         >>> f = jscipy.objective(lambda x: x.sum(), [1, 0])

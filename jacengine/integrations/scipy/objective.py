@@ -67,7 +67,7 @@ def objective(
         ArgumentError: An option does not fit, or `x0` is no vector.
         InputTypeError: `x0` has entries that are no real numbers.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from scipy.optimize import minimize
         >>> from jacengine.integrations import scipy as jscipy

@@ -72,7 +72,7 @@ def ode(
         ArgumentError: An option does not fit, or `y0` is no vector.
         InputTypeError: `y0` has entries that are no real numbers.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from scipy.integrate import solve_ivp
         >>> from jacengine.integrations import scipy as jscipy

@@ -68,7 +68,7 @@ def residuals(
         ArgumentError: An option does not fit, or `x0` is no vector.
         InputTypeError: `x0` has entries that are no real numbers.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from scipy.optimize import least_squares
         >>> from jacengine.integrations import scipy as jscipy

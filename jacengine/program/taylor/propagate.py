@@ -61,7 +61,7 @@ def propagate(
         UnsupportedError: The function does what second-order coefficients cannot
             follow: the message names it.
 
-    Example:
+    Examples:
         The Laplacian of a quartic, of two samples:
 
         >>> x = torch.tensor([[1.0, 2.0], [0.0, 1.0]])
