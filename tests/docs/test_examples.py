@@ -200,10 +200,10 @@ def test_the_exact_energy_is_that_of_free_fermions(spins: int) -> None:
 def test_a_minsr_step_solves_the_system_of_the_parameters() -> None:
     example = vmc()
     J, energies = randn(6, 2, 4), torch.view_as_complex(randn(6, 2))
-    O = torch.view_as_complex(J.movedim(1, -1).contiguous())  # noqa: E741
-    O = O - O.mean(0)  # noqa: E741
-    S = (O.mH @ O).real / 6 + example["SHIFT"] * torch.eye(4)
-    force = (O.mH @ (energies - energies.mean())).real / 6
+    raw = torch.view_as_complex(J.movedim(1, -1).contiguous())
+    logs = raw - raw.mean(0)
+    S = (logs.mH @ logs).real / 6 + example["SHIFT"] * torch.eye(4)
+    force = (logs.mH @ (energies - energies.mean())).real / 6
     found = example["direction"](J, energies)
     torch.testing.assert_close(found, torch.linalg.solve(S, force))
 

@@ -29,7 +29,7 @@ def seed() -> None:
 def parameters_case() -> tuple[Any, list[Tensor], list[tuple[int, ...]]]:
     model, x = mlp(4, 5, 3), randn(6, 4)
     op = jacengine.operator(model, x, wrt="params", batch_dim=0)
-    theirs = curvlinops.JacobianLinearOperator(
+    theirs: Any = curvlinops.JacobianLinearOperator(
         model, list(model.parameters()), [(x, torch.zeros(6, 3))]
     )
     J = theirs @ torch.eye(theirs.shape[1], dtype=torch.float64)
@@ -43,7 +43,7 @@ def nested(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def test_of_parameters_it_is_the_operator_of_curvlinops() -> None:
     op, [J], shapes = parameters_case()
-    A = as_linear_operator(op)
+    A: Any = as_linear_operator(op)
     assert A.shape == tuple(J.shape)
     assert (A.dtype, A.device) == (torch.float64, torch.device("cpu"))
     V, U = randn(A.shape[1], 2), randn(A.shape[0], 2)
@@ -72,7 +72,7 @@ def test_several_inputs_and_outputs_are_tensors_of_a_list(
 ) -> None:
     x, y = randn(3, 4), randn(3, 2)
     op = jacengine.operator(nested, x, y, wrt=(0, 1), batch_dim=batch_dim)
-    A = as_linear_operator(op)
+    A: Any = as_linear_operator(op)
     blocks = jacrev(nested, argnums=(0, 1))(x, y)  # samples are independent
     J = torch.cat(
         [
@@ -108,7 +108,7 @@ def test_hessians_are_symmetric_with_samples_too(batch_dim: int | None) -> None:
     H = hessian(lambda z: total(z[:12].view(3, 4), z[12:].view(3, 2)))(
         torch.cat([x.flatten(), y.flatten()])
     )
-    A = as_linear_operator(op)
+    A: Any = as_linear_operator(op)
     eye = torch.eye(18, dtype=torch.float64)
     torch.testing.assert_close(A @ eye, H)
     torch.testing.assert_close(A.adjoint() @ eye, H)
@@ -166,7 +166,7 @@ def test_spectra_and_scipy_agree_with_the_dense_matrix() -> None:
 
 def test_a_rectangular_one_goes_to_scipy() -> None:
     op, [J], _ = parameters_case()
-    A = as_linear_operator(op).to_scipy()
+    A: Any = as_linear_operator(op).to_scipy()
     u = np.ones(A.shape[0])
     np.testing.assert_allclose(A.T @ u, J.numpy().T @ u)
 
@@ -174,7 +174,8 @@ def test_a_rectangular_one_goes_to_scipy() -> None:
 def test_products_are_differentiable() -> None:
     model, x = nn.Linear(3, 2).double(), randn(4, 3).requires_grad_()
     op = jacengine.operator(model, x, wrt="params", batch_dim=0, create_graph=True)
-    product = as_linear_operator(op) @ torch.ones(8, dtype=torch.float64)
+    A: Any = as_linear_operator(op)
+    product = A @ torch.ones(8, dtype=torch.float64)
     (gradient,) = torch.autograd.grad(product.sum(), x)  # the sum of x and one, twice
     torch.testing.assert_close(gradient, torch.full_like(x, 2.0))
 

@@ -148,13 +148,13 @@ def test_a_linear_model_has_the_posterior_of_linear_regression(structure: str) -
 @pytest.mark.parametrize("structure", ["full", "diag"])
 def test_softmax_regression_has_its_fisher_information(structure: str) -> None:
     model = nn.Linear(6, 3, bias=False).double()
-    X, y = batch("classification")
-    X = X.double()
-    _, H = getattr(JacengineGGN(model, "classification"), structure)(X, y)
-    p = model(X).detach().softmax(-1)
+    xs, y = batch("classification")
+    xs = xs.double()
+    _, H = getattr(JacengineGGN(model, "classification"), structure)(xs, y)
+    p = model(xs).detach().softmax(-1)
     expected = sum(
         torch.kron(q.diag() - torch.outer(q, q), torch.outer(x, x))
-        for q, x in zip(p, X, strict=True)
+        for q, x in zip(p, xs, strict=True)
     )
     assert isinstance(expected, Tensor)
     torch.testing.assert_close(
@@ -375,7 +375,7 @@ def test_steps_of_the_marginal_likelihood_are_equal() -> None:
             n_hypersteps=5,
         )
         weights = parameters_to_vector(model.parameters()).detach()
-        found.append((weights, margliks, la.prior_precision.detach()))
+        found.append((weights, margliks, torch.as_tensor(la.prior_precision).detach()))
     assert all(map(math.isfinite, found[0][1]))
     torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -77,7 +77,8 @@ def as_arguments(
         named = {name: _as_argument(one) for name, one in kwargs.items()}
         return tuple(map(_as_argument, args)), named
     leaves, structure = pytrees.flatten_call(args, kwargs)
-    return structure.unflatten([_as_argument(leaf) for leaf in leaves])
+    converted = structure.unflatten([_as_argument(leaf) for leaf in leaves])
+    return cast("tuple[tuple[Any, ...], dict[str, Any]]", converted)
 
 
 def _as_argument(leaf: Any) -> Any:
