@@ -51,6 +51,7 @@ def plan(
     rows: Entries = None,
     columns: Entries = None,
     has_aux: bool = False,
+    with_value: bool = False,
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
@@ -80,6 +81,7 @@ def plan(
             (of one sample) flattened.
         columns: Only these input entries, likewise.
         has_aux: Whether `fn` returns `(out, aux)`.
+        with_value: Whether to return `(value, J)`, as `value_and_jacobian` does.
         randomness: What to do about a function that draws random numbers: `"error"`;
             or `"same"` or `"different"`, which differentiate it at the draw that a
             plain call would make now (all directions see that draw; samples draw as the
@@ -126,6 +128,7 @@ def plan(
         sparsity_option(sparsity),
         verify=verify,
         triangle=triangle,
+        with_value=with_value,
     )
     return make_plan(
         plan_request(

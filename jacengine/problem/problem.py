@@ -55,6 +55,7 @@ class Options:
         sparsity: Whether to use sparsity, or the pattern.
         verify: Whether one random direction goes with the colours of a pattern.
         triangle: Which triangle of a sparse Hessian is returned.
+        with_value: Whether what the function returns is returned too.
     """
 
     wrt: Wrt = 0
@@ -69,6 +70,7 @@ class Options:
     sparsity: SparsityOption = "auto"
     verify: bool = True
     triangle: Triangle = None
+    with_value: bool = False
 
     @property
     def joined(self) -> bool:
