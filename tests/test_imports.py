@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(level.split())
     for level in (
-        "_version _locks _files errors pytrees task basis tolerance timing peak_memory"
-        " _torch_private _torch_compile _torchfunc",
+        "_version _locks _vmap_warnings _files errors pytrees task basis tolerance"
+        " timing peak_memory _torch_private _torch_compile _torchfunc",
         "patterns",
         "problem",
         "interface flat_parameters",

@@ -230,7 +230,7 @@ def load_plan(
             f"The method in {path} does not compute this {problem.title} rightly "
             "within the memory that is free. Make a plan anew: jacengine.plan(...)."
         )
-    warn_of(restored.doubt, problem.title)
+    warn_of(restored.doubt, problem.title, reached=restored.reached)
     names = problem.call_spec.names
     signature = Signature.of(request.callee, args, request.kwargs, names)
     return Plan(problem, restored, signature, request.compositions, request.callee)

@@ -202,7 +202,7 @@ def _make(
     if saved is not None:
         restored = restore_verified(problem, callee, request.leaves, saved, budget)
         if restored is not None:
-            warn_of(restored.doubt, problem.title)
+            _warn(restored, problem)
             return _bound(problem, restored, signature, request), None
     bound, found = problem.bind(callee, request.leaves), None
     message = COMPILATION if request.compiled is True else SELECTION
@@ -224,13 +224,17 @@ def _make(
     if not selection.ranked:
         refuse_unrepeatable(problem, bound)
         _raise_no_method(problem, selection, budget)
-    warn_of(selection.doubt, problem.title)
+    _warn(selection, problem)
     _SELECTIONS[key] = selection.without_sweeps()
     while len(_SELECTIONS) > CAPACITY:
         _SELECTIONS.popitem(last=False)
     if keeps and raced:
         disk_cache.keep(key, selection)
     return _bound(problem, selection, signature, request), found
+
+
+def _warn(selection: Selection, problem: Problem) -> None:
+    warn_of(selection.doubt, problem.title, reached=selection.reached)
 
 
 def _known(key: str, request: PlanRequest, *, raced: bool) -> Selection | None:
