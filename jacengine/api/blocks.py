@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from jacengine.api.strategies import plan_request
-from jacengine.plans.blockwise import Axis, BlockwiseJacobian, Piece
+from jacengine.plans.blockwise import Axis, BlockwiseJacobian, Pieces
 from jacengine.plans.planning import cached_plan
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
@@ -31,7 +31,7 @@ def blocks(
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
     quantity: Quantity = "jacobian",
-) -> Iterator[Piece]:
+) -> Pieces:
     """Iterate over the pieces of a Jacobian, or Hessian, that exceeds the memory.
 
     Pieces are as large as the budget lets them be while the consumer holds one and the
@@ -56,7 +56,8 @@ def blocks(
         quantity: As in `plan`.
 
     Returns:
-        The pieces, each computed when it is requested.
+        An iterator over the pieces, each computed when it is requested; `len` is their
+        number, which grows if a piece turns out not to fit.
 
     Raises:
         ArgumentError: There is no such axis to cut along.
