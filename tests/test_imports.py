@@ -26,6 +26,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "detection",
         "plans",
         "linear_operators",
+        "distributed",
         "api plotting",
         "__init__",
         "bench",

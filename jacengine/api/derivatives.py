@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from jacengine.api.mesh import TIMEOUT_S, compute_here_or_over
 from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError
 from jacengine.linear_operators.hvp import multiply_hessian
@@ -22,6 +23,11 @@ from jacengine.problem.problem import (
 )
 from jacengine.selection.budget import Budget
 from jacengine.selection.effort import Effort
+
+if TYPE_CHECKING:
+    from torch.distributed import DeviceMesh
+
+    from jacengine.distributed.choose_axis import Shard
 
 
 def hessian(
@@ -44,6 +50,10 @@ def hessian(
     sparsity: Any = "auto",
     verify: bool = True,
     triangle: Triangle = None,
+    mesh: DeviceMesh | None = None,
+    shard: Shard = "auto",
+    gather: bool = False,
+    timeout_s: float = TIMEOUT_S,
 ) -> Any:
     """Compute a Hessian by the fastest method that is right and fits.
 
@@ -74,6 +84,10 @@ def hessian(
         verify: As in `auto`.
         triangle: `"lower"` returns the entries on and below the diagonal alone, for
             the sparse layouts and functions that return one number.
+        mesh: As in `auto`.
+        shard: As in `auto`.
+        gather: As in `auto`.
+        timeout_s: As in `auto`.
 
     Returns:
         H with shape `(*out, *in, *in)`, per sample `(B, *out, *in, *in)`, nested
@@ -113,7 +127,9 @@ def hessian(
         memory_budget=memory_budget,
         effort=effort,
     )
-    return compute(request, out)
+    return compute_here_or_over(
+        mesh, shard, request, out, gather=gather, timeout_s=timeout_s
+    )
 
 
 def hessian_diagonal(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from jacengine.api.mesh import TIMEOUT_S, compute_here_or_over
 from jacengine.api.strategies import known_strategies, plan_request
 from jacengine.errors import ArgumentError
 from jacengine.interface import Composition, Strategy
@@ -22,6 +23,11 @@ from jacengine.problem.problem import (
 )
 from jacengine.selection.budget import Budget
 from jacengine.selection.effort import Compiled, Effort
+
+if TYPE_CHECKING:
+    from torch.distributed import DeviceMesh
+
+    from jacengine.distributed.choose_axis import Shard
 
 
 def jacobian(
@@ -148,6 +154,10 @@ def auto(
     verify: bool = True,
     compiled: Compiled = "auto",
     calls: int | None = None,
+    mesh: DeviceMesh | None = None,
+    shard: Shard = "auto",
+    gather: bool = False,
+    timeout_s: float = TIMEOUT_S,
 ) -> Any:
     """Compute a Jacobian by the fastest method that is right and fits.
 
@@ -196,11 +206,19 @@ def auto(
         compiled: As in `plan`.
         calls: How many such calls there will be, if known: the first one then races
             all methods if that pays.
+        mesh: A `DeviceMesh` of one dimension: every rank makes this call, with the same
+            arguments, and computes a shard of the result.
+        shard: Along which axis to split over the mesh: `"samples"`, `"rows"` (output
+            entries), `"columns"` (input entries), or where ranks compute least.
+        gather: Whether all ranks get the whole result, instead of a `DTensor`.
+        timeout_s: Seconds that ranks wait for each other.
 
     Returns:
-        As `jacobian`.
+        As `jacobian`; over a mesh with a `DTensor` in the place of each tensor, and a
+        `SparseShard` for each CSR or COO tensor.
 
     Raises:
+        ShardError: Some rank of the mesh failed, or is missing.
         MemoryBudgetError: The result, or every right method, exceeds the budget.
         JacengineError: See `jacengine.errors`; among them `NoStrategyError`.
 
@@ -234,7 +252,9 @@ def auto(
         compiled=compiled,
         calls=calls,
     )
-    return compute(request, out)
+    return compute_here_or_over(
+        mesh, shard, request, out, gather=gather, timeout_s=timeout_s
+    )
 
 
 def _check_chunk_size(chunk_size: object) -> None:

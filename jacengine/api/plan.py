@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jacengine._files import read_file
+from jacengine.api.mesh import TIMEOUT_S, plan_here_or_over
 from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError, PlanMismatchError
 from jacengine.patterns.given import sparsity_option
 from jacengine.plans.analysis import analyze_request
 from jacengine.plans.plan import Plan
-from jacengine.plans.planning import make_plan
 from jacengine.plans.restore import restore_verified
 from jacengine.plans.serialization import (
     LARGEST,
@@ -35,6 +35,11 @@ from jacengine.problem.signature import Signature
 from jacengine.selection.budget import Budget, to_bytes
 from jacengine.selection.effort import Compiled, Effort
 from jacengine.selection.finite_differences import warn_of
+
+if TYPE_CHECKING:
+    from torch.distributed import DeviceMesh
+
+    from jacengine.distributed.choose_axis import Shard
 
 
 def plan(
@@ -59,6 +64,10 @@ def plan(
     quantity: Quantity = "jacobian",
     compiled: Compiled = "auto",
     calls: int | None = None,
+    mesh: DeviceMesh | None = None,
+    shard: Shard = "auto",
+    gather: bool = False,
+    timeout_s: float = TIMEOUT_S,
 ) -> Plan:
     """Choose a method once; the plan computes the Jacobian at further arguments.
 
@@ -105,6 +114,10 @@ def plan(
             where the function does something else than before.
         calls: How many calls there will be, if known; with `compiled="auto"`, whether
             compiling pays is then known at the first call.
+        mesh: As in `auto`.
+        shard: As in `auto`.
+        gather: As in `auto`.
+        timeout_s: As in `auto`.
 
     Returns:
         The plan; `plan(*args)` is the Jacobian, `plan.explain()` says why.
@@ -127,20 +140,19 @@ def plan(
         verify=verify,
         triangle=triangle,
     )
-    return make_plan(
-        plan_request(
-            fn,
-            args,
-            kwargs,
-            options,
-            strategies=strategies,
-            exclude=exclude,
-            memory_budget=memory_budget,
-            effort=effort,
-            compiled=compiled,
-            calls=calls,
-        )
+    request = plan_request(
+        fn,
+        args,
+        kwargs,
+        options,
+        strategies=strategies,
+        exclude=exclude,
+        memory_budget=memory_budget,
+        effort=effort,
+        compiled=compiled,
+        calls=calls,
     )
+    return plan_here_or_over(mesh, shard, request, gather=gather, timeout_s=timeout_s)
 
 
 def load_plan(
