@@ -36,7 +36,7 @@ def as_linear_operator(operator: JacobianOperator) -> PyTorchLinearOperator:
         A `PyTorchLinearOperator`, with `adjoint()` and `to_scipy()`.
 
     Examples:
-        >>> import torch, jacengine  # doctest: +SKIP
+        >>> import torch, jacengine
         >>> from curvlinops import hutchinson_trace
         >>> from jacengine.integrations.curvlinops import as_linear_operator
         >>> H = jacengine.operator(
