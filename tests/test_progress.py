@@ -333,6 +333,8 @@ def test_it_can_be_turned_off(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_gives_the_terminal_back(script: str) -> None:
+    with Path(script).open("a") as file:
+        file.write("\nimport time; time.sleep(30)\n")  # should the signal be late
     code, text = run_in_terminal(script, interrupt_at="computing the Jacobian")
 
     assert code != 0
