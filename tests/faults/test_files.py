@@ -276,4 +276,4 @@ def test_terminals_that_know_ascii_alone(command: list[str], tmp_path: Path) -> 
         check=False,
     )
     assert b"Traceback" not in result.stderr
-    assert result.stdout
+    assert result.stdout or result.stderr
