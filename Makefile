@@ -17,8 +17,8 @@ PEERS := asdex backpack-for-pytorch cloudpickle einops folx jax jaxlib jaxtyping
 
 # What the tests of jacengine/integrations run against.
 INTEGRATIONS := asdfghjkl backpack-for-pytorch curvlinops-for-pytorch einconv einops \
-    jaxtyping laplace-torch lightning-utilities linear-operator opt-einsum torchmetrics \
-    tqdm unfoldnd wadler-lindig
+    jaxtyping laplace-torch lightning-utilities linear-operator opt-einsum pypose \
+    torchdiffeq torchmetrics tqdm unfoldnd wadler-lindig
 
 COMPARISONS := $(addprefix bench/test_,parameters.py second_order.py selection.py \
     call_path.py elimination.py sparse.py)

@@ -60,10 +60,17 @@ class Table:
             size if title in self.numbers else min(size, TEXT_WIDTH)
             for title, size in zip(self.titles, figures, strict=False)
         ]
+        # Words whole if that fits, such as names.
+        whole = [
+            max(size, *(_longest_word(row[i]) for row in self.rows))
+            for i, size in enumerate(least)
+        ]
         noted = [*figures, *(min(size, NOTES_WIDTH) for size in full[len(figures) :])]
         if self.notes and (widths := _fitted(full, noted, width)):
             yield self._grid(widths)
-        elif widths := _fitted(figures, least, width):
+        elif widths := (
+            _fitted(figures, whole, width) or _fitted(figures, least, width)
+        ):
             if not self.rows or any(map(self._has_figures, self.rows)):
                 yield self._grid(widths)
             yield from self._notes_below(console)
@@ -149,6 +156,10 @@ def _cells(text: str) -> int:
     from rich.cells import cell_len  # noqa: PLC0415 - slow to import
 
     return max(map(cell_len, text.splitlines()), default=0)
+
+
+def _longest_word(text: str) -> int:
+    return max(map(_cells, text.split()), default=0)
 
 
 def _fitted(full: Sequence[int], least: Sequence[int], width: int) -> list[int] | None:

@@ -78,10 +78,16 @@ def test_paragraphs_keep_numbers_with_their_units() -> None:
     ]
 
 
+def test_names_are_whole_where_another_column_can_be_wrapped() -> None:
+    name = "batched_grad_over_grad"
+    table = Table(("problem", "best", "all"), [("mlp", name, "one two three " * 9)])
+    assert any(name in line for line in drawn(table, 52))
+
+
 def test_columns_of_texts_are_wrapped() -> None:
     table = Table(("a", "b"), [("x " * 20, "y " * 30)])
 
-    assert all(len(line) <= 60 for line in drawn(table, 60))
+    assert all(len(line) <= 60 for line in drawn(table, 52))
     assert drawn(table, 60)[0].split() == ["a", "b"]
 
 

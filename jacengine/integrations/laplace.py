@@ -41,7 +41,7 @@ class JacengineGGN(CurvlinopsGGN):
     alone, and no subclass of them.
 
     Examples:
-        >>> import torch  # doctest: +SKIP
+        >>> import torch
         >>> from laplace import Laplace
         >>> from jacengine.integrations.laplace import JacengineGGN
         >>> model = torch.nn.Linear(3, 1)

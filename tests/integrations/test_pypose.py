@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from jacengine import ArgumentError, OutputTypeError
 from jacengine.integrations.pypose import modjac
 
-pp: Any = pytest.importorskip("pypose", reason="make integrations installs pypose")
+pp: Any = pytest.importorskip("pypose", reason="make test installs pypose")
 functional: Any = pytest.importorskip("pypose.optim.functional")
 DOUBLE = torch.float64
 

@@ -140,6 +140,15 @@ def test_new_data_count_at_a_warm_start() -> None:
     assert second.x == pytest.approx(np.full(4, 2.0), abs=1e-4)
 
 
+def test_a_value_at_a_point_forgets_its_linearization() -> None:
+    data = {"scale": 1.0}
+    f = jscipy.objective(lambda x: (data["scale"] * x**3).sum(), [1.0, 2.0])
+    np.testing.assert_allclose(f.hessp([1.0, 2.0], [1.0, 1.0]), [6.0, 12.0])
+    data["scale"] = 5.0
+    f.fun([1.0, 2.0])
+    np.testing.assert_allclose(f.hessp([1.0, 2.0], [1.0, 1.0]), [30.0, 60.0])
+
+
 def test_further_arguments_pass() -> None:
     def f(x: Tensor, a: Tensor, b: float) -> Tensor:
         return ((x - a) ** 4).sum() * b

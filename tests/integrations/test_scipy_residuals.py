@@ -264,6 +264,18 @@ def test_one_evaluation_serves_both() -> None:
     np.testing.assert_allclose(jac(x + 2), [np.cos(x + 2), 2 * (x + 2)], rtol=1e-14)
 
 
+def test_a_further_value_at_a_point_forgets_its_jacobian() -> None:
+    scale = torch.ones(2, dtype=torch.float64)
+    fun, jac = jscipy.residuals(
+        lambda x: scale * x**2, [1.0, 2.0], share_evaluation=True
+    )
+    jac([1.0, 2.0])
+    fun([3.0, 4.0])
+    scale.fill_(5.0)
+    fun([3.0, 4.0])
+    np.testing.assert_allclose(jac([3.0, 4.0]), np.diag([30.0, 40.0]))
+
+
 def test_what_is_shared_belongs_to_one_call() -> None:
     scale = [1.0]
     fun, jac = residuals(lambda x, c: c * scale[0] * x, [1.0], share_evaluation=True)
