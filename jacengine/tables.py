@@ -62,7 +62,7 @@ class Table:
         ]
         # Words whole if that fits, such as names.
         whole = [
-            max(size, *(_longest_word(row[i]) for row in self.rows))
+            max([size, *(_longest_word(row[i]) for row in self.rows)])
             for i, size in enumerate(least)
         ]
         noted = [*figures, *(min(size, NOTES_WIDTH) for size in full[len(figures) :])]
