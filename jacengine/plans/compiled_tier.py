@@ -27,7 +27,7 @@ from jacengine.selection.candidates import candidates
 from jacengine.selection.eligibility import in_chunks
 from jacengine.selection.memory_bound import negligible_memory
 from jacengine.selection.select import Selection
-from jacengine.selection.variants import compiled_variants, in_other_direction
+from jacengine.selection.variants import compiled_variants, in_other_mode
 from jacengine.timing import format_seconds
 
 LONGEST_CALL_S = 0.02
@@ -70,7 +70,7 @@ class CompiledTier:
     def variants(self) -> Found:
         """What there is to compile.
 
-        The fastest method, one of the other direction, and what captures programs:
+        The fastest method, one of the other mode, and what captures programs:
         compiled, the rest come down to nearly the same operators. Nothing is compiled
         where it would be no gain.
         """
@@ -86,7 +86,7 @@ class CompiledTier:
             variant
             for number, variant in enumerate(found)
             if number == 0
-            or (number == 1 and in_other_direction(problem, variant, found[0]))
+            or (number == 1 and in_other_mode(problem, variant, found[0]))
             or _captures(variant)
         ]
         return (*kept, *self._untried())

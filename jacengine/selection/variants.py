@@ -82,15 +82,15 @@ def compiled_variants(
 ) -> Iterator[CandidateResult]:
     """Yield the fastest candidates compiled, each strategy once.
 
-    After the fastest comes the one of the other direction with the fewest passes, timed
-    or skipped: eager, it loses by the launches of its operators, which compiled code
-    does not have.
+    After the fastest comes the one of the other mode (forward or reverse) with the
+    fewest passes, timed or skipped: eager, it loses by the launches of its operators,
+    which compiled code does not have.
     """
     if not ranked:
         return
     best = ranked[0].time_s or 0.0
     near = [r for r in ranked if (r.time_s or 0.0) <= COMPILED_FACTOR * best]
-    others = [r for r in (*ranked, *skipped) if in_other_direction(problem, r, near[0])]
+    others = [r for r in (*ranked, *skipped) if in_other_mode(problem, r, near[0])]
     others.sort(key=lambda result: _passes(problem, result))
     seen: set[str] = set()
     for result in (near[0], *others[:1], *near[1:]):
@@ -103,7 +103,7 @@ def compiled_variants(
             yield variant.changed(problem, compiled)
 
 
-def in_other_direction(
+def in_other_mode(
     problem: Problem, result: CandidateResult, leader: CandidateResult
 ) -> bool:
     """Tell whether one takes JVPs and one VJPs, about as many, many in a pass."""

@@ -34,7 +34,7 @@ def _skipped(results: list[CandidateResult]) -> list[CandidateResult]:
 
 
 @pytest.mark.parametrize("names", [("vmap_jvp", "vmap_vjp"), ("vmap_vjp", "vmap_jvp")])
-def test_the_other_direction_is_compiled_though_it_was_skipped(
+def test_the_other_mode_is_compiled_though_it_was_skipped(
     names: tuple[str, str],
 ) -> None:
     leader, other = names
