@@ -77,3 +77,28 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean ...?" for the closest known word, or nothing."""
     close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def kind_of(value: object) -> str:
+    """Name what a value is, with its article: "a float", "an int", "None"."""
+    if value is None:
+        return "None"
+    if _is_array(value):
+        return "a NumPy array"
+    kind = type(value).__name__
+    return f"{'an' if kind[0] in 'aeioAEIOU' else 'a'} {kind}"
+
+
+def to_tensor_advice(value: object) -> str:
+    """Return " Convert it with ..." for what a tensor can be made of, or nothing."""
+    if _is_array(value):
+        return " Convert it with torch.from_numpy."
+    if isinstance(value, int | float | list | tuple):
+        return " Convert it with torch.tensor."
+    return ""
+
+
+def _is_array(value: object) -> bool:
+    import numpy as np  # noqa: PLC0415 - takes long, and few errors need it
+
+    return isinstance(value, np.ndarray)

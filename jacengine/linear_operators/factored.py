@@ -27,6 +27,7 @@ from jacengine.linear_operators.factors import (
     Factor,
     Outer,
     Products,
+    add_kernel,
     merged,
 )
 from jacengine.linear_operators.matrix_free import PART, ImplicitMatrix
@@ -82,14 +83,16 @@ class FactoredMatrix(ImplicitMatrix):
             total = total + torch.cat([_transposed(f, part, b, J) for f, b in pairs])
         return total
 
-    def gram(self) -> Tensor:
-        """Multiply with the transpose, parameter by parameter."""
-        rows = (self._samples, self._entries)
-        total = self.like.new_zeros(*rows, *rows)
+    def kernel(self, other: ImplicitMatrix) -> Tensor:
+        """Multiply with the transpose of another, parameter by parameter."""
+        if not isinstance(other, FactoredMatrix):
+            return super().kernel(other)
+        rows = (self._samples, self._entries, other._samples, other._entries)
+        total = self.like.new_zeros(rows)
         products = Products()
-        for factor in self._factors:
-            factor.add_gram(total, products)
-        return total.view(self.shape[0], self.shape[0])
+        for mine, theirs in zip(self._factors, other._factors, strict=True):
+            add_kernel(mine, theirs, total, products)
+        return total.view(self.shape[0], other.shape[0])
 
     def row_squares(self) -> Tensor:
         """Return the squared norms of the rows."""

@@ -28,12 +28,13 @@ class Products:
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], Tensor] = {}
 
-    def of(self, rows: Tensor) -> Tensor:
-        """Multiply rows `(s, k, p)` with each other; returns `(s, k, s, k)`."""
-        key = (rows.data_ptr(), rows.shape, rows.stride())
+    def of(self, rows: Tensor, others: Tensor) -> Tensor:
+        """Multiply rows `(s, k, p)` with `(t, l, p)`; returns `(s, k, t, l)`."""
+        key = tuple((r.data_ptr(), r.shape, r.stride()) for r in (rows, others))
         if key not in self._known:
-            flat = rows.flatten(0, 1)
-            self._known[key] = (flat @ flat.T).view(*rows.shape[:2], *rows.shape[:2])
+            product = rows.flatten(0, 1) @ others.flatten(0, 1).T
+            shape = (*rows.shape[:2], *others.shape[:2])
+            self._known[key] = product.view(shape)
         return self._known[key]
 
 
@@ -54,10 +55,6 @@ class Dense:
     def pull(self, cotangent: Tensor) -> Tensor:
         """Multiply the transpose with `(s, k, m)`; returns `(p, m)`."""
         return self._rows().T @ cotangent.flatten(0, 1)
-
-    def add_gram(self, total: Tensor, products: Products) -> None:
-        """Add the product with the transpose to `(s, k, s, k)`."""
-        total += products.of(self._flat())
 
     def squares(self) -> Tensor:
         """Return the squared norm of every row, `(s, k)`."""
@@ -118,32 +115,37 @@ class Outer:
         found = torch.einsum("sqonm,sqin->qoim", back, self.right)
         return found.reshape(-1, cotangent.shape[-1])
 
-    def add_gram(self, total: Tensor, products: Products) -> None:
-        """Add the product with the transpose, by the cheaper of structure and forming.
+    def add_kernel(self, other: Outer, total: Tensor, products: Products) -> None:
+        """Add the product with a transpose, by the cheaper of structure and forming.
 
         With one position the product of two rows is that of their cotangents times that
         of their inputs; with several it is a sum over pairs of positions.
         """
         samples, directions, groups, rows, positions = self.left.shape
         size, inside = samples * directions, self.right.shape[2]
-        paired = positions**2 * (inside + directions**2 * rows)
-        formed = directions * rows * inside * (positions / samples + directions)
-        if positions == 1:
+        count = other.left.shape[0] * other.left.shape[1]
+        pairs = positions * other.left.shape[-1]
+        matched = samples * other.left.shape[0] * pairs * inside
+        paired = matched + size * count * pairs * rows
+        made = size * positions
+        if other is not self:
+            made += count * other.left.shape[-1]
+        formed = rows * inside * (made + size * count)
+        if pairs == 1:
             for q in range(groups):
-                x = self.right[:, q, :, 0]
-                inputs = (x @ x.T)[:, None, :, None]
-                total.addcmul_(products.of(self.left[:, :, q, :, 0]), inputs)
-        elif paired < formed and (size * positions) ** 2 <= PART:
-            total += self._paired()
+                x, y = self.right[:, q, :, 0], other.right[:, q, :, 0]
+                inputs = (x @ y.T)[:, None, :, None]
+                g, h = self.left[:, :, q, :, 0], other.left[:, :, q, :, 0]
+                total.addcmul_(products.of(g, h), inputs)
+        elif paired < formed and size * count * pairs <= PART:
+            total += self._paired(other)
         else:
-            step = max(1, PART // max(1, size * inside))
+            step = max(1, PART // max(1, max(size, count) * inside))
             for q in range(groups):
                 for part in balanced(rows, step):
-                    left = self.left[:, :, q : q + 1, part]
-                    shape = (1, left.shape[3], inside)
-                    block = outer(left, self.right[:, q : q + 1], shape, None)
-                    flat = block.flatten(2).flatten(0, 1)
-                    total += (flat @ flat.T).view(total.shape)
+                    mine = self._formed(q, part)
+                    theirs = mine if other is self else other._formed(q, part)
+                    total += (mine @ theirs.T).view(total.shape)
 
     def squares(self) -> Tensor:
         """Return the squared norm of every row; ghost norms where they are cheaper."""
@@ -178,16 +180,26 @@ class Outer:
         for part in balanced(self.left.shape[0], max(1, PART // max(1, size))):
             yield self.dense(None, part)
 
-    def _paired(self) -> Tensor:
-        samples, directions, groups, _, positions = self.left.shape
-        total = self.left.new_zeros(samples, directions, samples, directions)
-        apart = (samples, directions, positions)
+    def _formed(self, group: int, part: slice) -> Tensor:
+        """Form some rows of the parameter in a group; returns `(s * k, part * i)`."""
+        left = self.left[:, :, group : group + 1, part]
+        right = self.right[:, group : group + 1]
+        shape = (1, left.shape[3], right.shape[2])
+        return outer(left, right, shape, None).flatten(2).flatten(0, 1)
+
+    def _paired(self, other: Outer) -> Tensor:
+        """Multiply by sums over pairs of positions; returns `(s, k, t, l)`."""
+        sides = ((self.left, self.right), (other.left, other.right))
+        s, k, groups, _, n = self.left.shape
+        t, m, _, _, u = other.left.shape
+        total = self.left.new_zeros(s, k, t, m)
         for q in range(groups):
-            g = self.left[:, :, q].transpose(-1, -2).flatten(0, 2)  # (s k n) o
-            x = self.right[:, q].transpose(-1, -2).flatten(0, 1)  # (s n) i
-            cotangents = (g @ g.T).view(*apart, *apart)
-            inputs = (x @ x.T).view(samples, positions, samples, positions)
-            total = total + torch.einsum("sknulm,snum->skul", cotangents, inputs)
+            # (s k n) o, and (s n) i
+            g, h = (left[:, :, q].transpose(-1, -2).flatten(0, 2) for left, _ in sides)
+            x, y = (r[:, q].transpose(-1, -2).flatten(0, 1) for _, r in sides)
+            cotangents = (g @ h.T).view(s, k, n, t, m, u)
+            inputs = (x @ y.T).view(s, n, t, u)
+            total = total + torch.einsum("skntlu,sntu->sktl", cotangents, inputs)
         return total
 
 
@@ -218,18 +230,16 @@ class EmbeddingFactor:
         back = torch.einsum("skne,skm->snem", self.values, cotangent)
         return self._summed(back).flatten(0, 1)
 
-    def add_gram(self, total: Tensor, products: Products) -> None:
-        """Add the product with the transpose, over the rows that are touched at all."""
-        used, index = self.index.unique(return_inverse=True)
-        samples, directions, _, width = self.values.shape
-        step = max(1, PART // max(1, samples * directions * width))
+    def add_kernel(self, other: EmbeddingFactor, total: Tensor) -> None:
+        """Add the product with a transpose, over the rows that are touched at all."""
+        sides = (self,) if other is self else (self, other)
+        used = torch.cat([side.index.flatten() for side in sides]).unique()
+        sizes = [side.values.shape[0] * side.values.shape[1] for side in sides]
+        width = self.values.shape[-1]
+        step = max(1, PART // max(1, max(sizes) * width))
         for part in balanced(used.numel(), step):
-            outside = (index < part.start) | (index >= part.stop)
-            values = self.values.masked_fill(outside[:, None, :, None], 0)
-            here = (index - part.start).masked_fill(outside, 0)
-            block = scattered(here, values, part.stop - part.start, None)
-            flat = block.flatten(2).flatten(0, 1)
-            total += (flat @ flat.T).view(total.shape)
+            formed = [side._formed(used[part]) for side in sides]
+            total += (formed[0] @ formed[-1].T).view(total.shape)
 
     def squares(self) -> Tensor:
         """Return the squared norm of every row."""
@@ -244,6 +254,14 @@ class EmbeddingFactor:
     def dense(self, out: Tensor | None, samples: slice) -> Tensor:
         """Form the rows of some samples."""
         return scattered(self.index[samples], self.values[samples], self.shape[0], out)
+
+    def _formed(self, used: Tensor) -> Tensor:
+        """Form these rows of the table, sorted; returns `(s * k, used * e)`."""
+        place = torch.searchsorted(used, self.index).clamp_(max=used.numel() - 1)
+        outside = used[place] != self.index
+        values = self.values.masked_fill(outside[:, None, :, None], 0)
+        here = place.masked_fill(outside, 0)
+        return scattered(here, values, used.numel(), None).flatten(2).flatten(0, 1)
 
     def _same(self) -> Tensor:
         """Tell which positions of a sample add to the same row, `(s, n, n)`."""
@@ -261,6 +279,21 @@ class EmbeddingFactor:
 
 Factor = Dense | Outer | EmbeddingFactor
 """The block of one parameter, `(s, k, *param)`."""
+
+
+def add_kernel(mine: Factor, theirs: Factor, total: Tensor, products: Products) -> None:
+    """Add the product of a block with the transpose of another to `(s, k, t, l)`."""
+    if isinstance(mine, Outer) and isinstance(theirs, Outer):
+        mine.add_kernel(theirs, total, products)
+    elif isinstance(mine, EmbeddingFactor) and isinstance(theirs, EmbeddingFactor):
+        mine.add_kernel(theirs, total)
+    else:
+        total += (_rows(mine) @ _rows(theirs).T).view(total.shape)
+
+
+def _rows(factor: Factor) -> Tensor:
+    """Form a block, `(s * k, p)`; a parameter that is one number too."""
+    return factor.dense(None, slice(None)).unsqueeze(-1).flatten(2).flatten(0, 1)
 
 
 def merged(uses: Sequence[Factor]) -> Factor:

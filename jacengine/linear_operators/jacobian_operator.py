@@ -2,50 +2,34 @@
 
 from __future__ import annotations
 
-import functools
+import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor
 
 from jacengine import pytrees
-from jacengine.errors import ArgumentError, PatternError
-from jacengine.linear_operators.factored import factor_by_layers
-from jacengine.linear_operators.matrix_free import (
-    ImplicitMatrix,
-    Linearization,
-    MatrixFree,
+from jacengine.errors import (
+    ArgumentError,
+    InputTypeError,
+    PatternError,
+    kind_of,
+    to_tensor_advice,
 )
-from jacengine.linear_operators.method_pair import fastest, vjp_agrees
-from jacengine.linear_operators.sparse import sparse_matrix
-from jacengine.plans.examine import examine
+from jacengine.linear_operators.operands import apply_product
+from jacengine.linear_operators.recipe import Recipe, make_recipe
 from jacengine.plans.process_cache import ProcessCache
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.call_spec import TensorSpec
 from jacengine.problem.nesting import refuse_lost_derivatives
-from jacengine.problem.problem import Problem
 from jacengine.problem.real_view import real_arguments
-from jacengine.problem.signature import Signature
 from jacengine.results.huge_pages import allocate
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How operators of a signature are made; chosen and verified once.
-
-    `matrix` makes that of a bound function, and `method` says how, in words.
-    """
-
-    problem: Problem
-    signature: Signature
-    matrix: Callable[[BoundFunction], ImplicitMatrix]
-    method: str
 
 
 _RECIPES = ProcessCache[Recipe](lambda recipe: recipe.problem)
@@ -62,6 +46,9 @@ class JacobianOperator:
         shape: `(M, N)`.
         method: How products are computed, in words.
     """
+
+    __array_ufunc__ = None
+    """Makes NumPy leave `array @ op` to this class."""
 
     def __init__(
         self, request: PlanRequest, timed: bool, recipe: Recipe, bound: BoundFunction
@@ -147,27 +134,80 @@ class JacobianOperator:
         """The transpose, to multiply with."""
         return TransposedOperator(self)
 
-    def __matmul__(self, tangents: Tensor) -> Tensor:
-        """Multiply with a vector or with several.
+    def __matmul__(self, tangents: Tensor | TransposedOperator) -> Tensor:
+        """Multiply with a vector, with several, or with the transpose of an operator.
 
         Args:
-            tangents: `(N,)` or `(N, m)`.
+            tangents: `(N,)` or `(N, m)`; or `other.T`, for `kernel(other)`.
 
         Returns:
-            `(M,)` or `(M, m)`.
+            `(M,)` or `(M, m)`; or `(M, M')`.
 
         Raises:
-            ArgumentError: It has another length.
+            ArgumentError: It has another length, or is an operator.
+            InputTypeError: It is no tensor.
         """
-        return _applied(self._matrix.push, tangents, self.shape[1], "J @ v")
+        other: object = tangents
+        if isinstance(other, TransposedOperator):
+            return self.kernel(other.T)
+        if isinstance(other, JacobianOperator):
+            _refuse_product("op @ other")
+        return apply_product(self._matrix.push, tangents, self.shape[1], "J @ v")
+
+    def __rmatmul__(self, cotangents: Tensor) -> Tensor:
+        """Multiply `(M,)` or `(m, M)` with the matrix; returns `(N,)` or `(m, N)`."""
+        return apply_product(
+            self._matrix.pull, cotangents, self.shape[0], "u @ J", rows=True
+        )
 
     def pull(self, cotangents: Tensor) -> Tensor:
         """Multiply the transpose with `(M,)` or `(M, m)`; also `op.T @ u`."""
-        return _applied(self._matrix.pull, cotangents, self.shape[0], "J.T @ u")
+        return apply_product(self._matrix.pull, cotangents, self.shape[0], "J.T @ u")
+
+    def kernel(self, other: JacobianOperator | None = None) -> Tensor:
+        """Return `J J'^T`, `(M, M')`: of parameters, the empirical tangent kernel.
+
+        The kernel between test and training samples is that of
+        `jacengine.operator(model, x_test, ...)` and `op`. It is computed as `gram()`
+        is: by layers where both operators are, else by products with rows of the
+        smaller matrix, some at a time.
+
+        Args:
+            other: An operator with the same columns: of the same parameters, or of
+                inputs of the same shapes. `None` for this one: `gram()`.
+
+        Raises:
+            ArgumentError: Its columns are others.
+            InputTypeError: It is no operator.
+
+        Example:
+            >>> import torch, jacengine
+            >>> model = torch.nn.Linear(3, 2)
+            >>> op = jacengine.operator(
+            ...     model, torch.randn(5, 3), wrt="params", batch_dim=0
+            ... )
+            >>> op.at(torch.randn(4, 3)).kernel(op).shape  # 4 and 5 samples
+            torch.Size([8, 10])
+        """
+        if other is None:
+            return self.gram()
+        if not isinstance(other, JacobianOperator):
+            raise InputTypeError(
+                "op.kernel(other) expects an operator of jacengine.operator(...), got "
+                f"{kind_of(other)}. Multiply with tensors by op @ v."
+            )
+        for mine, theirs in itertools.zip_longest(self._columns, other._columns):
+            if mine != theirs:
+                raise ArgumentError(
+                    "A kernel J @ J'.T needs two operators with the same columns; this "
+                    f"one has {mine or 'no more'}, and the other has "
+                    f"{theirs or 'no more'}."
+                )
+        return self._matrix.kernel(other._matrix)
 
     def gram(self) -> Tensor:
         """Return `J J^T`, `(M, M)`: of parameters, the empirical tangent kernel."""
-        return self._matrix.gram()
+        return self._matrix.kernel(self._matrix)
 
     def normal(self) -> Tensor:
         """Return `J^T J`, `(N, N)`, for few columns."""
@@ -190,11 +230,16 @@ class JacobianOperator:
 
         Raises:
             ArgumentError: `out` is no such tensor.
+            InputTypeError: `out` is no tensor.
         """
         like = self._matrix.like
         target = out
         if target is None:
             target = allocate(self.shape, dtype=like.dtype, device=like.device)
+        if not isinstance(target, Tensor):
+            raise InputTypeError(
+                f"out= expects a tensor, got {kind_of(out)}.{to_tensor_advice(out)}"
+            )
         size = self.shape[0] * self.shape[1]
         if target.numel() != size or not target.is_contiguous():
             raise ArgumentError(
@@ -208,6 +253,18 @@ class JacobianOperator:
             for part, rows in self._matrix.parts():
                 matrix[part] = rows
         return target
+
+    @property
+    def _columns(self) -> list[str]:
+        """What the columns are: each parameter, or input of all samples, in words."""
+        problem = self._recipe.problem
+        counts = (problem.sample_count,)
+        return [
+            f"{spec.label if problem.call_spec.names else 'an input'} of shape "
+            f"{spec.shape if spec.batch_dim is None else counts + spec.shape}, "
+            f"{spec.dtype} on {spec.device}"
+            for spec in problem.inputs
+        ]
 
     def linear_operator(self) -> LinearOperator:
         """Return it as a `scipy.sparse.linalg.LinearOperator`, on NumPy arrays."""
@@ -244,13 +301,42 @@ class TransposedOperator:
         shape: `(N, M)`.
     """
 
+    __array_ufunc__ = None
+    """Makes NumPy leave `array @ op.T` to this class."""
+
     def __init__(self, operator: JacobianOperator) -> None:
         self.T = operator
         self.shape = (operator.shape[1], operator.shape[0])
 
-    def __matmul__(self, cotangents: Tensor) -> Tensor:
-        """Multiply with a vector `(M,)` or with several, `(M, m)`."""
-        return self.T.pull(cotangents)
+    def __matmul__(self, cotangents: Tensor | JacobianOperator) -> Tensor:
+        """Multiply with a vector `(M,)`, with several, `(M, m)`, or with the operator.
+
+        `op.T @ op` is `op.normal()`.
+        """
+        other: object = cotangents
+        if other is self.T:
+            return self.T.normal()
+        if isinstance(other, JacobianOperator | TransposedOperator):
+            _refuse_product("op.T @ other")
+        return apply_product(self.T.pull, cotangents, self.shape[1], "J.T @ u")
+
+    def __rmatmul__(self, tangents: Tensor) -> Tensor:
+        """Multiply `(N,)` or `(m, N)` with the transpose: `(M,)` or `(m, M)`."""
+        return apply_product(
+            self.T.__matmul__, tangents, self.shape[0], "v @ J.T", rows=True
+        )
+
+    def __repr__(self) -> str:
+        """Say what it is."""
+        return f"{self.T!r}.T"
+
+
+def _refuse_product(what: str) -> NoReturn:
+    raise ArgumentError(
+        f"{what} is not computed. Of two operators there are op @ other.T, the kernel, "
+        "and op.T @ op, the normal matrix; for other products form one of them: "
+        "other.dense()."
+    )
 
 
 def make_operator(request: PlanRequest, *, timed: bool) -> JacobianOperator:
@@ -267,7 +353,7 @@ def make_operator(request: PlanRequest, *, timed: bool) -> JacobianOperator:
     slot = _RECIPES.slot(request, timed)
     recipe = slot.value
     if recipe is None:
-        recipe = _make_recipe(request, timed=timed)
+        recipe = make_recipe(request, timed=timed)
         slot.keep(recipe)
     refuse_lost_derivatives(
         request.callee, request.leaves, create_graph=request.options.create_graph
@@ -277,53 +363,11 @@ def make_operator(request: PlanRequest, *, timed: bool) -> JacobianOperator:
         return JacobianOperator(request, timed, recipe, bound)
     except PatternError:  # it has other nonzeros here: by products from now on
         options = replace(request.options, sparsity=None)
-        recipe = _make_recipe(replace(request, options=options), timed=timed)
+        recipe = make_recipe(replace(request, options=options), timed=timed)
         slot.keep(recipe)
         bound = recipe.problem.bind(request.callee, request.leaves)
         return JacobianOperator(request, timed, recipe, bound)
 
 
-def _make_recipe(request: PlanRequest, *, timed: bool) -> Recipe:
-    """Choose and verify how operators of a call are made."""
-    problem, bound, reference = examine(request)
-    names = problem.call_spec.names
-    signature = Signature.of(request.callee, request.args, request.kwargs, names)
-    for composition in request.compositions:
-        contracts = composition.capabilities.per_sample_shared
-        if contracts and composition.strategy.check(problem) is None:
-            factored = factor_by_layers(problem, bound, composition)
-            if factored is not None and vjp_agrees(factored(bound), problem, reference):
-                return Recipe(problem, signature, factored, "by layers")
-    sparse = sparse_matrix(request, problem, timed=timed)
-    if sparse is not None:
-        matrix, method = sparse
-        if vjp_agrees(matrix(bound), problem, reference):
-            return Recipe(problem, signature, matrix, method)
-    choose = functools.partial(
-        fastest, problem, bound, reference, request.compositions, timed=timed
-    )
-    jvp, vjp = choose("jvp"), choose("vjp")
-
-    def matrix_free(bound: BoundFunction) -> ImplicitMatrix:
-        jvps = Linearization(problem, bound, jvp)
-        return MatrixFree(problem, jvps, Linearization(problem, bound, vjp))
-
-    method = f"JVPs by {jvp.name}, VJPs by {vjp.name}"
-    return Recipe(problem, signature, matrix_free, method)
-
-
 def _made_again(request: PlanRequest, timed: bool) -> JacobianOperator:
     return make_operator(request, timed=timed)
-
-
-def _applied(
-    product: Callable[[Tensor], Tensor], vectors: Tensor, length: int, what: str
-) -> Tensor:
-    if vectors.dim() not in {1, 2} or vectors.shape[0] != length:
-        raise ArgumentError(
-            f"{what} got a tensor of shape {tuple(vectors.shape)}; expected "
-            f"({length},) or ({length}, m)."
-        )
-    if vectors.dim() == 1:
-        return product(vectors.unsqueeze(1)).squeeze(1)
-    return product(vectors)

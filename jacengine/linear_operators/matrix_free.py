@@ -53,10 +53,11 @@ class ImplicitMatrix(ABC):
             (seeds,) = one_hot([row], range(part.start, part.stop))
             yield part, self.pull(seeds.T).T
 
-    def gram(self) -> Tensor:
-        """Return `J J^T`, `(M, M)`."""
-        found = [self.push(rows.T) for _, rows in self.parts()]
-        return torch.cat(found, dim=1)
+    def kernel(self, other: ImplicitMatrix) -> Tensor:
+        """Return `J J'^T`, `(M, M')`, with another matrix `(M', N)`."""
+        if self.shape[0] < other.shape[0]:
+            return torch.cat([other.push(rows.T) for _, rows in self.parts()], dim=1).T
+        return torch.cat([self.push(rows.T) for _, rows in other.parts()], dim=1)
 
     def normal(self) -> Tensor:
         """Return `J^T J`, `(N, N)`."""

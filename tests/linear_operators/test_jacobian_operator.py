@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -106,8 +107,14 @@ def check(op: jacengine.JacobianOperator, J: Tensor) -> None:
     assert torch.allclose(op @ v[:, 0], J @ v[:, 0], **near)
     assert torch.allclose(op.T @ u, J.T @ u, **near)
     assert torch.allclose(op.T @ u[:, 1], J.T @ u[:, 1], **near)
-    assert torch.allclose(op.gram(), J @ J.T, **near)
-    assert torch.allclose(op.normal(), J.T @ J, **near)
+    assert torch.allclose(u.T @ op, u.T @ J, **near)
+    assert torch.allclose(u[:, 1] @ op, u[:, 1] @ J, **near)
+    assert torch.allclose(v.T @ op.T, v.T @ J.T, **near)
+    assert torch.allclose(v[:, 0] @ op.T, v[:, 0] @ J.T, **near)
+    for gram in (op.gram(), op.kernel(), op.kernel(op), op @ op.T):
+        assert torch.allclose(gram, J @ J.T, **near)
+    for normal in (op.normal(), op.T @ op):
+        assert torch.allclose(normal, J.T @ J, **near)
     assert torch.allclose(op.normal_diagonal(), J.square().sum(0), **near)
     assert torch.allclose(op.row_norms(), J.norm(dim=1), **near)
     assert torch.allclose(op.dense(), J, **near)
@@ -129,6 +136,52 @@ def test_by_layers(name: str, batch_dim: int | None) -> None:
     op = jacengine.operator(model, x, **options)
     assert op.method == "by layers"
     check(op, _matrix(model, x, **options))
+
+
+def _others(name: str, count: int) -> Tensor:
+    """Return other samples, of longer sequences where the model takes them."""
+    make, (_, *shape) = MODELS[name]
+    if name.startswith("embedding"):
+        generator = torch.Generator().manual_seed(3)
+        return torch.randint(0, 7, (count, *shape), generator=generator)
+    if make in {Tokens, lstm}:
+        shape[0] += 2
+    return randn(count, *shape, seed=3)
+
+
+@pytest.mark.parametrize("exclude", [[], ["quasi_linear"]], ids=["layers", "products"])
+@pytest.mark.parametrize("name", MODELS)
+def test_kernel_between_other_samples(name: str, exclude: list[str]) -> None:
+    model, x = _case(name)
+    options: dict[str, Any] = {"wrt": "params", "batch_dim": 0}
+    op = jacengine.operator(model, x, **options)
+    J = _matrix(model, x, **options)
+    for count in (2, 7):
+        x2 = _others(name, count)
+        other = jacengine.operator(model, x2, **options, exclude=exclude)
+        wanted = J @ _matrix(model, x2, **options).T
+        for found in (op @ other.T, op.kernel(other), other.kernel(op).T):
+            torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-10)
+
+
+def test_kernel_of_inputs() -> None:
+    model, x, x2 = mlp(3, 4, 2), randn(5, 3), randn(5, 3, seed=1)
+    op = jacengine.operator(model, x, batch_dim=0)
+    J, J2 = (
+        torch.block_diag(*torch.func.vmap(torch.func.jacrev(model))(z)) for z in (x, x2)
+    )
+    torch.testing.assert_close(op @ op.at(x2).T, J @ J2.T)
+    with pytest.raises(jacengine.ArgumentError, match=r"shape \(5, 3\).* \(4, 3\)"):
+        op.kernel(op.at(x2[:4]))
+
+
+def test_the_kernel_takes_less_memory_than_a_jacobian() -> None:
+    model, x = mlp(64, 128, 128, 10).float(), randn(32, 64).float()
+    op = jacengine.operator(model, x, wrt="params", batch_dim=0)
+    other = jacengine.operator(model, x[:8].cos(), wrt="params", batch_dim=0)
+    with peak_memory(torch.device("cpu")) as peak:
+        op.kernel(other)
+    assert peak.bytes < other.shape[0] * other.shape[1] * 4 / 10
 
 
 def test_of_a_large_table_only_the_rows_in_use_take_memory() -> None:
@@ -270,3 +323,48 @@ def test_many_outputs_are_multiplied_by_factors(
     monkeypatch.setattr(factored, "PART", 16)  # a sample, and some columns, at a time
     torch.testing.assert_close(op.normal(), J.T @ J)
     assert max(pulls) < J.shape[1]
+    assert repr(op.T) == f"{op!r}.T"
+
+
+def test_what_is_no_tensor_is_refused_by_name() -> None:
+    model, x = mlp(3, 2), randn(5, 3)
+    op: Any = jacengine.operator(model, x, wrt="params", batch_dim=0)
+    products: list[Callable[[Any], object]] = [
+        lambda v: op @ v,
+        lambda v: op.T @ v,
+        lambda v: v @ op,
+        lambda v: v @ op.T,
+        op.pull,
+        lambda v: op.dense(out=v),
+    ]
+    for product in products:
+        with pytest.raises(TypeError, match=r"got a NumPy array.*torch\.from_numpy"):
+            product(np.zeros(8))
+        with pytest.raises(TypeError, match=r"got a list.*torch\.tensor"):
+            product([1.0] * 8)
+    for value in (2, None, op.dense):
+        with pytest.raises(jacengine.InputTypeError, match="expects a tensor"):
+            _ = op @ value
+    with pytest.raises(jacengine.InputTypeError, match="expects an operator"):
+        op.kernel(op.dense())
+    with pytest.raises(jacengine.ArgumentError, match=r"v @ J.T .* \(m, 8\)"):
+        _ = randn(2, 7) @ op.T
+
+
+def test_other_products_of_operators_are_refused() -> None:
+    model, x = mlp(3, 3), randn(5, 3)
+    op: Any = jacengine.operator(model, x, wrt="params", batch_dim=0)
+    square: Any = jacengine.operator(model, x, batch_dim=0)
+    products: list[Callable[[], object]] = [
+        lambda: square @ square,
+        lambda: op.T @ square,
+        lambda: op.T @ op.T,
+        lambda: op.T @ op.at(x),
+    ]
+    for product in products:
+        with pytest.raises(jacengine.ArgumentError, match=r"op @ other\.T"):
+            product()
+    with pytest.raises(jacengine.ArgumentError, match=r"0\.weight of .* an input of"):
+        op.kernel(square)
+    with pytest.raises(jacengine.ArgumentError, match=r"0\.bias of .* no more"):
+        op.kernel(jacengine.operator(model, x, wrt=["0.weight"], batch_dim=0))
