@@ -22,6 +22,7 @@ from .api.sparsity import sparsity as sparsity
 from .api.strategies import list_strategies as list_strategies
 from .api.strategies import register as register
 from .api.strategies import register_rule as register_rule
+from .api.value_and_jacobian import value_and_jacobian as value_and_jacobian
 from .errors import ArgumentError as ArgumentError
 from .errors import CoupledSamplesError as CoupledSamplesError
 from .errors import DuplicateStrategyError as DuplicateStrategyError

@@ -371,6 +371,21 @@ def is_wrapped(tensor: Tensor) -> bool:
     return in_forward_mode() and forward_ad.unpack_dual(tensor).tangent is not None
 
 
+def unwrapped(tensor: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    """Return the tensor inside of the wrappers of `torch.func` transforms.
+
+    Returns:
+        The tensor, and its axes that vmap hides, the outermost first: each in the shape
+        without those before it.
+    """
+    axes: list[int] = []
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        if functorch.is_batchedtensor(tensor):
+            axes.insert(0, int(functorch.maybe_get_bdim(tensor)))
+        tensor = functorch.get_unwrapped(tensor)
+    return tensor, tuple(axes)
+
+
 def transform_depth() -> int:
     """Return how many levels of `torch.func` transforms are entered."""
     return int(functorch.get_dynamic_layer_stack_depth())

@@ -71,6 +71,7 @@ class Elimination(Strategy):
             "differentiates inputs, not parameters": bool(spec.names),
             "takes one input, and one output without aux": options.has_aux
             or (len(problem.inputs), len(problem.outputs)) != (1, 1),
+            "does not evaluate the function for its value": options.with_value,
             "keeps no graph for create_graph=True": options.create_graph,
             "needs a function without random numbers or state": problem.changes_state,
             "needs samples that are independent, and their own input": problem.coupled

@@ -53,6 +53,7 @@ def plan(
     rows: Entries = None,
     columns: Entries = None,
     has_aux: bool = False,
+    with_value: bool = False,
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
@@ -79,6 +80,7 @@ def plan(
         rows: As in `auto`.
         columns: As in `auto`.
         has_aux: Whether `fn` returns `(out, aux)`.
+        with_value: Whether to return `(value, J)`, as `value_and_jacobian` does.
         randomness: As in `auto`.
         layout: As in `auto`.
         sparsity: As in `auto`.
@@ -121,6 +123,7 @@ def plan(
         verify=verify,
         triangle=triangle,
         complex=complex,
+        with_value=with_value,
     )
     request = plan_request(
         fn,

@@ -66,8 +66,10 @@ class CompiledSweep:
         self._captures = GuardedCaptures[dict[bool, _Program]]()
         self._made = 0
 
-    def __call__(self, bound: BoundFunction, into: Tensors = ()) -> Blocks:
-        """Compute the blocks at a call; compile first if nothing compiled fits it.
+    def __call__(
+        self, bound: BoundFunction, into: Tensors = ()
+    ) -> tuple[Blocks, Tensors]:
+        """Compute the blocks and values at a call; compile first if nothing fits it.
 
         They are written `into` contiguous tensors of their shapes by one program, or
         made anew by another.
@@ -146,11 +148,11 @@ class CompiledSweep:
 
     def run_guarded(
         self, fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], into: Tensors
-    ) -> Blocks | None:
+    ) -> tuple[Blocks, Tensors] | None:
         """Compute the blocks at a call that a compiled program fits by its guards.
 
         Returns:
-            The blocks; `None` if there is no such program.
+            The blocks and values; `None` if there is no such program.
         """
         recorded = torch.is_grad_enabled()
         set_grad_enabled(False)
@@ -240,14 +242,16 @@ class _Program:
             result = run(bound.at(leaves))
             shape[:] = map(len, result.blocks)
             blocks = list(chain.from_iterable(result.blocks))
+            further = [*result.values, *result.outside]
             if not places:
-                return blocks + result.outside
+                return blocks + further
             for block, there in zip(blocks, places, strict=True):
                 there.copy_(in_own_order(block))
-            return result.outside
+            return further
 
         first = run(bound)  # whatever a first run sets up is not in the trace
         self._problem, self._checks = problem, len(first.outside)
+        self._value_count = len(first.values)
         graph = make_fx(traced)(*tensors, *into)
         graph.graph.eliminate_dead_code()
         count = len(graph.graph.nodes)
@@ -274,9 +278,9 @@ class _Program:
         del self._example, self._compile  # which hold tensors of the user's
         with torch.no_grad():
             self._program = compile_lowered()
-            self._shared = (
-                () if self._into else _shared(self._program(values[:]), values)
-            )
+            # What is written into memory of the caller's is returned nowhere else.
+            alone = self._into and not self._value_count
+            self._shared = () if alone else _shared(self._program(values[:]), values)
 
     def verify(self, inputs: Sequence[Any], into: Tensors, right: Result) -> None:
         """Compare what it computes with the eager result.
@@ -284,9 +288,10 @@ class _Program:
         Raises:
             RuntimeError: It is another one.
         """
-        compiled = chain.from_iterable(self(inputs, into))
-        eager_blocks = chain.from_iterable(right.blocks)
-        for block, eager in zip(compiled, eager_blocks, strict=True):
+        blocks, values = self(inputs, into)
+        compiled = [*chain.from_iterable(blocks), *values]
+        eager_ones = [*chain.from_iterable(right.blocks), *right.values]
+        for block, eager in zip(compiled, eager_ones, strict=True):
             if not _close(block, eager):
                 raise RuntimeError("compiled, its result is another one")
         self.verified = True
@@ -296,24 +301,29 @@ class _Program:
         fixed = self._fixed
         return not fixed or all(inputs[k] is known for k, known in fixed)
 
-    def __call__(self, inputs: Sequence[Any], into: Tensors) -> Blocks:
+    def __call__(self, inputs: Sequence[Any], into: Tensors) -> tuple[Blocks, Tensors]:
         """Run the program on other inputs, and into other blocks, of the same kind."""
         every = (*inputs, *self._unread)
         values = [every[k] for k in self._order]
         if into:
             values[self._leaf_count : self._leaf_count] = into
         found = list(self._program(values))
+        for k in self._shared:
+            found[k] = found[k].clone()
         if self._checks:
             refuse_outside(self._problem, found[-self._checks :])
             del found[-self._checks :]
-        for k in self._shared:
-            found[k] = found[k].clone()
+        primal: Tensors = ()
+        if self._value_count:
+            primal = tuple(found[-self._value_count :])
+            del found[-self._value_count :]
         if into:
             found = list(into)
         if len(self._lines) == 1:
-            return [found]
+            return [found], primal
         blocks = iter(found)
-        return [[next(blocks) for _ in range(count)] for count in self._lines]
+        lines = [[next(blocks) for _ in range(count)] for count in self._lines]
+        return lines, primal
 
 
 def _shared(blocks: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[int, ...]:

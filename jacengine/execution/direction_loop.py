@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -10,6 +11,7 @@ from jacengine._torchfunc import Tensors
 from jacengine.errors import StrategyError
 from jacengine.execution.linearize import linearize, points
 from jacengine.execution.method import Method
+from jacengine.execution.primal_values import PrimalValues
 from jacengine.interface import LinearMap, Point
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.problem import Problem
@@ -67,6 +69,7 @@ class DirectionLoop:
         progress: Progress | None,
         *,
         checked: bool,
+        values: PrimalValues | None = None,
     ) -> None:
         """Compute the products with all directions, and place them.
 
@@ -75,8 +78,13 @@ class DirectionLoop:
             result: Where they go.
             progress: Called after each task.
             checked: Whether to compare the products' shapes with the contract.
+            values: What collects the values of the function.
         """
+        if values is not None:
+            bound = replace(bound, observer=values)
         for point, samples in points(self._problem, bound, self.method):
+            if values is not None:
+                values.begin(samples)
             linear_map = linearize(self.method.strategy, point)
             for number, block in enumerate(self.blocks):
                 task = Task(samples, block)

@@ -18,6 +18,7 @@ from jacengine.execution.execution_context import execution_context
 from jacengine.execution.linearize import points
 from jacengine.execution.method import Execution, Method
 from jacengine.execution.pattern_check import refuse_outside
+from jacengine.execution.primal_values import PrimalValues
 from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.call_spec import TensorSpec
 from jacengine.problem.problem import SPARSE, Problem
@@ -111,8 +112,9 @@ class Sweep:
         problem = self._problem
         if self._compiled is not None:
             with torch.inference_mode(mode=False):
-                return self._of(self._compiled(bound, self._targets(out, pool)))
+                return self._of(*self._compiled(bound, self._targets(out, pool)))
         result: Result | None = None
+        values = PrimalValues(problem) if problem.options.with_value else None
         for loop in self._loops:
             context = execution_context(
                 problem, bound, loop.method, on_fake_tensors=self._on_fake_tensors
@@ -121,10 +123,16 @@ class Sweep:
                 if result is None:
                     result = self._result(ready, out, pool)
                 loop.run(
-                    ready, result, self._progress_of(loop, progress), checked=checked
+                    ready,
+                    result,
+                    self._progress_of(loop, progress),
+                    checked=checked,
+                    values=values,
                 )
                 if loop is self._loops[-1]:
                     result.finish()
+                    if values is not None:
+                        result.values = values.finish(ready)
         assert result is not None
         if result.outside and not self._on_fake_tensors:
             refuse_outside(problem, result.outside)
@@ -171,18 +179,18 @@ class Sweep:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         pool: BufferPool | None,
-    ) -> Any:
+    ) -> Result | None:
         """Compute the Jacobian by a compiled program whose guards a call passes.
 
         Returns:
-            It, nested as the user expects it; `None` if there is no such program.
+            It; `None` if there is no such program.
         """
         compiled = self._compiled
         if compiled is None or torch.is_inference_mode_enabled():
             return None
         into = self._targets(None, pool)
-        blocks = compiled.run_guarded(fn, args, kwargs, into)
-        return None if blocks is None else self._of(blocks).nested()
+        found = compiled.run_guarded(fn, args, kwargs, into)
+        return None if found is None else self._of(*found)
 
     def _result(
         self, bound: BoundFunction, out: Any, pool: BufferPool | None
@@ -202,11 +210,11 @@ class Sweep:
         in_use = functools.cache(lambda: self._in_use(bound)) if adopts else None
         return DenseResult(layout, in_use=in_use, pool=pool)
 
-    def _of(self, blocks: Blocks) -> Result:
+    def _of(self, blocks: Blocks, values: Tensors) -> Result:
         """Return the result with these blocks."""
         kind = SparseResult if self._sparse else Result
         result = kind(self._layout)
-        result.blocks = blocks
+        result.blocks, result.values = blocks, values
         return result
 
     def _targets(self, out: Any, pool: BufferPool | None) -> Tensors:

@@ -180,7 +180,7 @@ class JacobianOperator:
             ArgumentError: Its columns are others.
             InputTypeError: It is no operator.
 
-        Example:
+        Examples:
             >>> import torch, jacengine
             >>> model = torch.nn.Linear(3, 2)
             >>> op = jacengine.operator(

@@ -54,10 +54,20 @@ def compute_nested(
 def answer(
     problem: Problem, bound: BoundFunction, result: Result, out: Any = None
 ) -> Any:
-    """Return what a result is to the user: nested, or `out`, and with `aux`."""
-    nested = result.nested() if out is None else out
+    """Return what a result is to the user: nested, or `out`; with value and `aux`."""
     if not problem.options.has_aux:
-        return nested
+        return without_aux(result, out)
+    nested = result.nested() if out is None else out
     recorded = problem.options.create_graph
     with torch.set_grad_enabled(recorded), problem.preserve_side_effects(bound.callee):
-        return nested, bound.run(bound.leaves).aux
+        aux = bound.run(bound.leaves).aux
+    if problem.options.with_value:
+        return (result.value(), aux), nested
+    return nested, aux
+
+
+def without_aux(result: Result, out: Any = None) -> Any:
+    """Return what a result is to the user of a function without `aux`."""
+    nested = result.nested() if out is None else out
+    with_value = result.layout.problem.options.with_value
+    return (result.value(), nested) if with_value else nested

@@ -25,7 +25,7 @@ from jacengine.execution.sweep import Sweep, prepare
 from jacengine.interface import Composition
 from jacengine.plans.compiled_tier import CompiledTier
 from jacengine.plans.complex_result import complex_result
-from jacengine.plans.compute import compute_nested
+from jacengine.plans.compute import compute_nested, without_aux
 from jacengine.plans.fallback import compute_by_first, untried
 from jacengine.plans.resize import resize, unprepared
 from jacengine.plans.serialization import describe_options, to_json
@@ -190,9 +190,10 @@ class Plan:
         if sweep is None or not sweep.compiled or is_nested():
             return None
         try:
-            return sweep.run_guarded(fn, args, kwargs, self._pool)
+            found = sweep.run_guarded(fn, args, kwargs, self._pool)
         except (RuntimeError, MemoryError):
             return None  # what follows goes on with another candidate
+        return None if found is None else without_aux(found)
 
     def compute(self, callee: Callee, leaves: Sequence[Any], *, out: Any = None) -> Any:
         """Compute the Jacobian at flattened arguments of this very signature.

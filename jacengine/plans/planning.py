@@ -68,7 +68,8 @@ def compute(request: PlanRequest, out: Any = None) -> Any:
         cached, found = _cached(request)
     except MemoryBudgetError:
         whole = options.rows is None and options.columns is None
-        if out is None or options.has_aux or not whole:
+        besides = options.has_aux or options.with_value
+        if out is None or besides or not whole:
             raise
         BlockwiseJacobian(request, cached_plan).fill(out)
         return out

@@ -154,6 +154,11 @@ def _check_function(callee: Callee, kwargs: object, options: Options) -> None:
             f"rows= chooses rows of a matrix; of a {options.quantity} choose entries "
             "of the input with columns=."
         )
+    if options.with_value and options.quantity != "jacobian":
+        raise ArgumentError(
+            f"with_value=True belongs to quantity='jacobian', not to "
+            f"{options.quantity!r}; leave it out, and call the function."
+        )
     if options.layout not in get_args(LayoutOption):
         raise ArgumentError(
             f"layout={options.layout!r}: expected one of "

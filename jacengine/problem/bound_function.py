@@ -87,6 +87,7 @@ class BoundFunction:
             differentiated.
         joined: Whether the gradients by all inputs are joined along one axis.
         expected: What the function returned when it was analyzed.
+        observer: Called with the outputs of each evaluation.
     """
 
     fn: Callable[..., Any]
@@ -98,6 +99,7 @@ class BoundFunction:
     gradient: GradientMode | None = None
     joined: bool = False
     expected: ExpectedOutputs | None = None
+    observer: Callable[[Sequence[Tensor]], None] | None = None
 
     def __call__(self, *primals: Tensor) -> Tensors:
         """Return the output tensors at these primals, or their gradient.
@@ -184,6 +186,8 @@ class BoundFunction:
             self.expected.check(
                 outputs, structure, self.call_spec.count_samples(leaves)
             )
+        if self.observer is not None:
+            self.observer(outputs)
         return Output(tuple(outputs), structure, aux)
 
     @property

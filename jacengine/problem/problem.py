@@ -59,6 +59,7 @@ class Options:
         verify: Whether one random direction goes with the colours of a pattern.
         triangle: Which triangle of a sparse Hessian is returned.
         complex: How complex tensors are differentiated.
+        with_value: Whether what the function returns is returned too.
     """
 
     wrt: Wrt = 0
@@ -74,6 +75,7 @@ class Options:
     verify: bool = True
     triangle: Triangle = None
     complex: ComplexOption = None
+    with_value: bool = False
 
     @property
     def joined(self) -> bool:

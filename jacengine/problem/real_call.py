@@ -112,6 +112,12 @@ def _check_options(options: Options) -> None:
         raise ArgumentError(
             f"complex={options.complex!r}: expected None, 'as_real' or 'holomorphic'."
         )
+    if options.with_value:
+        raise ArgumentError(
+            f"with_value=True does not go with complex={options.complex!r}, whose "
+            "function is written as one of real numbers; leave it out, and call the "
+            "function."
+        )
     if options.complex == "as_real":
         return
     advice = "pass complex='as_real', or leave it out"

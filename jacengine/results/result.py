@@ -45,6 +45,7 @@ class Result:
             each part of the samples.
         sums: What products tell of one that they are compared with, and the sum of the
             magnitudes of its terms, by the first sample that they are of.
+        values: What the function returns, if that is wanted.
     """
 
     def __init__(self, layout: ResultLayout, blocks: Blocks | None = None) -> None:
@@ -53,6 +54,7 @@ class Result:
         self.blocks: Blocks = [] if blocks is None else blocks
         self.outside: list[Tensor] = []
         self.sums: dict[int, tuple[Tensor, Tensor]] = {}
+        self.values: Tensors = ()
 
     def add_rows(self, products: Tensors, task: Task) -> None:
         """Add products with the cotangents of rows.
@@ -110,6 +112,10 @@ class Result:
     def nested(self) -> Any:
         """Return the blocks nested as the user expects them."""
         return nest(self.layout.problem, self.blocks)
+
+    def value(self) -> Any:
+        """Return what the function returns, nested as it nests it."""
+        return self.layout.problem.returned_structure.unflatten(self.values)
 
     def project(self, cotangents: Sequence[Tensor]) -> list[Projection]:
         """Compute `u^T J` from the blocks, a slice at a time.

@@ -59,6 +59,7 @@ class Reference:
         computed: Computes the products again, while a context is entered.
         diagonal: The reference of a diagonal or a trace, if that is computed.
         slices: The samples that were computed together.
+        values: What the function returns, if that is wanted too.
     """
 
     cotangents: Tensors
@@ -71,6 +72,7 @@ class Reference:
     )
     diagonal: DiagonalReference | None = None
     slices: tuple[slice, ...] = ()
+    values: Tensors = ()
 
     @classmethod
     def of(
@@ -118,6 +120,7 @@ class Reference:
             lambda c: project(c)[1],
             diagonal,
             slices,
+            _values(problem, bound) if problem.options.with_value else (),
         )
 
     def verify(
@@ -135,6 +138,12 @@ class Reference:
         """Compare the projection of a result."""
         if self.diagonal is not None:
             return self.diagonal.judge(result)
+        for value, wanted in zip(result.values, self.values, strict=True):
+            known = wanted.isfinite()
+            error = _largest((value.detach() - wanted)[known])
+            allowed = TOLERANCES[wanted.dtype].value * _largest(wanted)
+            if error > allowed or not bool(value.isfinite()[known].all()):
+                return Verification(False, error, finite=error > allowed)
         return self._compare(
             [
                 _summed(projection) if product.shape[0] == 1 else projection
@@ -232,6 +241,12 @@ class Reference:
             )
         ]
         return compare([p.value for p in projections], expected, self.dtype)
+
+
+def _values(problem: Problem, bound: BoundFunction) -> Tensors:
+    """Evaluate the function itself."""
+    with torch.no_grad(), problem.preserve_side_effects(bound.callee):
+        return bound.run(bound.leaves).leaves
 
 
 def _largest(tensor: Tensor) -> float:

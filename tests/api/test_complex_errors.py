@@ -151,3 +151,9 @@ def test_out_that_does_not_fit(out: Any, said: str) -> None:
     with pytest.raises(ArgumentError, match="out=") as caught:
         jacobian(torch.exp, Z, complex="holomorphic", out=out)
     assert said in str(caught.value)
+
+
+def test_values_do_not_go_with_complex_functions() -> None:
+    z = torch.tensor([1j])
+    with pytest.raises(ArgumentError, match=r"with_value=True.*complex='as_real'"):
+        plan(torch.exp, z, complex="as_real", with_value=True)
