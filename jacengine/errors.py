@@ -6,7 +6,8 @@ A message says what was got, what was expected, and what to do next.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import BuiltinFunctionType
 
 
 class JacengineError(Exception):
@@ -85,6 +86,8 @@ def kind_of(value: object) -> str:
         return "None"
     if _is_array(value):
         return "a NumPy array"
+    if isinstance(value, BuiltinFunctionType):
+        return "a function"
     kind = type(value).__name__
     return f"{'an' if kind[0] in 'aeioAEIOU' else 'a'} {kind}"
 
@@ -96,6 +99,16 @@ def to_tensor_advice(value: object) -> str:
     if isinstance(value, int | float | list | tuple):
         return " Convert it with torch.tensor."
     return ""
+
+
+def container_advice(value: object) -> str:
+    """Return what to do with a container that tensors are not looked for in."""
+    if not isinstance(value, Mapping):
+        return ""
+    return (
+        f" Tensors are not looked for in a {type(value).__name__}: pass dict(...) of "
+        "it, or register the class with torch.utils._pytree.register_pytree_node."
+    )
 
 
 def _is_array(value: object) -> bool:

@@ -43,11 +43,15 @@ class RecordSpec:
 
 
 def _fields_of(leaf: Any) -> dict[Any, Any] | None:
-    """Return what an instance of a dataclass, or a mapping, holds."""
+    """Return what an instance of a dataclass, or a mapping, holds.
+
+    A field that is `None` belongs to the structure, as an absent one.
+    """
     if isinstance(leaf, UserDict | MappingProxyType | ChainMap):
         return dict(leaf)
     if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
-        return {f.name: getattr(leaf, f.name) for f in dataclasses.fields(leaf)}
+        fields = {f.name: getattr(leaf, f.name) for f in dataclasses.fields(leaf)}
+        return {name: value for name, value in fields.items() if value is not None}
     return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from jacengine.api.strategies import known_strategies, plan_request
-from jacengine.errors import ArgumentError
+from jacengine.errors import ArgumentError, kind_of
 from jacengine.interface import Composition, Strategy
 from jacengine.patterns.given import sparsity_option
 from jacengine.plans.complex_result import compute_complex
@@ -112,7 +112,7 @@ def jacobian(
     else:
         raise ArgumentError(
             f"strategy={strategy!r}: expected a name of list_strategies() or a "
-            f"strategy, got {type(strategy).__name__}."
+            f"strategy, got {kind_of(strategy)}."
         )
     call = real_call(fn, args, kwargs or {}, options)
     request = PlanRequest(*call, (composition,))

@@ -20,7 +20,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from jacengine._torch_private import hooks_of
-from jacengine.errors import ArgumentError
+from jacengine.errors import ArgumentError, kind_of
 
 BlockContraction = Callable[[Any, Tensor, Tensor, Tensor | None], Tensor]
 """From a layer, `x`, `g` and `out` to the block of one parameter."""
@@ -123,7 +123,7 @@ class RuleRegistry:
             )
         if not isinstance(rule, Rule):
             raise ArgumentError(
-                f"The rule of {layer.__name__} is a {type(rule).__name__}; expected a "
+                f"The rule of {layer.__name__} is {kind_of(rule)}; expected a "
                 "jacengine.Rule."
             )
         self._rules[layer] = rule

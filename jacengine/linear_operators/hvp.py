@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from jacengine import pytrees
-from jacengine.errors import ArgumentError
+from jacengine.errors import ArgumentError, kind_of, to_tensor_advice
 from jacengine.execution.method import Method
 from jacengine.linear_operators.matrix_free import Linearization
 from jacengine.linear_operators.method_pair import fastest
@@ -83,9 +83,10 @@ def _tangents(problem: Problem, vector: Any) -> tuple[Tensor, ...]:
         if isinstance(entry, Tensor) and input_spec.batch_dim:
             part = entry.movedim(input_spec.batch_dim, 0)
         if not isinstance(part, Tensor) or tuple(part.shape) != shape:
-            got = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
+            got = tuple(part.shape) if isinstance(part, Tensor) else kind_of(part)
             raise ArgumentError(
                 f"vector= has {got} where {input_spec.label} has shape {shape}."
+                f"{to_tensor_advice(part)}"
             )
         if place in found and not torch.equal(found[place], part):
             raise ArgumentError(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jacengine.errors import ArgumentError
+from jacengine.errors import ArgumentError, kind_of
 from jacengine.patterns.pattern import Pattern, as_indices
 
 PAIR = "given by the user as rows and columns"
@@ -51,7 +51,7 @@ def as_pattern(given: Any) -> Pattern:
         found = torch.as_tensor(given, device="cpu")
         if found.dtype != torch.bool:
             raise ArgumentError(
-                f"sparsity= got a {type(given).__name__} of {found.dtype}; expected a "
+                f"sparsity= got {kind_of(given)} of {found.dtype}; expected a "
                 "boolean one, that is true where J may be other than zero."
             )
         pattern = Pattern(_two(found.shape), *found.nonzero(as_tuple=True))

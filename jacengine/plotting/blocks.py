@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jacengine.errors import ArgumentError, InputTypeError
+from jacengine.errors import ArgumentError, InputTypeError, kind_of
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _leaves(J: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
 def _check(tensor: Any) -> None:
     if not isinstance(tensor, Tensor):
         raise InputTypeError(
-            f"`jacengine.plot(J)` got a {type(tensor).__name__} in J; expected "
+            f"`jacengine.plot(J)` got {kind_of(tensor)} in J; expected "
             "tensors, as `jacengine.auto` returns them."
         )
     if not tensor.is_floating_point():

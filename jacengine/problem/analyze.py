@@ -19,6 +19,7 @@ from jacengine.errors import (
     InputTypeError,
     MutatedInputError,
     RandomnessError,
+    kind_of,
 )
 from jacengine.peak_memory import peak_memory
 from jacengine.problem.bound_function import BoundFunction, Output, bind
@@ -137,12 +138,12 @@ def analyze(
 def _check_function(callee: Callee, kwargs: object, options: Options) -> None:
     if not callable(callee.fn):
         raise ArgumentError(
-            f"Expected a function or an nn.Module, got {type(callee.fn).__name__}."
+            f"Expected a function or an nn.Module, got {kind_of(callee.fn)}."
         )
     if not isinstance(kwargs, Mapping):
         raise ArgumentError(
             f"kwargs={kwargs!r}: expected a dict of keyword arguments, got "
-            f"{type(kwargs).__name__}."
+            f"{kind_of(kwargs)}."
         )
     if options.randomness not in get_args(Randomness):
         raise ArgumentError(
@@ -347,7 +348,8 @@ def _indices(selection: Entries, name: str, count: int) -> Tensor | None:
         torch.int64,
         torch.int32,
     ):
-        got = selection.dtype if isinstance(selection, Tensor) else type(selection)
+        tensor = isinstance(selection, Tensor)
+        got = selection.dtype if tensor else kind_of(selection)
         raise ArgumentError(
             f"{name}: expected a slice or a 1-D integer tensor of indices, got {got}. "
             "Turn a mask into indices with mask.nonzero().flatten()."

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from jacengine.errors import ArgumentError
+from jacengine.errors import ArgumentError, kind_of
 
 BatchDim = int | tuple[int | None, ...] | None
 
@@ -49,7 +49,7 @@ def _axis(leaf: object, dim: object, batch_dim: BatchDim) -> int | None:
     if isinstance(dim, bool) or not isinstance(dim, int):
         raise ArgumentError(
             f"batch_dim={batch_dim!r}: expected int or None entries, got "
-            f"{type(dim).__name__}."
+            f"{kind_of(dim)}."
         )
     if not -leaf.dim() <= dim < leaf.dim():
         raise ArgumentError(

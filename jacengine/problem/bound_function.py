@@ -16,6 +16,8 @@ from jacengine.errors import (
     InputTypeError,
     OutputTypeError,
     PlanMismatchError,
+    container_advice,
+    kind_of,
 )
 from jacengine.problem.call_spec import COMPLEX_ADVICE, CallSpec
 from jacengine.problem.callee import Callee
@@ -177,7 +179,7 @@ class BoundFunction:
             if not isinstance(returned, tuple) or len(returned) != 2:
                 raise OutputTypeError(
                     "has_aux=True expects the function to return (out, aux), got "
-                    f"{type(returned).__name__}."
+                    f"{kind_of(returned)}."
                 )
             returned, aux = returned
         outputs, structure = pytrees.flatten(returned)
@@ -376,9 +378,9 @@ def _check_outputs(outputs: list[Any]) -> None:
     for output in outputs:
         if not isinstance(output, Tensor):
             raise OutputTypeError(
-                f"The function returned a {type(output).__name__}; expected tensors, or"
-                " containers of tensors. Return (out, aux) and pass has_aux=True to "
-                "return something beside them."
+                f"The function returned {kind_of(output)}; expected tensors, or "
+                "containers of tensors. Return (out, aux) and pass has_aux=True to "
+                f"return something beside them.{container_advice(output)}"
             )
         if output.dtype.is_complex:
             raise OutputTypeError(

@@ -14,7 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from jacengine import pytrees
-from jacengine.errors import ArgumentError, InputTypeError, nearest
+from jacengine.errors import (
+    ArgumentError,
+    InputTypeError,
+    container_advice,
+    kind_of,
+    nearest,
+    to_tensor_advice,
+)
 from jacengine.problem.batch_dims import BatchDim, axes_of_samples, sample_count
 
 Wrt = int | tuple[int, ...] | list[str] | str
@@ -196,10 +203,11 @@ def chosen_arguments(wrt: object, per_argument: list[list[Any]]) -> tuple[int, .
         )
     if wrt == "inputs":
         chosen = tuple(i for i in range(count) if any(map(_is_float, per_argument[i])))
+        leaves = [leaf for inner in per_argument for leaf in inner]
         if not chosen:
             raise InputTypeError(
                 'wrt="inputs" takes all floating-point positional arguments, but there '
-                f"are none among the {count} given."
+                f"are none among the {count} given.{_advice(leaves)}"
             )
         return chosen
     if isinstance(wrt, str):
@@ -214,8 +222,7 @@ def chosen_arguments(wrt: object, per_argument: list[list[Any]]) -> tuple[int, .
     for index in indices:
         if isinstance(index, bool) or not isinstance(index, int):
             raise ArgumentError(
-                f"wrt={wrt!r}: expected argument indices (int), got "
-                f"{type(index).__name__}."
+                f"wrt={wrt!r}: expected argument indices (int), got {kind_of(index)}."
             )
         if not -count <= index < count:
             raise ArgumentError(
@@ -239,15 +246,28 @@ def _nesting(
 def _require_floating(index: int, leaves: list[Any]) -> None:
     if any(map(_is_float, leaves)):
         return
-    got = ", ".join(
-        str(leaf.dtype) if isinstance(leaf, Tensor) else type(leaf).__name__
+    kinds = [
+        str(leaf.dtype) if isinstance(leaf, Tensor) else kind_of(leaf)
         for leaf in leaves
-    )
+    ]
+    got = ", ".join(dict.fromkeys(kinds)) or "an empty container"
     raise InputTypeError(
         f"args[{index}] cannot be differentiated: expected a floating-point tensor, got"
-        f" {got or 'an empty container'}. Convert it with .to(torch.float32), or name "
-        "another argument with wrt=."
+        f" {got}.{_advice(leaves)} To differentiate another argument, name it "
+        "with wrt=."
     )
+
+
+def _advice(leaves: list[Any]) -> str:
+    """Say how to differentiate what cannot be; nothing, if there is nothing to say."""
+    if any(isinstance(leaf, Tensor) for leaf in leaves):
+        return (
+            " Convert it with .to(torch.float32). If it holds indices, such as token "
+            "ids, differentiate by the embeddings: pass embedding(ids) to a function "
+            "of those."
+        )
+    found = (to_tensor_advice(leaf) + container_advice(leaf) for leaf in leaves)
+    return next(filter(None, found), "")
 
 
 def parameters_of(
@@ -267,9 +287,9 @@ def parameters_of(
     """
     if not isinstance(fn, nn.Module):
         raise ArgumentError(
-            f"wrt={wrt!r} differentiates a module's parameters, but the function is a "
-            f"{type(fn).__name__}. Pass the nn.Module itself, or pass the tensors as "
-            "arguments and name them with wrt=0."
+            f"wrt={wrt!r} differentiates the parameters of an nn.Module, but fn is "
+            f"{kind_of(fn)}. Pass the module itself, or pass the tensors as arguments "
+            "and name them with wrt=0."
         )
     every = dict(fn.named_parameters(remove_duplicate=False))
     if isinstance(wrt, list):

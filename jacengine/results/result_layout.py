@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from jacengine import pytrees
-from jacengine.errors import ArgumentError
+from jacengine.errors import ArgumentError, kind_of, to_tensor_advice
 from jacengine.patterns.pattern import Pattern
 from jacengine.problem.call_spec import TensorSpec
 from jacengine.problem.problem import Problem
@@ -225,7 +225,9 @@ def _require_fitting(tensor: Any, block: Block) -> None:
     """
     shape, dtype = block.shape, block.dtype
     if not isinstance(tensor, Tensor):
-        raise ArgumentError(f"out= holds a {type(tensor).__name__}, not a tensor.")
+        raise ArgumentError(
+            f"out= holds {kind_of(tensor)}, not a tensor.{to_tensor_advice(tensor)}"
+        )
     if tensor.device != block.device:
         raise ArgumentError(
             f"out= is on {tensor.device}, but the result is on {block.device}."

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jacengine.errors import ArgumentError
+from jacengine.errors import ArgumentError, kind_of, to_tensor_advice
 from jacengine.results.csr import csr_tensor
 from jacengine.results.entries import Entries, all_entries
 from jacengine.results.result import Projection, Result
@@ -137,8 +137,11 @@ class SparseResult(Result):
         sizes = () if problem.batch_size is None else (problem.batch_size,)
         shape = (*sizes, self.layout.pattern.nnz)
         if not isinstance(out, Tensor) or out.shape != shape:
-            got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-            raise ArgumentError(f"out= is {got}; expected a tensor of shape {shape}.")
+            got = tuple(out.shape) if isinstance(out, Tensor) else kind_of(out)
+            raise ArgumentError(
+                f"out= is {got}; expected a tensor of shape {shape}."
+                f"{to_tensor_advice(out)}"
+            )
         device = problem.outputs[0].device
         if out.dtype != self.layout.dtype or out.device != device:
             raise ArgumentError(

@@ -6,7 +6,7 @@ import re
 
 import torch
 
-from jacengine.errors import ArgumentError
+from jacengine.errors import ArgumentError, kind_of
 from jacengine.selection.free_memory import free_bytes
 
 Budget = int | float | str | None
@@ -32,7 +32,7 @@ def to_bytes(budget: Budget, device: torch.device) -> int:
     if isinstance(budget, bool) or not isinstance(budget, int | float | str):
         raise ArgumentError(
             f"memory_budget={budget!r}: expected bytes (int), a size such as '512MiB', "
-            f"or a fraction of the free memory (float), got {type(budget).__name__}."
+            f"or a fraction of the free memory (float), got {kind_of(budget)}."
         )
     if isinstance(budget, float):
         if not 0 < budget <= 1:

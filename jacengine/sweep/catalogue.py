@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jacengine.bench.workload import Workload
-from jacengine.errors import ArgumentError, nearest
+from jacengine.errors import ArgumentError, kind_of, nearest
 
 _OTHERS = re.compile(r"/site-packages/|<frozen |/jacengine/|/importlib/")
 """Files whose lines are not the user's."""
@@ -80,7 +80,7 @@ def load_workloads(place: str) -> tuple[Workload, ...]:
     for workload in listed:
         if not isinstance(workload, Workload):
             raise ArgumentError(
-                f"{place!r} holds a {type(workload).__name__}; expected "
+                f"{place!r} holds {kind_of(workload)}; expected "
                 "jacengine.bench.workload.Workload."
             )
     for name, count in Counter(workload.name for workload in listed).items():

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,10 @@ X = randn(4, 3)
 """An input for every call here."""
 
 
+class Attributes(dict[str, Any]):
+    """A mapping that nobody has registered."""
+
+
 @pytest.mark.parametrize("ask", [jacobian, plan])
 @pytest.mark.parametrize(
     ("x", "got", "advice"),
@@ -36,7 +41,12 @@ X = randn(4, 3)
         (torch.arange(3), "int64", r"Convert it with \.to\(torch.float32\)"),
         (torch.ones(3, dtype=torch.bool), "torch.bool", "expected a floating-point"),
         ([], "an empty container", "expected a floating-point"),
-        (1.5, "got float", "expected a floating-point"),
+        (torch.arange(3), "int64", "token ids, differentiate by the embeddings"),
+        (1.5, "got a float", r"Convert it with torch\.tensor"),
+        ([1, 2.5], "got an int, a float", r"Convert it with torch\.tensor"),
+        (np.zeros(3), "got a NumPy array", r"Convert it with torch\.from_numpy"),
+        (Attributes(a=X), "got an Attributes", r"pass dict\(\.\.\.\) of it"),
+        (None, "got None", "name it with wrt="),
         (torch.ones(3, device="meta"), "meta device", "Move it to a real device"),
     ],
 )
@@ -84,10 +94,11 @@ def test_complex_parameter() -> None:
         (torch.ones(3, dtype=torch.complex64), "complex64", "complex='as_real'"),
         (torch.arange(3), "int64", "has_aux=True"),
         (torch.ones(3, dtype=torch.bool), "torch.bool", "has_aux=True"),
-        (None, "a NoneType", "has_aux=True"),
+        (None, "returned None", "has_aux=True"),
         ("text", "a str", "expected tensors"),
+        (Attributes(a=X), "an Attributes", "register_pytree_node"),
         (1.5, "a float", "expected tensors"),
-        ({"a": X, "b": None}, "a NoneType", "expected tensors"),
+        ({"a": X, "b": None}, "returned None", "expected tensors"),
         ([], "no tensor", "empty container"),
         (X.to_sparse(), "torch.sparse_coo", r"Return out\.to_dense\(\)"),
     ],
@@ -105,7 +116,7 @@ def test_aux_without_pair(returned: object) -> None:
         OutputTypeError,
         TypeError,
         r"expects the function to return \(out, aux\)",
-        f"got {type(returned).__name__}",
+        f"got an? {type(returned).__name__}",
     )
 
 
@@ -149,9 +160,11 @@ def test_unknown_effort(effort: object) -> None:
     refused(lambda: plan(torch.sin, X, effort=effort), ArgumentError, ValueError, *said)
 
 
-@pytest.mark.parametrize("fn", [None, 3, "sin", X])
-def test_function_that_is_none(fn: object) -> None:
-    said = ("Expected a function or an nn.Module", f"got {type(fn).__name__}")
+@pytest.mark.parametrize(
+    ("fn", "got"), [(None, "None"), (3, "an int"), ("sin", "a str"), (X, "a Tensor")]
+)
+def test_function_that_is_none(fn: object, got: str) -> None:
+    said = ("Expected a function or an nn.Module", f"got {got}")
     refused(lambda: jacobian(fn, X), ArgumentError, ValueError, *said)
 
 
@@ -231,4 +244,35 @@ def test_strategy_that_declines() -> None:
         "quasi_linear cannot compute this Jacobian",
         "parameters of modules, not inputs",
         "Try strategy='auto'",
+    )
+
+
+@pytest.mark.parametrize("wrt", ["params", ["weight"]])
+def test_parameters_of_what_is_no_module(wrt: Any) -> None:
+    refused(
+        lambda: jacobian(lambda x: x, X, wrt=wrt),
+        ArgumentError,
+        ValueError,
+        "fn is a function. Pass the module itself",
+    )
+
+
+def test_indices_alone_are_no_inputs() -> None:
+    refused(
+        lambda: jacobian(lambda x: x, torch.arange(3), wrt="inputs"),
+        InputTypeError,
+        TypeError,
+        "there are none among the 1 given",
+        "differentiate by the embeddings",
+    )
+
+
+@pytest.mark.parametrize("layout", ["dict", "values"])
+def test_an_array_is_no_preallocated_result(layout: Any) -> None:
+    refused(
+        lambda: jacengine.auto(torch.sin, X[0], out=np.zeros(9), layout=layout),
+        ArgumentError,
+        ValueError,
+        "a NumPy array",
+        r"Convert it with torch\.from_numpy",
     )

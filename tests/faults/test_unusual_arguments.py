@@ -3,6 +3,7 @@
 from collections import ChainMap, UserDict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -181,6 +182,39 @@ def test_default_device_that_is_another(quantity: Callable[[], Any]) -> None:
     with default_device("meta"):
         got = quantity()
     assert same(got, wanted)
+
+
+@dataclass
+class Outputs:
+    """As libraries of models return: what was not asked for is `None`."""
+
+    logits: Tensor
+    loss: Tensor | None = None
+
+
+@pytest.mark.parametrize("batch_dim", [0, None])
+def test_dataclass_with_a_field_that_is_none(batch_dim: int | None) -> None:
+    def fn(given: Outputs) -> Outputs:
+        return Outputs(given.logits.sin(), given.loss)
+
+    x = randn(4, 3)
+    for strategy in jacengine.list_strategies():
+        if strategy in {"quasi_linear", "elimination"}:
+            continue
+        found = jacengine.jacobian(
+            fn, Outputs(x), batch_dim=batch_dim, strategy=strategy
+        )
+        assert found.loss is None
+        assert found.logits.loss is None
+        wanted = jacengine.jacobian(
+            torch.sin, x, batch_dim=batch_dim, strategy="reverse_loop"
+        )
+        torch.testing.assert_close(found.logits.logits, wanted)
+    plan = jacengine.plan(fn, Outputs(x), batch_dim=batch_dim)
+    with pytest.raises(jacengine.PlanMismatchError):
+        plan(Outputs(x, x))
+    both = jacengine.auto(fn, Outputs(x, x), batch_dim=batch_dim)
+    assert both.loss.loss.shape == both.logits.logits.shape
 
 
 @pytest.mark.parametrize("kind", [UserDict, MappingProxyType, ChainMap])

@@ -102,8 +102,8 @@ def test_nested_inputs_are_named_by_their_path() -> None:
         (torch.zeros(2, 2, dtype=torch.int64), "int64"),
         ([[1.0, 2.0]], "float in J"),
         ("J", "str in J"),
-        (None, "NoneType in J"),
-        ({"a": None}, "NoneType in J"),
+        (None, "None in J"),
+        ({"a": None}, "None in J"),
     ],
 )
 def test_other_than_real_tensors_are_rejected(J: object, message: str) -> None:

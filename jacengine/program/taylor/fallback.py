@@ -26,7 +26,7 @@ from torch import Tensor
 
 from jacengine import pytrees
 from jacengine._torchfunc import Tensors, jvp, vjp
-from jacengine.errors import UnsupportedError
+from jacengine.errors import UnsupportedError, kind_of
 from jacengine.program.taylor.jet import Jet, primals_of, second_order_of
 from jacengine.program.taylor.unsupported import name_of
 from jacengine.tolerance import TOLERANCES
@@ -119,7 +119,7 @@ def _is_differentiable(value: Any) -> bool:
     ):
         return False
     raise UnsupportedError(
-        f"A {type(value).__name__} came out of a function of torch; expected tensors."
+        f"A function of torch returned {kind_of(value)}; expected tensors."
     )
 
 
