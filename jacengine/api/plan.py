@@ -231,7 +231,7 @@ def load_plan(
             f"The method in {path} does not compute this {problem.title} rightly "
             "within the memory that is free. Make a plan anew: jacengine.plan(...)."
         )
-    warn_of(restored.doubt, problem.title)
+    warn_of(restored.doubt, problem.title, reached=restored.reached)
     if complex == "holomorphic":
         require_holomorphic(request)
     names = problem.call_spec.names

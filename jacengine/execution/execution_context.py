@@ -16,6 +16,7 @@ from jacengine._torch_private import (
     leave_transforms,
     transform_depth,
 )
+from jacengine._vmap_warnings import RUNNING, ignore_slow_batching
 from jacengine.errors import RandomnessError, StrategyError
 from jacengine.execution.guard import Guard
 from jacengine.execution.method import Method
@@ -51,6 +52,15 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
 
     def __enter__(self) -> BoundFunction:
         """Apply the settings."""
+        ignore_slow_batching()
+        RUNNING.depth += 1
+        try:
+            return self._enter()
+        except BaseException:
+            RUNNING.depth -= 1
+            raise
+
+    def _enter(self) -> BoundFunction:
         problem, method = self._problem, self._method
         able = method.capabilities
         changes = problem.changes_state
@@ -95,6 +105,7 @@ class execution_context:  # noqa: N801 - reads as the context manager it is
             RandomnessError: The function has drawn random numbers, which it did not
                 when it was analyzed: its passes may differ.
         """
+        RUNNING.depth -= 1
         interruption = interruption_of(error, self._handled)
         if error is not None:
             leave_transforms(self._depth)

@@ -21,6 +21,8 @@ def examine(request: PlanRequest) -> tuple[Problem, BoundFunction, Reference]:
     problem = analyze_request(request)
     bound = problem.bind(request.callee, request.leaves)
     reference = Reference.of(problem, bound)
+    doubt = None
     if not reference.certain:
-        warn_of(disagreement(problem, bound, reference), problem.title)
+        doubt = disagreement(problem, bound, reference)
+    warn_of(doubt, problem.title, reached=reference.reached)
     return problem, bound, reference

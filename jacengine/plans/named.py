@@ -69,7 +69,6 @@ def compute_by_name(request: PlanRequest, chunk_size: int | None, out: Any) -> A
             known = problem.pattern
     with warnings.catch_warnings():
         # Torch's own, of operators under vmap; the result is verified.
-        warnings.filterwarnings("ignore", message="There is a performance drop")
         warnings.filterwarnings("ignore", message="An output with one or more elements")
         problem, sweep, result = _verified(request, composition, chunk_size, out, known)
     slot.keep((problem, sweep))

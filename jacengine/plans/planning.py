@@ -216,7 +216,7 @@ def _choose(
     if saved is not None:
         restored = restore_verified(problem, callee, request.leaves, saved, budget)
         if restored is not None:
-            warn_of(restored.doubt, problem.title)
+            _warn(restored, problem)
             return _bound(problem, restored, signature, request), None
     bound, found = problem.bind(callee, request.leaves), None
     with _alone(problem):
@@ -238,7 +238,7 @@ def _choose(
     if not selection.ranked:
         refuse_unrepeatable(problem, bound)
         _raise_no_method(problem, selection, budget)
-    warn_of(selection.doubt, problem.title)
+    _warn(selection, problem)
     _SELECTIONS[key] = selection.without_sweeps()
     while len(_SELECTIONS) > CAPACITY:
         _SELECTIONS.popitem(last=False)
@@ -251,6 +251,10 @@ def _counted(report: Report) -> Callable[[str], object]:
     """Return what reports the name of each method before it is tried."""
     number = itertools.count()
     return lambda name: report(next(number), "" if name == RACE else name)
+
+
+def _warn(selection: Selection, problem: Problem) -> None:
+    warn_of(selection.doubt, problem.title, reached=selection.reached)
 
 
 def _known(key: str, request: PlanRequest, *, raced: bool) -> Selection | None:

@@ -42,8 +42,8 @@ def restore_verified(
         reference = Reference.of(problem, bound, passes=RECHECK_PASSES)
         if not reference.verify(problem, bound, method, result).right:
             return None
-        doubt = saved.doubt
-        if not reference.certain:
+        doubt = saved.doubt  # which no file holds
+        if not reference.certain or saved.effort == "thorough":
             doubt = disagreement(problem, bound, reference)
     except Exception:
         return None
@@ -58,4 +58,10 @@ def restore_verified(
         replace(r, passes=None if r.method is None else r.method.passes(problem))
         for r in (restored, *others)
     ]
-    return replace(saved, candidates=tuple(found), source="cache", doubt=doubt)
+    return replace(
+        saved,
+        candidates=tuple(found),
+        source="cache",
+        doubt=doubt,
+        reached=reference.reached,
+    )

@@ -34,6 +34,10 @@ LOST_DIGITS = 64
 weighted sum: near an optimum nothing else is left of a difference."""
 
 
+UNREACHED = "no output of the function depends on what is differentiated"
+"""What is said where autograd's graph does not lead from outputs to inputs."""
+
+
 @dataclass(frozen=True)
 class _Difference:
     """A central difference, and what rounding may have changed in it."""
@@ -65,8 +69,15 @@ def disagreement(
     return smallest if _sees_every_use(problem, bound, reference) else None
 
 
-def warn_of(doubt: float | None, title: str) -> None:
-    """Warn of a disagreement, if there is one."""
+def warn_of(doubt: float | None, title: str, *, reached: bool = True) -> None:
+    """Warn of a disagreement, if there is one, and of a graph without the inputs."""
+    if not reached:
+        warnings.warn(
+            f"jacengine: {UNREACHED}, so the {title} is zero. If that is not intended, "
+            "look for .detach(), torch.no_grad(), .item(), NumPy, or an argument or a "
+            "parameter that the function does not use.",
+            stacklevel=3,
+        )
     if doubt is not None:
         warnings.warn(
             f"jacengine: the {title} by autograd and by finite differences differ by "

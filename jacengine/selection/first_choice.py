@@ -86,7 +86,15 @@ def choose_first(
         ranked = ranking(trial.running, [c.name for c in compositions])
         found = (*ranked, *trial.out)
         cost_s = clock() - started
-        selection = Selection(found, cost_s, budget, "quick", doubt=doubt, raced=False)
+        selection = Selection(
+            found,
+            cost_s,
+            budget,
+            "quick",
+            doubt=doubt,
+            raced=False,
+            reached=reference.reached,
+        )
         return selection, None if trial.best is None else trial.best[1]
 
 

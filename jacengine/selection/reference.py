@@ -60,6 +60,7 @@ class Reference:
         diagonal: The reference of a diagonal or a trace, if that is computed.
         slices: The samples that were computed together.
         values: What the function returns, if that is wanted too.
+        reached: Whether the graph of some output leads to some input.
     """
 
     cotangents: Tensors
@@ -73,6 +74,7 @@ class Reference:
     diagonal: DiagonalReference | None = None
     slices: tuple[slice, ...] = ()
     values: Tensors = ()
+    reached: bool = True
 
     @classmethod
     def of(
@@ -110,6 +112,7 @@ class Reference:
 
         seeds, products, pulled = project(nullcontext())
         certain = pulled and problem.gradient is None
+        zero = certain and not any(bool(product.any()) for product in products)
         dtype = least_precise(s.dtype for s in (*problem.inputs, *problem.outputs))
         return cls(
             cotangents,
@@ -121,6 +124,7 @@ class Reference:
             diagonal,
             slices,
             _values(problem, bound) if problem.options.with_value else (),
+            reached=not zero or _leads_to_inputs(problem, bound),
         )
 
     def verify(
@@ -241,6 +245,21 @@ class Reference:
             )
         ]
         return compare([p.value for p in projections], expected, self.dtype)
+
+
+def _leads_to_inputs(problem: Problem, bound: BoundFunction) -> bool:
+    """Tell whether the graph of some output leads to some input, whatever is in it."""
+
+    def led() -> bool:
+        primals = bound.tracked()
+        outputs = [out for out in bound(*primals) if out.requires_grad]
+        if not outputs or not primals:
+            return not primals
+        zeros = list(map(torch.zeros_like, outputs))
+        found = torch.autograd.grad(outputs, primals, zeros, allow_unused=True)
+        return any(gradient is not None for gradient in found)
+
+    return plain_autograd(problem, bound, led)
 
 
 def _values(problem: Problem, bound: BoundFunction) -> Tensors:

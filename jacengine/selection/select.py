@@ -60,6 +60,7 @@ class Selection:
         doubt: How far plain autograd is from finite differences, relative, if it is
             doubtfully far.
         raced: Whether it ends the search, or is what the first call paid for.
+        reached: Whether some output depends on what is differentiated.
     """
 
     candidates: tuple[CandidateResult, ...]
@@ -70,6 +71,7 @@ class Selection:
     load: float = 0.0
     doubt: float | None = None
     raced: bool = True
+    reached: bool = True
 
     @property
     def unstable(self) -> bool:
@@ -142,7 +144,15 @@ def select(
             doubt = disagreement(problem, bound, reference)
         cost_s = clock() - started
         found = (*ranked, *race.out)
-        return Selection(found, cost_s, budget, effort, load=load, doubt=doubt)
+        return Selection(
+            found,
+            cost_s,
+            budget,
+            effort,
+            load=load,
+            doubt=doubt,
+            reached=reference.reached,
+        )
 
 
 def _enter_all(
