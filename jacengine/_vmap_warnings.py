@@ -31,7 +31,7 @@ class _Matcher:
         return RUNNING.depth > 0 and text.startswith(MESSAGE)
 
 
-_FILTER = ("ignore", cast("str", _Matcher()), UserWarning, cast("str", None), 0)
+_FILTER: object = ("ignore", cast("str", _Matcher()), UserWarning, cast("str", None), 0)
 
 
 def ignore_slow_batching() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 from jacengine._files import read_file
@@ -17,9 +18,8 @@ from jacengine.plans.planning import make_plan
 from jacengine.plans.restore import restore_verified
 from jacengine.plans.serialization import (
     LARGEST,
-    describe_options,
     from_json,
-    read_key,
+    read_options,
 )
 from jacengine.plans.sparse import with_pattern
 from jacengine.problem.batch_dims import BatchDim
@@ -148,36 +148,41 @@ def load_plan(
     fn: Callable[..., Any],
     *args: Any,
     kwargs: Mapping[str, Any] | None = None,
-    wrt: Wrt = 0,
-    batch_dim: BatchDim = None,
-    create_graph: bool = False,
-    rows: Entries = None,
-    columns: Entries = None,
-    has_aux: bool = False,
-    randomness: Randomness = "error",
-    layout: LayoutOption = "dict",
-    sparsity: Any = "auto",
-    verify: bool = True,
-    triangle: Triangle = None,
-    quantity: Quantity = "jacobian",
-    complex: ComplexOption = None,
+    wrt: Wrt | EllipsisType = ...,
+    batch_dim: BatchDim | EllipsisType = ...,
+    create_graph: bool | EllipsisType = ...,
+    rows: Entries | EllipsisType = ...,
+    columns: Entries | EllipsisType = ...,
+    has_aux: bool | EllipsisType = ...,
+    with_value: bool | EllipsisType = ...,
+    randomness: Randomness | EllipsisType = ...,
+    layout: LayoutOption | EllipsisType = ...,
+    sparsity: Any = ...,
+    verify: bool | EllipsisType = ...,
+    triangle: Triangle | EllipsisType = ...,
+    quantity: Quantity | EllipsisType = ...,
+    complex: ComplexOption | EllipsisType = ...,
 ) -> Plan:
     """Bind a choice that `Plan.save` wrote to a function, after one verification.
+
+    The file says what the options are. Those that are passed, too, have to agree.
 
     Args:
         path: The file.
         fn: The function or module that the plan is for.
         args: Its positional arguments.
         kwargs: Its keyword arguments.
-        wrt: As when the plan was made, like all further options.
+        wrt: As when the plan was made, like all further options; `...`, the default,
+            for what the file says.
         batch_dim: As in `auto`.
         create_graph: As in `auto`.
         rows: As in `auto`.
         columns: As in `auto`.
         has_aux: As in `auto`.
+        with_value: As in `plan`.
         randomness: As in `auto`.
         layout: As in `auto`.
-        sparsity: As in `auto`.
+        sparsity: As in `auto`. A pattern is not in the file: pass it again.
         verify: As in `auto`.
         triangle: As in `hessian`.
         quantity: As in `plan`.
@@ -190,35 +195,34 @@ def load_plan(
         ArgumentError: The file is damaged, or holds a strategy that is not registered;
             or a function is not holomorphic.
         OSError: It cannot be read.
-        PlanMismatchError: It was made with other options, or its method is not right
-            for this function.
+        PlanMismatchError: It was made with another option, which is named, or its
+            method is not right for this function.
     """
-    options = Options(
-        wrt,
-        batch_dim,
-        create_graph,
-        rows,
-        columns,
-        has_aux,
-        randomness,
-        layout,
-        quantity,
-        sparsity_option(sparsity),
-        verify=verify,
-        triangle=triangle,
-        complex=complex,
-    )
-    request = plan_request(fn, args, kwargs, options)
+    stated = {
+        "wrt": wrt,
+        "batch_dim": batch_dim,
+        "create_graph": create_graph,
+        "rows": rows,
+        "columns": columns,
+        "has_aux": has_aux,
+        "with_value": with_value,
+        "randomness": randomness,
+        "layout": layout,
+        "sparsity": sparsity if sparsity is ... else sparsity_option(sparsity),
+        "verify": verify,
+        "triangle": triangle,
+        "quantity": quantity,
+        "complex": complex,
+    }
+    given = {name: value for name, value in stated.items() if value is not ...}
     try:
         text = read_file(Path(path), LARGEST)
+        request = plan_request(fn, args, kwargs, read_options(text, given))
         saved = from_json(text, request.compositions)
     except (ArgumentError, UnicodeDecodeError) as error:
         raise ArgumentError(f"{path}: {error}") from error
-    saved_options, own = read_key(text), describe_options(request.options)
-    if saved_options != own:
-        raise PlanMismatchError(
-            f"{path} was made with {saved_options}, not with {own}."
-        )
+    except PlanMismatchError as error:
+        raise PlanMismatchError(f"{path} {error}") from None
     problem = with_pattern(analyze_request(request), request)
     budget = to_bytes(None, problem.outputs[0].device)
     restored = None
@@ -232,7 +236,7 @@ def load_plan(
             "within the memory that is free. Make a plan anew: jacengine.plan(...)."
         )
     warn_of(restored.doubt, problem.title, reached=restored.reached)
-    if complex == "holomorphic":
+    if request.options.complex == "holomorphic":
         require_holomorphic(request)
     names = problem.call_spec.names
     signature = Signature.of(request.callee, request.args, request.kwargs, names)

@@ -33,7 +33,7 @@ from jacengine.problem.bound_function import BoundFunction
 from jacengine.problem.callee import NO_CALLEE, Callee
 from jacengine.problem.nesting import is_nested, refuse_lost_derivatives
 from jacengine.problem.problem import Problem
-from jacengine.problem.real_view import real_arguments
+from jacengine.problem.real_view import real_arguments, stated_options
 from jacengine.problem.signature import Signature
 from jacengine.results.buffer_pool import RESULT_POOL, BufferPool
 from jacengine.selection.candidate_result import CandidateResult, classify_error
@@ -310,7 +310,7 @@ class Plan:
         Args:
             path: The file; it is replaced if it exists, at once.
         """
-        options = self.problem.options
+        options = stated_options(self.callee.fn, self.problem.options)
         replace_file(Path(path), to_json(self.selection, describe_options(options)))
 
     @property

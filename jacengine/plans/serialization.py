@@ -6,15 +6,18 @@ says is not trusted either: a method that comes from a file is verified before u
 
 from __future__ import annotations
 
+import ast
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
+import torch
 from torch import Tensor
 
-from jacengine.errors import ArgumentError
+from jacengine.errors import ArgumentError, PlanMismatchError
 from jacengine.execution.kernel_fallbacks import KERNEL_FALLBACKS
 from jacengine.execution.method import Execution, Method
 from jacengine.interface import Composition
@@ -43,12 +46,59 @@ _COUNTS = ("predicted_bytes", "peak_bytes", "largest_chunk")
 
 def describe_options(options: Options) -> str:
     """Write the options of a call, the same for equal ones."""
-
-    def text(value: object) -> object:
-        return value.tolist() if isinstance(value, Tensor) else repr(value)
-
-    fields = {name: text(value) for name, value in vars(options).items()}
+    fields = {name: _described(value) for name, value in vars(options).items()}
     return json.dumps(fields, sort_keys=True)
+
+
+def _described(value: object) -> object:
+    return value.tolist() if isinstance(value, Tensor) else repr(value)
+
+
+def read_options(text: str, given: Mapping[str, Any]) -> Options:
+    """Read the options of a call that a saved plan was made for.
+
+    Args:
+        text: The document.
+        given: Options that the caller states, which must be those.
+
+    Raises:
+        ArgumentError: The document holds no such options.
+        PlanMismatchError: An option that is given is another one, or one is not given
+            that a file cannot hold.
+    """
+    try:
+        fields = json.loads(read_key(text))
+    except (ValueError, RecursionError) as error:
+        raise ArgumentError("The saved plan has no readable options.") from error
+    default = vars(Options())
+    if not isinstance(fields, dict) or not fields.keys() <= default.keys():
+        raise ArgumentError("The saved plan has no readable options.")
+    found = dict(default)
+    for name, saved in fields.items():
+        if name not in given:
+            found[name] = _read_option(name, saved)
+            continue
+        mine = found[name] = given[name]
+        if saved != _described(mine):
+            raise PlanMismatchError(
+                f"was made with {name}={saved}, not with {name}={_described(mine)}. "
+                f"Leave {name}= out to use what the file says, or make another plan."
+            )
+    return Options(**found)
+
+
+def _read_option(name: str, saved: object) -> object:
+    if isinstance(saved, list):
+        return torch.tensor(saved, dtype=torch.int64, device="cpu")
+    bounds = re.fullmatch(r"slice(\(.*\))", str(saved))
+    try:
+        value = ast.literal_eval(bounds[1] if bounds else str(saved))
+    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        raise PlanMismatchError(
+            f"was made with {name}={saved}, which a file cannot hold. Pass the same "
+            f"{name}=."
+        ) from error
+    return slice(*value) if bounds else value
 
 
 def to_json(selection: Selection, key: str) -> str:

@@ -55,6 +55,7 @@ def real_call(
     if options.complex is None:
         return RealCall(fn, args, kwargs, options)
     _check_options(options)
+    stated = options
     per_argument = [pytrees.flatten(argument)[0] for argument in args]
     leaves = pytrees.flatten_call(args, kwargs)[0]
     places = [place for place, leaf in enumerate(leaves) if is_complex(leaf)]
@@ -89,6 +90,8 @@ def real_call(
         tuple(viewed),
         tuple(place for place in places if owner_of[place] in owners),
         owners,
+        stated.wrt,
+        stated.batch_dim,
     )
     real_args, real_kwargs = view.to_real(args, kwargs)
     if not callable(fn) or (by_parameters and _is_uninitialized(fn)):

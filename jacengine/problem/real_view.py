@@ -9,7 +9,7 @@ the derivative by the real part is the complex derivative of a holomorphic funct
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,6 +23,9 @@ from jacengine._torch_private import (
     with_parameters,
 )
 from jacengine.errors import OutputTypeError, PlanMismatchError
+from jacengine.problem.batch_dims import BatchDim
+from jacengine.problem.call_spec import Wrt
+from jacengine.problem.problem import Options
 
 ORIGINAL, IMAGINARY = "_jacengine_original", "_jacengine_imaginary"
 """Where a `RealModule` has the module, and the imaginary parts of its parameters."""
@@ -41,6 +44,8 @@ class RealView:
         split: The argument leaves that are passed as their real parts, while the
             imaginary parts follow in further arguments, ...
         owners: ... one for each of these arguments.
+        wrt: What to differentiate ...
+        batch_dim: ... and where samples are, of the complex function.
     """
 
     holomorphic: bool
@@ -50,6 +55,8 @@ class RealView:
     viewed: tuple[int, ...]
     split: tuple[int, ...]
     owners: tuple[int, ...]
+    wrt: Wrt
+    batch_dim: BatchDim
 
     def to_real(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -251,6 +258,18 @@ def real_arguments(
     if isinstance(fn, RealFunction | RealModule):
         return fn.view.to_real(args, kwargs)
     return args, kwargs
+
+
+def stated_options(fn: Callable[..., Any], options: Options) -> Options:
+    """Return the options as they are stated of a complex function.
+
+    Args:
+        fn: The real function in its place; for any other the options are as given.
+        options: The options that go with the real function.
+    """
+    if isinstance(fn, RealFunction | RealModule):
+        return replace(options, wrt=fn.view.wrt, batch_dim=fn.view.batch_dim)
+    return options
 
 
 def is_complex(leaf: object) -> bool:

@@ -1,6 +1,7 @@
 """Complex functions against their Wirtinger derivatives, by every strategy."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pytest
@@ -451,15 +452,17 @@ def test_blocks(by: Any) -> None:
         torch.testing.assert_close(torch.cat(parts), block.detach())
 
 
-def test_saved_plan(tmp_path: Any) -> None:
-    plan = jacengine.plan(torch.sin, Z, complex="holomorphic")
+@pytest.mark.parametrize("mode", ["as_real", "holomorphic"])
+@pytest.mark.parametrize("options", [{}, {"batch_dim": 0}, {"wrt": "inputs"}])
+def test_saved_plan(tmp_path: Path, mode: Any, options: dict[str, Any]) -> None:
+    plan = jacengine.plan(torch.sin, Z, complex=mode, **options)
     plan.save(tmp_path / "plan.json")
-    loaded = jacengine.load_plan(
-        tmp_path / "plan.json", torch.sin, Z, complex="holomorphic"
-    )
-    torch.testing.assert_close(loaded(2 * Z), torch.diag((2 * Z).cos()))
+    for given in ({}, {"complex": mode, **options}):
+        loaded = jacengine.load_plan(tmp_path / "plan.json", torch.sin, Z, **given)
+        torch.testing.assert_close(loaded(2 * Z), plan(2 * Z))
+    other: Any = "as_real" if mode == "holomorphic" else "holomorphic"
     with pytest.raises(jacengine.PlanMismatchError):
-        jacengine.load_plan(tmp_path / "plan.json", torch.sin, Z, complex="as_real")
+        jacengine.load_plan(tmp_path / "plan.json", torch.sin, Z, complex=other)
 
 
 def test_written_anew_is_the_same_function() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import jacengine
 from jacengine import ArgumentError, PlanMismatchError, timing
@@ -88,8 +88,53 @@ def test_methods_survive_json() -> None:
 def test_other_options_are_refused(tmp_path: Path) -> None:
     model, file = _model(), tmp_path / "plan.json"
     jacengine.plan(model, X, batch_dim=0).save(file)
-    with pytest.raises(PlanMismatchError, match="was made with"):
-        jacengine.load_plan(file, model, X)
+    said = "was made with batch_dim=0, not with batch_dim=None. Leave"
+    with pytest.raises(PlanMismatchError, match=said):
+        jacengine.load_plan(file, model, X, batch_dim=None, layout="dict")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"wrt": (0, 1), "batch_dim": (0, None)},
+        {"wrt": "inputs", "layout": "flat", "create_graph": True},
+        {"rows": slice(1, None), "columns": torch.tensor([0, 2])},
+        {"rows": slice(None, None, 2), "sparsity": None, "with_value": True},
+        {"quantity": "divergence", "batch_dim": (0, None), "randomness": "same"},
+    ],
+)
+def test_the_options_are_in_the_file(tmp_path: Path, options: dict[str, Any]) -> None:
+    def fn(x: Tensor, y: Tensor) -> Tensor:
+        return torch.sin(x) * y.sum()
+
+    file, y = tmp_path / "plan.json", X[0] + 2
+    plan = jacengine.plan(fn, X, y, **options)
+    plan.save(file)
+    for given in ({}, options):
+        loaded = jacengine.load_plan(file, fn, X, y, **given)
+        torch.testing.assert_close(loaded(X + 1, y), plan(X + 1, y))
+        assert loaded.problem.options.key == plan.problem.options.key
+    with pytest.raises(PlanMismatchError, match=r"plan\.json was made with layout="):
+        jacengine.load_plan(file, fn, X, y, layout="coo")
+
+
+def test_names_of_parameters_are_in_the_file(tmp_path: Path) -> None:
+    model, file = _model(), tmp_path / "plan.json"
+    plan = jacengine.plan(model, X, wrt=["0.bias"], batch_dim=0)
+    plan.save(file)
+    loaded = jacengine.load_plan(file, model, X)
+    torch.testing.assert_close(loaded(X), plan(X))
+
+
+def test_a_pattern_has_to_be_given_again(tmp_path: Path) -> None:
+    x, file = torch.linspace(0.0, 1.0, 100), tmp_path / "plan.json"
+    pattern = jacengine.sparsity(torch.sin, x)
+    plan = jacengine.plan(torch.sin, x, layout="csr", sparsity=pattern)
+    plan.save(file)
+    with pytest.raises(PlanMismatchError, match=r"cannot hold.* the same sparsity="):
+        jacengine.load_plan(file, torch.sin, x)
+    loaded = jacengine.load_plan(file, torch.sin, x, sparsity=pattern)
+    torch.testing.assert_close(loaded(x), plan(x))
 
 
 def test_a_function_that_the_method_is_wrong_for_is_refused(tmp_path: Path) -> None:
@@ -99,7 +144,9 @@ def test_a_function_that_the_method_is_wrong_for_is_refused(tmp_path: Path) -> N
         jacengine.load_plan(file, lambda x: torch.cdist(x, x[:4] + 1), x)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"key": 3}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1]", '{"key": 3}', '{"key": "{}"}', '{"key": "{1}"}', "\x00"]
+)
 def test_damaged_files(tmp_path: Path, text: str) -> None:
     file = tmp_path / "plan.json"
     file.write_text(text)
