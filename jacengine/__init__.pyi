@@ -50,6 +50,7 @@ from .layers.rule import Rule as Rule
 from .linear_operators.jacobian_operator import JacobianOperator as JacobianOperator
 from .patterns.pattern import Pattern as Pattern
 from .plans.blockwise import Piece as Piece
+from .plans.blockwise import Pieces as Pieces
 from .plans.hutchinson import Estimate as Estimate
 from .plans.plan import Plan as Plan
 from .plotting import plot as plot

@@ -33,6 +33,10 @@ class Benchmark:
         """Return one row a candidate, the fastest right one first."""
         return self.plan.to_frame()
 
+    def _repr_html_(self) -> str:
+        """Show the table in a notebook."""
+        return self.plan._repr_html_()
+
     def __str__(self) -> str:
         """Draw the table."""
         return self.plan.explain()

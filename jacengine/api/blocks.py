@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError
-from jacengine.plans.blockwise import Axis, BlockwiseJacobian, Piece
+from jacengine.plans.blockwise import Axis, BlockwiseJacobian, Piece, Pieces
 from jacengine.plans.complex_result import complex_result, require_holomorphic
 from jacengine.plans.planning import cached_plan
-from jacengine.plans.request import PlanRequest
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
 from jacengine.problem.problem import ComplexOption, LayoutOption, Options, Randomness
@@ -36,7 +35,7 @@ def blocks(
     layout: LayoutOption = "dict",
     quantity: Quantity = "jacobian",
     complex: ComplexOption = None,
-) -> Iterator[Piece]:
+) -> Pieces:
     """Iterate over the pieces of a Jacobian, or Hessian, that exceeds the memory.
 
     Pieces are as large as the budget lets them be while the consumer holds one and the
@@ -63,7 +62,8 @@ def blocks(
             parameters.
 
     Returns:
-        The pieces, each computed when it is requested.
+        An iterator over the pieces, each computed when it is requested; `len` is their
+        number, which grows if a piece turns out not to fit.
 
     Raises:
         ArgumentError: There is no such axis to cut along; or a function is not
@@ -108,13 +108,11 @@ def blocks(
             "by=\"rows\" cuts between real output entries, which complex='holomorphic' "
             'does not have. Pass by="samples", by="parameters" or complex=\'as_real\'.'
         )
-    return _complex_pieces(request, jacobian.pieces(by))
-
-
-def _complex_pieces(request: PlanRequest, pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """Make the pieces of a holomorphic function's Jacobian complex."""
     require_holomorphic(request)
-    for piece in pieces:
-        rows = slice(piece.rows.start, piece.rows.stop // 2)
-        found = complex_result(request.options, piece.jacobian)
-        yield replace(piece, rows=rows, jacobian=found)
+    return jacobian.pieces(by).changed(lambda piece: _to_complex(piece, options))
+
+
+def _to_complex(piece: Piece, options: Options) -> Piece:
+    """Make a piece of a holomorphic function's Jacobian complex."""
+    rows = slice(piece.rows.start, piece.rows.stop // 2)
+    return replace(piece, rows=rows, jacobian=complex_result(options, piece.jacobian))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import html
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -250,6 +251,10 @@ class Pattern:
     def __repr__(self) -> str:
         """Name it; the same for equal patterns."""
         return f"Pattern(shape={self.shape}, nnz={self.nnz}, digest={self.digest!r})"
+
+    def _repr_html_(self) -> str:
+        """Draw it in a notebook."""
+        return f'<pre style="line-height: 1">{html.escape(str(self))}</pre>'
 
     def __str__(self) -> str:
         """Draw it, with what it saves."""

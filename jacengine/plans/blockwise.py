@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -48,6 +48,44 @@ class Piece:
     rows: slice
     parameters: tuple[str, ...]
     jacobian: Any
+
+
+class Pieces(Iterator[Piece]):
+    """The pieces of a Jacobian, in order, each computed when it is requested.
+
+    Attributes:
+        by: The axis that it is cut along.
+        count: How many pieces there are altogether, which is the length too. There are
+            more if a piece turns out not to fit, and the others are made smaller.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        by: Axis,
+        count: int,
+        compute: Callable[[Pieces], Iterator[Piece]],
+    ) -> None:
+        """Begin with the first piece, of a matrix with this title."""
+        self.by, self.count = by, count
+        self._title = title
+        self._computed = compute(self)
+
+    def __next__(self) -> Piece:
+        """Compute the next piece."""
+        return next(self._computed)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def changed(self, change: Callable[[Piece], Piece]) -> Pieces:
+        """Return these pieces, of which each is changed when it is computed."""
+        self._computed = map(change, self._computed)
+        return self
+
+    def __repr__(self) -> str:
+        """Say what is cut, and into how many pieces."""
+        return f"Pieces({self._title} by {self.by}: {self.count})"
 
 
 class BlockwiseJacobian:
@@ -109,8 +147,8 @@ class BlockwiseJacobian:
         for _ in self.pieces(self.default_axis):
             pass
 
-    def pieces(self, by: Axis) -> Iterator[Piece]:
-        """Yield the pieces along an axis.
+    def pieces(self, by: Axis) -> Pieces:
+        """Return the pieces along an axis.
 
         Raises:
             ArgumentError: There is no such axis.
@@ -130,7 +168,7 @@ class BlockwiseJacobian:
                         "writes buffers, so that a part of the batch gives something "
                         'else. Pass by="rows" or by="parameters", or call .eval().'
                     )
-                return self._along(problem.batch_size, self._of_samples)
+                return self._along(by, problem.batch_size, self._of_samples)
             case "rows":
                 if problem.part != "whole":
                     raise ArgumentError(
@@ -138,7 +176,7 @@ class BlockwiseJacobian:
                         'Pass by="samples" with independent samples, or compute chosen '
                         "entries with columns=."
                     )
-                return self._along(problem.row_count, self._of_rows)
+                return self._along(by, problem.row_count, self._of_rows)
             case "parameters":
                 if not problem.call_spec.names:
                     raise ArgumentError(
@@ -150,14 +188,28 @@ class BlockwiseJacobian:
                         f'by="parameters" would leave out what a {problem.title} has '
                         'between groups of parameters. Pass by="rows".'
                     )
-                return self._of_parameters()
+                groups = list(self._parameter_groups())
+                return Pieces(
+                    problem.title, by, len(groups), lambda _: self._of_groups(groups)
+                )
         raise ArgumentError(f"by={by!r}: expected 'samples', 'rows' or 'parameters'.")
 
-    def _along(self, size: int, of: Callable[[slice, int], Piece]) -> Iterator[Piece]:
-        """Yield pieces along an axis, as large as the budget permits."""
+    def _along(self, by: Axis, size: int, of: Callable[[slice, int], Piece]) -> Pieces:
+        """Cut an axis into pieces as large as the budget permits."""
         whole = self.problem.result_bytes
         most = max(1, min(size, int(self.budget / SHARE * size / max(1, whole))))
-        position, begun = 0, time.monotonic()
+
+        def compute(pieces: Pieces) -> Iterator[Piece]:
+            return self._cut(pieces, size, most, of)
+
+        return Pieces(self.problem.title, by, -(-size // most), compute)
+
+    def _cut(
+        self, pieces: Pieces, size: int, most: int, of: Callable[[slice, int], Piece]
+    ) -> Iterator[Piece]:
+        """Yield pieces of an axis, of `most` entries or, if those do not fit, fewer."""
+        whole, begun = self.problem.result_bytes, time.monotonic()
+        position, done = 0, 0
         while position < size:
             # Balanced over the rest, should a first piece have proved too large.
             part = next(iter(balanced(size - position, most)))
@@ -171,8 +223,9 @@ class BlockwiseJacobian:
                 if most == 1:
                     raise
                 most //= 2
+                pieces.count = done + -(-(size - position) // most)
             else:
-                position = part.stop
+                position, done = part.stop, done + 1
                 yield piece
 
     def _of_samples(self, part: slice, budget: int) -> Piece:
@@ -212,10 +265,12 @@ class BlockwiseJacobian:
         leaves, structure = pytrees.flatten(self._out)
         return structure.unflatten(list(map(part_of, leaves)))
 
-    def _of_parameters(self) -> Iterator[Piece]:
+    def _of_groups(
+        self, groups: Sequence[tuple[tuple[str, ...], int]]
+    ) -> Iterator[Piece]:
         request, begun, done = self._request, time.monotonic(), 0
         total = len(self.problem.call_spec.names)
-        for names, size in self._parameter_groups():
+        for names, size in groups:
             options = replace(self.problem.options, wrt=list(names))
             with stage("blocks", total, done, time.monotonic() - begun):
                 with warnings.catch_warnings():

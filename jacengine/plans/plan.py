@@ -41,7 +41,9 @@ from jacengine.selection.cauchy_riemann import check_holomorphic
 from jacengine.selection.compiled_race import race_compiled
 from jacengine.selection.effort import Compiled
 from jacengine.selection.explain import as_frame, as_text
+from jacengine.selection.explain_html import as_html
 from jacengine.selection.select import Selection
+from jacengine.timing import format_seconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -415,6 +417,19 @@ class Plan:
             stacklevel=3,
         )
         return answer
+
+    def __repr__(self) -> str:
+        """Say in a line what it computes, and how."""
+        problem, time_s = self.problem, self.chosen.time_s
+        what = f"{problem.output_count} outputs x {problem.column_count} inputs"
+        if problem.batch_size is not None:
+            what += f", {problem.batch_size} samples"
+        took = "" if time_s is None else f", {format_seconds(time_s)}"
+        return f"Plan({problem.title} of {what}: {self.strategy}{took})"
+
+    def _repr_html_(self) -> str:
+        """Show the table of `explain()` in a notebook."""
+        return as_html(self.problem, self.selection)
 
     def explain(self) -> str:
         """Return what was chosen and why, as a table of every candidate."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import jacengine
 from jacengine.peak_memory import peak_memory
+from jacengine.plans.blockwise import BlockwiseJacobian, Piece
 from tests.problems import mlp, randn
 
 PER_SAMPLE: dict[str, Any] = {"wrt": "params", "batch_dim": 0}
@@ -221,3 +222,39 @@ def test_hessians_in_pieces_of_rows(layout: Any) -> None:
 def test_second_derivatives_that_are_not_cut(options: Any, said: str) -> None:
     with pytest.raises(jacengine.ArgumentError, match=said):
         jacengine.blocks(_Loss(), randn(6, 3), **options)
+
+
+@pytest.mark.parametrize("by", ["samples", "rows", "parameters"])
+@pytest.mark.parametrize("share", [3, 100])
+def test_pieces_have_a_length(by: Any, share: int) -> None:
+    model, x, size = _model()
+    budget = share * size
+    pieces = jacengine.blocks(model, x, **PER_SAMPLE, by=by, memory_budget=budget)
+    expected = len(pieces)
+    assert repr(pieces) == f"Pieces(Jacobian by {by}: {expected})"
+    assert len(list(pieces)) == len(pieces)
+    assert len(pieces) >= expected
+    if share == 100:
+        assert len(pieces) == 1
+    with pytest.raises(StopIteration):
+        next(pieces)
+
+
+def test_there_are_more_pieces_where_one_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, x, size = _model()
+    of_samples = BlockwiseJacobian._of_samples
+
+    def refusing(self: BlockwiseJacobian, part: slice, budget: int) -> Piece:
+        if part.stop - part.start > 3:
+            raise jacengine.MemoryBudgetError
+        return of_samples(self, part, budget)
+
+    monkeypatch.setattr(BlockwiseJacobian, "_of_samples", refusing)
+    pieces = jacengine.blocks(model, x, **PER_SAMPLE, memory_budget=100 * size)
+    assert len(pieces) == 1
+    samples = [piece.samples for piece in pieces]
+    assert len(samples) == len(pieces) > 1
+    assert samples[0].start == 0
+    assert samples[-1].stop == len(x)
