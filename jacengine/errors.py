@@ -74,6 +74,13 @@ class MissingExtraError(JacengineError, ImportError):
     """An optional dependency is not installed; the message says how to install it."""
 
 
+def unknown_choice(name: str, value: object, known: Iterable[str]) -> str:
+    """Say that an option has none of the values that are known; offer the nearest."""
+    listed = tuple(known)
+    near = nearest(value, listed) if isinstance(value, str) else ""
+    return f"{name}={value!r}: expected one of {', '.join(map(repr, listed))}.{near}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean ...?" for the closest known word, or nothing."""
     close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.5)

@@ -13,6 +13,7 @@ from jacengine.errors import (
     DuplicateStrategyError,
     UnknownStrategyError,
     nearest,
+    unknown_choice,
 )
 from jacengine.interface import Capabilities, Composition, Strategy, compositions
 from jacengine.problem.quantity import PARTS, Quantity
@@ -126,9 +127,7 @@ class Registry:
             ArgumentError: There is no such quantity.
         """
         if quantity not in PARTS:
-            raise ArgumentError(
-                f"quantity={quantity!r}: expected one of {', '.join(map(repr, PARTS))}."
-            )
+            raise ArgumentError(unknown_choice("quantity", quantity, PARTS))
         return tuple(n for n, c in self._by_name.items() if quantity in c.quantities)
 
 

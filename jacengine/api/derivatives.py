@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from jacengine.api.strategies import plan_request
-from jacengine.errors import ArgumentError
+from jacengine.errors import ArgumentError, unknown_choice
 from jacengine.linear_operators.hvp import multiply_hessian
 from jacengine.patterns.given import sparsity_option
 from jacengine.plans.complex_result import compute_complex
@@ -281,7 +281,8 @@ def laplacian(
             raise ArgumentError("method='hutchinson' takes neither out= nor has_aux=.")
         return hutchinson(request, probes=probes, seed=seed)
     if method != "exact":
-        raise ArgumentError(f"method={method!r}: expected 'exact' or 'hutchinson'.")
+        known = ("exact", "hutchinson")
+        raise ArgumentError(unknown_choice("method", method, known))
     return compute(request, out)
 
 

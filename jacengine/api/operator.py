@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from jacengine.api.strategies import plan_request
-from jacengine.errors import ArgumentError
+from jacengine.errors import ArgumentError, unknown_choice
 from jacengine.linear_operators.jacobian_operator import JacobianOperator, make_operator
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
@@ -66,10 +66,9 @@ def operator(
         >>> op.gram().shape  # 5 samples of 2 outputs
         torch.Size([10, 10])
     """
-    if quantity not in {"jacobian", "hessian"}:
-        raise ArgumentError(
-            f"quantity={quantity!r}: an operator is of a 'jacobian' or a 'hessian'."
-        )
+    known = ("jacobian", "hessian")
+    if quantity not in known:
+        raise ArgumentError(unknown_choice("quantity", quantity, known))
     if complex not in {None, "as_real"}:
         raise ArgumentError(
             f"complex={complex!r}: an operator is of real numbers; pass 'as_real', or "

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jacengine.errors import ArgumentError, kind_of
+from jacengine.errors import ArgumentError, kind_of, unknown_choice
 from jacengine.patterns.pattern import Pattern, as_indices
 
 PAIR = "given by the user as rows and columns"
@@ -23,6 +23,11 @@ def sparsity_option(given: Any) -> Pattern | Literal["auto", "detect"] | None:
     """
     if given is None or (isinstance(given, str) and given in {"auto", "detect"}):
         return given  # type: ignore[return-value]
+    if isinstance(given, str):
+        raise ArgumentError(
+            f"{unknown_choice('sparsity', given, ('auto', 'detect'))} Or pass None, or "
+            "a pattern."
+        )
     return as_pattern(given)
 
 

@@ -6,14 +6,14 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from jacengine import pytrees
 from jacengine._progress import stage
-from jacengine.errors import ArgumentError, MemoryBudgetError
+from jacengine.errors import ArgumentError, MemoryBudgetError, unknown_choice
 from jacengine.execution.sweep import Sweep
 from jacengine.plans.analysis import analyze_request
 from jacengine.plans.compute import compute_nested
@@ -192,7 +192,7 @@ class BlockwiseJacobian:
                 return Pieces(
                     problem.title, by, len(groups), lambda _: self._of_groups(groups)
                 )
-        raise ArgumentError(f"by={by!r}: expected 'samples', 'rows' or 'parameters'.")
+        raise ArgumentError(unknown_choice("by", by, get_args(Axis)))
 
     def _along(self, by: Axis, size: int, of: Callable[[slice, int], Piece]) -> Pieces:
         """Cut an axis into pieces as large as the budget permits."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from jacengine import pytrees
-from jacengine.errors import ArgumentError
+from jacengine.errors import ArgumentError, nearest, unknown_choice
 from jacengine.interface import Composition
 from jacengine.problem.callee import Callee
 from jacengine.problem.problem import Options
@@ -75,10 +75,10 @@ class PlanRequest:
         if self.compiled not in {True, False, "auto"}:
             raise ArgumentError(
                 f"compiled={self.compiled!r}: expected True, False or 'auto'."
+                f"{nearest(str(self.compiled), ['auto'])}"
             )
         if self.effort not in get_args(Effort):
-            known = ", ".join(map(repr, get_args(Effort)))
-            raise ArgumentError(f"effort={self.effort!r}: expected one of {known}.")
+            raise ArgumentError(unknown_choice("effort", self.effort, get_args(Effort)))
         calls = self.calls
         if calls is not None and (type(calls) is not int or calls < 1):
             raise ArgumentError(

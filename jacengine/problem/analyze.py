@@ -20,6 +20,7 @@ from jacengine.errors import (
     MutatedInputError,
     RandomnessError,
     kind_of,
+    unknown_choice,
 )
 from jacengine.peak_memory import peak_memory
 from jacengine.problem.bound_function import BoundFunction, Output, bind
@@ -147,8 +148,7 @@ def _check_function(callee: Callee, kwargs: object, options: Options) -> None:
         )
     if options.randomness not in get_args(Randomness):
         raise ArgumentError(
-            f"randomness={options.randomness!r}: expected one of "
-            f"{', '.join(map(repr, get_args(Randomness)))}."
+            unknown_choice("randomness", options.randomness, get_args(Randomness))
         )
     if options.rows is not None and PARTS[options.quantity] != "whole":
         raise ArgumentError(
@@ -162,8 +162,7 @@ def _check_function(callee: Callee, kwargs: object, options: Options) -> None:
         )
     if options.layout not in get_args(LayoutOption):
         raise ArgumentError(
-            f"layout={options.layout!r}: expected one of "
-            f"{', '.join(map(repr, get_args(LayoutOption)))}."
+            unknown_choice("layout", options.layout, get_args(LayoutOption))
         )
     check_sparse_options(options)
     for module in callee.modules:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jacengine.errors import ArgumentError
+from jacengine.errors import ArgumentError, nearest
 from jacengine.problem.problem import SPARSE, Options
 from jacengine.problem.quantity import PARTS
 
@@ -49,7 +49,10 @@ def _check_triangle(options: Options) -> None:
     """
     triangle = f"triangle={options.triangle!r}"
     if options.triangle != "lower":
-        raise ArgumentError(f"{triangle}: expected 'lower', or None for both.")
+        raise ArgumentError(
+            f"{triangle}: expected 'lower', or None for both."
+            f"{nearest(str(options.triangle), ['lower'])}"
+        )
     if options.quantity != "hessian":
         raise ArgumentError(
             f"{triangle} is of a Hessian, which is symmetric, not of a "

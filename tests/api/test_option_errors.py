@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import jacengine
 from jacengine import ArgumentError, InputTypeError, OutputTypeError
 from tests.problems import randn
 from tests.refusals import jacobian, plan, refused
@@ -197,3 +198,37 @@ def test_randomness() -> None:
 def test_has_aux_of_a_function_without() -> None:
     with pytest.raises(OutputTypeError, match="expected tensors"):
         jacobian(lambda x: (x, "note"), X)
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong", "meant"),
+    [
+        ("layout", "csrr", "csr"),
+        ("wrt", "parms", "params"),
+        ("effort", "quik", "quick"),
+        ("randomness", "errors", "error"),
+        ("sparsity", "detected", "detect"),
+        ("compiled", "autos", "auto"),
+        ("quantity", "jacobain", "jacobian"),
+    ],
+)
+def test_the_nearest_value_is_offered(option: str, wrong: str, meant: str) -> None:
+    options: Any = {option: wrong}
+    with pytest.raises(ArgumentError, match=f"Did you mean '{meant}'"):
+        jacengine.plan(MODEL, X, **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "option", "wrong", "meant"),
+    [
+        (jacengine.blocks, "by", "row", "rows"),
+        (jacengine.laplacian, "method", "hutchison", "hutchinson"),
+        (jacengine.operator, "quantity", "hesian", "hessian"),
+        (jacengine.hessian, "triangle", "lover", "lower"),
+    ],
+)
+def test_the_nearest_value_is_offered_by_others(
+    call: Any, option: str, wrong: str, meant: str
+) -> None:
+    with pytest.raises(ArgumentError, match=f"Did you mean '{meant}'"):
+        call(MODEL, X, **{option: wrong})

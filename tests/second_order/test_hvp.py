@@ -102,7 +102,7 @@ def test_a_product_with_a_graph() -> None:
     ("vector", "said"),
     [
         (randn(3), "has \\(3,\\) where"),
-        (3.0, "has float where"),
+        (3.0, "has a float where"),
         ((X, X), "nests as"),
         ({"x": X}, "nests as"),
     ],

@@ -59,8 +59,8 @@ def test_sizes(written: Any, count: int) -> None:
         (-0.5, "a float is a fraction"),
         (float("nan"), "a float is a fraction"),
         (float("inf"), "a float is a fraction"),
-        (True, "expected bytes .* got bool"),
-        ([1], "expected bytes .* got list"),
+        (True, "expected bytes .* got a bool"),
+        ([1], "expected bytes .* got a list"),
     ],
 )
 def test_sizes_that_are_none(written: Any, said: str) -> None:
