@@ -36,6 +36,7 @@ from .errors import OutputTypeError as OutputTypeError
 from .errors import PatternError as PatternError
 from .errors import PlanMismatchError as PlanMismatchError
 from .errors import RandomnessError as RandomnessError
+from .errors import ShardError as ShardError
 from .errors import StrategyError as StrategyError
 from .errors import UnknownStrategyError as UnknownStrategyError
 from .errors import UnsupportedError as UnsupportedError

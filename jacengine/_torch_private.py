@@ -114,6 +114,24 @@ def with_own_hooks(module: nn.Module) -> nn.Module:
     return _ModuleCopies({}, own=_ModuleCopies.HOOKS).of(module)
 
 
+def without_fully_shard(module: nn.Module, values: Mapping[str, Tensor]) -> nn.Module:
+    """Copy a tree of modules as it was before `fully_shard`, with whole parameters."""
+    from torch.distributed.fsdp import FSDPModule  # noqa: PLC0415 - if there is one
+
+    new = {id(parameter_of(module, name)): value for name, value in values.items()}
+    made = _ModuleCopies(new, own=_ModuleCopies.HOOKS).of(module)
+    for copy in made.modules():
+        for table in (copy._forward_pre_hooks, copy._forward_hooks):
+            for number, hook in [*table.items()]:
+                # The wrapper's hooks spread parameters again; the user's stay.
+                if getattr(hook, "__module__", "").startswith("torch.distributed."):
+                    del table[number]
+        if isinstance(copy, FSDPModule):
+            bases = type(copy).__bases__
+            copy.__class__ = next(base for base in bases if base is not FSDPModule)
+    return made
+
+
 OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 """The attributes that every module has."""
 
@@ -541,3 +559,10 @@ def wrapper_tensor(kind: type[_Wrapper], like: Tensor) -> _Wrapper:
     return Tensor._make_wrapper_subclass(
         kind, like.shape, dtype=like.dtype, device=like.device
     )
+
+
+def default_store() -> Any:
+    """Return the store that the default process group was made with."""
+    from torch.distributed import distributed_c10d  # noqa: PLC0415 - if there is one
+
+    return distributed_c10d._get_default_store()

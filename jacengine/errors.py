@@ -66,6 +66,25 @@ class MemoryBudgetError(JacengineError, MemoryError):
     """Nothing fits into the memory budget, or the result alone exceeds it."""
 
 
+class ShardError(JacengineError, RuntimeError):
+    """A rank of a mesh failed, or is missing; raised on all ranks.
+
+    Attributes:
+        rank: The rank in the mesh; `None` if nobody knows which.
+        reason: What happened there.
+    """
+
+    def __init__(self, rank: int | None, reason: str) -> None:
+        """Say which rank failed, and why."""
+        self.rank, self.reason = rank, reason
+        who = "A rank of the mesh" if rank is None else f"Rank {rank} of the mesh"
+        super().__init__(f"{who} failed: {reason}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the two arguments instead of the message."""
+        return type(self), (self.rank, self.reason)
+
+
 class PlanMismatchError(JacengineError, ValueError):
     """A plan was called with arguments of another signature."""
 

@@ -27,6 +27,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "detection",
         "plans",
         "linear_operators",
+        "distributed",
         "api plotting",
         "integrations",
         "__init__",

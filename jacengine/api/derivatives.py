@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from jacengine.api.mesh import TIMEOUT_S, compute_here_or_over
 from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError, unknown_choice
 from jacengine.linear_operators.hvp import multiply_hessian
 from jacengine.patterns.given import sparsity_option
-from jacengine.plans.complex_result import compute_complex
 from jacengine.plans.hutchinson import hutchinson
 from jacengine.plans.planning import compute
 from jacengine.problem.batch_dims import BatchDim
@@ -24,6 +24,11 @@ from jacengine.problem.problem import (
 )
 from jacengine.selection.budget import Budget
 from jacengine.selection.effort import Effort
+
+if TYPE_CHECKING:
+    from torch.distributed import DeviceMesh
+
+    from jacengine.distributed.choose_axis import Shard
 
 
 def hessian(
@@ -47,6 +52,10 @@ def hessian(
     verify: bool = True,
     triangle: Triangle = None,
     complex: ComplexOption = None,
+    mesh: DeviceMesh | None = None,
+    shard: Shard = "auto",
+    gather: bool = False,
+    timeout_s: float = TIMEOUT_S,
 ) -> Any:
     """Compute a Hessian by the fastest method that is right and fits.
 
@@ -80,6 +89,10 @@ def hessian(
         complex: As in `auto`: with `"as_real"`, H has an axis of 2 after each `*out`
             and `*in` that is complex; with `"holomorphic"` it is the second complex
             derivative.
+        mesh: As in `auto`.
+        shard: As in `auto`.
+        gather: As in `auto`.
+        timeout_s: As in `auto`.
 
     Returns:
         H with shape `(*out, *in, *in)`, per sample `(B, *out, *in, *in)`, nested
@@ -120,7 +133,9 @@ def hessian(
         memory_budget=memory_budget,
         effort=effort,
     )
-    return compute_complex(request, compute, out)
+    return compute_here_or_over(
+        mesh, shard, request, out, gather=gather, timeout_s=timeout_s
+    )
 
 
 def hessian_diagonal(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from jacengine.api.mesh import TIMEOUT_S, compute_here_or_over
 from jacengine.api.strategies import known_strategies, plan_request
 from jacengine.errors import ArgumentError, kind_of
 from jacengine.interface import Composition, Strategy
@@ -25,6 +26,11 @@ from jacengine.problem.problem import (
 from jacengine.problem.real_call import real_call
 from jacengine.selection.budget import Budget
 from jacengine.selection.effort import Compiled, Effort
+
+if TYPE_CHECKING:
+    from torch.distributed import DeviceMesh
+
+    from jacengine.distributed.choose_axis import Shard
 
 
 def jacobian(
@@ -143,6 +149,10 @@ def auto(
     compiled: Compiled = "auto",
     calls: int | None = None,
     complex: ComplexOption = None,
+    mesh: DeviceMesh | None = None,
+    shard: Shard = "auto",
+    gather: bool = False,
+    timeout_s: float = TIMEOUT_S,
 ) -> Any:
     """Compute a Jacobian by the fastest method that is right and fits.
 
@@ -196,11 +206,19 @@ def auto(
             the respective side is complex; `"holomorphic"` gives a complex J,
             `(*out, *in)`, of a function that satisfies the Cauchy-Riemann equations.
             These are checked along a random direction (at every call, if `verify`).
+        mesh: A `DeviceMesh` of one dimension: every rank makes this call, with the same
+            arguments, and computes a shard of the result.
+        shard: Along which axis to split over the mesh: `"samples"`, `"rows"` (output
+            entries), `"columns"` (input entries), or where ranks compute least.
+        gather: Whether all ranks get the whole result, instead of a `DTensor`.
+        timeout_s: Seconds that ranks wait for each other.
 
     Returns:
-        As `jacobian`.
+        As `jacobian`; over a mesh with a `DTensor` in the place of each tensor, and a
+        `SparseShard` for each CSR or COO tensor.
 
     Raises:
+        ShardError: Some rank of the mesh failed, or is missing.
         MemoryBudgetError: The result, or every right method, exceeds the budget.
         JacengineError: See `jacengine.errors`; among them `NoStrategyError`.
 
@@ -235,7 +253,9 @@ def auto(
         compiled=compiled,
         calls=calls,
     )
-    return compute_complex(request, compute, out)
+    return compute_here_or_over(
+        mesh, shard, request, out, gather=gather, timeout_s=timeout_s
+    )
 
 
 def _check_chunk_size(chunk_size: object) -> None:

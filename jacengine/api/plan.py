@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import EllipsisType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jacengine._files import read_file
+from jacengine.api.mesh import TIMEOUT_S, plan_here_or_over
 from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError, PlanMismatchError
 from jacengine.patterns.given import sparsity_option
 from jacengine.plans.analysis import analyze_request
 from jacengine.plans.complex_result import require_holomorphic
 from jacengine.plans.plan import Plan
-from jacengine.plans.planning import make_plan
 from jacengine.plans.restore import restore_verified
 from jacengine.plans.serialization import (
     LARGEST,
@@ -37,6 +37,11 @@ from jacengine.problem.signature import Signature
 from jacengine.selection.budget import Budget, to_bytes
 from jacengine.selection.effort import Compiled, Effort
 from jacengine.selection.finite_differences import warn_of
+
+if TYPE_CHECKING:
+    from torch.distributed import DeviceMesh
+
+    from jacengine.distributed.choose_axis import Shard
 
 
 def plan(
@@ -63,6 +68,10 @@ def plan(
     compiled: Compiled = "auto",
     calls: int | None = None,
     complex: ComplexOption = None,
+    mesh: DeviceMesh | None = None,
+    shard: Shard = "auto",
+    gather: bool = False,
+    timeout_s: float = TIMEOUT_S,
 ) -> Plan:
     """Choose a method once; the plan computes the Jacobian at further arguments.
 
@@ -100,6 +109,10 @@ def plan(
             the respective side is complex; `"holomorphic"` gives a complex J,
             `(*out, *in)`, of a function that satisfies the Cauchy-Riemann equations.
             These are checked along a random direction (at every call, if `verify`).
+        mesh: As in `auto`.
+        shard: As in `auto`.
+        gather: As in `auto`.
+        timeout_s: As in `auto`.
 
     Returns:
         The plan; `plan(*args)` is the Jacobian, `plan.explain()` says why.
@@ -137,10 +150,7 @@ def plan(
         compiled=compiled,
         calls=calls,
     )
-    made = make_plan(request)
-    if complex == "holomorphic":
-        require_holomorphic(request)
-    return made
+    return plan_here_or_over(mesh, shard, request, gather=gather, timeout_s=timeout_s)
 
 
 def load_plan(

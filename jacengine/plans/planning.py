@@ -115,6 +115,15 @@ def _plan_anew(request: PlanRequest, problem: Problem, error: PatternError) -> P
     )
 
 
+def first_plan(request: PlanRequest) -> Plan:
+    """Make a plan by what one call pays for, as the first call of `auto` does.
+
+    Raises:
+        JacengineError: As `compute`.
+    """
+    return _make(request, raced=request.effort != "quick")[0]
+
+
 def cached_plan(request: PlanRequest) -> Plan:
     """Return the plan that was raced for such a function and signature, or race."""
     slot = _PLANS.slot(request)

@@ -188,6 +188,12 @@ class ResultLayout:
                 found[place.key] = tensor.detach()
         return found
 
+    def blocks_in(self, nested: Any) -> dict[Key, Tensor]:
+        """Find the blocks in a nested result."""
+        places, _ = self._nested
+        pairs = zip(places, pytrees.flatten(nested)[0], strict=True)
+        return {place.key: leaf for place, leaf in pairs if place is not None}
+
     def extents_of(self, out: Any) -> dict[Key, Tensor]:
         """View the blocks of a preallocated result as samples, rows, columns."""
         return {
