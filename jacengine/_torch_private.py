@@ -561,8 +561,10 @@ def wrapper_tensor(kind: type[_Wrapper], like: Tensor) -> _Wrapper:
     )
 
 
-def default_store() -> Any:
-    """Return the store that the default process group was made with."""
-    from torch.distributed import distributed_c10d  # noqa: PLC0415 - if there is one
+def store_of(name: str) -> Any:
+    """Return a part of the store that the default process group was made with."""
+    # If there is one; the import takes long.
+    from torch.distributed import distributed_c10d  # noqa: PLC0415
 
-    return distributed_c10d._get_default_store()
+    store = distributed_c10d._get_default_store()
+    return distributed_c10d.PrefixStore(name, store)

@@ -26,7 +26,7 @@ from jacengine.selection.budget import Budget
 from jacengine.selection.effort import Effort
 
 if TYPE_CHECKING:
-    from torch.distributed import DeviceMesh
+    from torch.distributed.device_mesh import DeviceMesh
 
     from jacengine.distributed.choose_axis import Shard
 

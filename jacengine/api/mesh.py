@@ -14,7 +14,7 @@ from jacengine.plans.planning import compute, make_plan
 from jacengine.plans.request import PlanRequest
 
 if TYPE_CHECKING:
-    from torch.distributed import DeviceMesh
+    from torch.distributed.device_mesh import DeviceMesh
 
     from jacengine.distributed.choose_axis import Shard
     from jacengine.distributed.sharded_plan import Sharding

@@ -39,7 +39,7 @@ from jacengine.selection.effort import Compiled, Effort
 from jacengine.selection.finite_differences import warn_of
 
 if TYPE_CHECKING:
-    from torch.distributed import DeviceMesh
+    from torch.distributed.device_mesh import DeviceMesh
 
     from jacengine.distributed.choose_axis import Shard
 

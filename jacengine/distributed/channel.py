@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed import DeviceMesh
+from torch.distributed.device_mesh import DeviceMesh
 
-from jacengine._torch_private import default_store
+from jacengine._torch_private import store_of
 from jacengine.errors import ArgumentError, ShardError
 from jacengine.selection.candidate_result import classify_error
 
@@ -56,7 +56,7 @@ class Channel:
         self._ranks = tuple(ranks)
         self._timeout = timedelta(seconds=timeout_s)
         name = f"jacengine/{'-'.join(map(str, ranks))}/{timeout_s}/{generation}"
-        self._store = dist.PrefixStore(name, default_store())
+        self._store = store_of(name)
         self._meet()
         self._groups = {"cpu": self._new_group("gloo")}
 
@@ -162,7 +162,8 @@ class Channel:
 
     def _refuse_broken(self, cause: Exception | None = None) -> None:
         """Raise what the first rank that noticed has noted, if one has."""
-        note = {"rank": None, "reason": "the store of the process group is lost"}
+        lost = "the store of the process group is lost"
+        note: dict[str, Any] = {"rank": None, "reason": lost}
         with suppress(RuntimeError):
             if not self._store.check([NOTE]):
                 return
@@ -218,7 +219,7 @@ class Channel:
         """
         self._refuse_broken()
         try:
-            group = dist.new_group(
+            group: dist.ProcessGroup = dist.new_group(
                 sorted(self._ranks),
                 timeout=self._timeout,
                 backend=backend,

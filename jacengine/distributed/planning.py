@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from jacengine.distributed.agreement import (
     Agreement,
@@ -19,7 +20,7 @@ from jacengine.distributed.budget import budgets_of, own_budget
 from jacengine.distributed.channel import Channel
 from jacengine.distributed.choose_axis import Shard, choose_axis
 from jacengine.distributed.replica import refuse_large_replica, sharded_parameters
-from jacengine.distributed.split import EntrySplit, SampleSplit, Split
+from jacengine.distributed.split import Axis, EntrySplit, SampleSplit, Split
 from jacengine.errors import ArgumentError, MemoryBudgetError, ShardError
 from jacengine.plans.analysis import analyze_request
 from jacengine.plans.plan import Plan
@@ -205,7 +206,7 @@ def _agreed_split(channel: Channel, request: PlanRequest, shard: Shard) -> Split
     by_samples = SampleSplit(spec, options, channel.rank, channel.size)
     part = samples is not None and shard in {"auto", "samples"}
 
-    def analyzed() -> tuple[Any, str]:
+    def analyzed() -> tuple[Problem, Axis]:
         looked_at = request
         if part:
             args, kwargs = by_samples.own_call(request.args, request.kwargs)
@@ -214,13 +215,14 @@ def _agreed_split(channel: Channel, request: PlanRequest, shard: Shard) -> Split
         return problem, choose_axis(problem, shard, samples or 1, channel.size)
 
     (problem, _), axes = channel.agree("analysis", analyzed, lambda found: found[1])
-    axis = next((axis for axis in axes if axis != "samples"), "samples")
-    if axis == "samples":
+    entries = [axis for axis in axes if axis != "samples"]
+    if not entries:
         return by_samples
     if part:
         problem, _ = channel.agree(
             "analysis of all samples", lambda: analyze_request(request)
         )
+    axis: Literal["rows", "columns"] = "rows" if entries[0] == "rows" else "columns"
     return EntrySplit(problem, axis, channel.rank, channel.size)
 
 
@@ -246,7 +248,7 @@ def _agreed_plan(
         return verified, name
     for name in agreement.open:
         found, told = channel.agree(
-            f"verification of {name[0]}", lambda name=name: _only(own, name), bool
+            f"verification of {name[0]}", functools.partial(_only, own, name), bool
         )
         if all(told):
             assert found is not None

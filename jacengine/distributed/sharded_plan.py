@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import torch
-from torch.distributed import DeviceMesh
+from torch.distributed.device_mesh import DeviceMesh
 
 from jacengine import pytrees
 from jacengine.distributed.channel import Channel, channel_of
@@ -178,6 +178,7 @@ def sharded_plan(request: PlanRequest, sharding: Sharding) -> ShardedPlan:
         ArgumentError: The mesh is none that ranks can be found in.
         ShardError: It is not possible on some rank, or one is missing.
     """
+    _refuse_gathered_sparse(request, sharding)
     channel = channel_of(sharding.mesh, sharding.timeout_s)
     fn = unwrapped(request.fn)
     request = replace(request, fn=fn)
@@ -207,6 +208,7 @@ def compute_sharded(request: PlanRequest, sharding: Sharding, out: Any = None) -
     """
     if out is not None:
         refuse_out()
+    _refuse_gathered_sparse(request, sharding)
     channel = channel_of(sharding.mesh, sharding.timeout_s)
     request = replace(request, fn=unwrapped(request.fn))
     with channel.lock:
@@ -326,9 +328,22 @@ def _same_draws(channel: Channel, problem: Problem) -> Generator[None]:
 
 def _plain(request: PlanRequest) -> PlanRequest:
     """Return the request with whole parameters, which all ranks gather together."""
-    if not sharded_parameters(request.fn):
-        return request
-    return replace(request, fn=replica_of(request.fn))
+    fn: Any = request.fn
+    return replace(request, fn=replica_of(fn)) if sharded_parameters(fn) else request
+
+
+def _refuse_gathered_sparse(request: PlanRequest, sharding: Sharding) -> None:
+    """Refuse what cannot be gathered.
+
+    Raises:
+        ArgumentError: Sparse tensors are to be.
+    """
+    layout = request.options.layout
+    if sharding.gather and layout in {"coo", "csr"}:
+        raise ArgumentError(
+            f"gather=True does not gather layout={layout!r}; choose layout='values', "
+            "whose places jacengine.sparsity(...) tells."
+        )
 
 
 def _itself(said: Any) -> Any:

@@ -127,8 +127,13 @@ class EntrySplit(Split):
         index = torch.cat([slab.entries for slab in self._slabs])
         chosen = problem.rows if axis == "rows" else problem.columns
         index = index if chosen is None else chosen[index]
-        self.options = replace(problem.options, **{axis: as_slice(index)})
-        own = replace(problem, options=self.options, **{axis: index})
+        entries = as_slice(index)
+        if axis == "rows":
+            self.options = replace(problem.options, rows=entries)
+            own = replace(problem, options=self.options, rows=index)
+        else:
+            self.options = replace(problem.options, columns=entries)
+            own = replace(problem, options=self.options, columns=index)
         self._own_layout = ResultLayout(own)
 
     def own_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:

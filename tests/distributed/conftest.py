@@ -7,9 +7,9 @@ from tests.distributed.worlds import World
 Worlds = Callable[[int], World]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
-    """The world of a size; its processes live as long as the module's tests."""
+    """Return the world of a size, whose processes serve all tests."""
     made: dict[int, World] = {}
 
     def of(size: int) -> World:
