@@ -3,14 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
+from jacengine.api.mesh import TIMEOUT_S, sharding_of
 from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError, unknown_choice
 from jacengine.linear_operators.jacobian_operator import JacobianOperator, make_operator
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
 from jacengine.problem.problem import Options, Randomness
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
+    from jacengine.distributed.sharded_operator import ShardedOperator
+
+
+@overload
+def operator(
+    fn: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = None,
+    create_graph: bool = False,
+    strategies: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    timed: bool = True,
+    randomness: Randomness = "error",
+    quantity: Literal["jacobian", "hessian"] = "jacobian",
+    complex: Literal["as_real"] | None = None,
+    mesh: None = None,
+    gather: bool = False,
+    timeout_s: float = TIMEOUT_S,
+) -> JacobianOperator: ...
+
+
+@overload
+def operator(
+    fn: Callable[..., Any],
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    wrt: Wrt = 0,
+    batch_dim: BatchDim = None,
+    create_graph: bool = False,
+    strategies: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    timed: bool = True,
+    randomness: Randomness = "error",
+    quantity: Literal["jacobian", "hessian"] = "jacobian",
+    mesh: DeviceMesh,
+    gather: bool = False,
+    timeout_s: float = TIMEOUT_S,
+) -> ShardedOperator: ...
 
 
 def operator(
@@ -27,6 +72,10 @@ def operator(
     quantity: Literal["jacobian", "hessian"] = "jacobian",
     complex: Literal["as_real"] | None = None,
 ) -> JacobianOperator:
+    mesh: DeviceMesh | None = None,
+    gather: bool = False,
+    timeout_s: float = TIMEOUT_S,
+) -> JacobianOperator | ShardedOperator:
     """Return the Jacobian, or the Hessian, as a linear operator that never forms it.
 
     For parameters of modules it keeps each layer's inputs and the cotangents of its
@@ -50,9 +99,12 @@ def operator(
             Hessian-vector products.
         complex: `"as_real"` views complex tensors as pairs of real numbers, as in
             `auto`: rows and columns are the entries of `torch.view_as_real`.
+        mesh: As in `auto`: each rank has the operator of its samples.
+        gather: Whether all ranks get whole results, instead of a `DTensor`.
+        timeout_s: As in `auto`.
 
     Returns:
-        The operator, of J at these arguments.
+        The operator, of J at these arguments; over a mesh a `ShardedOperator`.
 
     Raises:
         ArgumentError: There is no operator of such a quantity, or of complex numbers.
@@ -85,4 +137,16 @@ def operator(
     request = plan_request(
         fn, args, kwargs, options, strategies=strategies, exclude=exclude
     )
-    return make_operator(request, timed=timed)
+    sharding = sharding_of(
+        mesh,
+        "auto" if mesh is None else "samples",
+        gather=gather,
+        timeout_s=timeout_s,
+    )
+    if sharding is None:
+        return make_operator(request, timed=timed)
+    from jacengine.distributed.sharded_operator import (  # noqa: PLC0415 - slow
+        sharded_operator,
+    )
+
+    return sharded_operator(request, sharding, timed=timed)

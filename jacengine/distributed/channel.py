@@ -219,7 +219,7 @@ class Channel:
         """
         self._refuse_broken()
         try:
-            group: dist.ProcessGroup = dist.new_group(
+            group: Any = dist.new_group(
                 sorted(self._ranks),
                 timeout=self._timeout,
                 backend=backend,
@@ -231,7 +231,8 @@ class Channel:
             self._give_up([], str(error))
             self._refuse_broken(error)
             raise
-        return group
+        made: dist.ProcessGroup = group
+        return made
 
     def _group_for(self, device: torch.device) -> dist.ProcessGroup:
         kind = device.type

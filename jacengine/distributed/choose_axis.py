@@ -84,7 +84,7 @@ def choose_axis(problem: Problem, shard: Shard, samples: int, ranks: int) -> Axi
         "rows": samples * (1 + 2 * each(rows)),
         "columns": samples * (1 + 2 * each(columns)),
     }
-    possible = [axis for axis, reason in refusals.items() if reason is None]
+    possible: list[Axis] = [axis for axis, reason in refusals.items() if reason is None]
     if not possible:
         reasons = "; ".join(f"{axis}: {reason}" for axis, reason in refusals.items())
         raise ArgumentError(f"Nothing can be split over the mesh: {reasons}.")

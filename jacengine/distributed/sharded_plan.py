@@ -187,7 +187,7 @@ def sharded_plan(request: PlanRequest, sharding: Sharding) -> ShardedPlan:
             "call", lambda: describe_request(request, sharding.shard), _itself
         )
         refuse_differences(told, "call")
-        own = _plain(request)
+        own = whole_parameters(request)
         shard = plan_shard(
             channel,
             own,
@@ -232,7 +232,7 @@ def _compute(channel: Channel, request: PlanRequest, sharding: Sharding) -> Any:
     _, told = channel.agree("call", looked_up, _itself)
     refuse_differences(told, "call")
     (slot,) = slots
-    entry, own = slot.value, _plain(request)
+    entry, own = slot.value, whole_parameters(request)
     pays = any(said["pays"] for said in told)
     same = all(said["token"] == told[0]["token"] for said in told)
     if entry is None or not same or pays:
@@ -326,7 +326,7 @@ def _same_draws(channel: Channel, problem: Problem) -> Generator[None]:
         yield
 
 
-def _plain(request: PlanRequest) -> PlanRequest:
+def whole_parameters(request: PlanRequest) -> PlanRequest:
     """Return the request with whole parameters, which all ranks gather together."""
     fn: Any = request.fn
     return replace(request, fn=replica_of(fn)) if sharded_parameters(fn) else request

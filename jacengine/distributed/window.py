@@ -37,6 +37,11 @@ class Window:
         return slice(start, min(start + each, self.size))
 
     @property
+    def count(self) -> int:
+        """How many entries this rank holds."""
+        return int(self.shard.stop - self.shard.start)
+
+    @property
     def computed(self) -> slice:
         """The entries that this rank computes: on all ranks as many."""
         each = min(self.size, max(-(-self.size // self.ranks), self.least))
@@ -47,12 +52,11 @@ class Window:
     def within(self) -> slice:
         """Where the shard is in what is computed."""
         start = self.shard.start - self.computed.start
-        return slice(start, start + self.shard.stop - self.shard.start)
+        return slice(start, start + self.count)
 
     def trimmed(self, tensor: Tensor, dim: int) -> Tensor:
         """Return the shard, as a view of what was computed."""
-        part = self.within
-        return tensor.narrow(dim, part.start, part.stop - part.start)
+        return tensor.narrow(dim, self.within.start, self.count)
 
     def of(self, rank: int) -> Window:
         """Return the part of another rank."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -220,6 +220,11 @@ class JacobianOperator:
     def row_norms(self) -> Tensor:
         """Return the norms of the rows, `(M,)`: of parameters, ghost norms."""
         return self._matrix.row_squares().sqrt()
+
+    def parts(self) -> Iterator[Tensor]:
+        """Yield the rows, `(rows, N)`, as many at a time as 2^24 entries have."""
+        for _, rows in self._matrix.parts():
+            yield rows.detach()
 
     def dense(self, out: Tensor | None = None) -> Tensor:
         """Form the matrix.

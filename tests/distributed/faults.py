@@ -100,14 +100,14 @@ class WrongOnTheLast(torch.autograd.Function):
         ctx.save_for_forward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (x,) = ctx.saved_tensors
-        return g * x.cos()
+        return grad_outputs[0] * x.cos()
 
     @staticmethod
-    def jvp(ctx: Any, t: Tensor) -> Any:
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
         (x,) = ctx.saved_tensors
-        return t * x.cos() * (2 if WrongOnTheLast.wrong else 1)
+        return grad_inputs[0] * x.cos() * (2 if WrongOnTheLast.wrong else 1)
 
 
 def wrong(mesh: DeviceMesh) -> None:
