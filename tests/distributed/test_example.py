@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROGRAM = Path(__file__).parents[2] / "examples" / "sharded_laplace.py"
+ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / "examples" / "sharded_laplace.py"
 
 
 def printed(*launcher: str) -> list[str]:
@@ -15,7 +16,7 @@ def printed(*launcher: str) -> list[str]:
         text=True,
         check=True,
         timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "JACENGINE_CACHE_DIR": ""},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
     )
     return done.stdout.splitlines()
 
