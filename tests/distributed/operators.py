@@ -51,7 +51,7 @@ def parameters(mesh: DeviceMesh, gather: bool, layers: bool) -> None:
     close(op.normal(), J.T @ J)
     close(op.normal_diagonal(), J.square().sum(0))
     with pytest.raises(jacengine.ShardError, match=r"expected .57,. or .57, m."):
-        op @ v[1:]
+        _ = op @ v[1:]
     with pytest.raises(jacengine.ShardError, match=r"expected .12,. or .12, m."):
         op.pull(u[1:])
     assert "ShardedOperator(12 x" in repr(op)
