@@ -14,6 +14,7 @@ from jacengine.problem.call_spec import Wrt
 from jacengine.problem.problem import Entries, LayoutOption, Options, Randomness
 from jacengine.problem.quantity import Quantity
 from jacengine.selection.budget import Budget
+from jacengine.selection.explain_html import as_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ class Benchmark:
 
     def _repr_html_(self) -> str:
         """Show the table in a notebook."""
-        return self.plan._repr_html_()
+        return as_html(self.plan.problem, self.plan.selection)
 
     def __str__(self) -> str:
         """Draw the table."""

@@ -271,6 +271,9 @@ def laplacian(
         >>> jacengine.laplacian(lambda x: (x**2).sum(dim=1), x)
         tensor([4., 4.])
     """
+    known = ("exact", "hutchinson")
+    if method not in known:
+        raise ArgumentError(unknown_choice("method", method, known))
     options = Options(
         wrt,
         batch_dim,
@@ -295,9 +298,6 @@ def laplacian(
         if out is not None or has_aux:
             raise ArgumentError("method='hutchinson' takes neither out= nor has_aux=.")
         return hutchinson(request, probes=probes, seed=seed)
-    if method != "exact":
-        known = ("exact", "hutchinson")
-        raise ArgumentError(unknown_choice("method", method, known))
     return compute(request, out)
 
 

@@ -71,7 +71,6 @@ def operator(
     randomness: Randomness = "error",
     quantity: Literal["jacobian", "hessian"] = "jacobian",
     complex: Literal["as_real"] | None = None,
-) -> JacobianOperator:
     mesh: DeviceMesh | None = None,
     gather: bool = False,
     timeout_s: float = TIMEOUT_S,

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -256,7 +257,7 @@ def _leads_to_inputs(problem: Problem, bound: BoundFunction) -> bool:
         if not outputs or not primals:
             return not primals
         zeros = list(map(torch.zeros_like, outputs))
-        found = torch.autograd.grad(outputs, primals, zeros, allow_unused=True)
+        found: Any = torch.autograd.grad(outputs, primals, zeros, allow_unused=True)
         return any(gradient is not None for gradient in found)
 
     return plain_autograd(problem, bound, led)

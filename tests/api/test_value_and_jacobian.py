@@ -1,6 +1,6 @@
 """Value and Jacobian from one pass: right, and without a further call."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ FIRST_ORDER = jacengine.list_strategies()
 
 
 @contextmanager
-def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def counted(monkeypatch: pytest.MonkeyPatch) -> Generator[list[int]]:
     """Count evaluations of the user's function."""
     calls: list[int] = []
     run = BoundFunction.run
@@ -138,24 +138,24 @@ def test_both_are_differentiable_on_request() -> None:
 
 def test_out_and_layouts() -> None:
     x, out = randn(4), torch.empty(4, 4).double()
-    value, J = jacengine.value_and_jacobian(torch.sin, x, out=out)
-    assert J is out
+    value, found = jacengine.value_and_jacobian(torch.sin, x, out=out)
+    assert found is out
     torch.testing.assert_close(out, x.cos().diag())
     torch.testing.assert_close(value, x.sin())
     x = randn(100)
-    value, J = jacengine.value_and_jacobian(torch.sin, x, layout="csr")
-    torch.testing.assert_close(J.to_dense(), x.cos().diag())
+    value, found = jacengine.value_and_jacobian(torch.sin, x, layout="csr")
+    torch.testing.assert_close(found.to_dense(), x.cos().diag())
     torch.testing.assert_close(value, x.sin())
-    value, J = jacengine.value_and_jacobian(torch.sin, x, rows=slice(2))
+    value, found = jacengine.value_and_jacobian(torch.sin, x, rows=slice(2))
     assert value.shape == (100,)
-    assert J.shape == (2, 100)
+    assert found.shape == (2, 100)
 
 
 def test_the_value_is_of_the_same_draw() -> None:
     model, x = nn.Sequential(nn.Linear(3, 40), nn.Dropout(0.5)).double(), randn(3)
     torch.manual_seed(1)
-    value, J = jacengine.value_and_jacobian(model, x, randomness="same")
-    assert torch.equal(value == 0, (J == 0).all(1))
+    value, found = jacengine.value_and_jacobian(model, x, randomness="same")
+    assert torch.equal(value == 0, (found == 0).all(1))
     torch.manual_seed(1)
     torch.testing.assert_close(value, model(x).detach())
 

@@ -12,7 +12,7 @@ import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
-from torch.func import functional_call, jacrev, vmap
+from torch.func import functional_call, hessian, jacrev, vmap
 
 import jacengine
 
