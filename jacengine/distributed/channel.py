@@ -117,7 +117,8 @@ class Channel:
 
     def add(self, tensor: Tensor) -> Tensor:
         """Add tensors of one shape and dtype over all ranks."""
-        total = tensor.detach().clone()
+        # Collectives add entries in the order of memory, which has to be that of all.
+        total = tensor.detach().clone(memory_format=torch.contiguous_format)
         group = self._group_for(total.device)
         self._run(lambda: dist.all_reduce(total, group=group))
         return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import time
 import traceback
 import warnings
 from datetime import timedelta
@@ -14,6 +15,8 @@ from typing import Any
 
 PATIENCE_S = 60.0
 """What a case may take at most, before the world counts as hung."""
+AFTERWARDS_S = 10.0
+"""What other ranks may take when one has failed."""
 
 
 class World:
@@ -44,13 +47,19 @@ class World:
         """
         for pipe in self._pipes:
             pipe.send((f"tests.distributed.{module}", case, args))
-        said = []
-        for rank, pipe in enumerate(self._pipes):
-            assert pipe.poll(PATIENCE_S), f"rank {rank} hangs in {case}"
-            said.append(pipe.recv())
-        failed = [f"rank {r}:\n{text}" for r, (ok, text) in enumerate(said) if not ok]
+        said: dict[int, tuple[bool, Any]] = {}
+        silent, until = dict(enumerate(self._pipes)), time.monotonic() + PATIENCE_S
+        while silent and time.monotonic() < until:
+            for rank, pipe in [*silent.items()]:
+                if pipe.poll(0.01):
+                    said[rank] = pipe.recv()
+                    del silent[rank]
+                    if not said[rank][0]:  # the others may wait for it forever
+                        until = min(until, time.monotonic() + AFTERWARDS_S)
+        failed = [f"rank {rank}:\n{text}" for rank, (ok, text) in said.items() if not ok]
+        failed += [f"rank {rank} hangs in {case}" for rank in silent]
         assert not failed, "\n".join(failed)
-        return [found for _, found in said]
+        return [said[rank][1] for rank in range(self.size)]
 
     def close(self) -> None:
         for pipe in self._pipes:
