@@ -26,6 +26,8 @@ COMPILED_FACTOR, MAX_COMPILED = 3.0, 3
 most so many of them: compilation changes their order."""
 ALIKE = 2
 """So many times the directions of the fastest are about as many."""
+FEWER = 4
+"""So many times fewer directions are far fewer."""
 COMPILED_SPARE = 2
 """A method is compiled if its predicted peak fits this many times into the budget: what
 compiled code allocates is not measured; by fusion it is less."""
@@ -80,24 +82,33 @@ def compiled_variants(
     skipped: Sequence[CandidateResult],
     budget: int,
 ) -> Iterator[CandidateResult]:
-    """Yield the fastest candidates compiled, each strategy once.
+    """Yield the fastest candidates compiled, each strategy and seeding once.
 
-    After the fastest comes the one of the other mode (forward or reverse) with the
-    fewest passes, timed or skipped: eager, it loses by the launches of its operators,
-    which compiled code does not have.
+    After the fastest come those that lose, eager, by the launches of their operators,
+    which compiled code does not have: one near it that takes far fewer directions, and
+    the one of the other mode (forward or reverse) with the fewest passes, timed or
+    skipped.
     """
     if not ranked:
         return
     best = ranked[0].time_s or 0.0
     near = [r for r in ranked if (r.time_s or 0.0) <= COMPILED_FACTOR * best]
+    fewer = [
+        r
+        for r in near
+        if _directions(problem, near[0]) >= FEWER * _directions(problem, r)
+    ]
+    fewer.sort(key=lambda result: _directions(problem, result))
     others = [r for r in (*ranked, *skipped) if in_other_mode(problem, r, near[0])]
     others.sort(key=lambda result: _passes(problem, result))
-    seen: set[str] = set()
-    for result in (near[0], *others[:1], *near[1:]):
+    seen: set[tuple[str, str]] = set()
+    for result in (near[0], *fewer[:1], *others[:1], *near[1:]):
+        if result.method is None:
+            continue
+        kind = result.strategy, result.method.seeding.name
         fits = COMPILED_SPARE * (result.predicted_bytes or 0) <= budget
-        new = result.strategy not in seen and len(seen) < MAX_COMPILED
-        if fits and new and result.method is not None:
-            seen.add(result.strategy)
+        if fits and kind not in seen and len(seen) < MAX_COMPILED:
+            seen.add(kind)
             compiled = replace(result.method, execution=Execution.COMPILED)
             variant = replace(result, outcome="ok", reason="")
             yield variant.changed(problem, compiled)
@@ -114,6 +125,10 @@ def in_other_mode(
     if modes != {"jvp", "vjp"} or method.sample_policy is SamplePolicy.SAMPLE_LOOP:
         return False
     return method.directions(problem) <= ALIKE * leading.directions(problem)
+
+
+def _directions(problem: Problem, result: CandidateResult) -> int:
+    return 1 if result.method is None else result.method.directions(problem)
 
 
 def _passes(problem: Problem, result: CandidateResult) -> int:

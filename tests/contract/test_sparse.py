@@ -442,7 +442,7 @@ def test_auto_leaves_sparsity_where_it_does_not_pay(fn: Any, x: Tensor) -> None:
 
 def test_saved_plans_use_colours_again(tmp_path: Any) -> None:
     x = randn(300)
-    plan = jacengine.plan(heat, x)
+    plan = jacengine.plan(heat, x, sparsity="detect")
     plan.save(tmp_path / "plan.json")
     loaded = jacengine.load_plan(tmp_path / "plan.json", heat, x)
     assert loaded.chosen.method is not None

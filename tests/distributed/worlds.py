@@ -56,7 +56,9 @@ class World:
                     del silent[rank]
                     if not said[rank][0]:  # the others may wait for it forever
                         until = min(until, time.monotonic() + AFTERWARDS_S)
-        failed = [f"rank {rank}:\n{text}" for rank, (ok, text) in said.items() if not ok]
+        failed = [
+            f"rank {rank}:\n{text}" for rank, (ok, text) in said.items() if not ok
+        ]
         failed += [f"rank {rank} hangs in {case}" for rank in silent]
         assert not failed, "\n".join(failed)
         return [said[rank][1] for rank in range(self.size)]

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from torch import Tensor
+from torch import Tensor, cat
 
 import jacengine
 from jacengine.problem.problem import Problem
@@ -65,3 +65,21 @@ def test_what_does_not_fit_twice_is_not_compiled() -> None:
     budget = 2 * result.predicted_bytes - 1
     assert not list(compiled_variants(problem, [result], [], budget))
     assert not list(compiled_variants(problem, [], [], budget))
+
+
+def test_far_fewer_directions_are_compiled_though_they_are_slower() -> None:
+    def arrow(x: Tensor) -> Tensor:
+        return cat([x.square().sum().reshape(1), x[1:] * x[0] + x[1:].sin()])
+
+    options: Any = {"layout": "values", "compiled": False}
+    plan = jacengine.plan(
+        arrow, randn(40), strategies=["vmap_jvp", "vmap_vjp"], **options
+    )
+    ways = [r for r in plan.selection.ranked if r.strategy == "vmap_jvp"]
+    one, two = sorted(ways, key=lambda r: r.method is not None and bool(r.method.other))
+    ranked = [replace(one, time_s=1.0), replace(two, time_s=2.0)]
+    found = compiled_variants(plan.problem, ranked, [], 2**30)
+    methods = [result.method for result in found]
+    assert [bool(method and method.other) for method in methods] == [False, True]
+    far = [ranked[0], replace(two, time_s=4.0)]
+    assert len(list(compiled_variants(plan.problem, far, [], 2**30))) == 1
