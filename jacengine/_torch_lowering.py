@@ -18,18 +18,20 @@ from torch._guards import TracingContext, tracing
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from jacengine._torch_zeros import drop_zeros, keep_tangents
+
 # pyright: reportPrivateUsage=false
 
-MOST_TERMS = 8
+MOST_TERMS = 32
 """Terms of the sums in a product of matrices, up to which it is unrolled."""
 
-MOST_PRODUCTS = 4096
+MOST_PRODUCTS = 2**16
 """Products of numbers in one of matrices, up to which it is unrolled."""
 
 MOST_SELECTED = 2**16
 """Entries times inputs of a concatenation, up to which each entry selects its input."""
 
-LEAST_PARALLEL = 8192
+LEAST_PARALLEL = 16384
 """Iterations of each thread from which a loop is parallel.
 
 A parallel region takes microseconds, and milliseconds where other work has a core.
@@ -69,6 +71,8 @@ def lowered_graph(
         which take as long as a small graph. What cannot be compiled raises, and is not
         logged besides.
     """
+    from torch._functorch.compile_utils import fx_graph_cse  # noqa: PLC0415
+
     _set_inductor_up()
     plain: Callable[..., Any] = graph
     if any(is_mutable(node.target) for node in graph.graph.nodes):
@@ -79,6 +83,8 @@ def lowered_graph(
         tracing_mode="fake",
         _allow_non_fake_inputs=True,
     )(*[value.detach() for value in values])
+    drop_zeros(lowered)
+    lowered.graph = fx_graph_cse(lowered.graph)
     _unexpand(lowered)
     return functools.partial(_compiled, lowered)
 
@@ -116,6 +122,7 @@ def _decompositions() -> Mapping[Any, Callable[..., Any]]:
     return {
         **table,
         **{op: _unrolled_if_small(table.get(op)) for op in products},
+        aten.zeros.default: keep_tangents(table.get(aten.zeros.default)),
         # It has no memory, which compiled code reads: a crash.
         aten._efficientzerotensor.default: torch.zeros,
     }
@@ -127,7 +134,9 @@ def _unrolled_if_small(
     """Decompose a product of small matrices into products and sums of their entries.
 
     Those are compiled into one loop with what surrounds them. A call of the library of
-    matrix products takes longer than that, and ends a loop before and after it.
+    matrix products takes longer than that, and ends a loop before and after it. The
+    second matrix is laid out by rows, so that the entries of a row of the product are
+    computed several at once.
     """
 
     def decomposed(*args: Any, **kwargs: Any) -> Any:
@@ -135,6 +144,8 @@ def _unrolled_if_small(
         if kwargs or not _is_small(a, b):
             other = decomposition
             return NotImplemented if other is None else other(*args, **kwargs)
+        if not b.is_contiguous() and 0 not in b.stride():
+            b = in_own_order(b.clone(memory_format=torch.contiguous_format))
         return sum(added, (a.unsqueeze(-1) * b.unsqueeze(-3)).sum(-2))
 
     return decomposed

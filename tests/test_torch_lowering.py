@@ -24,7 +24,7 @@ PRODUCTS: dict[str, tuple[Callable[..., Tensor], list[tuple[int, ...]]]] = {
     "no terms": (torch.mm, [(4, 0), (0, 5)]),
     "no rows": (torch.mm, [(0, 3), (3, 5)]),
     "many terms": (torch.mm, [(4, 64), (64, 5)]),
-    "many products": (torch.mm, [(64, 8), (8, 64)]),
+    "many products": (torch.mm, [(64, 32), (32, 64)]),
 }
 
 

@@ -309,7 +309,7 @@ def test_budgets() -> None:
 
 
 def test_compiled_plans() -> None:
-    x, there = randn(300), randn(300, seed=8)
+    x, there = randn(1500), randn(1500, seed=8)
     only = ["vmap_jvp", "vmap_vjp"]
     plan = jacengine.plan(arrow, x, layout="values", compiled=True, strategies=only)
     wanted = reference(there)
