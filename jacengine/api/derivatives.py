@@ -23,7 +23,7 @@ from jacengine.problem.problem import (
     Triangle,
 )
 from jacengine.selection.budget import Budget
-from jacengine.selection.effort import Effort
+from jacengine.selection.effort import Compiled, Effort
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -51,6 +51,8 @@ def hessian(
     sparsity: Any = "auto",
     verify: bool = True,
     triangle: Triangle = None,
+    compiled: Compiled = "auto",
+    calls: int | None = None,
     complex: ComplexOption = None,
     mesh: DeviceMesh | None = None,
     shard: Shard = "auto",
@@ -86,6 +88,8 @@ def hessian(
         verify: As in `auto`.
         triangle: `"lower"` returns the entries on and below the diagonal alone, for
             the sparse layouts and functions that return one number.
+        compiled: As in `auto`.
+        calls: As in `auto`.
         complex: As in `auto`: with `"as_real"`, H has an axis of 2 after each `*out`
             and `*in` that is complex; with `"holomorphic"` it is the second complex
             derivative.
@@ -132,6 +136,8 @@ def hessian(
         exclude=exclude,
         memory_budget=memory_budget,
         effort=effort,
+        compiled=compiled,
+        calls=calls,
     )
     return compute_here_or_over(
         mesh, shard, request, out, gather=gather, timeout_s=timeout_s
@@ -154,6 +160,8 @@ def hessian_diagonal(
     has_aux: bool = False,
     randomness: Randomness = "error",
     layout: LayoutOption = "dict",
+    compiled: Compiled = "auto",
+    calls: int | None = None,
 ) -> Any:
     """Compute the diagonal of a Hessian, exactly and without the rest of it.
 
@@ -173,6 +181,8 @@ def hessian_diagonal(
         has_aux: Whether `fn` returns `(out, aux)`.
         randomness: As in `auto`.
         layout: As in `auto`.
+        compiled: As in `auto`.
+        calls: As in `auto`.
 
     Returns:
         `(*out, *in)`, per sample `(B, *out, *in)`: the second derivative by each input
@@ -206,6 +216,8 @@ def hessian_diagonal(
         exclude=exclude,
         memory_budget=memory_budget,
         effort=effort,
+        compiled=compiled,
+        calls=calls,
     )
     return compute(request, out)
 
@@ -225,6 +237,8 @@ def laplacian(
     columns: Entries = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
+    compiled: Compiled = "auto",
+    calls: int | None = None,
     method: Literal["exact", "hutchinson"] = "exact",
     probes: int = 32,
     seed: int = 0,
@@ -252,6 +266,8 @@ def laplacian(
             space, for instance, and not that of time.
         has_aux: Whether `fn` returns `(out, aux)`.
         randomness: As in `auto`.
+        compiled: As in `auto`; products for an estimate are never compiled.
+        calls: As in `auto`.
         method: `"hutchinson"` estimates it instead, from products with random signs;
             for inputs so large that one product an entry is too many.
         probes: Random directions of an estimate.
@@ -293,6 +309,8 @@ def laplacian(
         exclude=exclude,
         memory_budget=memory_budget,
         effort=effort,
+        compiled=compiled,
+        calls=calls,
     )
     if method == "hutchinson":
         if out is not None or has_aux:

@@ -14,7 +14,7 @@ from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
 from jacengine.problem.problem import Entries, Options, Randomness
 from jacengine.selection.budget import Budget
-from jacengine.selection.effort import Effort
+from jacengine.selection.effort import Compiled, Effort
 
 
 def diagonal(
@@ -30,6 +30,8 @@ def diagonal(
     columns: Entries = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
+    compiled: Compiled = "auto",
+    calls: int | None = None,
 ) -> Any:
     """Compute the diagonal of a Jacobian, exactly and without the rest of it.
 
@@ -46,6 +48,8 @@ def diagonal(
         columns: Only these input entries; the result has `K` in place of `*in`.
         has_aux: Whether `fn` returns `(out, aux)`.
         randomness: As in `auto`.
+        compiled: As in `auto`.
+        calls: As in `auto`.
 
     Returns:
         `(*in)`, per sample `(B, *in)`, nested as the inputs: the derivative of each
@@ -71,7 +75,14 @@ def diagonal(
         quantity="diagonal",
     )
     request = plan_request(
-        fn, args, kwargs, options, memory_budget=memory_budget, effort=effort
+        fn,
+        args,
+        kwargs,
+        options,
+        memory_budget=memory_budget,
+        effort=effort,
+        compiled=compiled,
+        calls=calls,
     )
     return compute(request, out)
 
@@ -89,6 +100,8 @@ def divergence(
     columns: Entries = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
+    compiled: Compiled = "auto",
+    calls: int | None = None,
 ) -> Any:
     """Compute the divergence of a vector field, the trace of its Jacobian, exactly.
 
@@ -107,6 +120,8 @@ def divergence(
         columns: Sum over these input entries alone.
         has_aux: Whether `fn` returns `(out, aux)`.
         randomness: As in `auto`.
+        compiled: As in `auto`.
+        calls: As in `auto`.
 
     Returns:
         `(B,)`, without `batch_dim` `()`. With `has_aux`, `(divergence, aux)`.
@@ -132,7 +147,14 @@ def divergence(
         quantity="divergence",
     )
     request = plan_request(
-        fn, args, kwargs, options, memory_budget=memory_budget, effort=effort
+        fn,
+        args,
+        kwargs,
+        options,
+        memory_budget=memory_budget,
+        effort=effort,
+        compiled=compiled,
+        calls=calls,
     )
     return compute(request, out)
 
@@ -146,6 +168,8 @@ def logabsdet(
     memory_budget: Budget = None,
     create_graph: bool = False,
     effort: Effort = "quick",
+    compiled: Compiled = "auto",
+    calls: int | None = None,
 ) -> Tensor:
     """Compute the logarithm of the absolute determinant of a Jacobian.
 
@@ -162,6 +186,8 @@ def logabsdet(
         memory_budget: As in `auto`.
         create_graph: Whether the result can be differentiated again.
         effort: As in `auto`.
+        compiled: As in `auto`.
+        calls: As in `auto`.
 
     Returns:
         `(B,)`, without `batch_dim` `()`; minus infinity where J is singular.
@@ -178,6 +204,13 @@ def logabsdet(
     """
     options = Options(wrt, batch_dim, create_graph, layout="flat", sparsity=None)
     request = plan_request(
-        fn, args, kwargs, options, memory_budget=memory_budget, effort=effort
+        fn,
+        args,
+        kwargs,
+        options,
+        memory_budget=memory_budget,
+        effort=effort,
+        compiled=compiled,
+        calls=calls,
     )
     return log_abs_det(request)

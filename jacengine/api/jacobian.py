@@ -50,6 +50,8 @@ def jacobian(
     layout: LayoutOption = "dict",
     sparsity: Any = "auto",
     verify: bool = True,
+    compiled: Compiled = "auto",
+    calls: int | None = None,
     complex: ComplexOption = None,
 ) -> Any:
     """Compute a Jacobian by a named method, which is verified once a signature.
@@ -71,6 +73,8 @@ def jacobian(
         layout: As in `auto`.
         sparsity: As in `auto`.
         verify: As in `auto`.
+        compiled: As in `auto`, for `strategy="auto"`; a named one is not compiled.
+        calls: As in `auto`, for `strategy="auto"`.
         complex: As in `auto`.
 
     Returns:
@@ -110,7 +114,16 @@ def jacobian(
                 f"chunk_size={chunk_size!r} belongs to a named strategy; "
                 "strategy='auto' chooses it. Name a strategy, or leave it out."
             )
-        return compute_complex(plan_request(fn, args, kwargs, options), compute, out)
+        request = plan_request(
+            fn, args, kwargs, options, compiled=compiled, calls=calls
+        )
+        return compute_complex(request, compute, out)
+    if compiled is True or calls is not None:
+        raise ArgumentError(
+            f"compiled={compiled!r} and calls={calls!r} belong to strategy='auto'; a "
+            "named strategy is not compiled by this function. Leave them out, or make "
+            "a plan: jacengine.plan(..., strategies=[...], compiled=True)."
+        )
     if isinstance(strategy, str):
         composition = known_strategies().get(strategy, "jacobian")
     elif isinstance(strategy, Strategy):
