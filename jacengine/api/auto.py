@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+from torch import Tensor
 
 from jacengine.api.mesh import TIMEOUT_S, compute_here_or_over
 from jacengine.api.strategies import plan_request
@@ -23,7 +25,116 @@ from jacengine.selection.effort import Compiled, Effort
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
+    from jacengine.api.function_types import (
+        ByName,
+        Flat,
+        Function,
+        Leaf,
+        SparseLayout,
+        TensorFunction,
+        TensorModule,
+        Undetermined,
+        UntypedFunction,
+        UntypedModule,
+    )
+    from jacengine.api.option_types import (
+        AllAutoOptions,
+        AutoEntries,
+        AutoOptions,
+    )
     from jacengine.distributed.choose_axis import Shard
+
+
+@overload
+def auto(
+    fn: Function, *args: Any, wrt: Undetermined, **options: Unpack[AllAutoOptions]
+) -> Any: ...
+
+
+@overload
+def auto(
+    fn: Function,
+    *args: Any,
+    has_aux: Literal[True],
+    layout: LayoutOption = "dict",
+    wrt: Wrt = 0,
+    **options: Unpack[AutoEntries],
+) -> tuple[Any, Any]: ...
+
+
+@overload
+def auto(
+    fn: Function,
+    *args: Any,
+    layout: SparseLayout,
+    wrt: Wrt = 0,
+    **options: Unpack[AutoEntries],
+) -> Tensor: ...
+
+
+@overload
+def auto(
+    fn: UntypedModule, *args: Any, wrt: Wrt = 0, **options: Unpack[AllAutoOptions]
+) -> Any: ...
+
+
+@overload
+def auto(
+    fn: TensorModule, *args: Any, wrt: ByName, **options: Unpack[AutoOptions]
+) -> dict[str, Tensor]: ...
+
+
+@overload
+def auto(
+    fn: TensorModule, *args: Leaf, wrt: int = 0, **options: Unpack[AutoOptions]
+) -> Tensor: ...
+
+
+@overload
+def auto(
+    fn: TensorModule,
+    *args: Any,
+    layout: Flat,
+    wrt: Wrt = 0,
+    **options: Unpack[AutoEntries],
+) -> Tensor: ...
+
+
+@overload
+def auto(
+    fn: UntypedFunction, *args: Any, wrt: Wrt = 0, **options: Unpack[AllAutoOptions]
+) -> Any: ...
+
+
+@overload
+def auto(
+    fn: TensorFunction, *args: Leaf, wrt: int = 0, **options: Unpack[AutoOptions]
+) -> Tensor: ...
+
+
+@overload
+def auto(
+    fn: TensorFunction,
+    *args: Leaf,
+    wrt: tuple[int, ...],
+    **options: Unpack[AutoOptions],
+) -> tuple[Tensor, ...]: ...
+
+
+@overload
+def auto(
+    fn: TensorFunction,
+    *args: Any,
+    layout: Flat,
+    wrt: Wrt = 0,
+    **options: Unpack[AutoEntries],
+) -> Tensor: ...
+
+
+@overload
+def auto(
+    fn: Function, *args: Any, wrt: Wrt = 0, **options: Unpack[AllAutoOptions]
+) -> Any: ...
 
 
 def auto(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from torch import Tensor
 
@@ -15,6 +15,52 @@ from jacengine.problem.call_spec import Wrt
 from jacengine.problem.problem import Entries, Options, Randomness
 from jacengine.selection.budget import Budget
 from jacengine.selection.effort import Compiled, Effort
+
+if TYPE_CHECKING:
+    from jacengine.api.function_types import (
+        Function,
+        Leaf,
+        Undetermined,
+    )
+    from jacengine.api.option_types import (
+        AllDiagonalOptions,
+        DiagonalEntries,
+        DiagonalOptions,
+    )
+
+
+@overload
+def diagonal(
+    fn: Function, *args: Any, wrt: Undetermined, **options: Unpack[AllDiagonalOptions]
+) -> Any: ...
+
+
+@overload
+def diagonal(
+    fn: Function,
+    *args: Any,
+    has_aux: Literal[True],
+    wrt: Wrt = 0,
+    **options: Unpack[DiagonalEntries],
+) -> tuple[Any, Any]: ...
+
+
+@overload
+def diagonal(
+    fn: Function, *args: Leaf, wrt: int = 0, **options: Unpack[DiagonalOptions]
+) -> Tensor: ...
+
+
+@overload
+def diagonal(
+    fn: Function, *args: Leaf, wrt: tuple[int, ...], **options: Unpack[DiagonalOptions]
+) -> tuple[Tensor, ...]: ...
+
+
+@overload
+def diagonal(
+    fn: Function, *args: Any, wrt: Wrt = 0, **options: Unpack[AllDiagonalOptions]
+) -> Any: ...
 
 
 def diagonal(
@@ -85,6 +131,38 @@ def diagonal(
         calls=calls,
     )
     return compute(request, out)
+
+
+@overload
+def divergence(
+    fn: Function, *args: Any, wrt: Undetermined, **options: Unpack[AllDiagonalOptions]
+) -> Any: ...
+
+
+@overload
+def divergence(
+    fn: Function,
+    *args: Any,
+    has_aux: Literal[True],
+    wrt: Wrt = 0,
+    **options: Unpack[DiagonalEntries],
+) -> tuple[Tensor, Any]: ...
+
+
+@overload
+def divergence(
+    fn: Function,
+    *args: Any,
+    has_aux: Literal[False] = False,
+    wrt: Wrt = 0,
+    **options: Unpack[DiagonalEntries],
+) -> Tensor: ...
+
+
+@overload
+def divergence(
+    fn: Function, *args: Any, wrt: Wrt = 0, **options: Unpack[AllDiagonalOptions]
+) -> Any: ...
 
 
 def divergence(

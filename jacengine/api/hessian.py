@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+from torch import Tensor
 
 from jacengine.api.mesh import TIMEOUT_S, compute_here_or_over
 from jacengine.api.strategies import plan_request
@@ -25,7 +27,119 @@ from jacengine.selection.effort import Compiled, Effort
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
+    from jacengine.api.function_types import (
+        ByName,
+        Flat,
+        Function,
+        Leaf,
+        SparseLayout,
+        TensorFunction,
+        TensorModule,
+        Undetermined,
+        UntypedFunction,
+        UntypedModule,
+    )
+    from jacengine.api.option_types import (
+        AllHessianDiagonalOptions,
+        AllHessianOptions,
+        HessianDiagonalEntries,
+        HessianDiagonalOptions,
+        HessianEntries,
+        HessianOptions,
+    )
     from jacengine.distributed.choose_axis import Shard
+
+
+@overload
+def hessian(
+    fn: Function, *args: Any, wrt: Undetermined, **options: Unpack[AllHessianOptions]
+) -> Any: ...
+
+
+@overload
+def hessian(
+    fn: Function,
+    *args: Any,
+    has_aux: Literal[True],
+    layout: LayoutOption = "dict",
+    wrt: Wrt = 0,
+    **options: Unpack[HessianEntries],
+) -> tuple[Any, Any]: ...
+
+
+@overload
+def hessian(
+    fn: Function,
+    *args: Any,
+    layout: SparseLayout,
+    wrt: Wrt = 0,
+    **options: Unpack[HessianEntries],
+) -> Tensor: ...
+
+
+@overload
+def hessian(
+    fn: UntypedModule, *args: Any, wrt: Wrt = 0, **options: Unpack[AllHessianOptions]
+) -> Any: ...
+
+
+@overload
+def hessian(
+    fn: TensorModule, *args: Any, wrt: ByName, **options: Unpack[HessianOptions]
+) -> dict[str, dict[str, Tensor]]: ...
+
+
+@overload
+def hessian(
+    fn: TensorModule, *args: Leaf, wrt: int = 0, **options: Unpack[HessianOptions]
+) -> Tensor: ...
+
+
+@overload
+def hessian(
+    fn: TensorModule,
+    *args: Any,
+    layout: Flat,
+    wrt: Wrt = 0,
+    **options: Unpack[HessianEntries],
+) -> Tensor: ...
+
+
+@overload
+def hessian(
+    fn: UntypedFunction, *args: Any, wrt: Wrt = 0, **options: Unpack[AllHessianOptions]
+) -> Any: ...
+
+
+@overload
+def hessian(
+    fn: TensorFunction, *args: Leaf, wrt: int = 0, **options: Unpack[HessianOptions]
+) -> Tensor: ...
+
+
+@overload
+def hessian(
+    fn: TensorFunction,
+    *args: Leaf,
+    wrt: tuple[int, ...],
+    **options: Unpack[HessianOptions],
+) -> tuple[tuple[Tensor, ...], ...]: ...
+
+
+@overload
+def hessian(
+    fn: TensorFunction,
+    *args: Any,
+    layout: Flat,
+    wrt: Wrt = 0,
+    **options: Unpack[HessianEntries],
+) -> Tensor: ...
+
+
+@overload
+def hessian(
+    fn: Function, *args: Any, wrt: Wrt = 0, **options: Unpack[AllHessianOptions]
+) -> Any: ...
 
 
 def hessian(
@@ -139,6 +253,103 @@ def hessian(
     return compute_here_or_over(
         mesh, shard, request, out, gather=gather, timeout_s=timeout_s
     )
+
+
+@overload
+def hessian_diagonal(
+    fn: Function,
+    *args: Any,
+    wrt: Undetermined,
+    **options: Unpack[AllHessianDiagonalOptions],
+) -> Any: ...
+
+
+@overload
+def hessian_diagonal(
+    fn: Function,
+    *args: Any,
+    has_aux: Literal[True],
+    layout: LayoutOption = "dict",
+    wrt: Wrt = 0,
+    **options: Unpack[HessianDiagonalEntries],
+) -> tuple[Any, Any]: ...
+
+
+@overload
+def hessian_diagonal(
+    fn: UntypedModule,
+    *args: Any,
+    wrt: Wrt = 0,
+    **options: Unpack[AllHessianDiagonalOptions],
+) -> Any: ...
+
+
+@overload
+def hessian_diagonal(
+    fn: TensorModule, *args: Any, wrt: ByName, **options: Unpack[HessianDiagonalOptions]
+) -> dict[str, Tensor]: ...
+
+
+@overload
+def hessian_diagonal(
+    fn: TensorModule,
+    *args: Leaf,
+    wrt: int = 0,
+    **options: Unpack[HessianDiagonalOptions],
+) -> Tensor: ...
+
+
+@overload
+def hessian_diagonal(
+    fn: TensorModule,
+    *args: Any,
+    layout: Flat,
+    wrt: Wrt = 0,
+    **options: Unpack[HessianDiagonalEntries],
+) -> Tensor: ...
+
+
+@overload
+def hessian_diagonal(
+    fn: UntypedFunction,
+    *args: Any,
+    wrt: Wrt = 0,
+    **options: Unpack[AllHessianDiagonalOptions],
+) -> Any: ...
+
+
+@overload
+def hessian_diagonal(
+    fn: TensorFunction,
+    *args: Leaf,
+    wrt: int = 0,
+    **options: Unpack[HessianDiagonalOptions],
+) -> Tensor: ...
+
+
+@overload
+def hessian_diagonal(
+    fn: TensorFunction,
+    *args: Leaf,
+    wrt: tuple[int, ...],
+    **options: Unpack[HessianDiagonalOptions],
+) -> tuple[Tensor, ...]: ...
+
+
+@overload
+def hessian_diagonal(
+    fn: TensorFunction,
+    *args: Any,
+    layout: Flat,
+    wrt: Wrt = 0,
+    **options: Unpack[HessianDiagonalEntries],
+) -> Tensor: ...
+
+
+@overload
+def hessian_diagonal(
+    fn: Function, *args: Any, wrt: Wrt = 0, **options: Unpack[AllHessianDiagonalOptions]
+) -> Any: ...
 
 
 def hessian_diagonal(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack, overload
+
+from torch import Tensor
 
 from jacengine.api.strategies import plan_request
 from jacengine.linear_operators.hvp import multiply_hessian
@@ -13,6 +15,97 @@ from jacengine.problem.problem import (
     Options,
     Randomness,
 )
+
+if TYPE_CHECKING:
+    from jacengine.api.function_types import (
+        ByName,
+        Function,
+        Leaf,
+        TensorFunction,
+        TensorModule,
+        Undetermined,
+        UntypedFunction,
+        UntypedModule,
+    )
+    from jacengine.api.option_types import (
+        HvpOptions,
+    )
+
+
+@overload
+def hvp(
+    fn: Function,
+    *args: Any,
+    vector: Any,
+    wrt: Undetermined,
+    **options: Unpack[HvpOptions],
+) -> Any: ...
+
+
+@overload
+def hvp(
+    fn: UntypedModule,
+    *args: Any,
+    vector: Any,
+    wrt: Wrt = 0,
+    **options: Unpack[HvpOptions],
+) -> Any: ...
+
+
+@overload
+def hvp(
+    fn: TensorModule,
+    *args: Any,
+    vector: Any,
+    wrt: ByName,
+    **options: Unpack[HvpOptions],
+) -> dict[str, Tensor]: ...
+
+
+@overload
+def hvp(
+    fn: TensorModule,
+    *args: Leaf,
+    vector: Any,
+    wrt: int = 0,
+    **options: Unpack[HvpOptions],
+) -> Tensor: ...
+
+
+@overload
+def hvp(
+    fn: UntypedFunction,
+    *args: Any,
+    vector: Any,
+    wrt: Wrt = 0,
+    **options: Unpack[HvpOptions],
+) -> Any: ...
+
+
+@overload
+def hvp(
+    fn: TensorFunction,
+    *args: Leaf,
+    vector: Any,
+    wrt: int = 0,
+    **options: Unpack[HvpOptions],
+) -> Tensor: ...
+
+
+@overload
+def hvp(
+    fn: TensorFunction,
+    *args: Leaf,
+    vector: Any,
+    wrt: tuple[int, ...],
+    **options: Unpack[HvpOptions],
+) -> tuple[Tensor, ...]: ...
+
+
+@overload
+def hvp(
+    fn: Function, *args: Any, vector: Any, wrt: Wrt = 0, **options: Unpack[HvpOptions]
+) -> Any: ...
 
 
 def hvp(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+from torch import Tensor
 
 from jacengine.api.strategies import known_strategies, plan_request
 from jacengine.errors import ArgumentError, kind_of
@@ -24,6 +26,117 @@ from jacengine.problem.problem import (
 )
 from jacengine.problem.real_call import real_call
 from jacengine.selection.effort import Compiled
+
+if TYPE_CHECKING:
+    from jacengine.api.function_types import (
+        ByName,
+        Flat,
+        Function,
+        Leaf,
+        SparseLayout,
+        TensorFunction,
+        TensorModule,
+        Undetermined,
+        UntypedFunction,
+        UntypedModule,
+    )
+    from jacengine.api.option_types import (
+        AllJacobianOptions,
+        JacobianEntries,
+        JacobianOptions,
+    )
+
+
+@overload
+def jacobian(
+    fn: Function, *args: Any, wrt: Undetermined, **options: Unpack[AllJacobianOptions]
+) -> Any: ...
+
+
+@overload
+def jacobian(
+    fn: Function,
+    *args: Any,
+    has_aux: Literal[True],
+    layout: LayoutOption = "dict",
+    wrt: Wrt = 0,
+    **options: Unpack[JacobianEntries],
+) -> tuple[Any, Any]: ...
+
+
+@overload
+def jacobian(
+    fn: Function,
+    *args: Any,
+    layout: SparseLayout,
+    wrt: Wrt = 0,
+    **options: Unpack[JacobianEntries],
+) -> Tensor: ...
+
+
+@overload
+def jacobian(
+    fn: UntypedModule, *args: Any, wrt: Wrt = 0, **options: Unpack[AllJacobianOptions]
+) -> Any: ...
+
+
+@overload
+def jacobian(
+    fn: TensorModule, *args: Any, wrt: ByName, **options: Unpack[JacobianOptions]
+) -> dict[str, Tensor]: ...
+
+
+@overload
+def jacobian(
+    fn: TensorModule, *args: Leaf, wrt: int = 0, **options: Unpack[JacobianOptions]
+) -> Tensor: ...
+
+
+@overload
+def jacobian(
+    fn: TensorModule,
+    *args: Any,
+    layout: Flat,
+    wrt: Wrt = 0,
+    **options: Unpack[JacobianEntries],
+) -> Tensor: ...
+
+
+@overload
+def jacobian(
+    fn: UntypedFunction, *args: Any, wrt: Wrt = 0, **options: Unpack[AllJacobianOptions]
+) -> Any: ...
+
+
+@overload
+def jacobian(
+    fn: TensorFunction, *args: Leaf, wrt: int = 0, **options: Unpack[JacobianOptions]
+) -> Tensor: ...
+
+
+@overload
+def jacobian(
+    fn: TensorFunction,
+    *args: Leaf,
+    wrt: tuple[int, ...],
+    **options: Unpack[JacobianOptions],
+) -> tuple[Tensor, ...]: ...
+
+
+@overload
+def jacobian(
+    fn: TensorFunction,
+    *args: Any,
+    layout: Flat,
+    wrt: Wrt = 0,
+    **options: Unpack[JacobianEntries],
+) -> Tensor: ...
+
+
+@overload
+def jacobian(
+    fn: Function, *args: Any, wrt: Wrt = 0, **options: Unpack[AllJacobianOptions]
+) -> Any: ...
 
 
 def jacobian(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+from torch import Tensor
 
 from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError, unknown_choice
-from jacengine.plans.hutchinson import hutchinson
+from jacengine.plans.hutchinson import Estimate, hutchinson
 from jacengine.plans.planning import compute
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
@@ -18,6 +20,88 @@ from jacengine.problem.problem import (
 )
 from jacengine.selection.budget import Budget
 from jacengine.selection.effort import Compiled, Effort
+
+if TYPE_CHECKING:
+    from jacengine.api.function_types import (
+        Function,
+        TensorFunction,
+        TensorModule,
+        Undetermined,
+        UntypedFunction,
+        UntypedModule,
+    )
+    from jacengine.api.option_types import (
+        AllLaplacianOptions,
+        LaplacianOptions,
+    )
+
+
+@overload
+def laplacian(
+    fn: Function, *args: Any, wrt: Undetermined, **options: Unpack[AllLaplacianOptions]
+) -> Any: ...
+
+
+@overload
+def laplacian(
+    fn: Function,
+    *args: Any,
+    method: Literal["hutchinson"],
+    wrt: Wrt = 0,
+    **options: Unpack[LaplacianOptions],
+) -> Estimate: ...
+
+
+@overload
+def laplacian(
+    fn: Function,
+    *args: Any,
+    has_aux: Literal[True],
+    method: Literal["exact"] = "exact",
+    wrt: Wrt = 0,
+    **options: Unpack[LaplacianOptions],
+) -> tuple[Any, Any]: ...
+
+
+@overload
+def laplacian(
+    fn: UntypedModule, *args: Any, wrt: Wrt = 0, **options: Unpack[AllLaplacianOptions]
+) -> Any: ...
+
+
+@overload
+def laplacian(
+    fn: TensorModule,
+    *args: Any,
+    method: Literal["exact"] = "exact",
+    wrt: Wrt = 0,
+    **options: Unpack[LaplacianOptions],
+) -> Tensor: ...
+
+
+@overload
+def laplacian(
+    fn: UntypedFunction,
+    *args: Any,
+    wrt: Wrt = 0,
+    **options: Unpack[AllLaplacianOptions],
+) -> Any: ...
+
+
+@overload
+def laplacian(
+    fn: TensorFunction,
+    *args: Any,
+    method: Literal["exact"] = "exact",
+    wrt: Wrt = 0,
+    **options: Unpack[LaplacianOptions],
+) -> Tensor: ...
+
+
+@overload
+def laplacian(
+    fn: Function, *args: Any, wrt: Wrt = 0, **options: Unpack[AllLaplacianOptions]
+) -> Any: ...
 
 
 def laplacian(
