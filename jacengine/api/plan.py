@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+from torch import Tensor
 
 from jacengine._files import read_file
 from jacengine.api.mesh import TIMEOUT_S, plan_here_or_over
@@ -41,7 +43,116 @@ from jacengine.selection.finite_differences import warn_of
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
+    from jacengine.api.function_types import (
+        ByName,
+        Flat,
+        Function,
+        Leaf,
+        SparseLayout,
+        TensorFunction,
+        TensorModule,
+        Undetermined,
+        UntypedFunction,
+        UntypedModule,
+    )
+    from jacengine.api.option_types import (
+        AllPlanOptions,
+        PlanEntries,
+        PlanOptions,
+    )
     from jacengine.distributed.choose_axis import Shard
+
+
+@overload
+def plan(
+    fn: Function, *args: Any, wrt: Undetermined, **options: Unpack[AllPlanOptions]
+) -> Plan: ...
+
+
+@overload
+def plan(
+    fn: Function,
+    *args: Any,
+    has_aux: Literal[True],
+    layout: LayoutOption = "dict",
+    wrt: Wrt = 0,
+    **options: Unpack[PlanEntries],
+) -> Plan[tuple[Any, Any]]: ...
+
+
+@overload
+def plan(
+    fn: Function,
+    *args: Any,
+    layout: SparseLayout,
+    wrt: Wrt = 0,
+    **options: Unpack[PlanEntries],
+) -> Plan[Tensor]: ...
+
+
+@overload
+def plan(
+    fn: UntypedModule, *args: Any, wrt: Wrt = 0, **options: Unpack[AllPlanOptions]
+) -> Plan: ...
+
+
+@overload
+def plan(
+    fn: TensorModule, *args: Any, wrt: ByName, **options: Unpack[PlanOptions]
+) -> Plan[dict[str, Tensor]]: ...
+
+
+@overload
+def plan(
+    fn: TensorModule, *args: Leaf, wrt: int = 0, **options: Unpack[PlanOptions]
+) -> Plan[Tensor]: ...
+
+
+@overload
+def plan(
+    fn: TensorModule,
+    *args: Any,
+    layout: Flat,
+    wrt: Wrt = 0,
+    **options: Unpack[PlanEntries],
+) -> Plan[Tensor]: ...
+
+
+@overload
+def plan(
+    fn: UntypedFunction, *args: Any, wrt: Wrt = 0, **options: Unpack[AllPlanOptions]
+) -> Plan: ...
+
+
+@overload
+def plan(
+    fn: TensorFunction, *args: Leaf, wrt: int = 0, **options: Unpack[PlanOptions]
+) -> Plan[Tensor]: ...
+
+
+@overload
+def plan(
+    fn: TensorFunction,
+    *args: Leaf,
+    wrt: tuple[int, ...],
+    **options: Unpack[PlanOptions],
+) -> Plan[tuple[Tensor, ...]]: ...
+
+
+@overload
+def plan(
+    fn: TensorFunction,
+    *args: Any,
+    layout: Flat,
+    wrt: Wrt = 0,
+    **options: Unpack[PlanEntries],
+) -> Plan[Tensor]: ...
+
+
+@overload
+def plan(
+    fn: Function, *args: Any, wrt: Wrt = 0, **options: Unpack[AllPlanOptions]
+) -> Plan: ...
 
 
 def plan(

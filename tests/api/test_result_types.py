@@ -180,6 +180,27 @@ def test_values_and_jacobians() -> None:
         assert are_tensors(value, J)
 
 
+def test_plans() -> None:
+    plan = assert_type(jacengine.plan(field, X), jacengine.Plan[Tensor])
+    J = assert_type(plan(X), Tensor)
+    waited = assert_type(plan.wait(X)(X), Tensor)
+    of_net = jacengine.plan(Net(), X, wrt="params", compiled=False)
+    by_name = assert_type(of_net(X), dict[str, Tensor])
+    sparse = assert_type(jacengine.plan(pair, X, layout="values")(X), Tensor)
+    both = assert_type(
+        jacengine.plan(energy, X, Y, wrt=(0, 1))(X, Y), tuple[Tensor, ...]
+    )
+    assert isinstance(by_name, dict)
+    assert isinstance(both, tuple)
+    assert are_tensors(J, waited, by_name, sparse, both)
+    value = jacengine.plan(field, X, with_value=True)
+    assert_type(value(X), Any)
+    H = jacengine.plan(Net(), X, wrt="params", quantity="hessian")
+    assert_type(H(X), Any)
+    bare: jacengine.Plan = plan
+    assert_type(bare(X), Any)
+
+
 def test_sums_and_diagonals() -> None:
     D = assert_type(jacengine.diagonal(untyped, X), Tensor)
     both = assert_type(
