@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from jacengine.interface import Strategy
+from jacengine.plans.blockwise import Axis
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.problem import (
     ComplexOption,
@@ -42,9 +43,13 @@ class _Compilation(TypedDict, total=False):
     calls: int | None
 
 
-class _Choice(_Compilation, total=False):
+class _Effort(TypedDict, total=False):
     memory_budget: Budget
     effort: Effort
+
+
+class _Choice(_Effort, _Compilation):
+    pass
 
 
 class _Candidates(TypedDict, total=False):
@@ -142,6 +147,19 @@ class AllPlanOptions(PlanEntries, _Layout, _Mesh, total=False):
 
     with_value: bool
     triangle: Triangle
+    quantity: Quantity
+
+
+class BlocksOptions(_Call, _Effort, _Candidates, _Complex, total=False):
+    """Of `blocks`, for Jacobians."""
+
+    by: Axis | None
+
+
+class AllBlocksOptions(BlocksOptions, total=False):
+    """All of `blocks` but `wrt`."""
+
+    layout: LayoutOption
     quantity: Quantity
 
 

@@ -58,7 +58,7 @@ SIZES = 8
 
 
 J_co = TypeVar("J_co", default=Any, covariant=True)
-"""What calls of a plan return, as far as a type checker knows: `Plan[Tensor]`."""
+"""What a plan, or a piece, has as its Jacobian, as far as a type checker knows."""
 
 
 class Plan(Generic[J_co]):

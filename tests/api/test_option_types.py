@@ -14,6 +14,7 @@ ALL: list[tuple[Callable[..., Any], type, set[str]]] = [
     (jacengine.jacobian, option_types.AllJacobianOptions, {"wrt"}),
     (jacengine.value_and_jacobian, option_types.AllValueOptions, {"wrt"}),
     (jacengine.plan, option_types.AllPlanOptions, {"wrt"}),
+    (jacengine.blocks, option_types.AllBlocksOptions, {"wrt"}),
     (jacengine.hessian, option_types.AllHessianOptions, {"wrt"}),
     (jacengine.hessian_diagonal, option_types.AllHessianDiagonalOptions, {"wrt"}),
     (jacengine.laplacian, option_types.AllLaplacianOptions, {"wrt"}),

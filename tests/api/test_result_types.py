@@ -201,6 +201,25 @@ def test_plans() -> None:
     assert_type(bare(X), Any)
 
 
+def test_pieces() -> None:
+    xs, net = randn(4, 3), Net()
+    for piece in jacengine.blocks(field, xs, batch_dim=0):
+        assert_type(piece, jacengine.Piece[Tensor])
+        assert are_tensors(assert_type(piece.jacobian, Tensor))
+    for by in ("samples", "rows", "parameters"):
+        pieces = jacengine.blocks(net, xs, wrt="params", batch_dim=0, by=by)
+        found = assert_type(next(pieces).jacobian, dict[str, Tensor])
+        assert isinstance(found, dict)
+        assert are_tensors(found)
+    flat = jacengine.blocks(net, xs, wrt="params", layout="flat")
+    sparse = jacengine.blocks(pair, xs, batch_dim=0, layout="csr")
+    assert are_tensors(
+        assert_type(next(flat).jacobian, Tensor),
+        assert_type(next(sparse).jacobian, Tensor),
+    )
+    assert_type(next(jacengine.blocks(pair, X)).jacobian, Any)
+
+
 def test_sums_and_diagonals() -> None:
     D = assert_type(jacengine.diagonal(untyped, X), Tensor)
     both = assert_type(
