@@ -11,12 +11,12 @@ from .api.diagonal import diagonal as diagonal
 from .api.diagonal import divergence as divergence
 from .api.diagonal import logabsdet as logabsdet
 from .api.hessian import hessian as hessian
-from .api.hessian import hessian_diagonal as hessian_diagonal
+from .api.hessian_diagonal import hessian_diagonal as hessian_diagonal
 from .api.hvp import hvp as hvp
 from .api.jacobian import jacobian as jacobian
 from .api.laplacian import laplacian as laplacian
+from .api.load_plan import load_plan as load_plan
 from .api.operator import operator as operator
-from .api.plan import load_plan as load_plan
 from .api.plan import plan as plan
 from .api.sparsity import sparsity as sparsity
 from .api.strategies import list_strategies as list_strategies

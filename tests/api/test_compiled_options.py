@@ -14,6 +14,7 @@ from jacengine.plans.plan import Plan
 from jacengine.plans.process_cache import ProcessCache
 from jacengine.plans.request import PlanRequest
 from jacengine.problem.problem import Problem
+from jacengine.selection.effort import LIMITS
 from tests.compiling import COMPILING, programs
 from tests.problems import randn
 
@@ -58,6 +59,8 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[tuple[PlanRequest, Plan]]:
         return plan
 
     monkeypatch.setattr(planning, "_bound", noted)
+    # Nothing is stopped where other work slows it down.
+    monkeypatch.setitem(LIMITS, "quick", LIMITS["thorough"])
     monkeypatch.setattr(planning, "_PLANS", ProcessCache[CachedPlan](_problem_of))
     return made
 
