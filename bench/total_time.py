@@ -168,7 +168,7 @@ def main(out: Path | None, child: tuple[str, str] | None) -> None:
     if child is not None:
         warnings.simplefilter("ignore")
         jacfwd(jacrev(torch.sin))(torch.ones(1))  # torch's own set-up
-        importlib.import_module("jacengine.api.jacobian")  # which is loaded lazily
+        importlib.import_module("jacengine.api.auto")  # which is loaded lazily
         click.echo(json.dumps(MEASURES[child[0]](child[1])))
         return
     single = pd.DataFrame(filter(None, (_in_a_process("one_off", n) for n in ONE_OFF)))

@@ -15,6 +15,7 @@ from torch import Tensor
 import jacengine
 from jacengine import ProgressEvent, _progress, _terminal_progress
 from jacengine._terminal_progress import HINTS, TerminalProgress
+from jacengine.plans.blockwise import Axis
 from tests.terminal import ROOT, run_in_terminal
 
 ALL_AT_ONCE = ("reverse_loop", "vmap_jvp")
@@ -96,7 +97,7 @@ def test_a_jacobian_that_fails_ends() -> None:
 
 
 @pytest.mark.parametrize("by", ["rows", "samples", "parameters"])
-def test_blocks_tell_where_they_are(by: str) -> None:
+def test_blocks_tell_where_they_are(by: Axis) -> None:
     model, x = torch.nn.Linear(30, 20), torch.ones(40, 30)
     events: list[ProgressEvent] = []
     with jacengine.progress(events.append):
@@ -105,7 +106,7 @@ def test_blocks_tell_where_they_are(by: str) -> None:
             x,
             wrt="params",
             batch_dim=0,
-            by=by,  # type: ignore[arg-type]
+            by=by,
             memory_budget=7_000_000,
             strategies=["reverse_loop"],
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack, overload
+
+from torch import Tensor
 
 from jacengine.api.strategies import plan_request
 from jacengine.errors import ArgumentError
@@ -17,6 +19,105 @@ from jacengine.problem.problem import ComplexOption, LayoutOption, Options, Rand
 from jacengine.problem.quantity import Quantity
 from jacengine.selection.budget import Budget
 from jacengine.selection.effort import Effort
+
+if TYPE_CHECKING:
+    from jacengine.api.function_types import (
+        ByName,
+        Flat,
+        Function,
+        Leaf,
+        SparseLayout,
+        TensorFunction,
+        TensorModule,
+        Undetermined,
+        UntypedFunction,
+        UntypedModule,
+    )
+    from jacengine.api.option_types import (
+        AllBlocksOptions,
+        BlocksOptions,
+    )
+
+
+@overload
+def blocks(
+    fn: Function, *args: Any, wrt: Undetermined, **options: Unpack[AllBlocksOptions]
+) -> Pieces: ...
+
+
+@overload
+def blocks(
+    fn: Function,
+    *args: Any,
+    layout: SparseLayout,
+    wrt: Wrt = 0,
+    **options: Unpack[BlocksOptions],
+) -> Pieces[Tensor]: ...
+
+
+@overload
+def blocks(
+    fn: UntypedModule, *args: Any, wrt: Wrt = 0, **options: Unpack[AllBlocksOptions]
+) -> Pieces: ...
+
+
+@overload
+def blocks(
+    fn: TensorModule, *args: Any, wrt: ByName, **options: Unpack[BlocksOptions]
+) -> Pieces[dict[str, Tensor]]: ...
+
+
+@overload
+def blocks(
+    fn: TensorModule, *args: Leaf, wrt: int = 0, **options: Unpack[BlocksOptions]
+) -> Pieces[Tensor]: ...
+
+
+@overload
+def blocks(
+    fn: TensorModule,
+    *args: Any,
+    layout: Flat,
+    wrt: Wrt = 0,
+    **options: Unpack[BlocksOptions],
+) -> Pieces[Tensor]: ...
+
+
+@overload
+def blocks(
+    fn: UntypedFunction, *args: Any, wrt: Wrt = 0, **options: Unpack[AllBlocksOptions]
+) -> Pieces: ...
+
+
+@overload
+def blocks(
+    fn: TensorFunction, *args: Leaf, wrt: int = 0, **options: Unpack[BlocksOptions]
+) -> Pieces[Tensor]: ...
+
+
+@overload
+def blocks(
+    fn: TensorFunction,
+    *args: Leaf,
+    wrt: tuple[int, ...],
+    **options: Unpack[BlocksOptions],
+) -> Pieces[tuple[Tensor, ...]]: ...
+
+
+@overload
+def blocks(
+    fn: TensorFunction,
+    *args: Any,
+    layout: Flat,
+    wrt: Wrt = 0,
+    **options: Unpack[BlocksOptions],
+) -> Pieces[Tensor]: ...
+
+
+@overload
+def blocks(
+    fn: Function, *args: Any, wrt: Wrt = 0, **options: Unpack[AllBlocksOptions]
+) -> Pieces: ...
 
 
 def blocks(

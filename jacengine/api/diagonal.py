@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from torch import Tensor
 
@@ -14,7 +14,53 @@ from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
 from jacengine.problem.problem import Entries, Options, Randomness
 from jacengine.selection.budget import Budget
-from jacengine.selection.effort import Effort
+from jacengine.selection.effort import Compiled, Effort
+
+if TYPE_CHECKING:
+    from jacengine.api.function_types import (
+        Function,
+        Leaf,
+        Undetermined,
+    )
+    from jacengine.api.option_types import (
+        AllDiagonalOptions,
+        DiagonalEntries,
+        DiagonalOptions,
+    )
+
+
+@overload
+def diagonal(
+    fn: Function, *args: Any, wrt: Undetermined, **options: Unpack[AllDiagonalOptions]
+) -> Any: ...
+
+
+@overload
+def diagonal(
+    fn: Function,
+    *args: Any,
+    has_aux: Literal[True],
+    wrt: Wrt = 0,
+    **options: Unpack[DiagonalEntries],
+) -> tuple[Any, Any]: ...
+
+
+@overload
+def diagonal(
+    fn: Function, *args: Leaf, wrt: int = 0, **options: Unpack[DiagonalOptions]
+) -> Tensor: ...
+
+
+@overload
+def diagonal(
+    fn: Function, *args: Leaf, wrt: tuple[int, ...], **options: Unpack[DiagonalOptions]
+) -> tuple[Tensor, ...]: ...
+
+
+@overload
+def diagonal(
+    fn: Function, *args: Any, wrt: Wrt = 0, **options: Unpack[AllDiagonalOptions]
+) -> Any: ...
 
 
 def diagonal(
@@ -30,6 +76,8 @@ def diagonal(
     columns: Entries = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
+    compiled: Compiled = "auto",
+    calls: int | None = None,
 ) -> Any:
     """Compute the diagonal of a Jacobian, exactly and without the rest of it.
 
@@ -46,6 +94,8 @@ def diagonal(
         columns: Only these input entries; the result has `K` in place of `*in`.
         has_aux: Whether `fn` returns `(out, aux)`.
         randomness: As in `auto`.
+        compiled: As in `auto`.
+        calls: As in `auto`.
 
     Returns:
         `(*in)`, per sample `(B, *in)`, nested as the inputs: the derivative of each
@@ -71,9 +121,48 @@ def diagonal(
         quantity="diagonal",
     )
     request = plan_request(
-        fn, args, kwargs, options, memory_budget=memory_budget, effort=effort
+        fn,
+        args,
+        kwargs,
+        options,
+        memory_budget=memory_budget,
+        effort=effort,
+        compiled=compiled,
+        calls=calls,
     )
     return compute(request, out)
+
+
+@overload
+def divergence(
+    fn: Function, *args: Any, wrt: Undetermined, **options: Unpack[AllDiagonalOptions]
+) -> Any: ...
+
+
+@overload
+def divergence(
+    fn: Function,
+    *args: Any,
+    has_aux: Literal[True],
+    wrt: Wrt = 0,
+    **options: Unpack[DiagonalEntries],
+) -> tuple[Tensor, Any]: ...
+
+
+@overload
+def divergence(
+    fn: Function,
+    *args: Any,
+    has_aux: Literal[False] = False,
+    wrt: Wrt = 0,
+    **options: Unpack[DiagonalEntries],
+) -> Tensor: ...
+
+
+@overload
+def divergence(
+    fn: Function, *args: Any, wrt: Wrt = 0, **options: Unpack[AllDiagonalOptions]
+) -> Any: ...
 
 
 def divergence(
@@ -89,6 +178,8 @@ def divergence(
     columns: Entries = None,
     has_aux: bool = False,
     randomness: Randomness = "error",
+    compiled: Compiled = "auto",
+    calls: int | None = None,
 ) -> Any:
     """Compute the divergence of a vector field, the trace of its Jacobian, exactly.
 
@@ -107,6 +198,8 @@ def divergence(
         columns: Sum over these input entries alone.
         has_aux: Whether `fn` returns `(out, aux)`.
         randomness: As in `auto`.
+        compiled: As in `auto`.
+        calls: As in `auto`.
 
     Returns:
         `(B,)`, without `batch_dim` `()`. With `has_aux`, `(divergence, aux)`.
@@ -132,7 +225,14 @@ def divergence(
         quantity="divergence",
     )
     request = plan_request(
-        fn, args, kwargs, options, memory_budget=memory_budget, effort=effort
+        fn,
+        args,
+        kwargs,
+        options,
+        memory_budget=memory_budget,
+        effort=effort,
+        compiled=compiled,
+        calls=calls,
     )
     return compute(request, out)
 
@@ -146,6 +246,8 @@ def logabsdet(
     memory_budget: Budget = None,
     create_graph: bool = False,
     effort: Effort = "quick",
+    compiled: Compiled = "auto",
+    calls: int | None = None,
 ) -> Tensor:
     """Compute the logarithm of the absolute determinant of a Jacobian.
 
@@ -162,6 +264,8 @@ def logabsdet(
         memory_budget: As in `auto`.
         create_graph: Whether the result can be differentiated again.
         effort: As in `auto`.
+        compiled: As in `auto`.
+        calls: As in `auto`.
 
     Returns:
         `(B,)`, without `batch_dim` `()`; minus infinity where J is singular.
@@ -178,6 +282,13 @@ def logabsdet(
     """
     options = Options(wrt, batch_dim, create_graph, layout="flat", sparsity=None)
     request = plan_request(
-        fn, args, kwargs, options, memory_budget=memory_budget, effort=effort
+        fn,
+        args,
+        kwargs,
+        options,
+        memory_budget=memory_budget,
+        effort=effort,
+        compiled=compiled,
+        calls=calls,
     )
     return log_abs_det(request)

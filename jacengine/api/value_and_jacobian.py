@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+from torch import Tensor
 
 from jacengine.api.strategies import plan_request
 from jacengine.patterns.given import sparsity_option
@@ -13,6 +15,117 @@ from jacengine.problem.call_spec import Wrt
 from jacengine.problem.problem import Entries, LayoutOption, Options, Randomness
 from jacengine.selection.budget import Budget
 from jacengine.selection.effort import Compiled, Effort
+
+if TYPE_CHECKING:
+    from jacengine.api.function_types import (
+        ByName,
+        Flat,
+        Function,
+        Leaf,
+        SparseLayout,
+        TensorFunction,
+        TensorModule,
+        Undetermined,
+        UntypedFunction,
+        UntypedModule,
+    )
+    from jacengine.api.option_types import (
+        AllValueOptions,
+        ValueEntries,
+        ValueOptions,
+    )
+
+
+@overload
+def value_and_jacobian(
+    fn: Function, *args: Any, wrt: Undetermined, **options: Unpack[AllValueOptions]
+) -> tuple[Any, Any]: ...
+
+
+@overload
+def value_and_jacobian(
+    fn: Function,
+    *args: Any,
+    has_aux: Literal[True],
+    layout: LayoutOption = "dict",
+    wrt: Wrt = 0,
+    **options: Unpack[ValueEntries],
+) -> tuple[tuple[Any, Any], Any]: ...
+
+
+@overload
+def value_and_jacobian(
+    fn: Function,
+    *args: Any,
+    layout: SparseLayout,
+    wrt: Wrt = 0,
+    **options: Unpack[ValueEntries],
+) -> tuple[Any, Tensor]: ...
+
+
+@overload
+def value_and_jacobian(
+    fn: UntypedModule, *args: Any, wrt: Wrt = 0, **options: Unpack[AllValueOptions]
+) -> tuple[Any, Any]: ...
+
+
+@overload
+def value_and_jacobian(
+    fn: TensorModule, *args: Any, wrt: ByName, **options: Unpack[ValueOptions]
+) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+
+@overload
+def value_and_jacobian(
+    fn: TensorModule, *args: Leaf, wrt: int = 0, **options: Unpack[ValueOptions]
+) -> tuple[Tensor, Tensor]: ...
+
+
+@overload
+def value_and_jacobian(
+    fn: TensorModule,
+    *args: Any,
+    layout: Flat,
+    wrt: Wrt = 0,
+    **options: Unpack[ValueEntries],
+) -> tuple[Tensor, Tensor]: ...
+
+
+@overload
+def value_and_jacobian(
+    fn: UntypedFunction, *args: Any, wrt: Wrt = 0, **options: Unpack[AllValueOptions]
+) -> tuple[Any, Any]: ...
+
+
+@overload
+def value_and_jacobian(
+    fn: TensorFunction, *args: Leaf, wrt: int = 0, **options: Unpack[ValueOptions]
+) -> tuple[Tensor, Tensor]: ...
+
+
+@overload
+def value_and_jacobian(
+    fn: TensorFunction,
+    *args: Leaf,
+    wrt: tuple[int, ...],
+    **options: Unpack[ValueOptions],
+) -> tuple[Tensor, tuple[Tensor, ...]]: ...
+
+
+@overload
+def value_and_jacobian(
+    fn: TensorFunction,
+    *args: Any,
+    layout: Flat,
+    wrt: Wrt = 0,
+    **options: Unpack[ValueEntries],
+) -> tuple[Tensor, Tensor]: ...
+
+
+@overload
+def value_and_jacobian(
+    fn: Function, *args: Any, wrt: Wrt = 0, **options: Unpack[AllValueOptions]
+) -> tuple[Any, Any]: ...
 
 
 def value_and_jacobian(

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jacengine.api.jacobian import auto
+from jacengine.api.auto import auto
 from jacengine.errors import ArgumentError, OutputTypeError
 
 MODES = ("reverse-mode", "forward-mode")

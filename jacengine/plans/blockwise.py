@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Generic, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from jacengine.errors import ArgumentError, MemoryBudgetError, unknown_choice
 from jacengine.execution.sweep import Sweep
 from jacengine.plans.analysis import analyze_request
 from jacengine.plans.compute import compute_nested
-from jacengine.plans.plan import Plan
+from jacengine.plans.plan import J_co, Plan
 from jacengine.plans.request import PlanRequest
 from jacengine.results.result_layout import ResultLayout
 from jacengine.selection.budget import to_bytes
@@ -33,7 +33,7 @@ the next is computed, and computing takes memory beside it."""
 
 
 @dataclass(frozen=True)
-class Piece:
+class Piece(Generic[J_co]):
     """A part of a Jacobian.
 
     Attributes:
@@ -47,10 +47,10 @@ class Piece:
     samples: slice
     rows: slice
     parameters: tuple[str, ...]
-    jacobian: Any
+    jacobian: J_co
 
 
-class Pieces(Iterator[Piece]):
+class Pieces(Iterator[Piece[J_co]]):
     """The pieces of a Jacobian, in order, each computed when it is requested.
 
     Attributes:
@@ -71,7 +71,7 @@ class Pieces(Iterator[Piece]):
         self._title = title
         self._computed = compute(self)
 
-    def __next__(self) -> Piece:
+    def __next__(self) -> Piece[J_co]:
         """Compute the next piece."""
         return next(self._computed)
 

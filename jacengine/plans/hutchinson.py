@@ -63,7 +63,8 @@ def hutchinson(request: PlanRequest, *, probes: int, seed: int) -> Estimate:
             "method='hutchinson' takes JVPs with single tangents, and none of the "
             "strategies that are left computes JVPs. Leave strategies= out."
         )
-    plan = cached_plan(replace(request, compositions=forward))
+    eager = replace(request, compositions=forward, compiled=False)
+    plan = cached_plan(eager)
     method = plan.chosen.method
     assert method is not None
     problem = plan.problem

@@ -9,7 +9,9 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
+
+from typing_extensions import TypeVar
 
 from jacengine import pytrees
 from jacengine._files import replace_file
@@ -55,7 +57,11 @@ SIZES = 8
 """Other numbers of samples that a plan is ready for at a time."""
 
 
-class Plan:
+J_co = TypeVar("J_co", default=Any, covariant=True)
+"""What a plan, or a piece, has as its Jacobian, as far as a type checker knows."""
+
+
+class Plan(Generic[J_co]):
     """The chosen way to one Jacobian; call it with arguments of the same signature.
 
     Attributes:
@@ -110,7 +116,7 @@ class Plan:
 
     def __call__(
         self, *args: Any, kwargs: Mapping[str, Any] | None = None, out: Any = None
-    ) -> Any:
+    ) -> J_co:
         """Compute the Jacobian at other arguments of the same signature.
 
         Args:
@@ -128,11 +134,12 @@ class Plan:
             MemoryError: No candidate fits into the memory that is left.
         """
         options, named = self.problem.options, kwargs or {}
-        if options.complex is None:
-            return self.call(args, named, out=out)
-        args, named = real_arguments(self.callee.fn, args, named)
-        if options.complex == "as_real":
-            return self.call(args, named, out=out)
+        found: J_co
+        if options.complex is not None:
+            args, named = real_arguments(self.callee.fn, args, named)
+        if options.complex != "holomorphic":
+            found = self.call(args, named, out=out)
+            return found
         found = complex_result(options, self.call(args, named), out)
         if options.verify:
             self.require_holomorphic(args, named)
@@ -237,7 +244,7 @@ class Plan:
         *args: Any,
         kwargs: Mapping[str, Any] | None = None,
         timeout: float | None = None,
-    ) -> Plan:
+    ) -> Plan[J_co]:
         """Compile now for such arguments, if that is left to the plan, and wait for it.
 
         Args:
@@ -326,7 +333,7 @@ class Plan:
         left = tuple(r for r in self.selection.candidates if not r.compiled)
         return replace(self.selection, candidates=left)
 
-    def of(self, callee: Callee) -> Plan:
+    def of(self, callee: Callee) -> Plan[J_co]:
         """Return the plan for another function that would do the same, or for none.
 
         Without one nothing of the user's is kept alive.

@@ -121,7 +121,7 @@ def first_plan(request: PlanRequest) -> Plan:
     Raises:
         JacengineError: As `compute`.
     """
-    return _make(request, raced=request.effort != "quick")[0]
+    return _make(request, raced=_races_at_once(request))[0]
 
 
 def cached_plan(request: PlanRequest) -> Plan:
@@ -144,14 +144,18 @@ def _cached(request: PlanRequest) -> tuple[CachedPlan, Result | None]:
     slot, found = _PLANS.slot(request), None
     cached = slot.value
     if cached is None or not _fits(cached.plan, request.memory_budget):
-        at_first = request.effort == "quick"
-        plan, found = _make(request, raced=not at_first)
+        plan, found = _make(request, raced=_races_at_once(request))
         cached = CachedPlan(plan.of(NO_CALLEE), request.calls)
         slot.keep(cached)
     if cached.pays:
         cached.replace(make_plan(request).of(NO_CALLEE))
         found = None
     return cached, found
+
+
+def _races_at_once(request: PlanRequest) -> bool:
+    """Tell whether the first call is raced, as all is that is compiled at once."""
+    return request.effort != "quick" or request.compiled is True
 
 
 def make_plan(

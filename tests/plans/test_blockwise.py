@@ -147,7 +147,7 @@ def test_what_cannot_be_cut_is_refused() -> None:
     with pytest.raises(jacengine.ArgumentError, match="names inputs"):
         jacengine.blocks(model, x, by="parameters")
     with pytest.raises(jacengine.ArgumentError, match="expected one of 'samples'"):
-        jacengine.blocks(model, x, by="columns")  # type: ignore[arg-type]
+        jacengine.blocks(model, x, by="columns")  # type: ignore[call-overload]
     with pytest.raises(jacengine.MemoryBudgetError):
         list(jacengine.blocks(model, x, batch_dim=0, memory_budget=10))
     with pytest.raises(jacengine.ArgumentError, match="out= has shape"):

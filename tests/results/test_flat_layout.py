@@ -99,7 +99,7 @@ def test_views_of_scalars_and_tied_parameters() -> None:
 def test_nonsense_is_refused() -> None:
     model, x = mlp(3, 2), randn(5, 3)
     with pytest.raises(jacengine.ArgumentError, match="expected one of 'dict', 'flat'"):
-        jacengine.auto(model, x, batch_dim=0, layout="matrix")  # type: ignore[arg-type]
+        jacengine.auto(model, x, batch_dim=0, layout="matrix")  # type: ignore[call-overload]
     with pytest.raises(jacengine.ArgumentError, match="have 8 entries"):
         jacengine.named_views(torch.zeros(5, 7), model)
     with pytest.raises(jacengine.ArgumentError, match="out= has shape"):
