@@ -102,12 +102,13 @@ def test_processes_build_once(
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_dtypes_and_nests(tmp_path: Path, *, on_disk: bool) -> None:
     folder = tmp_path / "J" if on_disk else None
-    for builder, options in (
+    cases: list[tuple[Callable[[], Any], dict[str, Any]]] = [
         (builders.half, {"batch_dim": 0}),
         (builders.two_arguments, {"batch_dim": 0, "wrt": (0, 1)}),
         (builders.two_arguments, {"batch_dim": 0, "wrt": (1,)}),
         (builders.holomorphic, {"batch_dim": 0, "complex": "holomorphic"}),
-    ):
+    ]
+    for builder, options in cases:
         fn, *rest = builder()
         args = rest[0] if isinstance(rest[0], tuple) else tuple(rest)
         place = None if folder is None else folder / f"{builder.__name__} {options}"
