@@ -117,7 +117,7 @@ def spread_blocks(
             computed.append(part)
             pieces.count = len(computed) + more
             if shards is None:
-                yield decode(bytearray(found)).piece
+                yield decode(found).piece
             else:
                 yield shards.read(part).piece
         if shards is not None:
@@ -126,20 +126,22 @@ def spread_blocks(
     return Pieces(problem.title, by, len(parts), compute)
 
 
-def compute_shard(task: ShardTask, part: slice) -> bytes | None:
+def compute_shard(task: ShardTask, part: slice) -> bytearray | None:
     """Compute a piece in a worker.
 
     Returns:
         The piece in bytes; `None` if it is in the folder.
     """
-    buffers = encode(_built(task).piece(task.by, part), part)
+    with _LOCK:
+        buffers = encode(_built(task).piece(task.by, part), part)
     if task.folder is None:
-        return b"".join(buffers)
+        return bytearray().join(buffers)
     replace_bytes(shard_path(task.folder, part), lambda file: file.writelines(buffers))
     return None
 
 
 _LOCK = threading.Lock()
+"""Held while one thread of a worker builds, chooses and computes."""
 _last: tuple[ShardTask, BlockwiseJacobian] | None = None
 """What this worker has built last, and for what."""
 
@@ -151,18 +153,17 @@ def _built(task: ShardTask) -> BlockwiseJacobian:
         ArgumentError: The builder returned something else in the calling process.
     """
     global _last  # noqa: PLW0603 - it outlives the task
-    with _LOCK:
-        if _last is None or _last[0] != task:
-            _last = None  # which may be large
-            jacobian, values = _build(task.builder, task.options)
-            if values != task.values:
-                raise ArgumentError(
-                    f"{task.builder!r} returned other values in a worker than in the "
-                    "calling process. Seed what it draws, with torch.manual_seed, or "
-                    "have it load the values from a file."
-                )
-            _last = task, jacobian
-        return _last[1]
+    if _last is None or _last[0] != task:
+        _last = None  # which may be large
+        jacobian, values = _build(task.builder, task.options)
+        if values != task.values:
+            raise ArgumentError(
+                f"{task.builder!r} returned other values in a worker than in the "
+                "calling process. Seed what it draws, with torch.manual_seed, or "
+                "have it load the values from a file."
+            )
+        _last = task, jacobian
+    return _last[1]
 
 
 def _build(builder: str, options: BlocksOptions) -> tuple[BlockwiseJacobian, str]:

@@ -89,9 +89,7 @@ def test_processes_compute_the_whole(
     assert following[by]
 
 
-def test_processes_build_once(
-    pool: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_builds_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ThreadPoolExecutor(2) as threads:  # of this process, which builds itself too
         monkeypatch.setenv(builders.VARIABLE, str(tmp_path))
         counted = "tests.distributed.builders:counted"
@@ -212,6 +210,20 @@ def test_a_folder_without_its_manifest_is_refused(
         manifest.write_text(content)
     with pytest.raises(ArgumentError, match="nobody knows what"):
         jacengine.blocks(NETWORK, executor=Here(), folder=tmp_path, **PER_SAMPLE)
+
+
+def test_a_folder_that_workers_do_not_share(tmp_path: Path) -> None:
+    class Elsewhere(Executor):
+        def submit(self, *_: Any, **__: Any) -> Future[Any]:
+            future = Future[Any]()
+            future.set_result(None)
+            return future
+
+    pieces = jacengine.blocks(
+        NETWORK, executor=Elsewhere(), folder=tmp_path, **PER_SAMPLE
+    )
+    with pytest.raises(ArgumentError, match="that all of them share"):
+        next(pieces)
 
 
 def test_values_that_differ_in_a_worker(pool: Executor) -> None:

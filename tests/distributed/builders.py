@@ -8,15 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.problems import mlp, randn
-
 VARIABLE = "JACENGINE_TEST_FOLDER"
 """Names a folder in which `counted` leaves a file for each process that builds."""
 
 
 def network() -> tuple[nn.Module, Tensor]:
     torch.manual_seed(0)
-    return mlp(6, 9, 4), randn(30, 6)
+    model = nn.Sequential(nn.Linear(6, 9), nn.Tanh(), nn.Linear(9, 4)).double()
+    return model, torch.randn(30, 6, dtype=torch.float64)
 
 
 def counted() -> tuple[nn.Module, Tensor]:
@@ -32,7 +31,7 @@ def other_values() -> tuple[nn.Module, Tensor]:
 
 def unseeded() -> tuple[nn.Module, Tensor]:
     torch.seed()
-    return mlp(6, 9, 4), torch.randn(30, 6).double()
+    return nn.Linear(6, 4), torch.randn(30, 6)
 
 
 def half() -> tuple[nn.Module, Tensor]:
@@ -55,7 +54,7 @@ def two_arguments() -> tuple[Any, tuple[Tensor, Tensor]]:
         return {"a": x * y, "b": x.sin()}
 
     torch.manual_seed(0)
-    return fn, (randn(8, 3), randn(8, 3))
+    return fn, (torch.randn(8, 3), torch.randn(8, 3))
 
 
 @dataclass
@@ -64,7 +63,7 @@ class Named:
 
 
 def in_a_class() -> tuple[Any, Tensor]:
-    return lambda x: Named(x.sin()), randn(8, 3)
+    return lambda x: Named(x.sin()), torch.ones(8, 3)
 
 
 def raises_late() -> tuple[Any, Tensor]:
