@@ -28,6 +28,9 @@ MOST_TERMS = 32
 MOST_PRODUCTS = 2**16
 """Products of numbers in one of matrices, up to which it is unrolled."""
 
+SMALL_MATRIX = 64
+"""Entries of the second matrix, up to which a product of any size is unrolled."""
+
 MOST_SELECTED = 2**16
 """Entries times inputs of a concatenation, up to which each entry selects its input."""
 
@@ -152,9 +155,11 @@ def _unrolled_if_small(
 
 
 def _is_small(a: Tensor, b: Tensor) -> bool:
+    terms, columns = b.shape[-2:]
+    few = a.numel() * columns <= MOST_PRODUCTS or terms * columns <= SMALL_MATRIX
     return (
-        a.shape[-1] <= MOST_TERMS
-        and a.numel() * b.shape[-1] <= MOST_PRODUCTS
+        terms <= MOST_TERMS
+        and few
         and a.dtype in {torch.float32, torch.float64}
         and a.device.type == "cpu"
     )

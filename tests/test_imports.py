@@ -13,9 +13,10 @@ ROOT = Path(__file__).parents[1]
 LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(level.split())
     for level in (
-        "_version _locks _vmap_warnings _files _host _progress _terminal_progress"
-        " errors pytrees task basis tables tolerance timing peak_memory _torch_private"
-        " _torch_compile _torch_zeros _torch_lowering _torchfunc",
+        "_version _locks _vmap_warnings _files _host _load_object _progress"
+        " _terminal_progress errors pytrees task basis tables tolerance timing"
+        " peak_memory _torch_private _torch_compile _torch_zeros _torch_lowering"
+        " _torchfunc",
         "patterns _extras",
         "problem",
         "interface flat_parameters",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from torch import Tensor
 
-from jacengine.api.strategies import plan_request
+from jacengine.api.blockwise import PieceOptions
+from jacengine.api.spread_blocks import spread_blocks
+from jacengine.distributed.spread import Executor
 from jacengine.errors import ArgumentError
-from jacengine.plans.blockwise import Axis, BlockwiseJacobian, Piece, Pieces
-from jacengine.plans.complex_result import complex_result, require_holomorphic
-from jacengine.plans.planning import cached_plan
+from jacengine.plans.blockwise import Axis, Pieces
 from jacengine.problem.batch_dims import BatchDim
 from jacengine.problem.call_spec import Wrt
 from jacengine.problem.problem import ComplexOption, LayoutOption, Options, Randomness
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
         AllBlocksOptions,
         BlocksOptions,
     )
+
+
+@overload
+def blocks(fn: str, *, wrt: Wrt = 0, **options: Unpack[AllBlocksOptions]) -> Pieces: ...
 
 
 @overload
@@ -121,7 +125,7 @@ def blocks(
 
 
 def blocks(
-    fn: Callable[..., Any],
+    fn: Callable[..., Any] | str,
     *args: Any,
     kwargs: Mapping[str, Any] | None = None,
     wrt: Wrt = 0,
@@ -136,6 +140,9 @@ def blocks(
     layout: LayoutOption = "dict",
     quantity: Quantity = "jacobian",
     complex: ComplexOption = None,
+    min_pieces: int | None = None,
+    executor: Executor | None = None,
+    folder: str | Path | None = None,
 ) -> Pieces:
     """Iterate over the pieces of a Jacobian, or Hessian, that exceeds the memory.
 
@@ -143,7 +150,8 @@ def blocks(
     next is computed. Together they are the Jacobian, in order and without overlap.
 
     Args:
-        fn: A function or `nn.Module`.
+        fn: A function or `nn.Module`. With `executor`, the builder `"module:function"`
+            that returns it with its arguments: `(fn, x)` or `(fn, (x, y))`.
         args: Its positional arguments, pytrees of tensors.
         kwargs: Its keyword arguments.
         wrt: As in `auto`.
@@ -151,7 +159,8 @@ def blocks(
         by: Along what to cut: `"samples"` (the default for independent samples),
             `"rows"` (output entries; the default otherwise) or `"parameters"`. Rows of
             a Hessian are entries of the gradient, `(*out, *in)` flattened.
-        memory_budget: Bytes that all of this may take, as in `auto`.
+        memory_budget: Bytes that all of this may take, as in `auto`; in each worker of
+            an executor.
         create_graph: As in `auto`.
         effort: As in `auto`; spent on the first piece, and on pieces of another size.
         strategies: As in `auto`.
@@ -161,14 +170,24 @@ def blocks(
         quantity: As in `plan`.
         complex: As in `auto`; pieces of a holomorphic function are of samples or of
             parameters.
+        min_pieces: About how many pieces there are at least, if the axis is that long:
+            1, or 16 with `executor`.
+        executor: A `concurrent.futures.Executor` (of processes, MPI, Dask, Slurm), or
+            what has its `submit`, whose workers compute the pieces. They come back on
+            the CPU.
+        folder: With `executor`, where workers write the pieces, as files in the format
+            of safetensors and a `manifest.json`. They are mapped into memory when they
+            are requested. Those that are there and intact are not computed again.
 
     Returns:
         An iterator over the pieces, each computed when it is requested; `len` is their
-        number, which grows if a piece turns out not to fit.
+        number, which grows if a piece turns out not to fit. With `executor`, pieces are
+        computed ahead: all into a folder, or as many as the budget has room for here.
 
     Raises:
-        ArgumentError: There is no such axis to cut along; or a function is not
-            holomorphic.
+        ArgumentError: There is no such axis to cut along; a function is not
+            holomorphic; the builder returns other values in a worker; or the folder
+            holds pieces of another call.
         MemoryBudgetError: Not even the smallest piece fits.
 
     Examples:
@@ -181,7 +200,9 @@ def blocks(
         ...     rows = piece.jacobian.flatten(0, 1)
         ...     gram += rows.T @ rows
     """
-    options = Options(
+    if min_pieces is not None and min_pieces < 1:
+        raise ArgumentError(f"min_pieces={min_pieces!r}: expected 1 or more.")
+    result = Options(
         wrt,
         batch_dim,
         create_graph,
@@ -190,30 +211,20 @@ def blocks(
         quantity=quantity,
         complex=complex,
     )
-    request = plan_request(
-        fn,
-        args,
-        kwargs,
-        options,
-        strategies=strategies,
-        exclude=exclude,
-        memory_budget=memory_budget,
-        effort=effort,
-    )
-    jacobian = BlockwiseJacobian(request, cached_plan)
-    by = by or jacobian.default_axis
-    if complex != "holomorphic":
-        return jacobian.pieces(by)
-    if by == "rows":
-        raise ArgumentError(
-            "by=\"rows\" cuts between real output entries, which complex='holomorphic' "
-            'does not have. Pass by="samples", by="parameters" or complex=\'as_real\'.'
+    options = PieceOptions(result, strategies, exclude, memory_budget, effort)
+    if isinstance(fn, str):
+        if args or kwargs:
+            raise ArgumentError(
+                f"blocks({fn!r}): the builder returns the arguments; pass no others."
+            )
+        place = None if folder is None else Path(folder)
+        return spread_blocks(
+            executor, fn, options, by=by, at_least=min_pieces, folder=place
         )
-    require_holomorphic(request)
-    return jacobian.pieces(by).changed(lambda piece: _to_complex(piece, options))
-
-
-def _to_complex(piece: Piece, options: Options) -> Piece:
-    """Make a piece of a holomorphic function's Jacobian complex."""
-    rows = slice(piece.rows.start, piece.rows.stop // 2)
-    return replace(piece, rows=rows, jacobian=complex_result(options, piece.jacobian))
+    if executor is not None or folder is not None:
+        raise ArgumentError(
+            'executor= and folder= need a builder "module:function" in the place of '
+            "fn, which workers import: models and plans do not travel."
+        )
+    jacobian, _ = options.analyze(fn, args, kwargs)
+    return jacobian.pieces(by or jacobian.default_axis, min_pieces or 1)

@@ -9,6 +9,7 @@ that has none of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from jacengine.interface import Strategy
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
     from jacengine.distributed.choose_axis import Shard
+    from jacengine.distributed.spread import Executor
 
 
 class _Call(TypedDict, total=False):
@@ -154,6 +156,7 @@ class BlocksOptions(_Call, _Effort, _Candidates, _Complex, total=False):
     """Of `blocks`, for Jacobians."""
 
     by: Axis | None
+    min_pieces: int | None
 
 
 class AllBlocksOptions(BlocksOptions, total=False):
@@ -161,6 +164,8 @@ class AllBlocksOptions(BlocksOptions, total=False):
 
     layout: LayoutOption
     quantity: Quantity
+    executor: Executor | None
+    folder: str | Path | None
 
 
 class HessianOptions(

@@ -11,6 +11,7 @@ import click
 import torch
 from torch import nn
 
+from jacengine._load_object import call_of, describe_error, load_object
 from jacengine.api.plan import plan
 from jacengine.bench.workload import DerivativeSpec
 from jacengine.commands import param_types as types
@@ -19,7 +20,6 @@ from jacengine.commands.output import print_records
 from jacengine.errors import JacengineError, nearest
 from jacengine.plans.plan import Plan
 from jacengine.problem.call_spec import Wrt
-from jacengine.sweep.catalogue import describe_error, load_object
 
 
 @click.command("auto")
@@ -123,10 +123,8 @@ def _derivative(name: str, factory: Any) -> DerivativeSpec:
         raise CommandError(f"{name} raised {describe_error(error)}.") from error
     if isinstance(result, DerivativeSpec):
         return result
-    if isinstance(result, tuple) and len(result) >= 2 and callable(result[0]):
-        fn, *rest = result
-        args = rest[0] if len(rest) == 1 and isinstance(rest[0], tuple) else tuple(rest)
-        return DerivativeSpec(fn, args, batch_dim=None)
+    if (call := call_of(result)) is not None:
+        return DerivativeSpec(*call, batch_dim=None)
     raise CommandError(
         f"The factory returned a {type(result).__name__}; expected (fn, x), (fn, (x, "
         "y)) or a jacengine.bench.workload.DerivativeSpec."

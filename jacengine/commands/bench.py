@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -30,7 +32,8 @@ from jacengine.commands.cli_group import (
 )
 from jacengine.commands.output import messages, output
 from jacengine.commands.progress import Progress, duration
-from jacengine.report.case import Report, sanitize
+from jacengine.distributed.spread import Executor
+from jacengine.report.case import Case, Report, sanitize
 from jacengine.report.machine import Machine
 from jacengine.report.results import to_csv, to_json
 from jacengine.report.terminal import print_case, regret_table, summary_table
@@ -49,8 +52,18 @@ from jacengine.sweep.journal import (
 )
 from jacengine.sweep.limits import LIMITS
 from jacengine.sweep.signals import graceful_stop
+from jacengine.sweep.spread_cases import (
+    describe_worker,
+    make_executor,
+    measure_side_by_side,
+)
 from jacengine.sweep.worker_supervisor import WorkerSupervisor
 from jacengine.tables import hanging
+
+Measure = Callable[
+    [Sequence[CaseSpec], threading.Event, Progress], Iterator[tuple[Case, float | None]]
+]
+"""Measures cases until the event is set; yields each, and the seconds that it took."""
 
 
 @click.command("bench")
@@ -63,8 +76,12 @@ def bench_command(ctx: click.Context, /, **options: Any) -> None:
     the end. Ctrl-C ends the sweep after the running case.
     """
     measured, folder = measured_options(options), options["resume"]
+    executor = _executor(ctx, options["executor"])
     if folder is not None:
-        measured = _resumed_options(ctx, measured, folder)
+        here = (
+            Machine.here if executor is None else executor.submit(Machine.here).result
+        )
+        measured = _resumed_options(ctx, measured, folder, here())
     settings = sweep_settings(measured)
     workloads = load_workloads(settings.catalogue)
     specs = (
@@ -89,30 +106,91 @@ def bench_command(ctx: click.Context, /, **options: Any) -> None:
     with WorkerSupervisor(settings, limit_s) as supervisor:
         if folder is None:
             folder = _new_folder(options["out"], replace=options["replace"])
+            if executor is None:
+                machine = Machine.here()
+                roofline = supervisor.roofline(specs[0].device, specs[0].threads)
+            else:
+                machine, roofline = executor.submit(
+                    describe_worker, specs[0], settings
+                ).result()
+            command = shlex.join(["jacengine", *sys.argv[1:]])
             manifest = Manifest(
-                measured,
-                settings,
-                tuple(specs),
-                Machine.here(),
-                shlex.join(["jacengine", *sys.argv[1:]]),
-                supervisor.roofline(specs[0].device, specs[0].threads),
+                measured, settings, tuple(specs), machine, command, roofline
             )
             journal = create_journal(folder, manifest)
         else:
             journal = resume_journal(folder)
+            manifest = read_journal(folder).manifest
+        measure: Measure = functools.partial(_one_by_one, supervisor)
+        if executor is not None:
+            measure = functools.partial(
+                _side_by_side, executor=executor, manifest=manifest, limit_s=limit_s
+            )
         by_name = {workload.name: workload for workload in workloads}
-        interrupted = _measure(specs, supervisor, journal, by_name, options)
+        interrupted = _measure(specs, measure, journal, by_name, options)
     ctx.exit(_conclude(folder, options, interrupted=interrupted))
+
+
+def _executor(ctx: click.Context, place: str | None) -> Executor | None:
+    """Make the executor of an option, which is closed at the end of the command."""
+    if place is None:
+        return None
+    executor = make_executor(place)
+    if isinstance(executor, AbstractContextManager):
+        ctx.with_resource(executor)
+    messages().print(
+        "warning: cases that run side by side disturb each other's times, unless each "
+        "worker has a machine of its own",
+        style="yellow",
+    )
+    return executor
+
+
+def _one_by_one(
+    supervisor: WorkerSupervisor,
+    specs: Sequence[CaseSpec],
+    stop: threading.Event,
+    progress: Progress,
+) -> Iterator[tuple[Case, float | None]]:
+    """Measure case after case in one process."""
+    for spec in specs:
+        if stop.is_set():
+            return
+        progress.start_case(spec.name)
+        yield supervisor.measure(spec, progress.start_candidate), None
+
+
+def _side_by_side(
+    specs: Sequence[CaseSpec],
+    stop: threading.Event,
+    _: Progress,
+    *,
+    executor: Executor,
+    manifest: Manifest,
+    limit_s: float,
+) -> Iterator[tuple[Case, float | None]]:
+    """Have cases measured by an executor, on machines like that of the manifest."""
+    for case, taken_s, machine in measure_side_by_side(
+        executor, specs, manifest.settings, limit_s, stop
+    ):
+        if differences := machine_differences(manifest.machine, machine):
+            messages().print(
+                f"warning: {case.name} was measured on another machine "
+                f"({'; '.join(differences)})",
+                style="yellow",
+                markup=False,
+            )
+        yield case, taken_s
 
 
 def _measure(
     specs: Sequence[CaseSpec],
-    supervisor: WorkerSupervisor,
+    measure: Measure,
     journal: AbstractContextManager[JournalWriter],
     workloads: Mapping[str, Workload],
     options: Mapping[str, Any],
 ) -> bool:
-    """Measure case after case; return whether Ctrl-C ended that before the last."""
+    """Measure cases; return whether Ctrl-C ended that before the last."""
     progress = Progress(len(specs), messages(), quiet=options["quiet"])
 
     def notify() -> None:
@@ -122,12 +200,9 @@ def _measure(
     # Signals are handled before the journal exists, so that none is lost.
     with graceful_stop(notify) as stop, journal as writer:
         try:
-            for spec in specs:
-                if stop.is_set():
-                    break
-                progress.start_case(spec.name)
-                case = supervisor.measure(spec, progress.start_candidate)
-                workload = workloads.get(spec.workload)
+            for measured, taken_s in measure(specs, stop, progress):
+                case = measured
+                workload = workloads.get(case.workload)
                 if workload is not None and not case.description:  # it failed at once
                     case = replace(
                         case,
@@ -136,7 +211,7 @@ def _measure(
                         parameter=workload.parameter,
                     )
                 writer.append(case)
-                progress.finish_case(case)
+                progress.finish_case(case, taken_s)
                 if options["form"] == "table":
                     print_case(case, output())
         except KeyboardInterrupt:
@@ -145,7 +220,7 @@ def _measure(
 
 
 def _resumed_options(
-    ctx: click.Context, measured: Mapping[str, Any], folder: Path
+    ctx: click.Context, measured: Mapping[str, Any], folder: Path, machine: Machine
 ) -> dict[str, Any]:
     """Return the options that the resumed sweep was started with.
 
@@ -157,7 +232,7 @@ def _resumed_options(
     given = {n for n in ctx.params if ctx.get_parameter_source(n) is source}
     if given & {"out", "replace"}:
         raise CommandError("--resume has its own folder: omit --out and --replace.")
-    manifest, machine = read_journal(folder).manifest, Machine.here()
+    manifest = read_journal(folder).manifest
     differences = machine_differences(manifest.machine, machine)
     differences += version_differences(manifest.machine, machine)
     if differences:

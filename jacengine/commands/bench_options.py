@@ -106,6 +106,13 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "SECONDS",
         "A case that takes longer counts as hung.",
     ),
+    _value(
+        "--executor",
+        str,
+        "MODULE:FACTORY",
+        "Measure cases side by side, by an executor, such as "
+        "concurrent.futures:ProcessPoolExecutor.",
+    ),
     types.CATALOGUE_OPTION,
     _flag("-q", "--quiet", text="Print no progress."),
     types.FORMAT_OPTION,

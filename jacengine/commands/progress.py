@@ -52,12 +52,13 @@ class Progress:
             )
             self._live.update(Text(text, style="dim"), refresh=True)
 
-    def finish_case(self, case: Case) -> None:
-        """Print the result of a case."""
+    def finish_case(self, case: Case, taken_s: float | None = None) -> None:
+        """Print the result of a case, which took so long, or since it was started."""
         self.finished += 1
         self.pause()
         if not self._quiet:
-            taken_s = time.monotonic() - self._case_started
+            if taken_s is None:
+                taken_s = time.monotonic() - self._case_started
             self._console.print(
                 f"({self.finished}/{self._total}) {case.name}  {_result(case)}  "
                 f"[{taken_s:.1f} s] {self._remaining()}",

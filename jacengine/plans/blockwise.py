@@ -67,7 +67,8 @@ class Pieces(Iterator[Piece[J_co]]):
         compute: Callable[[Pieces], Iterator[Piece]],
     ) -> None:
         """Begin with the first piece, of a matrix with this title."""
-        self.by, self.count = by, count
+        self.by: Axis = by
+        self.count = count
         self._title = title
         self._computed = compute(self)
 
@@ -77,11 +78,6 @@ class Pieces(Iterator[Piece[J_co]]):
 
     def __len__(self) -> int:
         return self.count
-
-    def changed(self, change: Callable[[Piece], Piece]) -> Pieces:
-        """Return these pieces, of which each is changed when it is computed."""
-        self._computed = map(change, self._computed)
-        return self
 
     def __repr__(self) -> str:
         """Say what is cut, and into how many pieces."""
@@ -97,9 +93,12 @@ class BlockwiseJacobian:
     """
 
     def __init__(
-        self, request: PlanRequest, plan: Callable[[PlanRequest], Plan]
+        self,
+        request: PlanRequest,
+        plan: Callable[[PlanRequest], Plan],
+        convert: Callable[[Piece], Piece] | None = None,
     ) -> None:
-        """Analyze the call; `plan` will make the plan of each piece."""
+        """Analyze the call; `plan` makes the plan of a piece, `convert` changes it."""
         self.problem = analyze_request(request)
         device = self.problem.outputs[0].device
         self.budget = to_bytes(request.memory_budget, device)
@@ -111,6 +110,7 @@ class BlockwiseJacobian:
         )
         self._request = request
         self._make_plan = plan
+        self._convert = convert
         self._out: Any = None
 
     @property
@@ -147,8 +147,38 @@ class BlockwiseJacobian:
         for _ in self.pieces(self.default_axis):
             pass
 
-    def pieces(self, by: Axis) -> Pieces:
-        """Return the pieces along an axis.
+    def pieces(self, by: Axis, at_least: int = 1) -> Pieces:
+        """Return the pieces along an axis, so many at least if it is that long.
+
+        Raises:
+            ArgumentError: There is no such axis.
+        """
+        cuts = self.cuts(by, at_least)
+        return Pieces(
+            self.problem.title, by, len(cuts), lambda pieces: self._all(pieces, cuts)
+        )
+
+    def _all(self, pieces: Pieces, cuts: Sequence[slice]) -> Iterator[Piece]:
+        """Yield all pieces, smaller ones from where one proves too large."""
+        begun, size = time.monotonic(), self.size(pieces.by)
+        rest, done = list(cuts), 0
+        while rest:
+            taken = time.monotonic() - begun
+            try:
+                with stage("blocks", size, rest[0].start, taken):
+                    piece = self.piece(pieces.by, rest[0])
+            except MemoryBudgetError:
+                if rest[0].stop - rest[0].start == 1:
+                    raise
+                rest = [half for part in rest for half in halves(part)]
+                pieces.count = done + len(rest)
+            else:
+                rest.pop(0)
+                done += 1
+                yield piece
+
+    def size(self, by: Axis) -> int:
+        """Return the length of an axis: samples, rows or parameters.
 
         Raises:
             ArgumentError: There is no such axis.
@@ -168,7 +198,7 @@ class BlockwiseJacobian:
                         "writes buffers, so that a part of the batch gives something "
                         'else. Pass by="rows" or by="parameters", or call .eval().'
                     )
-                return self._along(by, problem.batch_size, self._of_samples)
+                return problem.batch_size
             case "rows":
                 if problem.part != "whole":
                     raise ArgumentError(
@@ -176,7 +206,13 @@ class BlockwiseJacobian:
                         'Pass by="samples" with independent samples, or compute chosen '
                         "entries with columns=."
                     )
-                return self._along(by, problem.row_count, self._of_rows)
+                if problem.options.complex == "holomorphic":
+                    raise ArgumentError(
+                        'by="rows" cuts between real output entries, which '
+                        "complex='holomorphic' does not have. Pass by=\"samples\", "
+                        "by=\"parameters\" or complex='as_real'."
+                    )
+                return problem.row_count
             case "parameters":
                 if not problem.call_spec.names:
                     raise ArgumentError(
@@ -188,45 +224,57 @@ class BlockwiseJacobian:
                         f'by="parameters" would leave out what a {problem.title} has '
                         'between groups of parameters. Pass by="rows".'
                     )
-                groups = list(self._parameter_groups())
-                return Pieces(
-                    problem.title, by, len(groups), lambda _: self._of_groups(groups)
-                )
+                return len(problem.call_spec.names)
         raise ArgumentError(unknown_choice("by", by, get_args(Axis)))
 
-    def _along(self, by: Axis, size: int, of: Callable[[slice, int], Piece]) -> Pieces:
-        """Cut an axis into pieces as large as the budget permits."""
+    def cuts(
+        self, by: Axis, at_least: int = 1, within: slice | None = None
+    ) -> list[slice]:
+        """Cut an axis, or a part of it, into parts as large as the budget permits."""
+        within = within or slice(0, self.size(by))
+        size, whole = self.size(by), self.problem.result_bytes
+        room = min(self.budget // SHARE, whole // at_least)
+        if by == "parameters":
+            return list(self._groups(within, room))
+        most = max(1, min(size, room * size // whole)) if whole else None
+        return [
+            slice(within.start + part.start, within.start + part.stop)
+            for part in balanced(within.stop - within.start, most)
+        ]
+
+    def _groups(self, within: slice, room: int) -> Iterator[slice]:
+        """Group parameters, one by one, as far as they fit together."""
+        start = within.start
+        for stop in range(start + 1, within.stop):
+            if self.bytes_of("parameters", slice(start, stop + 1)) > room:
+                yield slice(start, stop)
+                start = stop
+        yield slice(start, within.stop)
+
+    def bytes_of(self, by: Axis, part: slice) -> int:
+        """Return the size of a piece."""
         whole = self.problem.result_bytes
-        most = max(1, min(size, int(self.budget / SHARE * size / max(1, whole))))
+        if by == "parameters":
+            columns = sum(spec.size for spec in self.problem.inputs[part])
+            return whole * columns // max(1, self.problem.column_count)
+        count: int = part.stop - part.start
+        return whole * count // max(1, self.size(by))
 
-        def compute(pieces: Pieces) -> Iterator[Piece]:
-            return self._cut(pieces, size, most, of)
+    def piece(self, by: Axis, part: slice) -> Piece:
+        """Compute a piece.
 
-        return Pieces(self.problem.title, by, -(-size // most), compute)
-
-    def _cut(
-        self, pieces: Pieces, size: int, most: int, of: Callable[[slice, int], Piece]
-    ) -> Iterator[Piece]:
-        """Yield pieces of an axis, of `most` entries or, if those do not fit, fewer."""
-        whole, begun = self.problem.result_bytes, time.monotonic()
-        position, done = 0, 0
-        while position < size:
-            # Balanced over the rest, should a first piece have proved too large.
-            part = next(iter(balanced(size - position, most)))
-            part = slice(position + part.start, position + part.stop)
-            held = whole * (part.stop - part.start) // max(1, size)
-            taken = time.monotonic() - begun
-            try:
-                with stage("blocks", size, position, taken):
-                    piece = of(part, self.budget - held)
-            except MemoryBudgetError:
-                if most == 1:
-                    raise
-                most //= 2
-                pieces.count = done + -(-(size - position) // most)
-            else:
-                position, done = part.stop, done + 1
-                yield piece
+        Raises:
+            MemoryBudgetError: It does not fit.
+        """
+        room = self.budget - self.bytes_of(by, part)
+        match by:
+            case "samples":
+                found = self._of_samples(part, room)
+            case "rows":
+                found = self._of_rows(part, room)
+            case "parameters":
+                found = self._of_parameters(part, room)
+        return found if self._convert is None else self._convert(found)
 
     def _of_samples(self, part: slice, budget: int) -> Piece:
         problem, request = self.problem, self._request
@@ -265,37 +313,23 @@ class BlockwiseJacobian:
         leaves, structure = pytrees.flatten(self._out)
         return structure.unflatten(list(map(part_of, leaves)))
 
-    def _of_groups(
-        self, groups: Sequence[tuple[tuple[str, ...], int]]
-    ) -> Iterator[Piece]:
-        request, begun, done = self._request, time.monotonic(), 0
-        total = len(self.problem.call_spec.names)
-        for names, size in groups:
-            options = replace(self.problem.options, wrt=list(names))
-            with stage("blocks", total, done, time.monotonic() - begun):
-                with warnings.catch_warnings():
-                    # One group of parameters may be unused where another is not.
-                    warnings.filterwarnings("ignore", message=f".*{UNREACHED}")
-                    plan = self._plan(self.budget - size, options=options)
-                found = plan.call(request.args, request.kwargs)
-            done += len(names)
-            yield replace(self._whole, parameters=names, jacobian=found)
-
-    def _parameter_groups(self) -> Iterator[tuple[tuple[str, ...], int]]:
-        """Group parameters as far as they fit together; yields names and bytes."""
-        problem, room = self.problem, self.budget // SHARE
-        share = problem.result_bytes / max(1, problem.column_count)
-        names: list[str] = []
-        total = 0
-        for name, spec in zip(problem.call_spec.names, problem.inputs, strict=True):
-            size = int(spec.size * share)
-            if names and total + size > room:
-                yield tuple(names), total
-                names, total = [], 0
-            names.append(name)
-            total += size
-        yield tuple(names), total
+    def _of_parameters(self, part: slice, budget: int) -> Piece:
+        request, names = self._request, self.problem.call_spec.names[part]
+        options = replace(self.problem.options, wrt=list(names))
+        with warnings.catch_warnings():
+            # One group of parameters may be unused where another is not.
+            warnings.filterwarnings("ignore", message=f".*{UNREACHED}")
+            plan = self._plan(budget, options=options)
+        found = plan.call(request.args, request.kwargs)
+        return replace(self._whole, parameters=names, jacobian=found)
 
     def _plan(self, budget: int, **changes: Any) -> Plan:
         changed = replace(self._request, memory_budget=max(1, budget), **changes)
         return self._make_plan(changed)
+
+
+def halves(part: slice) -> list[slice]:
+    """Halve a part of an axis; a single entry stays."""
+    middle = (part.start + part.stop) // 2
+    both = slice(part.start, middle), slice(middle, part.stop)
+    return [half for half in both if half.start < half.stop]

@@ -38,3 +38,16 @@ def graceful_stop(notify: Callable[[], None]) -> Generator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def ignore_interrupts() -> Generator[None]:
+    """Ignore Ctrl-C, which is for the process that waits for this one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

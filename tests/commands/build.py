@@ -1,6 +1,7 @@
 """The commands, called as from a shell, and a supervisor without a worker."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,3 +72,7 @@ def one(factor: float = 1.0, memory: int = 1000) -> Case:
 def saved(content: Report, folder: Path) -> Path:
     write_report(content, folder)
     return folder
+
+
+def threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2)

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from jacengine.commands import bench as module
-from jacengine.report import Case
+from jacengine.report import Case, Machine
+from jacengine.sweep import spread_cases
 from jacengine.sweep.case_spec import CaseSpec
 from jacengine.sweep.journal import FILE, read_journal
+from jacengine.sweep.spread_cases import Measured
 from tests.commands.build import FAKES, FakeSupervisor, failing, made_up, run
+from tests.sweep.build import MACHINE
 
 
 @pytest.fixture(autouse=True)
@@ -300,3 +303,77 @@ def test_what_is_left_is_listed(fake: type[FakeSupervisor]) -> None:
     result = run("bench", *FAKES, "--resume", "a", "--list")
 
     assert result.stdout.split() == ["two/2", "three/2"]
+
+
+def measured(spec: CaseSpec, *_: object) -> Measured:
+    return Measured(made_up(spec), 1.5, MACHINE)
+
+
+@pytest.fixture
+def executor(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Make up what workers measure; threads see what is patched."""
+    monkeypatch.setattr(spread_cases, "measure_case", measured)
+    monkeypatch.setattr(module, "describe_worker", lambda *_: (MACHINE, None))
+    return "tests.commands.build:threads"
+
+
+def test_an_executor_measures_the_same_cases(executor: str) -> None:
+    result = run("bench", *FAKES, "--executor", executor, "--out", "a")
+
+    assert result.exit_code == 0, result.output
+    assert "warning: cases that run side by side disturb" in result.stderr
+    assert "another machine" not in result.stderr
+    assert result.stderr.count("[1.5 s]") == 3
+    journal = read_journal(Path("a"))
+    assert {case.name for case in journal.cases} == {"one/2", "two/2", "three/2"}
+    assert not journal.remaining
+    assert journal.manifest.machine == MACHINE
+
+
+def test_cases_of_other_machines_are_named(
+    executor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(MACHINE, cpu="Another")
+    monkeypatch.setattr(module, "describe_worker", lambda *_: (other, None))
+
+    result = run("bench", *FAKES, "--executor", executor, "--out", "a")
+
+    assert "one/2 was measured on another machine (processor:" in result.stderr
+
+
+def test_a_sweep_by_an_executor_is_resumed(
+    executor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupting(spec: CaseSpec, *_: object) -> Measured:
+        if spec.workload == "two":
+            raise KeyboardInterrupt
+        return measured(spec)
+
+    here = Machine.here()
+    monkeypatch.setattr(module, "describe_worker", lambda *_: (here, None))
+    monkeypatch.setattr(spread_cases, "measure_case", interrupting)
+    result = run("bench", *FAKES, "--executor", executor, "--out", "a")
+    assert result.exit_code == 130, result.output
+    monkeypatch.setattr(spread_cases, "measure_case", measured)
+
+    result = run("bench", *FAKES, "--executor", executor, "--resume", "a")
+
+    assert result.exit_code == 0, result.output
+    journal = read_journal(Path("a"))
+    assert not journal.remaining
+    assert len(journal.cases) == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("concurrent.futures", "expected MODULE:NAME"),
+        ("concurrent.futures:ProcessPool", "Did you mean"),
+        ("collections:OrderedDict", "expected an executor"),
+    ],
+)
+def test_executors_that_are_none(place: str, message: str) -> None:
+    result = run("bench", *FAKES, "--executor", place, "--out", "a")
+
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr

@@ -5,6 +5,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import NoReturn
 
 import torch
@@ -77,3 +79,7 @@ HARMFUL = (
 )
 TWICE = (workload("one", fine), workload("one", fine))
 NOT_ONE = 3
+
+
+def pool() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(2, mp_context=get_context("spawn"))

@@ -1,9 +1,7 @@
-import itertools
-
 import pytest
 
 from jacengine.errors import ArgumentError
-from jacengine.sweep.catalogue import load_object, load_workloads
+from jacengine.sweep.catalogue import load_workloads
 from tests.sweep.fakes import FINE
 
 
@@ -26,7 +24,3 @@ def test_catalogues() -> None:
 def test_catalogues_that_are_none(place: str, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         load_workloads(place)
-
-
-def test_objects_by_place() -> None:
-    assert load_object("itertools:chain") is itertools.chain
