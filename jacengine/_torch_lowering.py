@@ -8,8 +8,9 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import torch
@@ -27,6 +28,9 @@ MOST_TERMS = 32
 
 MOST_PRODUCTS = 2**16
 """Products of numbers in one of matrices, up to which it is unrolled."""
+
+MOST_INLINED = 2**14
+"""Products of numbers in one of matrices, up to which factors are computed in place."""
 
 SMALL_MATRIX = 64
 """Entries of the second matrix, up to which a product of any size is unrolled."""
@@ -147,11 +151,20 @@ def _unrolled_if_small(
         if kwargs or not _is_small(a, b):
             other = decomposition
             return NotImplemented if other is None else other(*args, **kwargs)
-        if not b.is_contiguous() and 0 not in b.stride():
-            b = in_own_order(b.clone(memory_format=torch.contiguous_format))
+        if a.numel() * b.shape[-1] > MOST_INLINED:
+            a, b = map(_stored, (a, b))
+        elif not b.is_contiguous():
+            b = _stored(b)
         return sum(added, (a.unsqueeze(-1) * b.unsqueeze(-3)).sum(-2))
 
     return decomposed
+
+
+def _stored(matrix: Tensor) -> Tensor:
+    """Mark a matrix: compiled, it is stored by rows, instead of computed where used."""
+    if 0 in matrix.stride():
+        return matrix
+    return in_own_order(matrix.contiguous())
 
 
 def _is_small(a: Tensor, b: Tensor) -> bool:
@@ -176,11 +189,57 @@ def _compiled(lowered: GraphModule) -> Program:
     log.setLevel(logging.CRITICAL + 1)
     try:
         context = tracing(TracingContext(fakes[0].fake_mode))
-        with get_metrics_context(), context, config.patch(_settings(lowered)):
+        settings = config.patch(_settings(lowered))
+        with get_metrics_context(), context, settings, _outer_loops_parallel():
             program = compile_fx_inner(lowered, fakes)
     finally:
         log.setLevel(level)
     return cast("Program", getattr(program, "current_callable", None) or program)
+
+
+class _Compiling(threading.local):
+    """Whether this thread compiles what was lowered here."""
+
+    active: bool = False
+
+
+_COMPILING = _Compiling()
+
+
+@contextmanager
+def _outer_loops_parallel() -> Generator[None]:
+    """Keep Inductor from starting a parallel region for each sum of a few terms."""
+    _correct_parallel_depth()
+    _COMPILING.active = True
+    try:
+        yield
+    finally:
+        _COMPILING.active = False
+
+
+@functools.cache
+def _correct_parallel_depth() -> None:
+    """Correct which loops Inductor makes parallel, in threads that compile for us.
+
+    It counts the steps of loops of fewer entries than a vector has as none, takes the
+    loops around a sum for empty, and makes that of its terms parallel.
+    """
+    from torch._inductor.codegen import cpp  # noqa: PLC0415
+
+    chosen = getattr(cpp.LoopNest, "max_parallel_depth", None)
+    if chosen is None:
+        return
+
+    def corrected(nest: Any) -> Any:
+        depth = chosen(nest)
+        if not _COMPILING.active or not depth.start_depth:
+            return depth
+        outer = nest.loops[: depth.start_depth]
+        if not any((loop.size - loop.steps).is_negative for loop in outer):
+            return depth
+        return cpp.ParallelDepth(parallel_depth=depth.start_depth, start_depth=0)
+
+    cpp.LoopNest.max_parallel_depth = corrected  # type: ignore[method-assign, assignment]
 
 
 def _unexpand(graph: GraphModule) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch._inductor import config
+from torch._inductor.graph import GraphLowering
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from jacengine import _torch_lowering
@@ -24,6 +25,9 @@ PRODUCTS: dict[str, tuple[Callable[..., Tensor], list[tuple[int, ...]]]] = {
     "no terms": (torch.mm, [(4, 0), (0, 5)]),
     "no rows": (torch.mm, [(0, 3), (3, 5)]),
     "many terms": (torch.mm, [(4, 64), (64, 5)]),
+    "many rows": (torch.mm, [(40_000, 3), (3, 4)]),
+    "transposed": (lambda a, b: a @ b.mT, [(6, 4), (7, 4)]),
+    "stored": (lambda a, b: a.exp() @ b.mT, [(300, 8), (8, 8)]),
     "many products": (torch.mm, [(64, 32), (32, 64)]),
 }
 
@@ -47,7 +51,7 @@ def test_products_of_matrices_are_right_compiled(name: str, dtype: torch.dtype) 
 @pytest.mark.parametrize(
     ("name", "unrolled"),
     [
-        *(("mm", True), ("bmm", True), ("addmm", True)),
+        *(("mm", True), ("bmm", True), ("addmm", True), ("many rows", True)),
         *(("many terms", False), ("many products", False), ("addmm scaled", False)),
     ],
 )
@@ -85,3 +89,22 @@ def test_settings_of_the_user_are_kept() -> None:
         assert _torch_lowering._settings(graph)["cpp.min_chunk_size"] == 7
         lowered(torch.sin, [torch.ones(3)])()
         assert config.cpp.min_chunk_size == 7
+
+
+def test_sums_of_few_terms_start_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inductor would, where the rows of a product are shorter than its vectors."""
+    codes = list[str]()
+    monkeypatch.setattr(GraphLowering, "save_output_code", codes.append)
+    values = [torch.randn(40_000, 10), torch.randn(10, 4)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with config.patch({"force_disable_caches": True}):
+            (found,) = lowered(torch.mm, values)()(list(values))
+    finally:
+        torch.set_num_threads(threads)
+    torch.testing.assert_close(found, values[0] @ values[1])
+    (code,) = codes
+    before, _, inside = code.partition("#pragma omp parallel")
+    assert "for(int64_t" in inside
+    assert "for(int64_t" not in before.rpartition("extern")[2]
