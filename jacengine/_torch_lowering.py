@@ -38,8 +38,8 @@ SMALL_MATRIX = 64
 MOST_SELECTED = 2**16
 """Entries times inputs of a concatenation, up to which each entry selects its input."""
 
-LEAST_PARALLEL = 16384
-"""Iterations of each thread from which a loop is parallel.
+LEAST_WORK = 2**13
+"""Operations, on numbers or vectors, of each thread from which a loop is parallel.
 
 A parallel region takes microseconds, and milliseconds where other work has a core.
 """
@@ -190,7 +190,7 @@ def _compiled(lowered: GraphModule) -> Program:
     try:
         context = tracing(TracingContext(fakes[0].fake_mode))
         settings = config.patch(_settings(lowered))
-        with get_metrics_context(), context, settings, _outer_loops_parallel():
+        with get_metrics_context(), context, settings, _parallel_where_it_pays():
             program = compile_fx_inner(lowered, fakes)
     finally:
         log.setLevel(level)
@@ -207,9 +207,10 @@ _COMPILING = _Compiling()
 
 
 @contextmanager
-def _outer_loops_parallel() -> Generator[None]:
-    """Keep Inductor from starting a parallel region for each sum of a few terms."""
+def _parallel_where_it_pays() -> Generator[None]:
+    """Have Inductor start parallel regions for large loops, and for outer ones."""
     _correct_parallel_depth()
+    _weigh_loops()
     _COMPILING.active = True
     try:
         yield
@@ -242,6 +243,32 @@ def _correct_parallel_depth() -> None:
     cpp.LoopNest.max_parallel_depth = corrected  # type: ignore[method-assign, assignment]
 
 
+@functools.cache
+def _weigh_loops() -> None:
+    """Have Inductor weigh loops by their work, in threads that compile for us.
+
+    It counts iterations alone. Those of a loop that computes vectors are some lines for
+    16 numbers, and those of another a hundred lines for one.
+    """
+    from torch._inductor import config  # noqa: PLC0415
+    from torch._inductor.codegen import cpp  # noqa: PLC0415
+
+    chosen: Any = cpp.CppKernel.decide_parallel_depth
+    default = 512  # iterations of a thread; another number is the user's
+
+    def weighed(kernel: Any, *args: Any) -> Any:
+        if not _COMPILING.active or config.cpp.min_chunk_size != default:
+            return chosen(kernel, *args)
+        (inner, *_) = getattr(kernel, "kernels", None) or [kernel]
+        lines = sum(len(part._lines) for part in (inner.loads, inner.compute))
+        lanes = inner.tiling_factor if isinstance(inner, cpp.CppVecKernel) else 1
+        least = LEAST_WORK * lanes // max(1, lines)
+        with config.patch({"cpp.min_chunk_size": min(max(least, default), 2**14)}):
+            return chosen(kernel, *args)
+
+    cpp.CppKernel.decide_parallel_depth = weighed  # type: ignore[method-assign]
+
+
 def _unexpand(graph: GraphModule) -> None:
     """Copy expanded tensors that entries are added to.
 
@@ -268,12 +295,7 @@ def _settings(graph: GraphModule) -> dict[str, object]:
     """Choose settings of Inductor for a graph, unless the user has."""
     from torch._inductor import config  # noqa: PLC0415
 
-    default = 512  # of Inductor, for which a parallel region takes longer than the loop
-    least = config.cpp.min_chunk_size
-    return {
-        "force_pointwise_cat": config.force_pointwise_cat or _has_small_cats(graph),
-        "cpp.min_chunk_size": LEAST_PARALLEL if least == default else least,
-    }
+    return {"force_pointwise_cat": config.force_pointwise_cat or _has_small_cats(graph)}
 
 
 def _has_small_cats(graph: GraphModule) -> bool:

@@ -83,28 +83,41 @@ def test_small_concatenations_are_computed_entry_by_entry(
     assert _torch_lowering._settings(graph)["force_pointwise_cat"] is pointwise
 
 
-def test_settings_of_the_user_are_kept() -> None:
-    graph = lowered(torch.sin, [torch.ones(3)]).args[0]
-    with config.patch({"cpp.min_chunk_size": 7}):
-        assert _torch_lowering._settings(graph)["cpp.min_chunk_size"] == 7
-        lowered(torch.sin, [torch.ones(3)])()
-        assert config.cpp.min_chunk_size == 7
-
-
-def test_sums_of_few_terms_start_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inductor would, where the rows of a product are shorter than its vectors."""
+def _code(
+    monkeypatch: pytest.MonkeyPatch, fn: Callable[..., Tensor], *values: Tensor
+) -> str:
+    """Return the code that two threads would run, when it is right."""
     codes = list[str]()
     monkeypatch.setattr(GraphLowering, "save_output_code", codes.append)
-    values = [torch.randn(40_000, 10), torch.randn(10, 4)]
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         with config.patch({"force_disable_caches": True}):
-            (found,) = lowered(torch.mm, values)()(list(values))
+            (found,) = lowered(fn, list(values))()(list(values))
     finally:
         torch.set_num_threads(threads)
-    torch.testing.assert_close(found, values[0] @ values[1])
+    torch.testing.assert_close(found, fn(*values))
     (code,) = codes
+    return code
+
+
+def _chain(x: Tensor) -> Tensor:
+    for _ in range(20):
+        x = x.sin()
+    return x
+
+
+def test_loops_are_parallel_by_their_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.linspace(0, 1, 20_000)
+    assert "omp parallel" in _code(monkeypatch, _chain, x)
+    assert "omp parallel" not in _code(monkeypatch, torch.square, x)
+    with config.patch({"cpp.min_chunk_size": 1000}):  # of the user
+        assert "omp parallel" in _code(monkeypatch, torch.square, x)
+
+
+def test_sums_of_few_terms_start_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inductor would, where the rows of a product are shorter than its vectors."""
+    code = _code(monkeypatch, torch.mm, torch.randn(40_000, 10), torch.randn(10, 4))
     before, _, inside = code.partition("#pragma omp parallel")
     assert "for(int64_t" in inside
     assert "for(int64_t" not in before.rpartition("extern")[2]
