@@ -16,7 +16,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch._guards import TracingContext, tracing
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from jacengine._torch_zeros import drop_zeros, keep_tangents
@@ -37,6 +37,9 @@ SMALL_MATRIX = 64
 
 MOST_SELECTED = 2**16
 """Entries times inputs of a concatenation, up to which each entry selects its input."""
+
+MOST_WRITTEN_OUT = 100
+"""Pointwise operators of an expression, up to which it is written out where used."""
 
 LEAST_WORK = 2**13
 """Operations, on numbers or vectors, of each thread from which a loop is parallel.
@@ -93,6 +96,7 @@ def lowered_graph(
     drop_zeros(lowered)
     lowered.graph = fx_graph_cse(lowered.graph)
     _unexpand(lowered)
+    _store_long_expressions(lowered)
     return functools.partial(_compiled, lowered)
 
 
@@ -289,6 +293,40 @@ def _unexpand(graph: GraphModule) -> None:
             own.meta["val"] = value.clone(memory_format=torch.contiguous_format)
         node.replace_input_with(node.args[0], own)
     graph.recompile()
+
+
+def _store_long_expressions(graph: GraphModule) -> None:
+    """Store what is used several times and is long to write out.
+
+    Inductor writes out pointwise operators where they are used, so that what `n` steps
+    of `x = f(x) + x` compute is written out `2^n` times.
+    """
+    from torch._inductor import inductor_prims  # noqa: PLC0415
+
+    lengths: dict[Node, int] = {}
+    for node in graph.graph.nodes:
+        pointwise = torch.Tag.pointwise in getattr(node.target, "tags", ())
+        if not pointwise and not _is_view(node.target):
+            continue
+        lengths[node] = pointwise + sum(lengths.get(x, 0) for x in node.all_input_nodes)
+        if not pointwise or lengths[node] <= MOST_WRITTEN_OUT or len(node.users) < 2:
+            continue
+        users = dict(node.users)
+        with graph.graph.inserting_after(node):
+            order = node, node.meta["val"].stride()
+            stored = graph.graph.call_function(inductor_prims.force_stride_order, order)
+        stored.meta["val"] = node.meta["val"]
+        for user in users:
+            user.replace_input_with(node, stored)
+        lengths[node] = 0
+    graph.recompile()
+
+
+def _is_view(target: object) -> bool:
+    schema = getattr(target, "_schema", None)
+    return any(
+        result.alias_info is not None for result in getattr(schema, "returns", ())
+    )
 
 
 def _settings(graph: GraphModule) -> dict[str, object]:

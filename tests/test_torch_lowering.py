@@ -121,3 +121,17 @@ def test_sums_of_few_terms_start_no_threads(monkeypatch: pytest.MonkeyPatch) -> 
     before, _, inside = code.partition("#pragma omp parallel")
     assert "for(int64_t" in inside
     assert "for(int64_t" not in before.rpartition("extern")[2]
+
+
+@pytest.mark.parametrize("axes", [(), (0, 1)])
+def test_long_expressions_are_stored(axes: tuple[int, ...]) -> None:
+    """Else 40 steps are written out as 2^40 operators."""
+
+    def steps(x: Tensor) -> Tensor:
+        for _ in range(40):
+            x = (x.transpose(*axes) if axes else x).sin() / 2 + x / 2
+        return x
+
+    x = torch.linspace(0, 1, 9, dtype=torch.float64).reshape(3, 3)
+    (found,) = lowered(steps, [x])()([x])
+    torch.testing.assert_close(found, steps(x))
