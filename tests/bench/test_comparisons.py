@@ -86,7 +86,7 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     def make_eager(request: PlanRequest) -> jacengine.Plan:
         return make_plan(replace(request, compiled=False))
 
-    monkeypatch.setattr("jacengine.api.plan.make_plan", make_eager)
+    monkeypatch.setattr("jacengine.api.mesh.make_plan", make_eager)
 
 
 @pytest.fixture
