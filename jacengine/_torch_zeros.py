@@ -35,7 +35,7 @@ LINEAR = frozenset(
         *(_aten.squeeze.dim, _aten.squeeze.dims, _aten.squeeze.default),
         *(_aten.select.int, _aten.alias.default, _aten.clone.default),
         *(_aten.neg.default, _aten.sum.default, _aten.sum.dim_IntList),
-        *(_aten.div.Tensor, _aten.convolution.default),
+        _aten.div.Tensor,
         *(_prims.convert_element_type.default, _prims.view_of.default),
     }
 )
@@ -84,6 +84,9 @@ def _is_zero(node: Node, zeros: set[Node]) -> bool:
         return _is_of_autograd(node.args[0], node.kwargs)
     if node.target in MULTIPLYING:
         return not zeros.isdisjoint(operands)
+    if node.target is _aten.convolution.default:
+        bias = node.args[2]
+        return (bias is None or bias in zeros) and not zeros.isdisjoint(operands[:2])
     if node.target in {_aten.add.Tensor, _aten.sub.Tensor}:
         return len(operands) == len(node.args) and zeros.issuperset(operands)
     return node.target in LINEAR and bool(operands) and operands[0] in zeros

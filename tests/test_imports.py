@@ -15,8 +15,8 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
     for level in (
         "_version _locks _vmap_warnings _files _host _load_object _progress"
         " _terminal_progress errors pytrees task basis tables tolerance timing"
-        " peak_memory _torch_private _torch_compile _torch_zeros _torch_lowering"
-        " _torchfunc",
+        " peak_memory _torch_private _torch_compile _torch_parallel _torch_zeros"
+        " _torch_lowering _torchfunc",
         "patterns _extras",
         "problem",
         "interface flat_parameters",

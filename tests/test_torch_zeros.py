@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import grad, jvp, vmap
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -12,7 +12,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from jacengine._torch_lowering import lowered_graph
 
 aten = torch.ops.aten
-PRODUCTS = {aten.mm.default, aten.bmm.default, aten.addmm.default}
+PRODUCTS = {
+    *(aten.mm.default, aten.bmm.default, aten.addmm.default),
+    aten.convolution.default,
+}
 
 
 def directional(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
@@ -41,6 +44,7 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 
 W, V, B = draw(50, 60, seed=1), draw(40, 50, seed=2), draw(50, seed=3)
+K = draw(4, 1, 5, seed=5)
 """Too large to be unrolled."""
 
 FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
@@ -49,6 +53,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
     "batched": (lambda x: torch.bmm(x.expand(3, -1, -1), W.T.expand(3, -1, -1)), 1),
     "from the left": (lambda x: W @ x.T, 1),
     "times": (lambda x: (W.T.cos()[:20] * x.repeat(1, 1)[:, :50]) - 3.0, 0),
+    "convolution": (lambda x: nn.functional.conv1d(x[:, None], K, B[:4]), 1),
     "in place": (lambda x: (x @ W.T).add_(1.0).mul_(B), 1),
 }
 
@@ -62,6 +67,22 @@ def test_products_with_zero_tangents_are_dropped(name: str) -> None:
     torch.testing.assert_close(found, derivative(x, tangents))
     assert products(graph) == count
     assert not any(node.target is aten.zeros.default for node in graph.graph.nodes)
+
+
+def test_the_tangent_of_a_bias_is_kept() -> None:
+    """Input and bias have one, and the weight of the convolution has one of zeros."""
+    primals, tangents = draw(64), draw(64, seed=4)
+
+    def fn(primals: Tensor) -> Tensor:
+        x, bias = primals.split([60, 4])
+        return nn.functional.conv1d(x.reshape(1, 1, 60), K, bias)
+
+    def derivative(primals: Tensor, tangents: Tensor) -> Tensor:
+        found: Tensor = jvp(fn, (primals,), (tangents,))[1]
+        return found
+
+    _, found = lowered(derivative, primals, tangents)
+    torch.testing.assert_close(found, derivative(primals, tangents))
 
 
 def test_second_derivatives() -> None:
@@ -87,16 +108,27 @@ def test_a_tangent_that_is_all_zero() -> None:
     assert not found[..., :50].any()
 
 
+def test_sums_keep_the_shape_that_zeros_give_them() -> None:
+    def fn(x: Tensor) -> Tensor:
+        # As autograd makes a tangent of zeros.
+        zero = aten.zeros.default([], dtype=x.dtype, layout=torch.strided)
+        return x[:1] + zero.expand(20, 60) * x
+
+    x = draw(20, 60)
+    _, found = lowered(fn, x)
+    torch.testing.assert_close(found, fn(x))
+
+
 def test_zeros_of_the_user_are_kept() -> None:
     def fn(x: Tensor) -> Tensor:
-        return x @ torch.zeros((), dtype=x.dtype).expand(60, 50)
+        return x @ W.T + x @ torch.zeros((), dtype=x.dtype).expand(60, 50)
 
     x = draw(20, 60)
     x[0, 0] = torch.inf
     graph, found = lowered(fn, x)
-    assert products(graph) == 1
+    assert products(graph) == 2
     assert found[0].isnan().all()
-    assert not found[1:].any()
+    assert found[1:].isfinite().all()
 
 
 def test_equal_operations_are_done_once() -> None:

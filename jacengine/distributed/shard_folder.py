@@ -68,7 +68,7 @@ class ShardFolder:
             )
 
     def intact_parts(self) -> list[slice]:
-        """Return the parts that are there, in order; damaged shards are removed."""
+        """Return the parts that are there and intact, in order."""
         found: list[slice] = []
         for file in self.path.glob(f"*{SUFFIX}"):
             try:
@@ -77,8 +77,6 @@ class ShardFolder:
                 shard = None
             if shard is not None and shard.intact and self.file(shard.part) == file:
                 found.append(shard.part)
-            else:
-                file.unlink()
         return _disjoint(found)
 
     def file(self, part: slice) -> Path:
