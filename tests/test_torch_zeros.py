@@ -112,7 +112,8 @@ def test_sums_keep_the_shape_that_zeros_give_them() -> None:
     def fn(x: Tensor) -> Tensor:
         # As autograd makes a tangent of zeros.
         zero = aten.zeros.default([], dtype=x.dtype, layout=torch.strided)
-        return x[:1] + zero.expand(20, 60) * x
+        added: Tensor = x[:1] + zero.expand(20, 60) * x
+        return added
 
     x = draw(20, 60)
     _, found = lowered(fn, x)

@@ -144,6 +144,16 @@ def test_a_restart_computes_what_is_missing_or_damaged(tmp_path: Path) -> None:
     assert not idle.parts
 
 
+def test_files_of_others_in_the_folder_stay(tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    options: dict[str, Any] = {**PER_SAMPLE, "folder": tmp_path}
+    for _ in range(2):
+        found = joined(jacengine.blocks(NETWORK, executor=Here(), **options), 0)
+        torch.testing.assert_close(found, whole(**PER_SAMPLE))
+        model.write_bytes(b"weights")
+    assert model.read_bytes() == b"weights"
+
+
 def test_a_restart_with_other_sizes(tmp_path: Path) -> None:
     folder = tmp_path / "J"
     pieces = jacengine.blocks(
