@@ -147,10 +147,10 @@ def test_a_restart_computes_what_is_missing_or_damaged(tmp_path: Path) -> None:
 def test_files_of_others_in_the_folder_stay(tmp_path: Path) -> None:
     model = tmp_path / "model.safetensors"
     options: dict[str, Any] = {**PER_SAMPLE, "folder": tmp_path}
-    for _ in range(2):
-        found = joined(jacengine.blocks(NETWORK, executor=Here(), **options), 0)
-        torch.testing.assert_close(found, whole(**PER_SAMPLE))
-        model.write_bytes(b"weights")
+    list(jacengine.blocks(NETWORK, executor=Here(), **options))
+    model.write_bytes(b"weights")
+    found = joined(jacengine.blocks(NETWORK, executor=Here(), **options), 0)
+    torch.testing.assert_close(found, whole(**PER_SAMPLE))
     assert model.read_bytes() == b"weights"
 
 
