@@ -7,6 +7,7 @@ keeps in the store of the process group.
 
 from __future__ import annotations
 
+import atexit
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -249,6 +250,8 @@ class Channel:
 
 _CHANNELS: dict[tuple[tuple[int, ...], float], Channel] = {}
 """The channel to each set of ranks, by time-out."""
+# Groups have threads of gloo, which have to end while Python still runs.
+atexit.register(_CHANNELS.clear)
 _OPENED: dict[tuple[tuple[int, ...], float], int] = {}
 """How many channels were opened, on each rank as many; one that is broken stays so."""
 
